@@ -1,0 +1,35 @@
+/** @type {import('jest').Config} */
+export default {
+  testEnvironment: 'node',
+  roots: ['<rootDir>/test'],
+  testRegex: '\\.spec\\.ts$',
+  extensionsToTreatAsEsm: ['.ts'],
+  moduleNameMapper: {
+    // Sources import each other as './x.js' (nodenext); the files on disk are './x.ts'.
+    '^(\\.{1,2}/.*)\\.js$': '$1',
+    '^nestjs-service-auth$': '<rootDir>/lib/index.ts',
+    '^nestjs-service-auth/core$': '<rootDir>/lib/framework-free.ts',
+    '^nestjs-service-auth/axios$': '<rootDir>/lib/nest/axios/index.ts',
+  },
+  transform: {
+    '^.+\\.ts$': [
+      '@swc/jest',
+      {
+        jsc: {
+          target: 'es2022',
+          parser: { syntax: 'typescript', decorators: true },
+          transform: {
+            legacyDecorator: true,
+            decoratorMetadata: true,
+            useDefineForClassFields: false,
+          },
+          keepClassNames: true,
+        },
+        module: { type: 'es6' },
+        sourceMaps: 'inline',
+      },
+    ],
+  },
+  coverageProvider: 'v8',
+  collectCoverageFrom: ['lib/**/*.ts', '!lib/**/index.ts'],
+};

@@ -1,0 +1,137 @@
+import { type BodyHashAlgorithm, bodyHashAlgorithmOf } from './body-hash.js';
+import { refuse } from './errors.js';
+import type { ProfileRules } from './profiles.js';
+import { findSubjectFlaw } from './subject.js';
+import { isObject, type UnverifiedObject } from './token-syntax.js';
+
+/** The `bdy` claim: the digest, and the algorithm its length names. */
+export interface BodyClaim {
+  readonly algorithm: BodyHashAlgorithm;
+  readonly digest: string;
+}
+
+/** The claims of the protocol, of the right types; undefined where the token has none. */
+export interface ServiceClaims {
+  readonly issuer: string;
+  readonly audience: string | undefined;
+  readonly subject: string | undefined;
+  readonly tokenId: string | undefined;
+  readonly issuedAtSeconds: number | undefined;
+  readonly expiresAtSeconds: number | undefined;
+  readonly notBeforeSeconds: number | undefined;
+  readonly requestLine: string | undefined;
+  readonly boundHeaders: Readonly<Record<string, string>> | undefined;
+  readonly body: BodyClaim | undefined;
+}
+
+/** The longest `req`, in characters. */
+export const MAX_REQUEST_LINE_LENGTH = 4096;
+
+const MAX_BOUND_HEADERS = 32;
+const TOKEN_ID = /^[^\p{Cc}\p{Z}]{16,256}$/u;
+const REQUEST_LINE = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+ [^ ]+$/;
+const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
+
+/**
+ * Reads the claims: each has the type and form of protocol section 3, or is absent. Whether one
+ * must be there, and whether it is true, is asked later.
+ *
+ * @throws ServiceTokenRefusedError `claim_invalid`, `claim_missing` (only `iss`, which names the profile)
+ * @see RFC 7519 section 4.1
+ */
+export function readClaims(payload: UnverifiedObject): ServiceClaims {
+  return {
+    issuer: readName(payload, 'iss') ?? refuse('claim_missing', 'iss'),
+    audience: readName(payload, 'aud'),
+    subject: readSubject(payload),
+    tokenId: readMatching(payload, 'jti', TOKEN_ID),
+    issuedAtSeconds: readSeconds(payload, 'iat'),
+    expiresAtSeconds: readSeconds(payload, 'exp'),
+    notBeforeSeconds: readSeconds(payload, 'nbf'),
+    requestLine: readRequestLine(payload),
+    boundHeaders: readBoundHeaders(payload),
+    body: readBodyClaim(payload),
+  };
+}
+
+/**
+ * Asserts that every claim the profile requires is there, and that `bdy` is of a digest it accepts.
+ * `bdy` itself is required by the request's content, so that is asked with the binding.
+ *
+ * @throws ServiceTokenRefusedError `claim_missing`, `claim_invalid`
+ */
+export function assertClaimsProfile(
+  claims: ServiceClaims,
+  payload: UnverifiedObject,
+  rules: ProfileRules,
+): void {
+  const missing = rules.requiredClaims.find((name) => payload[name] === undefined);
+  if (missing !== undefined) refuse('claim_missing', missing);
+  if (claims.body && !rules.acceptedBodyHashes.has(claims.body.algorithm)) {
+    refuse('claim_invalid', `bdy is ${claims.body.algorithm}, which the profile does not accept`);
+  }
+}
+
+function readString(payload: UnverifiedObject, name: string): string | undefined {
+  const value = payload[name];
+  if (value === undefined) return undefined;
+  return typeof value === 'string' ? value : refuse('claim_invalid', `${name} is not a string`);
+}
+
+/** `iss` and `aud`: compared byte for byte with configured URIs, so their form needs no check. */
+function readName(payload: UnverifiedObject, name: string): string | undefined {
+  const value = readString(payload, name);
+  return value === '' ? refuse('claim_invalid', `${name} is empty`) : value;
+}
+
+function readSubject(payload: UnverifiedObject): string | undefined {
+  const subject = readString(payload, 'sub');
+  const flaw = subject === undefined ? undefined : findSubjectFlaw(subject);
+  return flaw === undefined ? subject : refuse('claim_invalid', `sub is ${flaw}`);
+}
+
+function readMatching(payload: UnverifiedObject, name: string, form: RegExp): string | undefined {
+  const value = readString(payload, name);
+  if (value === undefined || form.test(value)) return value;
+  return refuse('claim_invalid', `${name} has the wrong form`);
+}
+
+function readRequestLine(payload: UnverifiedObject): string | undefined {
+  const line = readMatching(payload, 'req', REQUEST_LINE);
+  if (line !== undefined && line.length > MAX_REQUEST_LINE_LENGTH) {
+    refuse('claim_invalid', 'req is too long');
+  }
+  return line;
+}
+
+function readSeconds(payload: UnverifiedObject, name: string): number | undefined {
+  const value = payload[name];
+  if (value === undefined) return undefined;
+  if (typeof value !== 'number' || !Number.isFinite(value)) {
+    refuse('claim_invalid', `${name} is not a finite number`);
+  }
+  return value;
+}
+
+function readBodyClaim(payload: UnverifiedObject): BodyClaim | undefined {
+  const digest = readString(payload, 'bdy');
+  if (digest === undefined) return undefined;
+  const algorithm = bodyHashAlgorithmOf(digest) ?? refuse('claim_invalid', 'bdy is not a digest');
+  return { algorithm, digest };
+}
+
+function readBoundHeaders(payload: UnverifiedObject): Record<string, string> | undefined {
+  const { hdr } = payload;
+  if (hdr === undefined) return undefined;
+  if (!isObject(hdr)) refuse('claim_invalid', 'hdr is not an object');
+  const headers = Object.create(null) as Record<string, string>;
+  const entries = Object.entries(hdr);
+  if (entries.length > MAX_BOUND_HEADERS) refuse('claim_invalid', 'hdr has too many members');
+  for (const [name, value] of entries) {
+    if (!HEADER_NAME.test(name))
+      refuse('claim_invalid', 'hdr has a name that is no lower-case header');
+    if (typeof value !== 'string') refuse('claim_invalid', 'hdr has a value that is not a string');
+    headers[name] = value;
+  }
+  return headers;
+}

@@ -1,0 +1,47 @@
+export { ALGORITHMS, type Algorithm } from './algorithms.js';
+export { type BodyHashAlgorithm, hashBody } from './body-hash.js';
+export {
+  REFUSALS,
+  type RefusalCode,
+  type RefusalDetails,
+  ServiceAuthConfigError,
+  ServiceAuthError,
+  ServiceAuthUnavailableError,
+  ServiceAuthUsageError,
+  ServiceSigningError,
+  ServiceTokenRefusedError,
+  SIGNING_FAILURES,
+  type SigningFailureCode,
+  type UnavailableCode,
+} from './errors.js';
+export type { ServiceIdentity } from './identity.js';
+export type { KeySource, SigningKey, SigningKeySource, VerificationKey } from './keys.js';
+export type {
+  KeyMaterial,
+  PublicKeyOptions,
+  ServiceAuthOptions,
+  SigningKeyOptions,
+  TargetOptions,
+  TrustedIssuerOptions,
+} from './options.js';
+export type { Profile } from './profiles.js';
+export type { ReplayStore, TokenUse, TokenUseVerdict } from './replay.js';
+export {
+  headerValues,
+  type IncomingRequest,
+  type OutgoingRequest,
+  type RequestBody,
+  TOKEN_HEADER,
+} from './request.js';
+export { resolveSettings, type SettingsParts } from './resolve-settings.js';
+export type {
+  ReceivingSettings,
+  SendingSettings,
+  ServiceAuthSettings,
+  Target,
+  TrustedIssuer,
+} from './settings.js';
+export { signRequest } from './sign-request.js';
+export { findTarget, parseTargetUrl } from './targets.js';
+export { readUnverifiedBodyHash } from './unverified-body-hash.js';
+export { type RoutePolicy, verifyRequest } from './verify-request.js';

@@ -1,0 +1,117 @@
+import { isAlgorithm, type Algorithm } from './algorithms.js';
+
+/** Collects what is wrong with the options, so that all of it is reported at once. */
+export class ProblemList {
+  readonly problems: string[] = [];
+
+  add(field: string, whatToWrite: string): undefined {
+    this.problems.push(`${field}: ${whatToWrite}`);
+    return undefined;
+  }
+}
+
+const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+
+/**
+ * Reads one object of options that nobody has checked: own members only, unknown names reported,
+ * every value read through a method that reports what it cannot accept and answers undefined.
+ */
+export class OptionReader {
+  private readonly values: ReadonlyMap<string, unknown>;
+
+  constructor(
+    options: unknown,
+    private readonly path: string,
+    knownNames: readonly string[],
+    private readonly problems: ProblemList,
+  ) {
+    const isRecord = typeof options === 'object' && options !== null && !Array.isArray(options);
+    if (!isRecord) problems.add(path || 'options', 'write an object');
+    this.values = new Map(isRecord ? Object.entries(options) : []);
+    for (const name of this.values.keys()) {
+      if (!knownNames.includes(name)) problems.add(this.field(name), 'unknown option; remove it');
+    }
+  }
+
+  field(name: string): string {
+    return this.path === '' ? name : `${this.path}.${name}`;
+  }
+
+  report(name: string, whatToWrite: string): undefined {
+    return this.problems.add(this.field(name), whatToWrite);
+  }
+
+  raw(name: string): unknown {
+    return this.values.get(name);
+  }
+
+  /** An absolute http: or https: URI, byte for byte as written. */
+  uri(name: string): string | undefined {
+    return this.uriIn(name, this.raw(name));
+  }
+
+  uris(name: string): readonly string[] {
+    const value = this.raw(name);
+    const list = Array.isArray(value) ? (value as unknown[]) : value === undefined ? [] : [value];
+    return list.flatMap(
+      (item, at) => this.uriIn(Array.isArray(value) ? `${name}[${at}]` : name, item) ?? [],
+    );
+  }
+
+  word<const T extends string>(name: string, words: readonly T[], fallback: T): T {
+    const value = this.raw(name);
+    if (value === undefined) return fallback;
+    const found = words.find((word) => word === value);
+    if (found === undefined) this.report(name, `write ${words.map((w) => `'${w}'`).join(' or ')}`);
+    return found ?? fallback;
+  }
+
+  integer(name: string, range: { from: number; to: number; fallback: number }): number {
+    const value = this.raw(name) ?? range.fallback;
+    if (
+      typeof value === 'number' &&
+      Number.isInteger(value) &&
+      value >= range.from &&
+      value <= range.to
+    ) {
+      return value;
+    }
+    this.report(name, `write a whole number from ${range.from} to ${range.to}`);
+    return range.fallback;
+  }
+
+  /** A list, each item of which `read` takes; an absent list is undefined. */
+  list<T>(name: string, read: (item: unknown, field: string) => T | undefined): T[] | undefined {
+    const value = this.raw(name);
+    if (value === undefined) return undefined;
+    if (!Array.isArray(value)) return this.report(name, 'write a list');
+    return (value as unknown[]).flatMap(
+      (item, at) => read(item, `${this.field(name)}[${at}]`) ?? [],
+    );
+  }
+
+  headerNames(name: string): readonly string[] {
+    const names = this.list(name, (item, field) => {
+      if (typeof item === 'string' && HEADER_NAME.test(item)) return item.toLowerCase();
+      return this.problems.add(field, 'write the name of a header');
+    });
+    return [...new Set(names ?? [])];
+  }
+
+  algorithms(name: string): readonly Algorithm[] | undefined {
+    const algorithms = this.list(name, (item, field) =>
+      isAlgorithm(item)
+        ? item
+        : this.problems.add(field, 'write an asymmetric algorithm, such as ES256'),
+    );
+    if (algorithms?.length === 0) this.report(name, 'name at least one algorithm, such as ES256');
+    return algorithms;
+  }
+
+  private uriIn(name: string, value: unknown): string | undefined {
+    const uri = typeof value === 'string' ? value : '';
+    const isHttp = /^https?:\/\/[^/?#\s]+[^\s]*$/.test(uri) && URL.canParse(uri);
+    if (isHttp && !/[?#*]/.test(uri) && new URL(uri).username === '') return uri;
+    return this.report(name, "write the service's absolute URI, such as 'https://census.service/'");
+  }
+}

@@ -1,0 +1,85 @@
+import type { JsonWebKey, KeyObject, webcrypto } from 'node:crypto';
+import type { Algorithm } from './algorithms.js';
+import type { Profile } from './profiles.js';
+import type { ReplayStore } from './replay.js';
+
+/** A key as users have it: PEM text, a JWK, or a key object of `node:crypto` or WebCrypto. */
+export type KeyMaterial = string | JsonWebKey | KeyObject | webcrypto.CryptoKey;
+
+export interface SigningKeyOptions {
+  /** PKCS#8 (or SEC 1, PKCS#1) PEM, JWK, `KeyObject` or `CryptoKey`. Never encrypted. */
+  privateKey: KeyMaterial;
+  /** Default: the JWK's `alg`, or what fits the key: ES256/384/512 by curve, EdDSA, RS256. */
+  algorithm?: Algorithm;
+  /** The `kid`. Default: the JWK's `kid`, or the RFC 7638 thumbprint. */
+  keyId?: string;
+}
+
+export interface PublicKeyOptions {
+  /** SPKI PEM, JWK, `KeyObject` or `CryptoKey`. */
+  publicKey: KeyMaterial;
+  /** The algorithms this key may be used with. Default: the issuer's, or what fits the key. */
+  algorithms?: readonly Algorithm[];
+  /** The `kid`. Default: the JWK's `kid`, or the RFC 7638 thumbprint. */
+  keyId?: string;
+}
+
+export interface TrustedIssuerOptions {
+  /** The URI of the service that calls, byte for byte as it writes it in `iss`. */
+  issuer: string;
+  /** Its public key, where it has one. */
+  publicKey?: KeyMaterial;
+  /** Its public keys, where it has several or one needs a word about it. */
+  keys?: readonly (KeyMaterial | PublicKeyOptions)[];
+  /** The algorithms this issuer may use. Default: those its keys are made for. */
+  algorithms?: readonly Algorithm[];
+  /** `original` accepts the format first published: no request binding, no expiry. Default `strict`. */
+  profile?: Profile;
+  /** URI prefixes of the users this issuer may speak for, each ending in `/`, `:`, `#`, `?` or `=`. Default: any user. */
+  subjects?: readonly string[];
+}
+
+export interface TargetOptions {
+  /** Scheme, host, port and path prefix of the requests that go to this service. */
+  baseUrl: string;
+  /** The URI the service answers to. Default: `baseUrl` as written. */
+  audience?: string;
+  /** `original` signs in the format first published. Default `strict`. */
+  profile?: Profile;
+}
+
+/** What a service says about itself, whom it trusts, and whom it calls. */
+export interface ServiceAuthOptions {
+  /** The URI of this service: its name in every token. */
+  issuer: string;
+  /** Further names this service answers to, besides `issuer`. */
+  audience?: string | readonly string[];
+  /** The key that signs outgoing requests. Left out: the service only receives. */
+  signingKey?: SigningKeyOptions;
+  /** The services that may call. Left out: the service only sends. */
+  trustedIssuers?: readonly TrustedIssuerOptions[];
+  /** The services to call. */
+  targets?: readonly TargetOptions[];
+  /** What becomes of a request to a URL outside `targets`. Default `refuse`. */
+  unknownTargets?: 'refuse' | 'send-unsigned';
+  /** What becomes of a call outside any verified request that names no user. Default `refuse`. */
+  subjectOutsideRequest?: 'refuse' | 'act-as-itself';
+  /** How long a token that is signed here lives, 1 to 300. Default 60. */
+  tokenLifetimeSeconds?: number;
+  /** The longest life of a strict token that is accepted, 1 to 3600. Default 300. */
+  maxTokenLifetimeSeconds?: number;
+  /** How far the clocks of caller and receiver may differ, 0 to 60. Default 5. */
+  clockToleranceSeconds?: number;
+  /** What a gateway strips from the path before a request arrives, as `/census`. Default: nothing. */
+  publicPathPrefix?: string;
+  /** Headers to bind to outgoing requests besides Content-Type, where a request has them. */
+  signedHeaders?: readonly string[];
+  /** Headers that a strict token must bind whenever the request carries them. */
+  requiredHeaders?: readonly string[];
+  /** How much of a body is held in memory because no parser reads it, or because it is a stream to sign. Default 1 MiB. */
+  maxBufferedBodyBytes?: number;
+  /** Remembers used tokens. Default: in the memory of this process. */
+  replayStore?: ReplayStore;
+  /** The clock, in milliseconds since the epoch. Default `Date.now`. */
+  now?: () => number;
+}

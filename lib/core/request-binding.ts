@@ -1,0 +1,46 @@
+import type { BodyHashAlgorithm } from './body-hash.js';
+import type { RequestBody } from './request.js';
+
+/** What the binding of a request is computed from, the same on both sides of the wire. */
+export interface BindableRequest {
+  readonly method: string;
+  /** The request target exactly as on the wire. */
+  readonly target: string;
+  readonly body: RequestBody;
+  /** Every value of a header, in order; `name` is in lower case. */
+  readonly headerValues: (name: string) => readonly string[];
+}
+
+/** The claims that bind a token to one request: `req`, `hdr` and `bdy` of protocol section 3. */
+export interface RequestBinding {
+  readonly req: string;
+  readonly hdr: Readonly<Record<string, string>>;
+  readonly bdy: (algorithm: BodyHashAlgorithm) => string | Promise<string>;
+}
+
+/**
+ * Computes the binding of a request. The signer writes the result into the token, the verifier
+ * compares the token with it: there is no second place that knows what `req`, `hdr` and `bdy` are.
+ *
+ * @param headerNames the headers to bind, in lower case; those that do not have exactly one value are left out
+ */
+export function bindRequest(
+  request: BindableRequest,
+  headerNames: Iterable<string>,
+): RequestBinding {
+  const hdr: Record<string, string> = {};
+  for (const name of headerNames) {
+    const [value, ...others] = request.headerValues(name);
+    if (value !== undefined && others.length === 0) hdr[name] = value;
+  }
+  return {
+    req: `${request.method} ${request.target}`,
+    hdr,
+    bdy: (algorithm) => request.body.digest(algorithm),
+  };
+}
+
+/** The headers that a token must bind whenever the request carries them. */
+export function headersToBind(body: RequestBody, configured: readonly string[]): Set<string> {
+  return new Set(body.hasContent ? ['content-type', ...configured] : configured);
+}

@@ -1,0 +1,145 @@
+import { ServiceAuthConfigError } from './errors.js';
+import { OptionReader, type ProblemList } from './option-reader.js';
+import type { TrustedIssuerOptions } from './options.js';
+import { PROFILES } from './profiles.js';
+import type { ReplayStore } from './replay.js';
+import type { SettingsParts } from './resolve-settings.js';
+import type { ReceivingSettings, TrustedIssuer } from './settings.js';
+
+const ISSUER_OPTION_NAMES = [
+  'issuer',
+  'publicKey',
+  'keys',
+  'algorithms',
+  'profile',
+  'subjects',
+] as const satisfies (keyof TrustedIssuerOptions)[];
+
+/** A prefix must end where a part of a URI ends: `https://census.service` begins `https://census.service.evil/` too. */
+const SUBJECT_PREFIX = /^[A-Za-z][A-Za-z0-9+.-]*:(?:\S*[/:#?=])?$/;
+
+/** Resolves the receiving half; undefined when the service trusts nobody, and so only sends. */
+export async function resolveReceiving(
+  reader: OptionReader,
+  common: { readonly issuer: string; readonly maxBufferedBodyBytes: number },
+  parts: SettingsParts,
+  problems: ProblemList,
+): Promise<ReceivingSettings | undefined> {
+  const { issuer, maxBufferedBodyBytes } = common;
+  const audiences = new Set([issuer, ...reader.uris('audience')]);
+  const requiredHeaders = reader.headerNames('requiredHeaders');
+  const publicPathPrefix = readPathPrefix(reader);
+  const clockToleranceSeconds = reader.integer('clockToleranceSeconds', {
+    from: 0,
+    to: 60,
+    fallback: 5,
+  });
+  const maxStrictSeconds = reader.integer('maxTokenLifetimeSeconds', {
+    from: 1,
+    to: 3600,
+    fallback: PROFILES.strict.maxLifetimeSeconds,
+  });
+  const replayStore = readReplayStore(reader, parts);
+  const trustedIssuers = await resolveTrustedIssuers(reader, parts, problems);
+  return (
+    trustedIssuers &&
+    Object.freeze({
+      audiences,
+      realm: issuer,
+      trustedIssuers,
+      clockToleranceSeconds,
+      maxTokenLifetimeSeconds: {
+        strict: maxStrictSeconds,
+        original: PROFILES.original.maxLifetimeSeconds,
+      },
+      publicPathPrefix,
+      requiredHeaders,
+      maxBufferedBodyBytes,
+      replayStore,
+    })
+  );
+}
+
+async function resolveTrustedIssuers(
+  reader: OptionReader,
+  parts: SettingsParts,
+  problems: ProblemList,
+): Promise<ReadonlyMap<string, TrustedIssuer> | undefined> {
+  const list = reader.list('trustedIssuers', (item, field) => ({ item, field }));
+  if (list === undefined) return undefined;
+  if (list.length === 0)
+    reader.report('trustedIssuers', 'name at least one service, or leave it out');
+  const trusted = new Map<string, TrustedIssuer>();
+  for (const { item, field } of list) {
+    const issuer = await resolveTrustedIssuer(item, field, parts, problems);
+    if (issuer && trusted.has(issuer.issuer))
+      problems.add(`${field}.issuer`, 'is listed twice; keep one');
+    else if (issuer) trusted.set(issuer.issuer, issuer);
+  }
+  return trusted;
+}
+
+async function resolveTrustedIssuer(
+  item: unknown,
+  field: string,
+  parts: SettingsParts,
+  problems: ProblemList,
+): Promise<TrustedIssuer | undefined> {
+  const reader = new OptionReader(item, field, ISSUER_OPTION_NAMES, problems);
+  const issuer = reader.uri('issuer');
+  const profile = reader.word('profile', ['strict', 'original'], 'strict');
+  const algorithms = reader.algorithms('algorithms');
+  const subjects = reader.list('subjects', (prefix, at) => {
+    if (typeof prefix === 'string' && SUBJECT_PREFIX.test(prefix)) return prefix;
+    return problems.add(at, "write a URI prefix that ends in '/', ':', '#', '?' or '='");
+  });
+  const keys = await readPart(
+    field,
+    problems,
+    async () =>
+      await parts.createKeySource({
+        issuer: issuer ?? '',
+        publicKey: reader.raw('publicKey') as TrustedIssuerOptions['publicKey'],
+        keys: reader.raw('keys') as TrustedIssuerOptions['keys'],
+        algorithms,
+      }),
+  );
+  if (issuer === undefined || keys === undefined) return undefined;
+  return Object.freeze({ issuer, profile, keys, subjects });
+}
+
+/** Runs a part that reads options of its own, and takes its problems over under `field`. */
+export async function readPart<T>(
+  field: string,
+  problems: ProblemList,
+  part: () => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await part();
+  } catch (error) {
+    if (!(error instanceof ServiceAuthConfigError)) throw error;
+    for (const problem of error.problems) problems.problems.push(`${field}.${problem}`);
+    return undefined;
+  }
+}
+
+function readPathPrefix(reader: OptionReader): string {
+  const prefix = reader.raw('publicPathPrefix') ?? '';
+  if (prefix === '' || (typeof prefix === 'string' && /^(?:\/[^/\s?#]+)+$/.test(prefix)))
+    return prefix;
+  reader.report('publicPathPrefix', "write a path without a final slash, such as '/census'");
+  return '';
+}
+
+function readReplayStore(reader: OptionReader, parts: SettingsParts): ReplayStore {
+  const store = reader.raw('replayStore');
+  if (store === undefined) return parts.createReplayStore();
+  const isStore =
+    typeof store === 'object' &&
+    store !== null &&
+    'recordUse' in store &&
+    typeof store.recordUse === 'function';
+  if (isStore) return store as ReplayStore;
+  reader.report('replayStore', 'write an object with a method recordUse');
+  return parts.createReplayStore();
+}

@@ -1,0 +1,79 @@
+import { OptionReader, type ProblemList } from './option-reader.js';
+import type { SigningKeyOptions, TargetOptions } from './options.js';
+import { readPart } from './resolve-receiving.js';
+import type { SettingsParts } from './resolve-settings.js';
+import type { SendingSettings, Target } from './settings.js';
+
+const TARGET_OPTION_NAMES = [
+  'baseUrl',
+  'audience',
+  'profile',
+] as const satisfies (keyof TargetOptions)[];
+
+/** Resolves the sending half; undefined when the service has no key, and so only receives. */
+export async function resolveSending(
+  reader: OptionReader,
+  common: { readonly maxBufferedBodyBytes: number },
+  parts: SettingsParts,
+  problems: ProblemList,
+): Promise<SendingSettings | undefined> {
+  const unknownTargets = reader.word('unknownTargets', ['refuse', 'send-unsigned'], 'refuse');
+  const subjectOutsideRequest = reader.word(
+    'subjectOutsideRequest',
+    ['refuse', 'act-as-itself'],
+    'refuse',
+  );
+  const tokenLifetimeSeconds = reader.integer('tokenLifetimeSeconds', {
+    from: 1,
+    to: 300,
+    fallback: 60,
+  });
+  const signedHeaders = reader.headerNames('signedHeaders');
+  const targets = resolveTargets(reader, problems);
+  const signingKey = reader.raw('signingKey');
+  if (signingKey === undefined) {
+    if (targets) reader.report('signingKey', 'set the private key that signs, or remove targets');
+    return undefined;
+  }
+  if (!targets) reader.report('targets', 'name the services to call, or remove signingKey');
+  const signingKeys = await readPart(
+    'signingKey',
+    problems,
+    async () => await parts.createSigningKeySource(signingKey as SigningKeyOptions),
+  );
+  return (
+    signingKeys &&
+    Object.freeze({
+      signingKeys,
+      targets: targets ?? [],
+      unknownTargets,
+      tokenLifetimeSeconds,
+      signedHeaders,
+      subjectOutsideRequest,
+      maxBufferedBodyBytes: common.maxBufferedBodyBytes,
+    })
+  );
+}
+
+function resolveTargets(reader: OptionReader, problems: ProblemList): Target[] | undefined {
+  const targets = reader.list('targets', (item, field) => resolveTarget(item, field, problems));
+  if (targets?.length === 0) reader.report('targets', 'name at least one service, or leave it out');
+  const places = new Set<string>();
+  for (const { origin, pathPrefix } of targets ?? []) {
+    const place = origin + pathPrefix;
+    if (places.has(place)) reader.report('targets', `${place} is listed twice; keep one`);
+    places.add(place);
+  }
+  return targets?.toSorted((one, other) => other.pathPrefix.length - one.pathPrefix.length);
+}
+
+function resolveTarget(item: unknown, field: string, problems: ProblemList): Target | undefined {
+  const reader = new OptionReader(item, field, TARGET_OPTION_NAMES, problems);
+  const baseUrl = reader.uri('baseUrl');
+  const audience = reader.raw('audience') === undefined ? baseUrl : reader.uri('audience');
+  const profile = reader.word('profile', ['strict', 'original'], 'strict');
+  if (baseUrl === undefined || audience === undefined) return undefined;
+  const { origin, pathname } = new URL(baseUrl);
+  const pathPrefix = pathname.endsWith('/') ? pathname : `${pathname}/`;
+  return Object.freeze({ origin, pathPrefix, audience, profile });
+}

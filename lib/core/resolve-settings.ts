@@ -1,0 +1,78 @@
+import { ServiceAuthConfigError } from './errors.js';
+import type { KeySource, SigningKeySource } from './keys.js';
+import { OptionReader, ProblemList } from './option-reader.js';
+import type { ServiceAuthOptions, SigningKeyOptions, TrustedIssuerOptions } from './options.js';
+import type { ReplayStore } from './replay.js';
+import { resolveReceiving } from './resolve-receiving.js';
+import { resolveSending } from './resolve-sending.js';
+import type { ServiceAuthSettings } from './settings.js';
+
+/** What settings are built from besides options: the ports, filled by whoever puts the parts together. */
+export interface SettingsParts {
+  /** @throws ServiceAuthConfigError with `field: what to write`, the field relative to the issuer */
+  createKeySource(options: TrustedIssuerOptions): Promise<KeySource>;
+  /** @throws ServiceAuthConfigError with `field: what to write`, the field relative to `signingKey` */
+  createSigningKeySource(options: SigningKeyOptions): Promise<SigningKeySource>;
+  createReplayStore(): ReplayStore;
+}
+
+const OPTION_NAMES = [
+  'issuer',
+  'audience',
+  'signingKey',
+  'trustedIssuers',
+  'targets',
+  'unknownTargets',
+  'subjectOutsideRequest',
+  'tokenLifetimeSeconds',
+  'maxTokenLifetimeSeconds',
+  'clockToleranceSeconds',
+  'publicPathPrefix',
+  'signedHeaders',
+  'requiredHeaders',
+  'maxBufferedBodyBytes',
+  'replayStore',
+  'now',
+] as const satisfies (keyof ServiceAuthOptions)[];
+
+const MEBIBYTE = 1024 * 1024;
+
+/**
+ * Turns what users write into what the library reads, once, at start. On return every value is
+ * checked and every default filled in.
+ *
+ * @throws ServiceAuthConfigError listing every problem, each as `field: what to write`
+ */
+export async function resolveSettings(
+  options: ServiceAuthOptions,
+  parts: SettingsParts,
+): Promise<ServiceAuthSettings> {
+  const problems = new ProblemList();
+  const reader = new OptionReader(options, '', OPTION_NAMES, problems);
+  const issuer = reader.uri('issuer') ?? '';
+  const now = readClock(reader);
+  const maxBufferedBodyBytes = reader.integer('maxBufferedBodyBytes', {
+    from: 0,
+    to: 1024 * MEBIBYTE,
+    fallback: MEBIBYTE,
+  });
+  const common = { issuer, maxBufferedBodyBytes };
+  const receiving = await resolveReceiving(reader, common, parts, problems);
+  const sending = await resolveSending(reader, common, parts, problems);
+  if (reader.raw('signingKey') === undefined && reader.raw('trustedIssuers') === undefined) {
+    problems.add(
+      'trustedIssuers',
+      'name the services that may call, or set signingKey to call others',
+    );
+  }
+  if (problems.problems.length > 0) throw new ServiceAuthConfigError(problems.problems);
+  return Object.freeze({ issuer, now, receiving, sending });
+}
+
+function readClock(reader: OptionReader): () => number {
+  const now = reader.raw('now');
+  if (now === undefined) return Date.now;
+  if (typeof now === 'function') return now as () => number;
+  reader.report('now', 'write a function that answers milliseconds since the epoch');
+  return Date.now;
+}

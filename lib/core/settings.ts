@@ -1,0 +1,59 @@
+import type { KeySource, SigningKeySource } from './keys.js';
+import type { Profile } from './profiles.js';
+import type { ReplayStore } from './replay.js';
+
+/** What the library reads at run time: options with every default filled in and every value checked. Frozen. */
+export interface ServiceAuthSettings {
+  /** The URI of this service. */
+  readonly issuer: string;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** Undefined in a service that only sends. */
+  readonly receiving: ReceivingSettings | undefined;
+  /** Undefined in a service that only receives. */
+  readonly sending: SendingSettings | undefined;
+}
+
+export interface ReceivingSettings {
+  /** The names this service answers to; the first is the realm of a challenge. */
+  readonly audiences: ReadonlySet<string>;
+  readonly realm: string;
+  readonly trustedIssuers: ReadonlyMap<string, TrustedIssuer>;
+  readonly clockToleranceSeconds: number;
+  /** The longest `exp - iat`, for each profile. */
+  readonly maxTokenLifetimeSeconds: Readonly<Record<Profile, number>>;
+  /** Put before the received request target before it is compared; empty when nothing strips a prefix. */
+  readonly publicPathPrefix: string;
+  /** Lower-case names of headers a strict token must bind whenever the request carries them. */
+  readonly requiredHeaders: readonly string[];
+  readonly maxBufferedBodyBytes: number;
+  readonly replayStore: ReplayStore;
+}
+
+export interface TrustedIssuer {
+  readonly issuer: string;
+  readonly profile: Profile;
+  readonly keys: KeySource;
+  /** URI prefixes of the users this issuer may speak for; undefined: any. */
+  readonly subjects: readonly string[] | undefined;
+}
+
+export interface SendingSettings {
+  readonly signingKeys: SigningKeySource;
+  /** Longest path prefix first, so that the first match is the closest. */
+  readonly targets: readonly Target[];
+  readonly unknownTargets: 'refuse' | 'send-unsigned';
+  readonly tokenLifetimeSeconds: number;
+  /** Lower-case names of headers to bind besides Content-Type. */
+  readonly signedHeaders: readonly string[];
+  readonly subjectOutsideRequest: 'refuse' | 'act-as-itself';
+  readonly maxBufferedBodyBytes: number;
+}
+
+export interface Target {
+  readonly origin: string;
+  /** Begins and ends with a slash. */
+  readonly pathPrefix: string;
+  readonly audience: string;
+  readonly profile: Profile;
+}

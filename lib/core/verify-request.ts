@@ -1,0 +1,199 @@
+import type { webcrypto } from 'node:crypto';
+import { assertClaimsProfile, type BodyClaim, readClaims, type ServiceClaims } from './claims.js';
+import { refuse, ServiceAuthUnavailableError } from './errors.js';
+import { createIdentity, type ServiceIdentity } from './identity.js';
+import { assertHeaderProfile, type JoseHeader, readJoseHeader } from './jose-header.js';
+import type { VerificationKey } from './keys.js';
+import { PROFILES } from './profiles.js';
+import {
+  type BindableRequest,
+  bindRequest,
+  headersToBind,
+  type RequestBinding,
+} from './request-binding.js';
+import { bodyFrom, headerValues, type IncomingRequest, TOKEN_HEADER } from './request.js';
+import type { ReceivingSettings, TrustedIssuer } from './settings.js';
+import { isWithinPrefixes } from './subject.js';
+import { assertTimes } from './token-times.js';
+import { assertSignature } from './token-signature.js';
+import { readToken } from './token-syntax.js';
+
+/** What one route asks of a caller, besides a good token. It can only narrow. */
+export interface RoutePolicy {
+  /** Each list must name the issuer; no list: every trusted issuer may call. */
+  readonly allowedIssuers?: readonly ReadonlySet<string>[];
+  /** Whether the caller must name a user. */
+  readonly subjectRequired?: boolean;
+}
+
+/**
+ * Verifies the one token of a request, in the order of protocol section 4: cheap before dear, and
+ * the first use is recorded last. On return the request is what its issuer signed, was not seen
+ * before, and satisfies `policy`.
+ *
+ * Does not check that the subject exists: that is the application's knowledge.
+ *
+ * @throws ServiceTokenRefusedError with the code of the first step that fails
+ * @throws ServiceAuthUnavailableError `key_unavailable`, `replay_store_unavailable`
+ */
+export async function verifyRequest(
+  request: IncomingRequest,
+  settings: ReceivingSettings,
+  now: () => number,
+  policy: RoutePolicy = {},
+): Promise<ServiceIdentity> {
+  const token = readToken(headerValues(request.rawHeaders, TOKEN_HEADER));
+  const header = readJoseHeader(token.unverifiedHeader);
+  const claims = readClaims(token.unverifiedPayload);
+
+  const trusted = findTrustedIssuer(claims.issuer, settings);
+  const rules = PROFILES[trusted.profile];
+  assertHeaderProfile(header, token.unverifiedHeader, rules);
+  assertClaimsProfile(claims, token.unverifiedPayload, rules);
+
+  const key = await findKey(header, trusted);
+  await assertSignature(token, header.algorithm, readAlgorithm(key, header));
+
+  assertTimes(claims, trusted.profile, settings, now());
+  const audience = readAudience(claims, settings);
+  if (await assertBinding(request, claims, trusted, settings)) {
+    // Reading a slow body takes time, and a token is judged by the time of the decision.
+    assertTimes(claims, trusted.profile, settings, now());
+  }
+
+  assertPolicy(claims, trusted, policy);
+  await assertFirstUse(claims, trusted, settings, now());
+  return createIdentity(
+    { ...claims, audience },
+    { keyId: key.keyId, profile: trusted.profile, payload: token.unverifiedPayload },
+  );
+}
+
+function findTrustedIssuer(unverifiedIssuer: string, settings: ReceivingSettings): TrustedIssuer {
+  return settings.trustedIssuers.get(unverifiedIssuer) ?? refuse('issuer_unknown');
+}
+
+async function findKey(header: JoseHeader, trusted: TrustedIssuer): Promise<VerificationKey> {
+  return (await trusted.keys.find(header.keyId)) ?? refuse('key_unknown');
+}
+
+function readAlgorithm(key: VerificationKey, header: JoseHeader): webcrypto.CryptoKey {
+  return (
+    key.byAlgorithm.get(header.algorithm) ??
+    refuse('algorithm_refused', 'alg is not the algorithm of the key')
+  );
+}
+
+function readAudience(claims: ServiceClaims, settings: ReceivingSettings): string {
+  const { audience } = claims;
+  if (audience === undefined || !settings.audiences.has(audience)) refuse('audience_mismatch');
+  return audience;
+}
+
+/** Asserts that the token was made for this very request; tells whether the body was waited for. */
+async function assertBinding(
+  request: IncomingRequest,
+  claims: ServiceClaims,
+  trusted: TrustedIssuer,
+  settings: ReceivingSettings,
+): Promise<boolean> {
+  const bindable = toBindable(request, settings.publicPathPrefix);
+  const bound = claims.boundHeaders ?? {};
+  const required = headersToBind(bindable.body, settings.requiredHeaders);
+  const binding = bindRequest(bindable, new Set([...required, ...Object.keys(bound)]));
+  if (PROFILES[trusted.profile].bindsRequest) {
+    if (claims.requestLine !== binding.req) refuse('request_mismatch');
+    assertHeaders(bound, binding.hdr, bindable, required);
+  }
+  return await assertBody(bindable, claims.body, binding);
+}
+
+function toBindable(request: IncomingRequest, publicPathPrefix: string): BindableRequest {
+  return {
+    method: request.method,
+    target: publicPathPrefix + request.target,
+    body: bodyFrom(request.body),
+    headerValues: (name) => headerValues(request.rawHeaders, name),
+  };
+}
+
+function assertHeaders(
+  bound: Readonly<Record<string, string>>,
+  received: Readonly<Record<string, string>>,
+  request: BindableRequest,
+  required: ReadonlySet<string>,
+): void {
+  for (const [name, value] of Object.entries(bound)) {
+    if (received[name] !== value) refuse('header_mismatch', `${name} differs`);
+  }
+  for (const name of required) {
+    if (!Object.hasOwn(bound, name) && request.headerValues(name).length > 0) {
+      refuse('header_mismatch', `${name} is not bound`);
+    }
+  }
+}
+
+/** The body rule of protocol section 3. */
+async function assertBody(
+  request: BindableRequest,
+  claim: BodyClaim | undefined,
+  binding: RequestBinding,
+): Promise<boolean> {
+  if (claim === undefined) {
+    if (request.body.hasContent) refuse('claim_missing', 'bdy');
+    return false;
+  }
+  const digest = binding.bdy(claim.algorithm);
+  const waited = typeof digest !== 'string';
+  if ((waited ? await digest : digest) !== claim.digest) refuse('body_mismatch');
+  return waited;
+}
+
+function assertPolicy(claims: ServiceClaims, trusted: TrustedIssuer, policy: RoutePolicy): void {
+  for (const allowed of policy.allowedIssuers ?? []) {
+    if (!allowed.has(trusted.issuer)) refuse('issuer_not_allowed');
+  }
+  if (claims.subject === undefined) {
+    if (policy.subjectRequired) refuse('subject_missing');
+  } else if (trusted.subjects && !isWithinPrefixes(claims.subject, trusted.subjects)) {
+    refuse('subject_not_allowed');
+  }
+}
+
+async function assertFirstUse(
+  claims: ServiceClaims,
+  trusted: TrustedIssuer,
+  settings: ReceivingSettings,
+  nowMilliseconds: number,
+): Promise<void> {
+  const { issuer, tokenId } = claims;
+  if (tokenId === undefined) return; // only the original profile gets here without one
+  const nowSeconds = nowMilliseconds / 1000;
+  const expiresAtSeconds =
+    claims.expiresAtSeconds ?? nowSeconds + settings.maxTokenLifetimeSeconds[trusted.profile];
+  const forgetAtSeconds = expiresAtSeconds + settings.clockToleranceSeconds;
+  const verdict: unknown = await recordUse(settings, {
+    issuer,
+    tokenId,
+    forgetAtSeconds,
+    nowSeconds,
+  });
+  if (verdict === 'seen') refuse('token_replayed');
+  if (verdict !== 'first') {
+    throw new ServiceAuthUnavailableError('replay_store_unavailable', {
+      detail: 'the store answered neither "first" nor "seen"',
+    });
+  }
+}
+
+async function recordUse(
+  settings: ReceivingSettings,
+  use: Parameters<ReceivingSettings['replayStore']['recordUse']>[0],
+): Promise<unknown> {
+  try {
+    return await settings.replayStore.recordUse(use);
+  } catch (cause) {
+    if (cause instanceof ServiceAuthUnavailableError) throw cause;
+    throw new ServiceAuthUnavailableError('replay_store_unavailable', { cause });
+  }
+}

@@ -1,0 +1,160 @@
+import {
+  createPrivateKey,
+  createPublicKey,
+  type JsonWebKey,
+  KeyObject,
+  type webcrypto,
+} from 'node:crypto';
+import { types } from 'node:util';
+import { calculateJwkThumbprint, importJWK, type JWK } from 'jose';
+import { type Algorithm, ALGORITHMS, ServiceAuthConfigError } from '../core/index.js';
+
+type CryptoKey = webcrypto.CryptoKey;
+
+const MIN_RSA_BITS = 2048;
+const MIN_RSA_EXPONENT = 65537n;
+const PEM_BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----/g;
+const HOW_TO_WRITE = {
+  public: 'write one public key as SPKI PEM, JWK, KeyObject or CryptoKey',
+  private: 'write one unencrypted private key as PKCS#8 PEM, JWK, KeyObject or CryptoKey',
+} as const;
+
+/** A key that was looked at: of the right half, of a kind the protocol uses, strong enough. */
+export interface CheckedKey {
+  readonly key: KeyObject;
+  /** The key as WebCrypto has it, where it came as that: it may not be extractable. */
+  readonly cryptoKey: CryptoKey | undefined;
+  /** The algorithms that fit the key; the first is the default. */
+  readonly fitting: readonly Algorithm[];
+  /** `alg` and `kid` of the JWK, where the key came as one. */
+  readonly alg: string | undefined;
+  readonly kid: string | undefined;
+}
+
+/**
+ * Reads a key in any of the accepted forms and checks its kind and strength. What it throws never
+ * holds key material.
+ *
+ * @throws ServiceAuthConfigError with one problem on `field`
+ */
+export function readKey(material: unknown, half: 'public' | 'private', field: string): CheckedKey {
+  const key = toKeyObject(material, half) ?? fail(field, HOW_TO_WRITE[half]);
+  if (key.type !== half) fail(field, HOW_TO_WRITE[half]);
+  const flaw = findKeyFlaw(key) ?? findUseFlaw(material, half === 'private' ? 'sign' : 'verify');
+  if (flaw !== undefined) fail(field, flaw);
+  const jwk = isJwk(material) ? material : undefined;
+  const cryptoKey = types.isCryptoKey(material) ? material : undefined;
+  return {
+    key,
+    cryptoKey,
+    fitting: cryptoKey ? boundAlgorithms(cryptoKey, key) : fittingAlgorithms(key),
+    alg: stringOf(jwk?.['alg']),
+    kid: stringOf(jwk?.['kid']),
+  };
+}
+
+/** The RFC 7638 thumbprint of the public half. */
+export async function thumbprintOf(key: KeyObject): Promise<string> {
+  const publicKey = key.type === 'private' ? createPublicKey(key) : key;
+  return await calculateJwkThumbprint(publicKey.export({ format: 'jwk' }) as JWK);
+}
+
+/** Imports a checked key for one algorithm, once, so that no request pays for it. */
+export async function importFor(checked: CheckedKey, algorithm: Algorithm): Promise<CryptoKey> {
+  if (checked.cryptoKey) return checked.cryptoKey;
+  const jwk = checked.key.export({ format: 'jwk' }) as JWK;
+  const imported = await importJWK(jwk, algorithm, { extractable: false });
+  if (imported instanceof Uint8Array) throw new TypeError('a symmetric key is no key here');
+  return imported;
+}
+
+/** Throws a configuration error about one field. */
+export function fail(field: string, whatToWrite: string): never {
+  throw new ServiceAuthConfigError([`${field}: ${whatToWrite}`]);
+}
+
+function toKeyObject(material: unknown, half: 'public' | 'private'): KeyObject | undefined {
+  try {
+    if (types.isKeyObject(material)) return material;
+    if (types.isCryptoKey(material)) return KeyObject.from(material);
+    const create = half === 'public' ? createPublicKey : createPrivateKey;
+    if (typeof material === 'string')
+      return isOnePemBlock(material, half) ? create(material) : undefined;
+    if (isJwk(material)) {
+      // createPublicKey would quietly take the public half of a private JWK.
+      if (half === 'public' && 'd' in material) return undefined;
+      return create({ key: material, format: 'jwk' });
+    }
+    return undefined;
+  } catch {
+    // The cause is dropped: messages of the crypto library may quote what they could not read.
+    return undefined;
+  }
+}
+
+function isOnePemBlock(pem: string, half: 'public' | 'private'): boolean {
+  const labels = [...pem.matchAll(PEM_BLOCK)].map(([, label]) => label ?? '');
+  const accepted = half === 'public' ? /^(RSA )?PUBLIC KEY$/ : /^((RSA|EC) )?PRIVATE KEY$/;
+  return labels.length === 1 && labels.every((label) => accepted.test(label));
+}
+
+function isJwk(material: unknown): material is JsonWebKey {
+  return (
+    typeof material === 'object' &&
+    material !== null &&
+    Object.hasOwn(material, 'kty') &&
+    !types.isKeyObject(material)
+  );
+}
+
+function findKeyFlaw(key: KeyObject): string | undefined {
+  if (fittingAlgorithms(key).length === 0) return 'write a P-256, P-384, P-521, Ed25519 or RSA key';
+  if (key.asymmetricKeyType !== 'rsa') return undefined;
+  const { modulusLength = 0, publicExponent = 0n } = key.asymmetricKeyDetails ?? {};
+  if (modulusLength < MIN_RSA_BITS) return `write an RSA key of at least ${MIN_RSA_BITS} bits`;
+  if (publicExponent < MIN_RSA_EXPONENT)
+    return `write an RSA key of exponent ${MIN_RSA_EXPONENT} or more`;
+  return undefined;
+}
+
+/** RFC 7517 sections 4.2 and 4.3: a key that says what it is for is used for nothing else. */
+function findUseFlaw(material: unknown, operation: 'sign' | 'verify'): string | undefined {
+  if (types.isCryptoKey(material) && !material.usages.includes(operation)) {
+    return `write a key whose usages include '${operation}'`;
+  }
+  if (!isJwk(material)) return undefined;
+  const { use, key_ops: operations } = material;
+  if (use !== undefined && use !== 'sig') return "write a key whose use is 'sig'";
+  if (operations !== undefined && !(Array.isArray(operations) && operations.includes(operation))) {
+    return `write a key whose key_ops include '${operation}'`;
+  }
+  return undefined;
+}
+
+/** An RSA CryptoKey is bound to one algorithm when it is made. */
+function boundAlgorithms(cryptoKey: CryptoKey, key: KeyObject): Algorithm[] {
+  if (key.asymmetricKeyType !== 'rsa') return fittingAlgorithms(key);
+  const { name, hash } = cryptoKey.algorithm as { name: string; hash?: { name: string } };
+  const bound = `${name === 'RSA-PSS' ? 'PS' : 'RS'}${hash?.name.replace('SHA-', '')}`;
+  return fittingAlgorithms(key).filter((algorithm) => algorithm === bound);
+}
+
+function fittingAlgorithms(key: KeyObject): Algorithm[] {
+  const { asymmetricKeyType, asymmetricKeyDetails } = key;
+  const names = Object.keys(ALGORITHMS) as Algorithm[];
+  const fitting = names.filter((name) => {
+    const profile: { keyType: string; namedCurve?: string } = ALGORITHMS[name];
+    return (
+      profile.keyType === asymmetricKeyType &&
+      profile.namedCurve === asymmetricKeyDetails?.namedCurve
+    );
+  });
+  // What an RSA key is used with where nobody says: RS256, the field's default, and nothing else.
+  return asymmetricKeyType === 'rsa'
+    ? ['RS256', ...fitting.filter((name) => name !== 'RS256')]
+    : fitting;
+}
+
+function stringOf(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}

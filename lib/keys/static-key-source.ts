@@ -1,0 +1,99 @@
+import type { webcrypto } from 'node:crypto';
+import { types } from 'node:util';
+import {
+  type Algorithm,
+  type KeySource,
+  type PublicKeyOptions,
+  ServiceAuthConfigError,
+  type TrustedIssuerOptions,
+  type VerificationKey,
+} from '../core/index.js';
+import { type CheckedKey, fail, importFor, readKey, thumbprintOf } from './key-material.js';
+
+/**
+ * The keys that the configuration of an issuer holds, imported once.
+ *
+ * @throws ServiceAuthConfigError listing every key that is not acceptable
+ */
+export async function createStaticKeySource(options: TrustedIssuerOptions): Promise<KeySource> {
+  const entries = listEntries(options);
+  const problems: string[] = [];
+  const byId = new Map<string, VerificationKey>();
+  for (const { field, entry } of entries) {
+    try {
+      const key = await readVerificationKey(entry, field, options.algorithms);
+      if (byId.has(key.keyId))
+        fail(field, 'has the key id of another key; give each its own keyId');
+      byId.set(key.keyId, key);
+    } catch (error) {
+      if (!(error instanceof ServiceAuthConfigError)) throw error;
+      problems.push(...error.problems);
+    }
+  }
+  if (problems.length > 0) throw new ServiceAuthConfigError(problems);
+  const [only] = byId.size === 1 ? byId.values() : [];
+  return { find: (keyId) => (keyId === undefined ? only : byId.get(keyId)) };
+}
+
+interface Entry {
+  readonly field: string;
+  readonly entry: PublicKeyOptions;
+}
+
+function listEntries({ publicKey, keys }: TrustedIssuerOptions): Entry[] {
+  if (publicKey !== undefined && keys !== undefined)
+    fail('keys', 'set publicKey or keys, not both');
+  if (publicKey !== undefined) return [{ field: 'publicKey', entry: { publicKey } }];
+  if (!Array.isArray(keys) || keys.length === 0) fail('publicKey', "set the service's public key");
+  return keys.map((item: unknown, at) => {
+    const isOptions = typeof item === 'object' && item !== null && Object.hasOwn(item, 'publicKey');
+    const wrapped = isOptions && !types.isKeyObject(item);
+    return {
+      field: `keys[${at}]`,
+      entry: (wrapped ? item : { publicKey: item }) as PublicKeyOptions,
+    };
+  });
+}
+
+async function readVerificationKey(
+  entry: PublicKeyOptions,
+  field: string,
+  issuerAlgorithms: readonly Algorithm[] | undefined,
+): Promise<VerificationKey> {
+  const { publicKey, algorithms, keyId, ...others } = entry;
+  const stranger = Object.keys(others)[0];
+  if (stranger !== undefined) fail(`${field}.${stranger}`, 'unknown option; remove it');
+  const checked = readKey(publicKey, 'public', field);
+  const byAlgorithm = new Map<Algorithm, webcrypto.CryptoKey>();
+  for (const algorithm of chooseAlgorithms(checked, field, algorithms ?? issuerAlgorithms)) {
+    byAlgorithm.set(algorithm, await importFor(checked, algorithm));
+  }
+  return Object.freeze({
+    keyId: readKeyId(keyId, field) ?? checked.kid ?? (await thumbprintOf(checked.key)),
+    byAlgorithm,
+  });
+}
+
+/** The JWK's `alg` rules; where it has none, the configured list; where there is none, what fits the key. */
+function chooseAlgorithms(
+  checked: CheckedKey,
+  field: string,
+  configured: readonly Algorithm[] | undefined,
+): readonly Algorithm[] {
+  const isRsa = checked.key.asymmetricKeyType === 'rsa';
+  const byDefault = isRsa ? checked.fitting.slice(0, 1) : checked.fitting;
+  const named = checked.alg === undefined ? (configured ?? byDefault) : [checked.alg];
+  const chosen = checked.fitting.filter(
+    (name) => named.includes(name) && (configured?.includes(name) ?? true),
+  );
+  return chosen.length > 0
+    ? chosen
+    : fail(field, 'its algorithm is not among the algorithms allowed');
+}
+
+/** Checks a key id that was written down. */
+export function readKeyId(keyId: unknown, field: string): string | undefined {
+  if (keyId === undefined) return undefined;
+  if (typeof keyId === 'string' && /^[^\p{Cc}]{1,256}$/u.test(keyId)) return keyId;
+  return fail(`${field}.keyId`, 'write 1 to 256 characters without control characters');
+}

@@ -1,0 +1,20 @@
+import { SetMetadata } from '@nestjs/common';
+import { ServiceAuthUsageError } from '../core/index.js';
+
+export const ALLOWED_ISSUERS = 'nestjs-service-auth:allowed-issuers';
+
+/**
+ * Lets only these services call a route, or every route of a controller; others get 403
+ * `issuer_not_allowed`. It narrows: an issuer must be trusted in the options too, and a list on the
+ * handler does not replace the one on its controller.
+ *
+ * @example
+ * `@AllowIssuers('https://herald.service/')`
+ * @throws ServiceAuthUsageError when no issuer is named
+ */
+export function AllowIssuers(...issuers: [string, ...string[]]): ClassDecorator & MethodDecorator {
+  if (issuers.length === 0) {
+    throw new ServiceAuthUsageError('@AllowIssuers() names nobody: write the URI of each service.');
+  }
+  return SetMetadata(ALLOWED_ISSUERS, new Set(issuers));
+}

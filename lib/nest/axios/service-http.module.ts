@@ -1,0 +1,73 @@
+import {
+  HttpService,
+  type HttpModuleAsyncOptions,
+  type HttpModuleOptions,
+  type HttpModuleOptionsFactory,
+} from '@nestjs/axios';
+import {
+  type DynamicModule,
+  type FactoryProvider,
+  Module,
+  type Provider,
+  type Type,
+} from '@nestjs/common';
+import { axiosOfNest, ServiceSigningInterceptor } from './service-signing.interceptor.js';
+
+const SERVICE_HTTP_OPTIONS = Symbol('SERVICE_HTTP_OPTIONS');
+
+const httpService: FactoryProvider<HttpService> = {
+  provide: HttpService,
+  useFactory: (options: HttpModuleOptions, signing: ServiceSigningInterceptor) =>
+    signing.attach(new HttpService(axiosOfNest().create(options))),
+  inject: [SERVICE_HTTP_OPTIONS, ServiceSigningInterceptor],
+};
+
+/**
+ * Stands in for `HttpModule` of @nestjs/axios: the `HttpService` it exports signs every request to a
+ * configured target. Needs a `ServiceAuthModule` with `signingKey` and `targets`.
+ */
+@Module({})
+export class ServiceHttpModule {
+  static register(options: HttpModuleOptions = {}): DynamicModule {
+    return define({ global: options.global }, [
+      { provide: SERVICE_HTTP_OPTIONS, useValue: options },
+    ]);
+  }
+
+  static registerAsync(options: HttpModuleAsyncOptions): DynamicModule {
+    return define({ global: options.global, imports: options.imports }, [
+      ...asyncProviders(options),
+      ...(options.extraProviders ?? []),
+    ]);
+  }
+}
+
+function define(
+  module: Pick<DynamicModule, 'global' | 'imports'>,
+  providers: Provider[],
+): DynamicModule {
+  return {
+    ...module,
+    module: ServiceHttpModule,
+    providers: [...providers, ServiceSigningInterceptor, httpService],
+    exports: [HttpService, ServiceSigningInterceptor],
+  };
+}
+
+function asyncProviders(options: HttpModuleAsyncOptions): Provider[] {
+  if (options.useFactory) {
+    const { useFactory, inject = [] } = options;
+    return [{ provide: SERVICE_HTTP_OPTIONS, useFactory, inject }];
+  }
+  const factory = options.useExisting ?? options.useClass;
+  if (!factory) throw new TypeError('registerAsync needs useFactory, useClass or useExisting');
+  return [...(options.useClass ? [options.useClass] : []), optionsFrom(factory)];
+}
+
+function optionsFrom(factory: Type<HttpModuleOptionsFactory>): FactoryProvider {
+  return {
+    provide: SERVICE_HTTP_OPTIONS,
+    useFactory: async (options: HttpModuleOptionsFactory) => await options.createHttpOptions(),
+    inject: [factory],
+  };
+}

@@ -1,0 +1,32 @@
+import type { ServiceIdentity } from '../core/index.js';
+
+/** What this library knows about one request being served. */
+export interface RequestState {
+  /** The verification, once a guard has begun it: a second guard waits for the same one. */
+  verification?: Promise<ServiceIdentity | undefined>;
+  /** Who verified, so that one application never takes the word of another. */
+  verifier?: object;
+  /** What was proved, once it is. */
+  identity?: ServiceIdentity | undefined;
+}
+
+const STATES = new WeakMap<object, RequestState>();
+
+/**
+ * The state of a request. Keyed by Node's own request object, so that nothing a client sends and no
+ * property that other code sets can be taken for it.
+ */
+export function requestStateOf(request: object): RequestState {
+  const raw = rawRequestOf(request);
+  const known = STATES.get(raw);
+  if (known) return known;
+  const state: RequestState = {};
+  STATES.set(raw, state);
+  return state;
+}
+
+/** Fastify wraps Node's request, Express extends it. */
+export function rawRequestOf(request: object): object {
+  const raw: unknown = 'raw' in request ? request.raw : undefined;
+  return typeof raw === 'object' && raw !== null ? raw : request;
+}

@@ -1,0 +1,34 @@
+import type { ExecutionContext } from '@nestjs/common';
+import type { RoutePolicy } from '../core/index.js';
+import { ALLOWED_ISSUERS } from './allow-issuers.decorator.js';
+import { SUBJECT_REQUIRED } from './require-subject.decorator.js';
+import { ROUTE_MODE, type RouteMode } from './route-mode.decorator.js';
+
+/** What a route asks for, read from the decorators on its handler and controller. */
+export interface Route {
+  readonly mode: RouteMode;
+  readonly policy: RoutePolicy;
+}
+
+/**
+ * Reads what a route asks for. Requirements of controller and handler add up; the nearest of
+ * `@SkipServiceAuth()` and `@OptionalServiceAuth()` loosens, unless the route also requires something.
+ */
+export function routeOf(context: ExecutionContext): Route {
+  const places = [context.getHandler(), context.getClass()];
+  const allowedIssuers = places.flatMap((place) =>
+    read<ReadonlySet<string>>(ALLOWED_ISSUERS, place),
+  );
+  const subjectRequired = places.some((place) => read<true>(SUBJECT_REQUIRED, place).length > 0);
+  const requires = allowedIssuers.length > 0 || subjectRequired;
+  const [mode = 'required'] = places.flatMap((place) => read<RouteMode>(ROUTE_MODE, place));
+  return {
+    mode: requires ? 'required' : mode,
+    policy: { allowedIssuers, subjectRequired },
+  };
+}
+
+function read<T>(key: string, place: object): [T] | [] {
+  const value = Reflect.getMetadata(key, place) as T | undefined;
+  return value === undefined ? [] : [value];
+}

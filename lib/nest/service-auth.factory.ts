@@ -1,0 +1,66 @@
+import { Logger } from '@nestjs/common';
+import { type Profile, ServiceAuthConfigError, type ServiceAuthSettings } from '../core/index.js';
+import { createServiceAuth, type ServiceAuth } from '../service-auth.js';
+import type { ServiceAuthModuleOptions } from './service-auth.options.js';
+
+/**
+ * Builds the service from the module's options, and warns once of every peer that is less protected.
+ *
+ * @throws ServiceAuthConfigError listing every problem, each as `field: what to write`
+ */
+export async function createServiceAuthFrom(
+  options: ServiceAuthModuleOptions,
+): Promise<ServiceAuth> {
+  const { userResolver, tokenAfterVerification, ...coreOptions } = { ...options };
+  const problems = [
+    ...findResolverProblem(userResolver),
+    ...findTokenProblem(tokenAfterVerification),
+  ];
+  const serviceAuth = await createOrCollect(coreOptions, problems);
+  warnOfOriginalProfile(serviceAuth.settings);
+  return serviceAuth;
+}
+
+async function createOrCollect(
+  options: Omit<ServiceAuthModuleOptions, 'userResolver' | 'tokenAfterVerification'>,
+  problems: readonly string[],
+): Promise<ServiceAuth> {
+  try {
+    const serviceAuth = await createServiceAuth(options);
+    if (problems.length === 0) return serviceAuth;
+  } catch (error) {
+    if (!(error instanceof ServiceAuthConfigError)) throw error;
+    throw new ServiceAuthConfigError([...error.problems, ...problems]);
+  }
+  throw new ServiceAuthConfigError(problems);
+}
+
+function findResolverProblem(resolver: unknown): string[] {
+  const isResolver =
+    typeof resolver === 'object' &&
+    resolver !== null &&
+    'resolveUser' in resolver &&
+    typeof resolver.resolveUser === 'function';
+  if (resolver === undefined || typeof resolver === 'function' || isResolver) return [];
+  return ['userResolver: write a class or an object with a method resolveUser'];
+}
+
+function findTokenProblem(word: unknown): string[] {
+  if (word === undefined || word === 'remove' || word === 'keep') return [];
+  return ["tokenAfterVerification: write 'remove' or 'keep'"];
+}
+
+function warnOfOriginalProfile({ receiving, sending }: ServiceAuthSettings): void {
+  const logger = new Logger('ServiceAuth');
+  const isOriginal = ({ profile }: { profile: Profile }): boolean => profile === 'original';
+  for (const { issuer } of [...(receiving?.trustedIssuers.values() ?? [])].filter(isOriginal)) {
+    logger.warn(
+      `Tokens of ${issuer} are accepted in the original profile: they bind no URL and may be replayed.`,
+    );
+  }
+  for (const { audience } of (sending?.targets ?? []).filter(isOriginal)) {
+    logger.warn(
+      `Requests to ${audience} are signed in the original profile: tokens bind no URL and may be replayed.`,
+    );
+  }
+}

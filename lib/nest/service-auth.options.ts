@@ -1,0 +1,26 @@
+import type { Type } from '@nestjs/common';
+import type { ServiceAuthOptions, ServiceIdentity } from '../core/index.js';
+
+/** Turns the URI of a verified user into the application's own user object. */
+export interface ServiceUserResolver {
+  /**
+   * @returns what the guard puts on `request.user`; null or undefined when there is no such user,
+   *   which answers 403 `subject_unknown`
+   */
+  resolveUser(subject: string, identity: ServiceIdentity): unknown;
+}
+
+export interface ServiceAuthModuleOptions extends ServiceAuthOptions {
+  /**
+   * Gives `request.user` for a verified subject: an object, or a class that is a provider of any
+   * module or can be built from the providers this module sees. Runs once per request.
+   */
+  userResolver?: ServiceUserResolver | Type<ServiceUserResolver>;
+  /** Whether the token stays in the request's headers once the guard has read it. Default `remove`. */
+  tokenAfterVerification?: 'remove' | 'keep';
+}
+
+/** For `forRootAsync({ useClass | useExisting })`. */
+export interface ServiceAuthOptionsFactory {
+  createServiceAuthOptions(): ServiceAuthModuleOptions | Promise<ServiceAuthModuleOptions>;
+}

@@ -1,0 +1,49 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { Injectable } from '@nestjs/common';
+import { type CallSubject, ChosenSubject } from '../clients/call-subject.js';
+import type { RequestState } from './request-state.js';
+
+type CallScope = { readonly request: RequestState } | { readonly chosen: CallSubject } | 'none';
+
+/**
+ * Knows for whom outgoing calls are made at this point of the program: the verified user of the
+ * request being served, or whoever was named for a job.
+ */
+@Injectable()
+export class ServiceCallContext {
+  // Only ever entered with run(): enterWith() would leak one request's user into the next one
+  // on the same socket.
+  private readonly storage = new AsyncLocalStorage<CallScope>();
+
+  /** Runs `fn`; every call made in it, and in what it starts, is on behalf of `subject`. */
+  runOnBehalfOf<T>(subject: string, fn: () => T): T {
+    return this.storage.run({ chosen: new ChosenSubject(subject) }, fn);
+  }
+
+  /** Runs `fn`; every call made in it, and in what it starts, names no user. */
+  runActingAsItself<T>(fn: () => T): T {
+    return this.storage.run({ chosen: new ChosenSubject(undefined) }, fn);
+  }
+
+  /** Runs `fn` as part of serving a request. For the library's own hooks. */
+  runForRequest<T>(request: RequestState | undefined, fn: () => T): T {
+    return this.storage.run(request ? { request } : 'none', fn);
+  }
+
+  /** Whether anything was decided around this point of the program. For the library's own hooks. */
+  get isInsideScope(): boolean {
+    return this.storage.getStore() !== undefined;
+  }
+
+  /**
+   * For whom calls are made here; undefined when nobody said, as in a job that names no user, or
+   * while a request is served whose caller proved nothing.
+   */
+  current(): CallSubject | undefined {
+    const scope = this.storage.getStore();
+    if (scope === undefined || scope === 'none') return undefined;
+    if ('chosen' in scope) return scope.chosen;
+    const { identity } = scope.request;
+    return identity && { subject: identity.subject };
+  }
+}

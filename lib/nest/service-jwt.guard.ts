@@ -1,0 +1,22 @@
+import { type CanActivate, type ExecutionContext, Inject, Injectable } from '@nestjs/common';
+import { RequestAuthenticator } from './request-authenticator.js';
+import { routeOf } from './route-policy.js';
+import { transportOf } from './transports/transport.js';
+
+/**
+ * Lets a request in when it carries a good service token, and otherwise answers with the status
+ * and code of protocol section 5. For `@UseGuards(ServiceJwtGuard)`, or for every route with
+ * `{ provide: APP_GUARD, useExisting: ServiceJwtGuard }`. Applied twice, it verifies once.
+ */
+@Injectable()
+export class ServiceJwtGuard implements CanActivate {
+  constructor(@Inject(RequestAuthenticator) private readonly authenticator: RequestAuthenticator) {}
+
+  async canActivate(context: ExecutionContext): Promise<boolean> {
+    const transport = await transportOf(context);
+    const route = routeOf(context);
+    if (route.mode === 'skip') return true;
+    await this.authenticator.authenticate(transport, context, route);
+    return true;
+  }
+}

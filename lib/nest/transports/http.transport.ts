@@ -1,0 +1,136 @@
+import type { IncomingMessage } from 'node:http';
+import {
+  type ExecutionContext,
+  ForbiddenException,
+  HttpException,
+  PayloadTooLargeException,
+  ServiceUnavailableException,
+  UnauthorizedException,
+  UnsupportedMediaTypeException,
+} from '@nestjs/common';
+import {
+  headerValues,
+  type IncomingRequest,
+  ServiceAuthUnavailableError,
+  type ServiceTokenRefusedError,
+  TOKEN_HEADER,
+} from '../../core/index.js';
+import { rawRequestOf } from '../request-state.js';
+import { bodyOf } from './http-body.js';
+import type { Exchange, ExchangeSettings, Transport } from './transport.js';
+
+/** Express's and Fastify's request, as far as both are the same. */
+interface HttpRequest {
+  readonly originalUrl?: string;
+  user?: unknown;
+}
+
+/** Express's and Fastify's response: the one sets headers with `setHeader`, the other with `header`. */
+interface HttpResponse {
+  readonly raw?: object;
+  getHeader(name: string): unknown;
+  setHeader?(name: string, value: string): unknown;
+  header(name: string, value: string): unknown;
+}
+
+export const httpTransport: Transport = {
+  open: (context, settings) => new HttpExchange(context, settings),
+};
+
+class HttpExchange implements Exchange {
+  readonly key: IncomingMessage;
+  readonly request: IncomingRequest;
+  readonly hasToken: boolean;
+  private readonly frameworkRequest: HttpRequest;
+  private readonly response: HttpResponse;
+
+  constructor(
+    context: ExecutionContext,
+    private readonly settings: ExchangeSettings,
+  ) {
+    const http = context.switchToHttp();
+    this.frameworkRequest = http.getRequest<HttpRequest>();
+    this.response = http.getResponse<HttpResponse>();
+    const raw = rawRequestOf(this.frameworkRequest) as IncomingMessage;
+    const tokens = headerValues(raw.rawHeaders, TOKEN_HEADER);
+    this.key = raw;
+    this.hasToken = tokens.some((token) => token.trim() !== '') || tokens.length > 1;
+    this.request = {
+      method: raw.method ?? '',
+      target: this.frameworkRequest.originalUrl ?? raw.url ?? '',
+      rawHeaders: [...raw.rawHeaders],
+      body: bodyOf(raw, settings.maxBufferedBodyBytes),
+    };
+  }
+
+  setUser(user: unknown): void {
+    this.frameworkRequest.user = user;
+  }
+
+  removeToken(): void {
+    const { headers, rawHeaders } = this.key;
+    // Blanked, not spliced out: Node remembers how many raw headers there were.
+    for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
+      if (rawHeaders[at]?.toLowerCase() === TOKEN_HEADER) rawHeaders[at + 1] = '';
+    }
+    delete headers[TOKEN_HEADER];
+    // Made from the raw headers on first use, which may have been earlier. HTTP/2 has none.
+    delete (this.key.headersDistinct as NodeJS.Dict<string[]> | undefined)?.[TOKEN_HEADER];
+  }
+
+  describeResponse(): void {
+    this.setHeader('Vary', appendToken(this.response.getHeader('Vary')));
+    const cacheControl = this.response.getHeader('Cache-Control');
+    const isPrivate =
+      typeof cacheControl === 'string' && /\b(?:private|no-store)\b/i.test(cacheControl);
+    if (!isPrivate) this.setHeader('Cache-Control', 'private');
+  }
+
+  refuse(error: ServiceTokenRefusedError | ServiceAuthUnavailableError): Error {
+    if (error.status === 401) {
+      const reason = error.code === 'token_missing' ? '' : `, error="${error.code}"`;
+      this.setHeader('WWW-Authenticate', `JWT realm="${this.settings.realm}"${reason}`);
+    }
+    // What is left of a body nobody will read must not be taken for the next request.
+    if (error.status === 413) this.setHeader('Connection', 'close');
+    if (error instanceof ServiceAuthUnavailableError) {
+      this.setHeader('Retry-After', String(Math.ceil(error.retryAfterSeconds)));
+    }
+    return toHttpException(error);
+  }
+
+  private setHeader(name: string, value: string): void {
+    if (this.response.setHeader) this.response.setHeader(name, value);
+    else this.response.header(name, value);
+  }
+}
+
+/** The exception Nest answers with: its usual error shape plus the code. The cause stays inside. */
+export function toHttpException(
+  error: ServiceTokenRefusedError | ServiceAuthUnavailableError,
+): HttpException {
+  const { status, code, message } = error;
+  const describe = (name: string) => ({ statusCode: status, message, error: name, code });
+  const options = { cause: error };
+  switch (status) {
+    case 401:
+      return new UnauthorizedException(describe('Unauthorized'), options);
+    case 403:
+      return new ForbiddenException(describe('Forbidden'), options);
+    case 413:
+      return new PayloadTooLargeException(describe('Payload Too Large'), options);
+    case 415:
+      return new UnsupportedMediaTypeException(describe('Unsupported Media Type'), options);
+    case 503:
+      return new ServiceUnavailableException(describe('Service Unavailable'), options);
+    default:
+      return new HttpException(describe('Error'), status, options);
+  }
+}
+
+function appendToken(vary: unknown): string {
+  const names: unknown[] = Array.isArray(vary) ? vary : [vary];
+  const listed = names.filter((name) => typeof name === 'string' && name !== '').join(', ');
+  if (/(?:^|,)\s*(?:\*|jwt)\s*(?:,|$)/i.test(listed)) return listed;
+  return listed === '' ? 'JWT' : `${listed}, JWT`;
+}

@@ -1,0 +1,47 @@
+import type { ExecutionContext } from '@nestjs/common';
+import type {
+  IncomingRequest,
+  ServiceAuthUnavailableError,
+  ServiceTokenRefusedError,
+} from '../../core/index.js';
+import { httpTransport } from './http.transport.js';
+import { refuseUnsupported } from './unsupported.transport.js';
+
+/** One request and the answer to it, as the guard needs them. */
+export interface Exchange {
+  readonly request: IncomingRequest;
+  /** The object that stands for this request while it is served. */
+  readonly key: object;
+  readonly hasToken: boolean;
+  setUser(user: unknown): void;
+  /** Takes the token out of the request, so that no logger and no handler passes it on. */
+  removeToken(): void;
+  /** Tells caches that the answer depends on the token. */
+  describeResponse(): void;
+  /** The exception that answers a refusal in this transport. */
+  refuse(error: ServiceTokenRefusedError | ServiceAuthUnavailableError): Error;
+}
+
+/** What a transport needs to know of the settings. */
+export interface ExchangeSettings {
+  /** The name of the service in a challenge. */
+  readonly realm: string;
+  readonly maxBufferedBodyBytes: number;
+}
+
+/** A way in which requests reach a Nest application. */
+export interface Transport {
+  open(context: ExecutionContext, settings: ExchangeSettings): Exchange;
+}
+
+const TRANSPORTS: ReadonlyMap<string, Transport> = new Map([['http', httpTransport]]);
+
+/**
+ * The transport of an execution context.
+ *
+ * @throws the transport's own exception with `context_unsupported` for every type that is not in the table
+ */
+export async function transportOf(context: ExecutionContext): Promise<Transport> {
+  const type: string = context.getType();
+  return TRANSPORTS.get(type) ?? (await refuseUnsupported(type));
+}

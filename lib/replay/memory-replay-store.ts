@@ -1,0 +1,102 @@
+import { createHash } from 'node:crypto';
+import {
+  type ReplayStore,
+  ServiceAuthUnavailableError,
+  type TokenUse,
+  type TokenUseVerdict,
+} from '../core/index.js';
+
+export interface MemoryReplayStoreOptions {
+  /** The most live uses that are remembered; beyond it requests are refused with 503. Default 1,000,000. */
+  maxEntries?: number;
+  /** A clock that never steps, in milliseconds. Default `performance.now`. */
+  monotonicNow?: () => number;
+}
+
+/**
+ * Remembers used tokens in the memory of one process: exact, bounded, without timers. Several
+ * processes of one service need a store they share.
+ *
+ * Entries are forgotten by a clock that never steps, a second's worth at a time. A wall clock that
+ * was put back would make forgotten tokens valid again, so whatever could have been forgotten
+ * counts as seen.
+ */
+export class MemoryReplayStore implements ReplayStore {
+  private readonly live = new Set<string>();
+  /** Keys by the monotonic second in which they are forgotten. */
+  private readonly bySecond = new Map<number, string[]>();
+  private readonly maxEntries: number;
+  private readonly monotonicNow: () => number;
+  private sweptSecond: number;
+  /** The latest `forgetAtSeconds` that was forgotten. */
+  private forgottenUntilSeconds = -Infinity;
+  private readonly forgetAt = new Map<number, number>();
+
+  constructor(options: MemoryReplayStoreOptions = {}) {
+    this.maxEntries = options.maxEntries ?? 1_000_000;
+    this.monotonicNow = options.monotonicNow ?? (() => performance.now());
+    this.sweptSecond = this.nowSecond();
+  }
+
+  /** How many uses are remembered. */
+  get size(): number {
+    return this.live.size;
+  }
+
+  recordUse(use: TokenUse): TokenUseVerdict {
+    this.sweep();
+    const key = keyOf(use);
+    if (this.live.has(key) || use.forgetAtSeconds <= this.forgottenUntilSeconds) return 'seen';
+    if (this.live.size >= this.maxEntries) {
+      throw new ServiceAuthUnavailableError('replay_store_unavailable', {
+        detail: `the memory store is full (${this.maxEntries} entries)`,
+      });
+    }
+    this.remember(key, use);
+    return 'first';
+  }
+
+  private remember(key: string, use: TokenUse): void {
+    const secondsLeft = Math.max(0, Math.ceil(use.forgetAtSeconds - use.nowSeconds));
+    const second = this.nowSecond() + secondsLeft + 1;
+    const keys = this.bySecond.get(second);
+    if (keys) keys.push(key);
+    else this.bySecond.set(second, [key]);
+    this.forgetAt.set(
+      second,
+      Math.max(this.forgetAt.get(second) ?? -Infinity, use.forgetAtSeconds),
+    );
+    this.live.add(key);
+  }
+
+  /** Forgets what is due. Each second is visited once, each entry is removed once. */
+  private sweep(): void {
+    const now = this.nowSecond();
+    if (now <= this.sweptSecond) return;
+    for (const second of this.dueSeconds(now)) {
+      for (const key of this.bySecond.get(second) ?? []) this.live.delete(key);
+      this.forgottenUntilSeconds = Math.max(
+        this.forgottenUntilSeconds,
+        this.forgetAt.get(second) ?? -Infinity,
+      );
+      this.bySecond.delete(second);
+      this.forgetAt.delete(second);
+    }
+    this.sweptSecond = now;
+  }
+
+  private dueSeconds(now: number): number[] {
+    return [...this.bySecond.keys()].filter((second) => second <= now);
+  }
+
+  private nowSecond(): number {
+    return Math.floor(this.monotonicNow() / 1000);
+  }
+}
+
+/** A digest of both names: bounded, and no pair of names can be read as another pair. */
+function keyOf({ issuer, tokenId }: TokenUse): string {
+  return createHash('sha256')
+    .update(JSON.stringify([issuer, tokenId]))
+    .digest('binary');
+}
