@@ -81,7 +81,9 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
       ],
     });
     const http = herald.app.get(HttpService, { strict: false });
-    const { data } = await firstValueFrom(http.post<unknown>('/user', { name: 'x' }, onBehalfOf(USER)));
+    const { data } = await firstValueFrom(
+      http.post<unknown>('/user', { name: 'x' }, onBehalfOf(USER)),
+    );
     expect(data).toEqual({ body: { name: 'x' }, subject: USER });
     await herald.close();
   });
