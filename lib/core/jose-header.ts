@@ -26,7 +26,6 @@ export function readJoseHeader(header: UnverifiedObject): JoseHeader {
   if ('crit' in header) refuse('header_invalid', 'crit is refused');
   if (kid !== undefined && !isKeyId(kid)) refuse('header_invalid', 'kid is not acceptable');
   if (typ !== undefined && typeof typ !== 'string') refuse('header_invalid', 'typ is not a string');
-  if ('b64' in header || 'cty' in header) refuse('header_invalid', 'b64 and cty are refused');
   if (!isAlgorithm(alg)) refuse('algorithm_refused', 'alg is not one of the protocol');
   return { algorithm: alg, keyId: kid, type: typ };
 }
