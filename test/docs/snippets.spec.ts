@@ -16,14 +16,16 @@ const snippets = pages.filter((page) => page.endsWith('.md')).flatMap(snippetsOf
 function compile(sources: ReadonlyMap<string, string>): Map<string, string[]> {
   const config = ts.readConfigFile(join(ROOT, 'tsconfig.json'), (path) => ts.sys.readFile(path));
   const { options } = ts.parseJsonConfigFileContent(config.config, ts.sys, ROOT);
-  const host = ts.createCompilerHost(options);
-  const { getSourceFile, fileExists, readFile } = host;
-  host.fileExists = (path) => sources.has(path) || fileExists(path);
-  host.readFile = (path) => sources.get(path) ?? readFile(path);
-  host.getSourceFile = (path, ...others) => {
-    const source = sources.get(path);
-    if (source === undefined) return getSourceFile(path, ...others);
-    return ts.createSourceFile(path, source, ts.ScriptTarget.ES2023);
+  const disk = ts.createCompilerHost(options);
+  const host: ts.CompilerHost = {
+    ...disk,
+    fileExists: (path) => sources.has(path) || disk.fileExists(path),
+    readFile: (path) => sources.get(path) ?? disk.readFile(path),
+    getSourceFile: (path, ...others) => {
+      const source = sources.get(path);
+      if (source === undefined) return disk.getSourceFile(path, ...others);
+      return ts.createSourceFile(path, source, ts.ScriptTarget.ES2023);
+    },
   };
   const program = ts.createProgram([...sources.keys()], { ...options, noEmit: true }, host);
   const problems = new Map([...sources.keys()].map((path) => [path, [] as string[]]));
