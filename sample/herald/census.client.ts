@@ -1,0 +1,38 @@
+import { HttpService } from '@nestjs/axios';
+import { BadGatewayException, Inject, Injectable } from '@nestjs/common';
+import { firstValueFrom } from 'rxjs';
+import { SERVICE_URIS } from '../setup/services.js';
+import { toHttpException } from '../setup/upstream-failure.js';
+
+export interface CensusUser {
+  readonly uri: string;
+  readonly name: string;
+  readonly email: string;
+}
+
+/** Asks Census. Nothing here speaks of tokens: `HttpService` signs, for the user being served. */
+@Injectable()
+export class CensusClient {
+  constructor(@Inject(HttpService) private readonly http: HttpService) {}
+
+  /** @throws HttpException 403 and 404 as Census says, 502 when it does not deliver */
+  async findUser(uri: string): Promise<CensusUser> {
+    // The URI says whose user it is; where Census listens is configuration.
+    const path = uri.slice(SERVICE_URIS.census.length);
+    try {
+      const { data } = await firstValueFrom(this.http.get<unknown>(path));
+      return readUser(data);
+    } catch (error) {
+      if (error instanceof BadGatewayException) throw error;
+      throw toHttpException(error, 'census.service');
+    }
+  }
+}
+
+function readUser(data: unknown): CensusUser {
+  const { uri, name, email } = Object(data) as Record<string, unknown>;
+  if (typeof uri === 'string' && typeof name === 'string' && typeof email === 'string') {
+    return { uri, name, email };
+  }
+  throw new BadGatewayException('census.service answered with something that is no user.');
+}

@@ -1,0 +1,31 @@
+import { BadGatewayException, Inject, Injectable } from '@nestjs/common';
+import { createTransport } from 'nodemailer';
+import { SetupError } from '../setup/environment.js';
+import type { CensusUser } from './census.client.js';
+
+export const SMTP_URL = Symbol('SMTP_URL');
+
+/** Sends e-mail by SMTP. */
+@Injectable()
+export class Mailer {
+  private readonly transport: ReturnType<typeof createTransport>;
+
+  constructor(@Inject(SMTP_URL) smtpUrl: string | null) {
+    if (!smtpUrl) throw new SetupError('SMTP_URL is not set: write smtp://host:port.');
+    this.transport = createTransport(smtpUrl);
+  }
+
+  /** @throws BadGatewayException when the mail server does not take the message */
+  async welcome({ uri, name, email }: CensusUser): Promise<void> {
+    try {
+      await this.transport.sendMail({
+        from: { name: 'Herald', address: 'herald@herald.service' },
+        to: { name, address: email },
+        subject: `Welcome, ${name}`,
+        text: `Hello ${name},\n\nwelcome! This is your page:\n${uri}\n`,
+      });
+    } catch (cause) {
+      throw new BadGatewayException('The mail server did not take the message.', { cause });
+    }
+  }
+}

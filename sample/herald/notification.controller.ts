@@ -1,0 +1,39 @@
+import {
+  Body,
+  Controller,
+  Get,
+  Inject,
+  NotFoundException,
+  Param,
+  Post,
+  Res,
+  UseGuards,
+} from '@nestjs/common';
+import type { Response } from 'express';
+import { RequireSubject, ServiceJwtGuard } from 'nestjs-service-auth';
+import { type NotificationOrder, NotificationOrderPipe } from './notification-order.pipe.js';
+import { NotificationService } from './notification.service.js';
+
+@Controller('notification')
+@UseGuards(ServiceJwtGuard)
+@RequireSubject()
+export class NotificationController {
+  constructor(@Inject(NotificationService) private readonly notifications: NotificationService) {}
+
+  @Post()
+  async create(
+    @Body(NotificationOrderPipe) order: NotificationOrder,
+    @Res({ passthrough: true }) response: Response,
+  ) {
+    const notification = await this.notifications.send(order);
+    response.location(notification.uri);
+    return notification;
+  }
+
+  @Get(':id')
+  find(@Param('id') id: string) {
+    const notification = this.notifications.find(id);
+    if (!notification) throw new NotFoundException('There is no such notification.');
+    return notification;
+  }
+}

@@ -1,0 +1,64 @@
+import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { ServiceName } from './services.js';
+
+/** Where things are: everything that differs between one start of the sample and another. */
+export interface Environment {
+  /** Where each service listens, with a final slash. */
+  readonly baseUrls: Readonly<Record<ServiceName, string>>;
+  /** The directory of the key files. */
+  readonly keys: string;
+  /** The mail server; undefined: none was named. */
+  readonly smtpUrl: string | undefined;
+}
+
+export const PORTS: Readonly<Record<ServiceName, { variable: string; byDefault: number }>> = {
+  census: { variable: 'CENSUS_PORT', byDefault: 4101 },
+  herald: { variable: 'HERALD_PORT', byDefault: 4102 },
+  another: { variable: 'ANOTHER_PORT', byDefault: 4103 },
+};
+
+const DEFAULT_KEYS = fileURLToPath(new URL('../../sample/.keys', import.meta.url));
+
+/** Something the user of the sample has to change; the message says what, and no stack is needed. */
+export class SetupError extends Error {
+  override readonly name = 'SetupError';
+}
+
+/** @throws SetupError for a value that cannot be used */
+export function readEnvironment(variables: NodeJS.ProcessEnv): Environment {
+  const urlOf = (name: ServiceName) => baseUrlAt(readPort(name, variables));
+  return {
+    baseUrls: { census: urlOf('census'), herald: urlOf('herald'), another: urlOf('another') },
+    keys: variables['SAMPLE_KEYS'] ? resolve(variables['SAMPLE_KEYS']) : DEFAULT_KEYS,
+    smtpUrl: readSmtpUrl(variables['SMTP_URL']),
+  };
+}
+
+/** The port a service is to listen on; 0 means any free one. */
+export function readPort(name: ServiceName, variables: NodeJS.ProcessEnv): number {
+  const { variable, byDefault } = PORTS[name];
+  const value = variables[variable] || String(byDefault);
+  if (/^\d{1,5}$/.test(value) && Number(value) < 65_536) return Number(value);
+  throw new SetupError(`${variable} is not a port: write a number from 0 to 65535.`);
+}
+
+/** What to say of a server that could not listen because of its port; undefined: it is something else. */
+export function portTaken(error: unknown, name: ServiceName): SetupError | undefined {
+  if (!(error instanceof Error && 'code' in error && 'port' in error)) return undefined;
+  if (error.code !== 'EADDRINUSE') return undefined;
+  const { variable } = PORTS[name];
+  return new SetupError(
+    `Port ${String(error.port)} (${variable}) is taken: set ${variable} to another one.`,
+  );
+}
+
+export function baseUrlAt(port: number): string {
+  return `http://127.0.0.1:${port}/`;
+}
+
+function readSmtpUrl(value: string | undefined): string | undefined {
+  if (!value) return undefined;
+  if (/^smtps?:\/\/./.test(value) && URL.canParse(value)) return value;
+  throw new SetupError('SMTP_URL is not the URL of a mail server: write smtp://host:port.');
+}

@@ -1,0 +1,71 @@
+import { ConsoleLogger, type DynamicModule } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import type { NestExpressApplication } from '@nestjs/platform-express';
+import { ServiceAuthConfigError } from 'nestjs-service-auth';
+import type { AddressInfo, Server } from 'node:net';
+import type { ServiceMessage } from '../story/messages.js';
+import { reportHops } from '../story/report-hops.middleware.js';
+import {
+  type Environment,
+  portTaken,
+  readEnvironment,
+  readPort,
+  SetupError,
+} from './environment.js';
+import type { ServiceName } from './services.js';
+
+/** The main function of each service: starts it, and tells the runner, where there is one. */
+export async function startService(
+  name: ServiceName,
+  createModule: (environment: Environment) => DynamicModule,
+): Promise<void> {
+  stopWithTheRunner();
+  try {
+    const port = readPort(name, process.env);
+    const module = createModule(readEnvironment(process.env));
+    await report({ kind: 'ready', port: await listen(name, module, port) });
+  } catch (error) {
+    await report({ kind: 'failed', reason: describe(portTaken(error, name) ?? error, name) });
+    process.exit(1);
+  }
+}
+
+/** @returns the port that is listened on */
+async function listen(name: ServiceName, module: DynamicModule, port: number): Promise<number> {
+  const logger = new ConsoleLogger({ prefix: name, logLevels: ['warn', 'error', 'fatal'] });
+  const app = await NestFactory.create<NestExpressApplication>(module, {
+    logger,
+    abortOnError: false,
+    forceCloseConnections: true,
+  });
+  app.enableShutdownHooks(['SIGINT', 'SIGTERM']);
+  // For the demonstration only: shows the runner what arrives. A service of yours has no such line.
+  if (process.send) app.use(reportHops((hop) => void report({ kind: 'hop', ...hop })));
+
+  app.useLogger(false); // Nest logs a taken port too, and one line about it is enough.
+  const server = (await app.listen(port, '127.0.0.1')) as Server;
+  app.useLogger(logger);
+  return (server.address() as AddressInfo).port;
+}
+
+/** One line or a few, and no stack, for what the user of the sample can put right. */
+function describe(error: unknown, name: ServiceName): string {
+  if (error instanceof SetupError) return error.message;
+  if (error instanceof ServiceAuthConfigError) return `${name}: ${error.message}`;
+  return `${name} did not start: ${error instanceof Error ? error.message : String(error)}`;
+}
+
+/** Resolves when the message is on its way, so that the process may end after it. */
+async function report(message: ServiceMessage): Promise<void> {
+  if (process.connected) {
+    await new Promise<void>((resolve) => {
+      process.send?.(message, undefined, undefined, () => resolve());
+    });
+  } else if (message.kind === 'failed') console.error(message.reason);
+}
+
+/** However the runner ends, nothing of it stays behind. */
+function stopWithTheRunner(): void {
+  process.once('disconnect', () => process.exit());
+  if (process.connected === false) process.exit();
+}

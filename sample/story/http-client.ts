@@ -1,0 +1,45 @@
+const TIMEOUT_MILLISECONDS = 20_000;
+
+export interface Answer {
+  readonly status: number;
+  readonly location: string | undefined;
+  /** The stable code of a refusal; undefined when it is none. */
+  readonly code: string | undefined;
+}
+
+export interface SentRequest {
+  readonly method: string;
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+/** Sends a request as it is, with Node's own `fetch`: whatever the answer, it comes back. */
+export async function send({ method, url, headers, body }: SentRequest): Promise<Answer> {
+  const response = await fetch(url, {
+    method,
+    headers,
+    body: body === '' ? undefined : body,
+    redirect: 'manual',
+    signal: AbortSignal.timeout(TIMEOUT_MILLISECONDS),
+  });
+  const { code } = Object(parse(await response.text())) as Record<string, unknown>;
+  return {
+    status: response.status,
+    location: response.headers.get('location') ?? undefined,
+    code: typeof code === 'string' ? code : undefined,
+  };
+}
+
+/** `201`, or `401 body_mismatch`. */
+export function describe({ status, code }: Answer): string {
+  return code === undefined ? String(status) : `${status} ${code}`;
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,311 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { AppModule as AnotherModule } from '../../sample/another/app.module.js';
+import { AppModule as CensusModule } from '../../sample/census/app.module.js';
+import { AppModule as HeraldModule } from '../../sample/herald/app.module.js';
+import { ensureKeyFiles } from '../../sample/setup/key-files.js';
+import { type Mailbox, startMailbox } from '../../sample/story/mailbox.js';
+import { forge, md5, strictToken } from '../support/forge.js';
+import { type Answer, call } from '../support/http.js';
+import { createKey, type TestKey } from '../support/keys.js';
+import { startService, type TestService } from '../support/service.js';
+
+const HERALD = 'https://herald.service/';
+const ANOTHER = 'https://another.service/';
+const LEGACY = 'https://legacy.service/';
+const NOTIFICATION_URI = /^https:\/\/herald\.service\/notification\/([0-9a-f-]{36})\/$/;
+const JSON_TYPE = { 'content-type': 'application/json' };
+const userUri = (id: string) => `https://census.service/user/${id}/`;
+
+/** What every test starts from: the operator has user 42 welcomed. */
+const NEWCOMER = userUri('42');
+const OPERATOR = userUri('21');
+
+let keys: string;
+let mailbox: Mailbox;
+const anotherKey = createKey();
+const legacyKey = createKey();
+
+beforeAll(async () => {
+  keys = mkdtempSync(join(tmpdir(), 'sample-story-'));
+  saveKey('another', anotherKey);
+  saveKey('legacy', legacyKey);
+  ensureKeyFiles(keys);
+  mailbox = await startMailbox();
+});
+afterAll(async () => {
+  await mailbox.close();
+  rmSync(keys, { recursive: true });
+});
+
+function saveKey(owner: string, key: TestKey): void {
+  writeFileSync(join(keys, `${owner}.private.pem`), key.privatePem);
+  writeFileSync(join(keys, `${owner}.public.pem`), key.publicPem);
+}
+
+/** The three applications in this process, talking over real sockets. */
+interface World {
+  readonly census: TestService;
+  readonly herald: TestService;
+  readonly another: TestService;
+  close(): Promise<void>;
+}
+
+async function startWorld(smtpUrl = mailbox.url): Promise<World> {
+  const census = await startService({
+    adapter: 'express',
+    imports: [CensusModule.register({ keys })],
+  });
+  const baseUrls = { census: `${census.url}/`, herald: '', another: '' };
+  const herald = await startService({
+    adapter: 'express',
+    imports: [HeraldModule.register({ baseUrls, keys, smtpUrl })],
+  });
+  baseUrls.herald = `${herald.url}/`;
+  const another = await startService({
+    adapter: 'express',
+    imports: [AnotherModule.register({ baseUrls, keys })],
+  });
+  const close = async () => {
+    await Promise.all([census, herald, another].map((service) => service.close()));
+  };
+  return { census, herald, another, close };
+}
+
+/** Asks the public edge to have `user` welcomed `as` somebody. */
+async function welcome(world: World, order: object): Promise<Answer> {
+  return await call(world.another.port, {
+    method: 'POST',
+    target: '/welcome/',
+    headers: JSON_TYPE,
+    body: JSON.stringify(order),
+  });
+}
+
+/** Asks Herald directly, in another.service's name: what its own client would do, and what it would not. */
+async function callHerald(
+  world: World,
+  { method = 'GET', target, body }: { method?: string; target: string; body?: string },
+): Promise<Answer> {
+  const token = strictToken({
+    key: anotherKey,
+    issuer: ANOTHER,
+    audience: HERALD,
+    subject: OPERATOR,
+    method,
+    target,
+    body,
+    contentType: 'application/json',
+  });
+  const headers = { JWT: token, ...(body === undefined ? {} : JSON_TYPE) };
+  return await call(world.herald.port, { method, target, headers, body });
+}
+
+const orderOf = (order: object) => ({
+  method: 'POST',
+  target: '/notification/',
+  body: JSON.stringify(order),
+});
+
+describe('the sample', () => {
+  let world: World;
+  beforeAll(async () => {
+    world = await startWorld();
+  });
+  afterAll(() => world.close());
+
+  it('welcomes a user: another -> herald -> census -> mail', async () => {
+    const mailsBefore = mailbox.received.length;
+    const answer = await welcome(world, { user: NEWCOMER, as: OPERATOR });
+    expect(answer.status).toBe(201);
+    expect(answer.headers.location).toMatch(NOTIFICATION_URI);
+
+    const mail = await mailbox.mailAfter(mailsBefore);
+    expect(mail).toMatchObject({ from: 'herald@herald.service', to: ['user42@census.service'] });
+    expect(mail.message).toMatch(/^Subject: Welcome, Census User\r$/m);
+    expect(mail.message).toContain('Hello Census User,');
+    expect(mail.message).toContain(NEWCOMER);
+
+    const target = new URL(answer.headers.location ?? '').pathname;
+    expect(await callHerald(world, { target })).toMatchObject({
+      status: 200,
+      json: { uri: answer.headers.location, user: NEWCOMER, type: 'welcome-message' },
+    });
+  });
+
+  it('does not know a notification that was never sent', async () => {
+    expect(await callHerald(world, { target: '/notification/unknown/' })).toMatchObject({
+      status: 404,
+    });
+  });
+
+  it.each([
+    ['the operator for a member', '21', '42', 201],
+    ['a member for themself', '42', '42', 201],
+    ['another member for themself', '7', '7', 201],
+    ['a member for another', '7', '42', 403],
+    ['a member for a user there is none', '7', '99', 403],
+    ['the operator for a user there is none', '21', '99', 404],
+    ['a user there is none', '99', '42', 403],
+  ])('asked by %s', async (_who, as, user, status) => {
+    const mailsBefore = mailbox.received.length;
+    const order = { user: userUri(user), as: userUri(as) };
+    expect(await welcome(world, order)).toMatchObject({ status });
+    expect(mailbox.received).toHaveLength(mailsBefore + (status === 201 ? 1 : 0));
+  });
+
+  const goodOrder = { user: NEWCOMER, type: 'welcome-message' };
+
+  it.each<[string, object, number]>([
+    ['as it should be', goodOrder, 201],
+    ['with a member more', { ...goodOrder, note: 'x' }, 201],
+    ['without user', { type: 'welcome-message' }, 400],
+    ['without type', { user: NEWCOMER }, 400],
+    ['of another type', { ...goodOrder, type: 'goodbye-message' }, 400],
+    ['for a user who is no string', { ...goodOrder, user: { id: 42 } }, 400],
+    ['for a user elsewhere', { ...goodOrder, user: 'https://evil.service/user/42/' }, 400],
+    ['for a path that climbs', { ...goodOrder, user: 'https://census.service/user/../' }, 400],
+    ['for a user with a query', { ...goodOrder, user: `${NEWCOMER}?x=/` }, 400],
+    ['that is a list', [goodOrder], 400],
+  ])('takes or refuses an order %s', async (_name, order, status) => {
+    expect(await callHerald(world, orderOf(order))).toMatchObject({ status });
+  });
+
+  it.each<[string, object, number]>([
+    ['as it should be', { user: NEWCOMER, as: OPERATOR }, 201],
+    ['without user', { as: OPERATOR }, 400],
+    ['without anybody to act for', { user: NEWCOMER }, 400],
+    ['for somebody who is no census user', { user: NEWCOMER, as: 'https://evil.service/1/' }, 400],
+  ])('takes or refuses a welcome %s', async (_name, order, status) => {
+    expect(await welcome(world, order)).toMatchObject({ status });
+  });
+
+  it('refuses Herald and Census to whoever has no token', async () => {
+    const order = { ...orderOf(goodOrder), headers: JSON_TYPE };
+    const missing = { status: 401, code: 'token_missing' };
+    expect(await call(world.herald.port, order)).toMatchObject(missing);
+    expect(await call(world.census.port, { target: '/user/42/' })).toMatchObject(missing);
+  });
+});
+
+describe('a client of the original format', () => {
+  let world: World;
+  beforeAll(async () => {
+    world = await startWorld();
+  });
+  afterAll(() => world.close());
+
+  const body = JSON.stringify({ user: NEWCOMER, type: 'welcome-message' });
+  const claims = { iss: LEGACY, aud: HERALD, sub: OPERATOR, bdy: md5(body) };
+
+  it.each([
+    ['as published', claims, legacyKey, 201, undefined],
+    [
+      'with the hash of another body',
+      { ...claims, bdy: md5(`${body} `) },
+      legacyKey,
+      401,
+      'body_mismatch',
+    ],
+    ['without a subject', { ...claims, sub: undefined }, legacyKey, 401, 'claim_missing'],
+    ['signed with a key of its own making', claims, createKey(), 401, 'signature_invalid'],
+    [
+      'in the name of a service that speaks strict',
+      { ...claims, iss: ANOTHER },
+      anotherKey,
+      401,
+      'header_invalid',
+    ],
+  ])('%s', async (_name, payload, key, status, code) => {
+    const answer = await call(world.herald.port, {
+      method: 'POST',
+      target: '/notification/',
+      headers: { JWT: forge({ alg: 'ES256' }, payload, key), ...JSON_TYPE },
+      body,
+    });
+    expect(answer).toMatchObject({ status, code });
+    expect(NOTIFICATION_URI.test(answer.headers.location ?? '')).toBe(status === 201);
+  });
+
+  it('may ask Census itself', async () => {
+    const token = forge(
+      { alg: 'ES256' },
+      { iss: LEGACY, aud: 'https://census.service/', sub: OPERATOR },
+      legacyKey,
+    );
+    expect(
+      await call(world.census.port, { target: '/user/42/', headers: { JWT: token } }),
+    ).toMatchObject({
+      status: 200,
+      json: { uri: NEWCOMER, name: 'Census User', email: 'user42@census.service' },
+    });
+  });
+});
+
+describe('with something out of reach', () => {
+  const order = { user: NEWCOMER, as: OPERATOR };
+
+  it('answers 502 without Census', async () => {
+    const world = await startWorld();
+    try {
+      expect(await welcome(world, order)).toMatchObject({ status: 201 });
+      await world.census.close();
+      const direct = await callHerald(world, orderOf({ user: NEWCOMER, type: 'welcome-message' }));
+      expect(direct).toMatchObject({ status: 502 });
+      expect(await welcome(world, order)).toMatchObject({ status: 502 });
+    } finally {
+      await world.close();
+    }
+  });
+
+  it('answers 502 without a mail server', async () => {
+    const closed = await startMailbox();
+    const world = await startWorld(closed.url);
+    try {
+      expect(await welcome(world, order)).toMatchObject({ status: 201 });
+      await closed.close();
+      expect(await welcome(world, order)).toMatchObject({ status: 502 });
+    } finally {
+      await world.close();
+    }
+  });
+});
+
+describe('the key files', () => {
+  it('are made once, and kept', () => {
+    const directory = join(keys, 'made');
+    expect(ensureKeyFiles(directory)).toEqual(['census', 'herald', 'another', 'legacy']);
+    const read = () =>
+      readdirSync(directory).map((file) => [file, readFileSync(join(directory, file), 'utf8')]);
+    const made = read();
+    expect(made.map(([file]) => file)).toEqual([
+      'another.private.pem',
+      'another.public.pem',
+      'census.private.pem',
+      'census.public.pem',
+      'herald.private.pem',
+      'herald.public.pem',
+      'legacy.private.pem',
+      'legacy.public.pem',
+    ]);
+    expect(ensureKeyFiles(directory)).toEqual([]);
+    expect(read()).toEqual(made);
+
+    rmSync(join(directory, 'herald.public.pem'));
+    expect(ensureKeyFiles(directory)).toEqual([]);
+    expect(read()).toEqual(made);
+  });
+
+  it('are for their owner alone where they are private', () => {
+    const directory = join(keys, 'modes');
+    ensureKeyFiles(directory);
+    for (const file of readdirSync(directory)) {
+      const form = file.endsWith('.private.pem')
+        ? { mode: 0o600, begin: '-----BEGIN PRIVATE KEY-----' }
+        : { mode: 0o644, begin: '-----BEGIN PUBLIC KEY-----' };
+      expect(readFileSync(join(directory, file), 'utf8')).toContain(form.begin);
+      expect(statSync(join(directory, file)).mode & 0o777 & ~form.mode).toBe(0);
+    }
+  });
+});
