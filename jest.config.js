@@ -30,6 +30,8 @@ export default {
       },
     ],
   },
+  // Generous: a busy machine is no failure, and nothing here measures time.
+  testTimeout: 30_000,
   coverageProvider: 'v8',
   collectCoverageFrom: ['lib/**/*.ts', '!lib/**/index.ts'],
 };

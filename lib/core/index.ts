@@ -44,4 +44,4 @@ export type {
 export { signRequest } from './sign-request.js';
 export { findTarget, parseTargetUrl } from './targets.js';
 export { readUnverifiedBodyHash } from './unverified-body-hash.js';
-export { type RoutePolicy, verifyRequest } from './verify-request.js';
+export { assertRoutePolicy, type RoutePolicy, verifyRequest } from './verify-request.js';

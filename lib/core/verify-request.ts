@@ -150,14 +150,26 @@ async function assertBody(
 }
 
 function assertPolicy(claims: ServiceClaims, trusted: TrustedIssuer, policy: RoutePolicy): void {
-  for (const allowed of policy.allowedIssuers ?? []) {
-    if (!allowed.has(trusted.issuer)) refuse('issuer_not_allowed');
-  }
-  if (claims.subject === undefined) {
-    if (policy.subjectRequired) refuse('subject_missing');
-  } else if (trusted.subjects && !isWithinPrefixes(claims.subject, trusted.subjects)) {
+  const { subject } = claims;
+  assertRoutePolicy({ issuer: trusted.issuer, subject }, policy);
+  if (subject !== undefined && trusted.subjects && !isWithinPrefixes(subject, trusted.subjects)) {
     refuse('subject_not_allowed');
   }
+}
+
+/**
+ * Asserts that a caller satisfies what one route asks, be it verified for this route or for another.
+ *
+ * @throws ServiceTokenRefusedError `issuer_not_allowed`, `subject_missing`
+ */
+export function assertRoutePolicy(
+  caller: Pick<ServiceIdentity, 'issuer' | 'subject'>,
+  policy: RoutePolicy,
+): void {
+  for (const allowed of policy.allowedIssuers ?? []) {
+    if (!allowed.has(caller.issuer)) refuse('issuer_not_allowed');
+  }
+  if (policy.subjectRequired && caller.subject === undefined) refuse('subject_missing');
 }
 
 async function assertFirstUse(

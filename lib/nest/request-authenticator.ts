@@ -7,6 +7,7 @@ import {
 } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
 import {
+  assertRoutePolicy,
   ServiceAuthError,
   ServiceAuthUnavailableError,
   type ServiceIdentity,
@@ -40,7 +41,8 @@ export class RequestAuthenticator implements OnModuleInit {
   }
 
   /**
-   * Verifies a request, or waits for the verification that is under way.
+   * Verifies a request, or waits for the verification that is under way. What the route asks is
+   * asserted for each route: a handler that calls next() hands the request on to another one.
    *
    * @returns who calls; undefined for an anonymous caller where the route admits one
    * @throws the transport's exception, with the status and code of the refusal
@@ -57,13 +59,32 @@ export class RequestAuthenticator implements OnModuleInit {
       state.identity = undefined;
       state.verifier = this;
       state.verification = this.verify(exchange, route);
+      return await state.verification;
     }
-    return await state.verification;
+    const identity = await state.verification;
+    this.assertRoute(exchange, identity, route);
+    return identity;
+  }
+
+  private assertRoute(
+    exchange: Exchange,
+    identity: ServiceIdentity | undefined,
+    route: Route,
+  ): void {
+    try {
+      if (identity) assertRoutePolicy(identity, route.policy);
+      else if (route.mode !== 'optional') throw new ServiceTokenRefusedError('token_missing');
+    } catch (error) {
+      throw error instanceof ServiceAuthError ? this.refuse(exchange, error) : error;
+    }
   }
 
   private async verify(exchange: Exchange, route: Route): Promise<ServiceIdentity | undefined> {
     exchange.describeResponse();
-    if (route.mode === 'optional' && !exchange.hasToken) return undefined;
+    if (route.mode === 'optional' && !exchange.hasToken) {
+      if (this.userResolver) exchange.setUser(undefined);
+      return undefined;
+    }
     try {
       const identity = await this.serviceAuth.verify(exchange.request, route.policy);
       await this.admit(exchange, identity);

@@ -1,6 +1,6 @@
 import type { ExecutionContext } from '@nestjs/common';
 import type { RoutePolicy } from '../core/index.js';
-import { ALLOWED_ISSUERS } from './allow-issuers.decorator.js';
+import { allowedIssuersOf } from './allow-issuers.decorator.js';
 import { SUBJECT_REQUIRED } from './require-subject.decorator.js';
 import { ROUTE_MODE, type RouteMode } from './route-mode.decorator.js';
 
@@ -16,9 +16,7 @@ export interface Route {
  */
 export function routeOf(context: ExecutionContext): Route {
   const places = [context.getHandler(), context.getClass()];
-  const allowedIssuers = places.flatMap((place) =>
-    read<ReadonlySet<string>>(ALLOWED_ISSUERS, place),
-  );
+  const allowedIssuers = places.flatMap(allowedIssuersOf);
   const subjectRequired = places.some((place) => read<true>(SUBJECT_REQUIRED, place).length > 0);
   const requires = allowedIssuers.length > 0 || subjectRequired;
   const [mode = 'required'] = places.flatMap((place) => read<RouteMode>(ROUTE_MODE, place));

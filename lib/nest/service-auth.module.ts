@@ -1,5 +1,7 @@
-import { Inject, Module, type NestModule } from '@nestjs/common';
+import { Module } from '@nestjs/common';
+import { APP_INTERCEPTOR } from '@nestjs/core';
 import { ServiceAuth } from '../service-auth.js';
+import { CallContextInterceptor } from './call-context.interceptor.js';
 import { RequestAuthenticator } from './request-authenticator.js';
 import { createServiceAuthFrom } from './service-auth.factory.js';
 import { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN } from './service-auth.module-definition.js';
@@ -23,16 +25,8 @@ import { HttpRequestHooks } from './transports/http-request.hooks.js';
     RequestAuthenticator,
     ServiceJwtGuard,
     HttpRequestHooks,
+    { provide: APP_INTERCEPTOR, useClass: CallContextInterceptor },
   ],
   exports: [ServiceAuth, ServiceCallContext, RequestAuthenticator, ServiceJwtGuard],
 })
-export class ServiceAuthModule extends ConfigurableModuleClass implements NestModule {
-  constructor(@Inject(HttpRequestHooks) private readonly hooks: HttpRequestHooks) {
-    super();
-  }
-
-  /** Nest calls this after the body parsers are registered and before the routes are. */
-  configure(): void {
-    this.hooks.installCallContext();
-  }
-}
+export class ServiceAuthModule extends ConfigurableModuleClass {}

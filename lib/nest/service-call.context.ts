@@ -3,7 +3,7 @@ import { Injectable } from '@nestjs/common';
 import { type CallSubject, ChosenSubject } from '../clients/call-subject.js';
 import type { RequestState } from './request-state.js';
 
-type CallScope = { readonly request: RequestState } | { readonly chosen: CallSubject } | 'none';
+type CallScope = { readonly request: RequestState } | { readonly chosen: CallSubject };
 
 /**
  * Knows for whom outgoing calls are made at this point of the program: the verified user of the
@@ -13,7 +13,7 @@ type CallScope = { readonly request: RequestState } | { readonly chosen: CallSub
 export class ServiceCallContext {
   // Only ever entered with run(): enterWith() would leak one request's user into the next one
   // on the same socket.
-  private readonly storage = new AsyncLocalStorage<CallScope>();
+  private readonly storage = new AsyncLocalStorage<CallScope | undefined>();
 
   /** Runs `fn`; every call made in it, and in what it starts, is on behalf of `subject`. */
   runOnBehalfOf<T>(subject: string, fn: () => T): T {
@@ -25,14 +25,19 @@ export class ServiceCallContext {
     return this.storage.run({ chosen: new ChosenSubject(undefined) }, fn);
   }
 
-  /** Runs `fn` as part of serving a request. For the library's own hooks. */
-  runForRequest<T>(request: RequestState | undefined, fn: () => T): T {
-    return this.storage.run(request ? { request } : 'none', fn);
+  /**
+   * Runs `fn` as part of serving `request`, whatever other request's turn this is. A subject that code
+   * has chosen around it stays where nobody was verified. For the library's own interceptor.
+   */
+  runForRequest<T>(request: RequestState, fn: () => T): T {
+    const scope = this.storage.getStore();
+    const isChosen = scope !== undefined && 'chosen' in scope;
+    return isChosen && !request.identity ? fn() : this.storage.run({ request }, fn);
   }
 
-  /** Whether anything was decided around this point of the program. For the library's own hooks. */
-  get isInsideScope(): boolean {
-    return this.storage.getStore() !== undefined;
+  /** Runs `fn` with nobody chosen, whoever is around it. For the library's own hooks. */
+  runOutside<T>(fn: () => T): T {
+    return this.storage.getStore() === undefined ? fn() : this.storage.run(undefined, fn);
   }
 
   /**
@@ -41,7 +46,7 @@ export class ServiceCallContext {
    */
   current(): CallSubject | undefined {
     const scope = this.storage.getStore();
-    if (scope === undefined || scope === 'none') return undefined;
+    if (scope === undefined) return undefined;
     if ('chosen' in scope) return scope.chosen;
     const { identity } = scope.request;
     return identity && { subject: identity.subject };

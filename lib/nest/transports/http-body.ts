@@ -42,18 +42,24 @@ function mayHaveContent(raw: IncomingMessage): boolean {
   const { 'content-length': length, 'transfer-encoding': coding } = raw.headers;
   if (coding !== undefined) return true;
   if (length !== undefined) return length !== '0';
-  return raw.httpVersionMajor >= 2 && !endsAfterHeaders(raw);
+  return raw.httpVersionMajor >= 2 ? !endsAfterHeaders(raw) : isInjectedStream(raw);
 }
 
 /** HTTP/2 has no framing headers: the stream says whether DATA frames may follow. */
 function endsAfterHeaders(raw: IncomingMessage): boolean {
-  const stream: unknown = 'stream' in raw ? raw.stream : undefined;
-  return (
-    typeof stream === 'object' &&
-    stream !== null &&
-    'endAfterHeaders' in stream &&
-    stream.endAfterHeaders === true
-  );
+  return memberOf(memberOf(raw, 'stream'), 'endAfterHeaders') === true;
+}
+
+/** Fastify's `inject()` gives a stream no framing headers either: its own record is all that tells. */
+function isInjectedStream(raw: IncomingMessage): boolean {
+  const payload = memberOf(memberOf(raw, '_lightMyRequest'), 'payload');
+  return payload !== undefined && payload !== null;
+}
+
+function memberOf(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null && name in value
+    ? (value as Record<string, unknown>)[name]
+    : undefined;
 }
 
 class HttpBody {
@@ -68,6 +74,7 @@ class HttpBody {
   private holdingEnd = false;
   private onEnd: (() => void) | undefined;
   private reading: Promise<Uint8Array> | undefined;
+  private othersReading: Promise<void> | undefined;
 
   constructor(private readonly raw: IncomingMessage) {
     this.sawFirstByte = !raw.readableDidRead && raw.readableLength === 0 && !raw.readableEnded;
@@ -78,11 +85,9 @@ class HttpBody {
   digest(algorithm: BodyHashAlgorithm, maxBytes: number): string | Promise<string> {
     if (this.reading) return this.reading.then((bytes) => hashBody(algorithm, bytes));
     if (this.sawFirstByte && this.ended) return this.digestWatched(algorithm);
-    if (this.raw.readableDidRead || this.raw.readableFlowing || this.raw.readableEnded) {
-      refuseBody('it was read before this library saw it, or is being read');
-    }
-    if (!this.sawFirstByte && this.raw.complete)
-      refuseBody('it arrived before this library saw it');
+    if (this.raw.destroyed) refuseBody('the client went away');
+    if (this.sawFirstByte && this.raw.readableFlowing) return this.digestWhenRead(algorithm);
+    this.assertUnread();
     this.reading = this.readAndPutBack(maxBytes);
     return this.reading.then((bytes) => hashBody(algorithm, bytes));
   }
@@ -93,7 +98,8 @@ class HttpBody {
       this.onEnd?.();
       return this.holdingEnd ? false : this.push(null);
     }
-    if (this.reading === undefined && chunk !== undefined) this.keep(toBytes(chunk, encoding));
+    // A throw in here would end the process: what is no bytes is left to the stream to refuse.
+    if (this.reading === undefined && isBytes(chunk)) this.keep(toBytes(chunk, encoding));
     return this.push(chunk, encoding);
   }
 
@@ -105,11 +111,9 @@ class HttpBody {
     this.kept.push(bytes);
     this.keptBytes += bytes.length;
     if (this.keptBytes <= MAX_KEPT_BYTES) return;
-    const algorithm = readUnverifiedBodyHash(this.raw.rawHeaders) ?? 'sha256';
-    const hash = createHash(algorithm);
-    for (const part of this.kept) hash.update(part);
+    this.running = startHash(readUnverifiedBodyHash(this.raw.rawHeaders) ?? 'sha256');
+    for (const part of this.kept) this.running.hash.update(part);
     this.kept = [];
-    this.running = { algorithm, hash };
   }
 
   private digestWatched(algorithm: BodyHashAlgorithm): string {
@@ -118,74 +122,117 @@ class HttpBody {
     return this.running.hash.copy().digest('hex');
   }
 
+  /** A decoder is done at the end of what it decodes, which may come before the end of the body. */
+  private async digestWhenRead(algorithm: BodyHashAlgorithm): Promise<string> {
+    this.othersReading ??= this.untilLastByte();
+    await this.othersReading;
+    return this.digestWatched(algorithm);
+  }
+
+  private assertUnread(): void {
+    const { raw } = this;
+    if (raw.readableDidRead || raw.readableFlowing || raw.readableEnded) {
+      refuseBody('it was read before this library saw it, or is being read');
+    }
+    if (raw.readableEncoding !== null) refuseBody('it is being decoded to text');
+    if (!this.sawFirstByte && raw.complete) refuseBody('it arrived before this library saw it');
+  }
+
   /** Reads a body that nothing has read yet, then gives it back to whoever reads next. */
   private async readAndPutBack(maxBytes: number): Promise<Uint8Array> {
-    if (Number(this.raw.headers['content-length'] ?? 0) > maxBytes) this.discard(maxBytes);
     this.holdingEnd = true;
-    const bytes = await this.drain(maxBytes);
-    this.holdingEnd = false;
-    if (bytes.length > 0) this.raw.unshift(bytes);
-    this.push(null);
-    return bytes;
+    try {
+      const bytes = await this.drain(maxBytes);
+      if (bytes.length > 0) this.raw.unshift(bytes);
+      return bytes;
+    } catch (error) {
+      // What is left runs into nothing, so that the refusal can be sent.
+      this.raw.resume();
+      throw error;
+    } finally {
+      this.holdingEnd = false;
+      if (this.ended) this.push(null);
+    }
   }
 
   private async drain(maxBytes: number): Promise<Buffer> {
-    const { raw } = this;
+    assertWithin(maxBytes, Number(this.raw.headers['content-length'] ?? 0));
     const chunks: Buffer[] = [];
     let size = 0;
-    const readAvailable = (): void => {
-      for (let chunk = readChunk(raw); chunk; chunk = readChunk(raw)) {
+    await this.untilLastByte(() => {
+      for (let chunk = readChunk(this.raw); chunk; chunk = readChunk(this.raw)) {
         chunks.push(chunk);
         size += chunk.length;
       }
-      if (size > maxBytes) this.discard(maxBytes);
-    };
+      assertWithin(maxBytes, size);
+    });
+    return Buffer.concat(chunks, size);
+  }
+
+  /**
+   * Waits until the last byte has come. With `read`, whoever waits is the one who reads: it is called
+   * whenever there may be bytes.
+   */
+  private async untilLastByte(read?: () => void): Promise<void> {
+    const { raw } = this;
     await new Promise<void>((resolve, reject) => {
       const settle = (error?: Error): void => {
-        raw.off('readable', onReadable).off('close', onClose).off('error', settle);
+        if (read) raw.off('readable', proceed);
+        raw.off('close', onGone).off('error', onGone);
         this.onEnd = undefined;
         if (error) reject(error);
         else resolve();
       };
-      const onReadable = (): void => {
+      const proceed = (): void => {
         try {
-          readAvailable();
+          read?.();
           if (this.ended) settle();
         } catch (error) {
           settle(error instanceof Error ? error : new Error(String(error)));
         }
       };
-      const onClose = (): void => settle(unverifiable('the client went away'));
-      this.onEnd = () => queueMicrotask(onReadable);
-      raw.on('readable', onReadable).on('close', onClose).on('error', settle);
-      onReadable();
+      const onGone = (cause?: unknown): void => settle(unverifiable('the client went away', cause));
+      // Where others read, 'close' follows at once; where the end is held back, it means an abort.
+      this.onEnd = read ? () => queueMicrotask(proceed) : proceed;
+      if (read) raw.on('readable', proceed);
+      raw.on('close', onGone).on('error', onGone);
+      proceed();
     });
-    return Buffer.concat(chunks);
   }
+}
 
-  /** Lets the rest of a body that is too large run into nothing, so that the refusal can be sent. */
-  private discard(maxBytes: number): never {
-    this.holdingEnd = false;
-    this.raw.removeAllListeners('readable');
-    this.raw.resume();
-    throw unverifiable(`larger than maxBufferedBodyBytes (${maxBytes})`, 413);
+function startHash(algorithm: BodyHashAlgorithm): { algorithm: BodyHashAlgorithm; hash: Hash } {
+  try {
+    return { algorithm, hash: createHash(algorithm) };
+  } catch {
+    // Node in FIPS mode has no MD5. The digest is then refused when it is asked for.
+    return { algorithm: 'sha256', hash: createHash('sha256') };
   }
+}
+
+function assertWithin(maxBytes: number, size: number): void {
+  if (size <= maxBytes) return;
+  throw unverifiable(`larger than maxBufferedBodyBytes (${maxBytes})`, undefined, 413);
 }
 
 function readChunk(raw: IncomingMessage): Buffer | undefined {
   const chunk: unknown = raw.read();
-  return chunk === null || chunk === undefined ? undefined : toBytes(chunk);
+  return isBytes(chunk) ? toBytes(chunk) : undefined;
 }
 
-function toBytes(chunk: unknown, encoding?: BufferEncoding): Buffer {
+function isBytes(chunk: unknown): chunk is string | Uint8Array {
+  return typeof chunk === 'string' || chunk instanceof Uint8Array;
+}
+
+function toBytes(chunk: string | Uint8Array, encoding?: BufferEncoding): Buffer {
   if (typeof chunk === 'string') return Buffer.from(chunk, encoding);
-  if (chunk instanceof Uint8Array) return Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
-  return refuseBody('its chunks are not bytes');
+  return Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
 }
 
-function unverifiable(detail: string, status?: number): ServiceTokenRefusedError {
+function unverifiable(detail: string, cause?: unknown, status?: number): ServiceTokenRefusedError {
   return new ServiceTokenRefusedError('body_unverifiable', {
     detail: `the body: ${detail}`,
+    cause,
     ...(status === undefined ? {} : { status }),
   });
 }

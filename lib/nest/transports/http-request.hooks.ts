@@ -1,28 +1,28 @@
+import type { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
-import { Inject, Injectable } from '@nestjs/common';
+import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { TOKEN_HEADER } from '../../core/index.js';
-import { requestStateOf } from '../request-state.js';
 import { ServiceCallContext } from '../service-call.context.js';
 import { captureBody } from './http-body.js';
 
 type Next = () => void;
 
-/** The two places of Fastify's life cycle that are hooked. */
+/** The place in Fastify's life cycle that is hooked. */
 interface FastifyHooks {
   addHook(
-    name: 'onRequest' | 'preValidation',
+    name: 'onRequest',
     hook: (request: { readonly raw: IncomingMessage }, reply: unknown, done: Next) => void,
   ): void;
 }
 
 /**
  * Hooks into the HTTP server so that applications need not change their main.ts: bodies are watched
- * from before the first parser, and handlers run inside the call context. Requests without a token
- * pass both untouched.
+ * from before the first parser, and a request that a handler makes in this process, by injection,
+ * begins with nobody chosen. Requests without a token pass untouched.
  */
 @Injectable()
-export class HttpRequestHooks {
+export class HttpRequestHooks implements OnModuleInit {
   constructor(
     @Inject(HttpAdapterHost) private readonly host: HttpAdapterHost,
     @Inject(ServiceCallContext) private readonly callContext: ServiceCallContext,
@@ -32,34 +32,29 @@ export class HttpRequestHooks {
     else this.host.init$.subscribe(() => this.installBodyCapture());
   }
 
-  /** To be called after the body parsers are registered and before the routes are. */
-  installCallContext(): void {
-    if (this.fastify) {
-      this.fastify.addHook('preValidation', ({ raw }, _reply, done) =>
-        this.runInContext(raw, done),
-      );
-    } else {
-      this.express?.use((raw: IncomingMessage, _response: unknown, next: Next) =>
-        this.runInContext(raw, next),
-      );
-    }
+  /**
+   * The server is there by now, and has not served yet. What it announces is seen before any hook of
+   * the framework, so that one that takes its time does not let bytes go by. Requests that reach the
+   * application without its server, injected ones for example, are left to the hooks.
+   */
+  onModuleInit(): void {
+    const { httpAdapter } = this.host;
+    const server = httpAdapter?.getHttpServer() as EventEmitter | undefined;
+    server?.prependListener('request', (raw: IncomingMessage) => watchBody(raw));
   }
 
   private installBodyCapture(): void {
     if (this.fastify) {
-      this.fastify.addHook('onRequest', ({ raw }, _reply, done) => watchBody(raw, done));
+      this.fastify.addHook('onRequest', ({ raw }, _reply, done) => {
+        watchBody(raw);
+        this.callContext.runOutside(done);
+      });
     } else {
-      this.express?.use((raw: IncomingMessage, _response: unknown, next: Next) =>
-        watchBody(raw, next),
-      );
+      this.express?.use((raw: IncomingMessage, _response: unknown, next: Next) => {
+        watchBody(raw);
+        this.callContext.runOutside(next);
+      });
     }
-  }
-
-  private runInContext(raw: IncomingMessage, next: Next): void {
-    if (hasToken(raw)) this.callContext.runForRequest(requestStateOf(raw), next);
-    // A request that arrives inside another one's context, by injection, must not inherit its user.
-    else if (this.callContext.isInsideScope) this.callContext.runForRequest(undefined, next);
-    else next();
   }
 
   private get fastify(): FastifyHooks | undefined {
@@ -75,9 +70,8 @@ export class HttpRequestHooks {
   }
 }
 
-function watchBody(raw: IncomingMessage, next: Next): void {
+function watchBody(raw: IncomingMessage): void {
   if (hasToken(raw)) captureBody(raw);
-  next();
 }
 
 function hasToken(raw: IncomingMessage): boolean {
