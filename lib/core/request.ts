@@ -10,6 +10,8 @@ export const TOKEN_HEADER = 'jwt';
 export interface RequestBody {
   /** Whether the request has content, told by its framing rather than by what was captured. */
   readonly hasContent: boolean;
+  /** Waits until `hasContent` is certain, where the framing leaves it open: HTTP/2 has none. */
+  settle?(): Promise<void>;
   /**
    * The lower-case hex digest of the content.
    *

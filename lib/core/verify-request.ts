@@ -98,6 +98,8 @@ async function assertBinding(
   settings: ReceivingSettings,
 ): Promise<boolean> {
   const bindable = toBindable(request, settings.publicPathPrefix);
+  const settling = bindable.body.settle?.();
+  await settling;
   const bound = claims.boundHeaders ?? {};
   const required = headersToBind(bindable.body, settings.requiredHeaders);
   const binding = bindRequest(bindable, new Set([...required, ...Object.keys(bound)]));
@@ -105,7 +107,8 @@ async function assertBinding(
     if (claims.requestLine !== binding.req) refuse('request_mismatch');
     assertHeaders(bound, binding.hdr, bindable, required);
   }
-  return await assertBody(bindable, claims.body, binding);
+  const waited = await assertBody(bindable, claims.body, binding);
+  return waited || settling !== undefined;
 }
 
 function toBindable(request: IncomingRequest, publicPathPrefix: string): BindableRequest {

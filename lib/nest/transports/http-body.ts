@@ -31,8 +31,13 @@ export function bodyOf(raw: IncomingMessage, maxBufferedBytes: number): RequestB
   }
   captureBody(raw);
   const body = BODIES.get(raw);
+  const announced = isAnnounced(raw);
   return {
-    hasContent: true,
+    // Until it has ended without a byte, a body that no header announces may have some.
+    get hasContent() {
+      return announced || body?.isEmpty !== true;
+    },
+    ...(announced ? {} : { settle: async () => await body?.untilFirstByte() }),
     digest: (algorithm) => body?.digest(algorithm, maxBufferedBytes) ?? refuseBody('not captured'),
   };
 }
@@ -43,6 +48,11 @@ function mayHaveContent(raw: IncomingMessage): boolean {
   if (coding !== undefined) return true;
   if (length !== undefined) return length !== '0';
   return raw.httpVersionMajor >= 2 ? !endsAfterHeaders(raw) : isInjectedStream(raw);
+}
+
+function isAnnounced(raw: IncomingMessage): boolean {
+  const { 'content-length': length, 'transfer-encoding': coding } = raw.headers;
+  return length !== undefined || coding !== undefined;
 }
 
 /** HTTP/2 has no framing headers: the stream says whether DATA frames may follow. */
@@ -73,6 +83,8 @@ class HttpBody {
   /** While the guard reads, the end of the stream is held back: nothing can be put back after it. */
   private holdingEnd = false;
   private onEnd: (() => void) | undefined;
+  private sawBytes = false;
+  private onFirstPush: (() => void) | undefined;
   private reading: Promise<Uint8Array> | undefined;
   private othersReading: Promise<void> | undefined;
 
@@ -80,6 +92,23 @@ class HttpBody {
     this.sawFirstByte = !raw.readableDidRead && raw.readableLength === 0 && !raw.readableEnded;
     this.push = raw.push.bind(raw);
     raw.push = (chunk: unknown, encoding?: BufferEncoding) => this.watch(chunk, encoding);
+  }
+
+  /** Known to be without a byte, from its first to its end. */
+  get isEmpty(): boolean {
+    return this.sawFirstByte && this.ended && !this.sawBytes;
+  }
+
+  /** Resolves at the first byte or at the end; reads nothing. */
+  async untilFirstByte(): Promise<void> {
+    const { raw } = this;
+    if (!this.sawFirstByte || this.sawBytes || this.ended || raw.destroyed) return;
+    await new Promise<void>((resolve) => {
+      this.onFirstPush = resolve;
+      raw.once('close', resolve);
+      raw.read(0); // starts the flow into the buffer
+    });
+    this.onFirstPush = undefined;
   }
 
   digest(algorithm: BodyHashAlgorithm, maxBytes: number): string | Promise<string> {
@@ -93,11 +122,13 @@ class HttpBody {
   }
 
   private watch(chunk: unknown, encoding?: BufferEncoding): boolean {
+    this.onFirstPush?.();
     if (chunk === null) {
       this.ended = true;
       this.onEnd?.();
       return this.holdingEnd ? false : this.push(null);
     }
+    this.sawBytes ||= isBytes(chunk) && chunk.length > 0;
     // A throw in here would end the process: what is no bytes is left to the stream to refuse.
     if (this.reading === undefined && isBytes(chunk)) this.keep(toBytes(chunk, encoding));
     return this.push(chunk, encoding);

@@ -91,8 +91,13 @@ class HttpExchange implements Exchange {
       const reason = error.code === 'token_missing' ? '' : `, error="${error.code}"`;
       this.setHeader('WWW-Authenticate', `JWT realm="${this.settings.realm}"${reason}`);
     }
-    // What is left of a body nobody will read must not be taken for the next request.
-    if (error.status === 413) this.setHeader('Connection', 'close');
+    if (this.key.httpVersionMajor >= 2) {
+      // Nobody will read what is left, and a stream that is not read to its end never closes.
+      this.key.resume();
+    } else if (error.status === 413) {
+      // What is left of a body nobody will read must not be taken for the next request.
+      this.setHeader('Connection', 'close');
+    }
     if (error instanceof ServiceAuthUnavailableError) {
       this.setHeader('Retry-After', String(Math.ceil(error.retryAfterSeconds)));
     }
