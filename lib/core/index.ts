@@ -1,4 +1,4 @@
-export { ALGORITHMS, type Algorithm } from './algorithms.js';
+export { ALGORITHMS, type Algorithm, isAlgorithm } from './algorithms.js';
 export { type BodyHashAlgorithm, hashBody } from './body-hash.js';
 export {
   REFUSALS,

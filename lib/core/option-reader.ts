@@ -1,4 +1,5 @@
 import { isAlgorithm, type Algorithm } from './algorithms.js';
+import { TOKEN_HEADER } from './request.js';
 
 /** Collects what is wrong with the options, so that all of it is reported at once. */
 export class ProblemList {
@@ -10,6 +11,9 @@ export class ProblemList {
   }
 }
 
+/** RFC 3986, so ASCII alone: it also stands in a header. No credentials, query, fragment or pattern. */
+const SERVICE_URI =
+  /^https?:\/\/[A-Za-z0-9._~!$&'()+,;=:[\]%-]+(?:\/[A-Za-z0-9._~!$&'()+,;=:@%/-]*)?$/;
 const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
 /**
@@ -90,10 +94,20 @@ export class OptionReader {
     );
   }
 
+  /** Written as a list, with nothing in it. */
+  isEmptyList(name: string): boolean {
+    const value = this.raw(name);
+    return Array.isArray(value) && value.length === 0;
+  }
+
   headerNames(name: string): readonly string[] {
     const names = this.list(name, (item, field) => {
-      if (typeof item === 'string' && HEADER_NAME.test(item)) return item.toLowerCase();
-      return this.problems.add(field, 'write the name of a header');
+      const header = typeof item === 'string' ? item.toLowerCase() : '';
+      if (HEADER_NAME.test(header) && header !== TOKEN_HEADER) return header;
+      return this.problems.add(
+        field,
+        'write the name of a header, other than the one of the token',
+      );
     });
     return [...new Set(names ?? [])];
   }
@@ -104,14 +118,13 @@ export class OptionReader {
         ? item
         : this.problems.add(field, 'write an asymmetric algorithm, such as ES256'),
     );
-    if (algorithms?.length === 0) this.report(name, 'name at least one algorithm, such as ES256');
-    return algorithms;
+    if (this.isEmptyList(name)) this.report(name, 'name at least one algorithm, such as ES256');
+    return algorithms?.length === 0 ? undefined : algorithms;
   }
 
   private uriIn(name: string, value: unknown): string | undefined {
     const uri = typeof value === 'string' ? value : '';
-    const isHttp = /^https?:\/\/[^/?#\s]+[^\s]*$/.test(uri) && URL.canParse(uri);
-    if (isHttp && !/[?#*]/.test(uri) && new URL(uri).username === '') return uri;
+    if (SERVICE_URI.test(uri) && URL.canParse(uri)) return uri;
     return this.report(name, "write the service's absolute URI, such as 'https://census.service/'");
   }
 }

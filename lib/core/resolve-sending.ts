@@ -57,7 +57,8 @@ export async function resolveSending(
 
 function resolveTargets(reader: OptionReader, problems: ProblemList): Target[] | undefined {
   const targets = reader.list('targets', (item, field) => resolveTarget(item, field, problems));
-  if (targets?.length === 0) reader.report('targets', 'name at least one service, or leave it out');
+  if (reader.isEmptyList('targets'))
+    reader.report('targets', 'name at least one service, or leave it out');
   const places = new Set<string>();
   for (const { origin, pathPrefix } of targets ?? []) {
     const place = origin + pathPrefix;

@@ -1,4 +1,4 @@
-import { ServiceAuthConfigError } from './errors.js';
+import { ServiceAuthConfigError, ServiceAuthUsageError } from './errors.js';
 import type { KeySource, SigningKeySource } from './keys.js';
 import { OptionReader, ProblemList } from './option-reader.js';
 import type { ServiceAuthOptions, SigningKeyOptions, TrustedIssuerOptions } from './options.js';
@@ -72,7 +72,16 @@ export async function resolveSettings(
 function readClock(reader: OptionReader): () => number {
   const now = reader.raw('now');
   if (now === undefined) return Date.now;
-  if (typeof now === 'function') return now as () => number;
+  if (typeof now === 'function') {
+    const clock = now as () => unknown;
+    return () => readTime(clock());
+  }
   reader.report('now', 'write a function that answers milliseconds since the epoch');
   return Date.now;
+}
+
+/** Every comparison with NaN is false, so that a clock that says nothing would let everything pass. */
+function readTime(milliseconds: unknown): number {
+  if (typeof milliseconds === 'number' && Number.isFinite(milliseconds)) return milliseconds;
+  throw new ServiceAuthUsageError('The option `now` answered no finite number of milliseconds.');
 }

@@ -5,7 +5,7 @@ const UNSAFE_CHARACTER = /[\p{Cc}\p{Cf}\p{Z}\p{Cs}]/u;
 const ABSOLUTE_URI = /^[A-Za-z][A-Za-z0-9+.-]*:./u;
 const WEB_URI = /^https?:/i;
 const USERINFO = /^[^:]+:\/\/[^/?#]*@/;
-const DOT_SEGMENT = /(?:^|[/\\])(?:\.|%2e){1,2}(?=$|[/\\?#])/i;
+const DOT_SEGMENT = /(?:[/\\]|%2f|%5c)(?:\.|%2e){1,2}(?=$|[/\\?#]|%2f|%5c)/i;
 
 /** Schemes that run code or read local data wherever an application follows the URI. */
 const REFUSED_SCHEME = /^(?:javascript|vbscript|data|blob|file|about|filesystem|view-source):/i;

@@ -20,6 +20,7 @@ export function assertTimes(
 ): void {
   const now = nowMilliseconds / 1000;
   const tolerance = settings.clockToleranceSeconds;
+  const longest = settings.maxTokenLifetimeSeconds[profile];
   const { expiresAtSeconds: exp, issuedAtSeconds: iat, notBeforeSeconds: nbf } = claims;
 
   if (exp !== undefined && exp + tolerance <= now) refuse('token_expired');
@@ -27,13 +28,12 @@ export function assertTimes(
   if (exp !== undefined) {
     if (iat !== undefined && exp <= iat) refuse('claim_invalid', 'exp is not after iat');
     if (nbf !== undefined && exp < nbf) refuse('claim_invalid', 'exp is before nbf');
-    if (iat !== undefined)
-      assertLifetime(iat, exp, settings.maxTokenLifetimeSeconds[profile], now - tolerance);
   }
+  // A token that is used once has an end even where it names none: its use is not remembered for ever.
+  const ends = exp !== undefined || claims.tokenId !== undefined;
+  if (ends && iat !== undefined && iat + longest + tolerance <= now) {
+    refuse('token_expired', 'issued longer ago than a token may live');
+  }
+  if (exp !== undefined && iat !== undefined && exp - iat > longest) refuse('lifetime_too_long');
   if (nbf !== undefined && nbf - tolerance > now) refuse('token_not_yet_valid', 'nbf');
-}
-
-function assertLifetime(iat: number, exp: number, longest: number, now: number): void {
-  if (iat + longest <= now) refuse('token_expired', 'issued longer ago than a token may live');
-  if (exp - iat > longest) refuse('lifetime_too_long');
 }

@@ -185,7 +185,8 @@ async function assertFirstUse(
   if (tokenId === undefined) return; // only the original profile gets here without one
   const nowSeconds = nowMilliseconds / 1000;
   const expiresAtSeconds =
-    claims.expiresAtSeconds ?? nowSeconds + settings.maxTokenLifetimeSeconds[trusted.profile];
+    claims.expiresAtSeconds ??
+    (claims.issuedAtSeconds ?? nowSeconds) + settings.maxTokenLifetimeSeconds[trusted.profile];
   const forgetAtSeconds = expiresAtSeconds + settings.clockToleranceSeconds;
   const verdict: unknown = await recordUse(settings, {
     issuer,

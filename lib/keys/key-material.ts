@@ -68,6 +68,33 @@ export async function importFor(checked: CheckedKey, algorithm: Algorithm): Prom
   return imported;
 }
 
+/** Runs one step of reading; what is wrong is added to `problems`, so that the rest is read too. */
+export function collect<T>(problems: string[], read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof ServiceAuthConfigError)) throw error;
+    problems.push(...error.problems);
+    return undefined;
+  }
+}
+
+/** The options that are written down, inherited ones left out, and a problem for each unknown name. */
+export function ownOptions<T extends object>(
+  options: T,
+  names: readonly (keyof T)[],
+  path: string,
+  problems: string[],
+): Partial<T> {
+  const own = Object.assign(Object.create(null) as Partial<T>, options);
+  for (const name of Object.keys(own)) {
+    if (!names.some((known) => known === name)) {
+      problems.push(`${path}${name}: unknown option; remove it`);
+    }
+  }
+  return own;
+}
+
 /** Throws a configuration error about one field. */
 export function fail(field: string, whatToWrite: string): never {
   throw new ServiceAuthConfigError([`${field}: ${whatToWrite}`]);

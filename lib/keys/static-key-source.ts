@@ -2,13 +2,22 @@ import type { webcrypto } from 'node:crypto';
 import { types } from 'node:util';
 import {
   type Algorithm,
+  isAlgorithm,
   type KeySource,
   type PublicKeyOptions,
   ServiceAuthConfigError,
   type TrustedIssuerOptions,
   type VerificationKey,
 } from '../core/index.js';
-import { type CheckedKey, fail, importFor, readKey, thumbprintOf } from './key-material.js';
+import {
+  type CheckedKey,
+  collect,
+  fail,
+  importFor,
+  ownOptions,
+  readKey,
+  thumbprintOf,
+} from './key-material.js';
 
 /**
  * The keys that the configuration of an issuer holds, imported once.
@@ -35,6 +44,12 @@ export async function createStaticKeySource(options: TrustedIssuerOptions): Prom
   return { find: (keyId) => (keyId === undefined ? only : byId.get(keyId)) };
 }
 
+const ENTRY_NAMES = [
+  'publicKey',
+  'algorithms',
+  'keyId',
+] as const satisfies (keyof PublicKeyOptions)[];
+
 interface Entry {
   readonly field: string;
   readonly entry: PublicKeyOptions;
@@ -60,18 +75,25 @@ async function readVerificationKey(
   field: string,
   issuerAlgorithms: readonly Algorithm[] | undefined,
 ): Promise<VerificationKey> {
-  const { publicKey, algorithms, keyId, ...others } = entry;
-  const stranger = Object.keys(others)[0];
-  if (stranger !== undefined) fail(`${field}.${stranger}`, 'unknown option; remove it');
-  const checked = readKey(publicKey, 'public', field);
+  const problems: string[] = [];
+  const own = ownOptions(entry, ENTRY_NAMES, `${field}.`, problems);
+  const checked = collect(problems, () => readKey(own.publicKey, 'public', field));
+  const keyId = collect(problems, () => readKeyId(own.keyId ?? checked?.kid, `${field}.keyId`));
+  const allowed = collect(problems, () => readAlgorithms(own.algorithms, field));
+  const chosen =
+    checked &&
+    problems.length === 0 &&
+    collect(problems, () => chooseAlgorithms(checked, field, allowed ?? issuerAlgorithms));
+  if (!checked || !chosen || problems.length > 0) throw new ServiceAuthConfigError(problems);
   const byAlgorithm = new Map<Algorithm, webcrypto.CryptoKey>();
-  for (const algorithm of chooseAlgorithms(checked, field, algorithms ?? issuerAlgorithms)) {
-    byAlgorithm.set(algorithm, await importFor(checked, algorithm));
-  }
-  return Object.freeze({
-    keyId: readKeyId(keyId, field) ?? checked.kid ?? (await thumbprintOf(checked.key)),
-    byAlgorithm,
-  });
+  for (const algorithm of chosen) byAlgorithm.set(algorithm, await importFor(checked, algorithm));
+  return Object.freeze({ keyId: keyId ?? (await thumbprintOf(checked.key)), byAlgorithm });
+}
+
+function readAlgorithms(value: unknown, field: string): readonly Algorithm[] | undefined {
+  if (value === undefined) return undefined;
+  if (Array.isArray(value) && value.length > 0 && value.every(isAlgorithm)) return value;
+  return fail(`${field}.algorithms`, 'write a list of asymmetric algorithms, such as ES256');
 }
 
 /** The JWK's `alg` rules; where it has none, the configured list; where there is none, what fits the key. */
@@ -95,5 +117,5 @@ function chooseAlgorithms(
 export function readKeyId(keyId: unknown, field: string): string | undefined {
   if (keyId === undefined) return undefined;
   if (typeof keyId === 'string' && /^[^\p{Cc}]{1,256}$/u.test(keyId)) return keyId;
-  return fail(`${field}.keyId`, 'write 1 to 256 characters without control characters');
+  return fail(field, 'write 1 to 256 characters without control characters');
 }

@@ -4,7 +4,15 @@ import {
   type SigningKeyOptions,
   type SigningKeySource,
 } from '../core/index.js';
-import { type CheckedKey, fail, importFor, readKey, thumbprintOf } from './key-material.js';
+import {
+  type CheckedKey,
+  collect,
+  fail,
+  importFor,
+  ownOptions,
+  readKey,
+  thumbprintOf,
+} from './key-material.js';
 import { readKeyId } from './static-key-source.js';
 
 const NAMES = ['privateKey', 'algorithm', 'keyId'] as const satisfies (keyof SigningKeyOptions)[];
@@ -20,12 +28,14 @@ export async function createStaticSigningKeySource(
   if (typeof options !== 'object' || options === null) {
     throw new ServiceAuthConfigError(['privateKey: write signingKey as { privateKey }']);
   }
-  const stranger = Object.keys(options).find((name) => !NAMES.some((known) => known === name));
-  if (stranger !== undefined) fail(stranger, 'unknown option; remove it');
-  const checked = readKey(options.privateKey, 'private', 'privateKey');
-  const algorithm = chooseAlgorithm(checked, options.algorithm);
+  const problems: string[] = [];
+  const own = ownOptions(options, NAMES, '', problems);
+  const checked = collect(problems, () => readKey(own.privateKey, 'private', 'privateKey'));
+  const keyId = collect(problems, () => readKeyId(own.keyId ?? checked?.kid, 'keyId'));
+  const algorithm = checked && collect(problems, () => chooseAlgorithm(checked, own.algorithm));
+  if (!checked || !algorithm || problems.length > 0) throw new ServiceAuthConfigError(problems);
   const signingKey = Object.freeze({
-    keyId: readKeyId(options.keyId, '') ?? checked.kid ?? (await thumbprintOf(checked.key)),
+    keyId: keyId ?? (await thumbprintOf(checked.key)),
     algorithm,
     key: await importFor(checked, algorithm),
   });

@@ -8,6 +8,7 @@ export type RouteMode = 'required' | 'optional' | 'skip';
 /**
  * Opens a route, or every route of a controller, to everybody: the guard does not look at it. Wins
  * over `@UseGuards(ServiceJwtGuard)`; loses to `@AllowIssuers()` and `@RequireSubject()` on the route.
+ * Opens nothing but HTTP: what the guard does not know it refuses.
  */
 export function SkipServiceAuth(): ClassDecorator & MethodDecorator {
   return SetMetadata(ROUTE_MODE, 'skip' satisfies RouteMode);

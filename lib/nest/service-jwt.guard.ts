@@ -13,6 +13,7 @@ export class ServiceJwtGuard implements CanActivate {
   constructor(@Inject(RequestAuthenticator) private readonly authenticator: RequestAuthenticator) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
+    // First of all, so that nothing opens a context this guard does not know: not even a decorator.
     const transport = await transportOf(context);
     const route = routeOf(context);
     if (route.mode === 'skip') return true;

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import {
   type ReplayStore,
+  ServiceAuthConfigError,
   ServiceAuthUnavailableError,
   type TokenUse,
   type TokenUseVerdict,
@@ -34,6 +35,9 @@ export class MemoryReplayStore implements ReplayStore {
 
   constructor(options: MemoryReplayStoreOptions = {}) {
     this.maxEntries = options.maxEntries ?? 1_000_000;
+    if (!Number.isSafeInteger(this.maxEntries) || this.maxEntries < 1) {
+      throw new ServiceAuthConfigError(['maxEntries: write a whole number from 1']);
+    }
     this.monotonicNow = options.monotonicNow ?? (() => performance.now());
     this.sweptSecond = this.nowSecond();
   }

@@ -54,7 +54,7 @@ class HttpExchange implements Exchange {
     const raw = rawRequestOf(this.frameworkRequest) as IncomingMessage;
     const tokens = headerValues(raw.rawHeaders, TOKEN_HEADER);
     this.key = raw;
-    this.hasToken = tokens.some((token) => token.trim() !== '') || tokens.length > 1;
+    this.hasToken = tokens.some((token) => token !== '') || tokens.length > 1;
     this.request = {
       method: raw.method ?? '',
       target: this.frameworkRequest.originalUrl ?? raw.url ?? '',
@@ -80,6 +80,7 @@ class HttpExchange implements Exchange {
 
   describeResponse(): void {
     this.setHeader('Vary', appendToken(this.response.getHeader('Vary')));
+    this.keepInVary();
     const cacheControl = this.response.getHeader('Cache-Control');
     const isPrivate =
       typeof cacheControl === 'string' && /\b(?:private|no-store)\b/i.test(cacheControl);
@@ -102,6 +103,15 @@ class HttpExchange implements Exchange {
       this.setHeader('Retry-After', String(Math.ceil(error.retryAfterSeconds)));
     }
     return toHttpException(error);
+  }
+
+  /** A handler's own `@Header('Vary', ...)` comes later, and replaces instead of adding. */
+  private keepInVary(): void {
+    const { response } = this;
+    const method = response.setHeader ? 'setHeader' : 'header';
+    const set = response[method]?.bind(response);
+    response[method] = (name: string, value: string) =>
+      set?.(name, name.toLowerCase() === 'vary' ? appendToken(value) : value);
   }
 
   private setHeader(name: string, value: string): void {

@@ -1,0 +1,191 @@
+import {
+  createServiceAuth,
+  type OutgoingRequest,
+  type ServiceAuthOptions,
+  ServiceSigningError,
+  SIGNING_FAILURES,
+  type SigningFailureCode,
+} from 'nestjs-service-auth/core';
+import { createKey } from '../support/keys.js';
+import { CENSUS, HERALD, now, outgoing, USER } from '../support/peers.js';
+
+const key = createKey();
+const NO_BODY = new Uint8Array();
+const VETERAN = 'https://veteran.service/';
+const CANARY = 'canary-value-of-a-header';
+
+/** Failures of the clients, which know what is not yet bytes and for whom a call is made. */
+const PROVOKED_ELSEWHERE: readonly SigningFailureCode[] = [
+  'subject_undecided',
+  'body_unsupported',
+  'body_too_large',
+];
+
+interface Row {
+  readonly title: string;
+  readonly code: SigningFailureCode;
+  readonly bad: Partial<OutgoingRequest>;
+  readonly twin: Partial<OutgoingRequest>;
+  readonly options?: Partial<ServiceAuthOptions>;
+}
+
+const refusedUrls = (code: SigningFailureCode, urls: readonly string[], twin = CENSUS): Row[] =>
+  urls.map((url) => ({ title: url, code, bad: { url }, twin: { url: twin } }));
+
+const subjectRow = (subject: string, twin = USER): Row => ({
+  title: `the subject ${JSON.stringify(subject).slice(0, 60)}`,
+  code: 'subject_invalid',
+  bad: { subject },
+  twin: { subject: twin },
+});
+
+const headerRow = (value: string | string[], twin: string): Row => ({
+  title: `a Content-Type ${JSON.stringify(value)}`,
+  code: 'header_unsignable',
+  bad: { headers: { 'content-type': value } },
+  twin: { headers: { 'content-type': twin } },
+});
+
+const longestPath = `/${'p'.repeat(4096 - 'POST /'.length)}`;
+
+const ROWS: readonly Row[] = [
+  ...refusedUrls('target_unknown', [
+    'https://orders.service/',
+    'http://census.service/',
+    'https://census.service:8443/',
+    'https://census.service.evil.example/',
+    'https://evil-census.service/',
+    'https://census.service./',
+    'https://sub.census.service/',
+    'https://xn--cnsus-9ra.service/',
+    'https:orders.service',
+    'https://evil.example/https://census.service/',
+    'https://evil.example?https://census.service/',
+    'https://evil.example#https://census.service/',
+    'https://evil.example\\.census.service/',
+  ]),
+  ...refusedUrls('target_invalid', [
+    '/user/',
+    '//census.service/',
+    '//evil.example/',
+    '/\\evil.example/',
+    '',
+    'census.service',
+    'ftp://census.service/',
+    'file:///etc/passwd',
+    'javascript:alert(1)',
+    'ws://census.service/',
+    'https://',
+    'https://user@census.service/',
+    'https://user:pass@census.service/',
+    'https://:pass@census.service/',
+    'https://census.service@evil.example/',
+    'https://census.service%2f@evil.example/',
+  ]),
+  subjectRow(''),
+  subjectRow(' '),
+  subjectRow('21'),
+  subjectRow('/user/21/'),
+  subjectRow('javascript:alert(1)'),
+  subjectRow('https://user:pass@census.service/'),
+  subjectRow(`${USER}\r\nSet-Cookie: a=b`),
+  subjectRow(`${USER}\u202e`),
+  subjectRow(CENSUS.padEnd(1025, 'u'), CENSUS.padEnd(1024, 'u')),
+  {
+    title: 'no subject for a target of the original profile',
+    code: 'subject_required',
+    bad: { url: VETERAN, subject: undefined },
+    twin: { url: VETERAN },
+  },
+  headerRow(['a/b', 'c/d'], 'a/b'),
+  headerRow(['a/b', 'a/b'], 'a/b'),
+  headerRow('a/b\r\nX-Other: 1', 'a/b'),
+  headerRow('a/b\0', 'a/b'),
+  headerRow(' a/b', 'a/b'),
+  headerRow('a/b ', 'a/b'),
+  headerRow('a/b;c=\u20ac', 'a/b;c=\u00e9'),
+  {
+    title: 'a Content-Type under two spellings of its name',
+    code: 'header_unsignable',
+    bad: { headers: { 'content-type': 'a/b', 'Content-Type': 'a/b' } },
+    twin: { headers: { 'Content-Type': 'a/b' } },
+  },
+  {
+    title: 'a signed header that has two values',
+    code: 'header_unsignable',
+    options: { signedHeaders: ['x-order'] },
+    bad: { headers: { 'x-order': ['1', CANARY] }, body: NO_BODY },
+    twin: { headers: { 'x-other': ['1', '2'], 'x-order': '1' }, body: NO_BODY },
+  },
+  {
+    title: 'a request line of 4097 characters',
+    code: 'request_too_long',
+    bad: { url: `https://census.service${longestPath}p` },
+    twin: { url: `https://census.service${longestPath}` },
+  },
+  {
+    title: 'a signed header that makes the token too large',
+    code: 'token_too_large',
+    options: { signedHeaders: ['x-large'] },
+    bad: { headers: { 'x-large': 'x'.repeat(6000) } },
+    twin: { headers: { 'x-large': 'x'.repeat(5000) } },
+  },
+];
+
+async function failureOf(
+  request: OutgoingRequest,
+  options: Partial<ServiceAuthOptions> = {},
+): Promise<ServiceSigningError | undefined> {
+  const service = await createServiceAuth({
+    issuer: HERALD,
+    signingKey: { privateKey: key.privateKey },
+    targets: [{ baseUrl: CENSUS }, { baseUrl: VETERAN, profile: 'original' }],
+    now,
+    ...options,
+  });
+  try {
+    const token = await service.sign(request);
+    expect(token).toEqual(expect.any(String));
+    return undefined;
+  } catch (error) {
+    if (error instanceof ServiceSigningError) return error;
+    throw error;
+  }
+}
+
+describe('sign() refuses', () => {
+  it.each(ROWS)('$title: $code', async ({ code, bad, twin, options }) => {
+    const failure = await failureOf(outgoing(bad), options);
+    expect(failure).toMatchObject({ name: 'ServiceSigningError', code });
+    expect(failure?.message).toContain(SIGNING_FAILURES[code]);
+    expect(failure?.message).not.toMatch(/canary|pass@|Set-Cookie/);
+    expect(await failureOf(outgoing(twin), options)).toBeUndefined();
+  });
+
+  it('everything in a service without a signing key: sending_disabled', async () => {
+    const receivingOnly = await createServiceAuth({
+      issuer: CENSUS,
+      trustedIssuers: [{ issuer: HERALD, publicKey: key.publicKey }],
+    });
+    await expect(receivingOnly.sign(outgoing())).rejects.toMatchObject({
+      code: 'sending_disabled',
+    });
+    expect(() => receivingOnly.targetOf(CENSUS)).toThrow(SIGNING_FAILURES.sending_disabled);
+    expect(await failureOf(outgoing())).toBeUndefined();
+  });
+
+  it('with every code that a signer can answer', () => {
+    const provoked = new Set<string>(ROWS.map(({ code }) => code)).add('sending_disabled');
+    const all = Object.keys(SIGNING_FAILURES) as SigningFailureCode[];
+    expect(all.filter((code) => !provoked.has(code) && !PROVOKED_ELSEWHERE.includes(code))).toEqual(
+      [],
+    );
+  });
+
+  it('what the clock cannot date', async () => {
+    for (const nonsense of [Number.NaN, Number.POSITIVE_INFINITY, undefined, 'now']) {
+      const undated = failureOf(outgoing(), { now: () => nonsense as number });
+      await expect(undated).rejects.toThrow(/`now`/);
+    }
+  });
+});

@@ -1,0 +1,351 @@
+import { MemoryReplayStore, REFUSALS, type RefusalCode } from 'nestjs-service-auth';
+import { expectAccepted, expectNoSecrets, expectRefused, secretsOf } from '../support/answers.js';
+import {
+  type AttackRow,
+  type AttemptParts,
+  tokenFor,
+  toCall,
+  withParts,
+} from '../support/attempt.js';
+import { BINDING, GOOD_BINDING } from '../support/attacks/binding.js';
+import { CLAIMS, GOOD_CLAIMS } from '../support/attacks/claims.js';
+import { GOOD_HEADERS, JOSE_HEADER } from '../support/attacks/jose-header.js';
+import { NAMES } from '../support/attacks/names.js';
+import { SIGNATURES } from '../support/attacks/signatures.js';
+import { GOOD_TIMES, SKEWS, TIMES } from '../support/attacks/times.js';
+import { TOKEN_SYNTAX } from '../support/attacks/token-syntax.js';
+import {
+  ALL_ALGORITHMS,
+  BASELINE,
+  CANARY,
+  issuerFor,
+  keyFor,
+  NOW_SECONDS,
+  POSTED,
+  startCensus,
+  startCensusBehind,
+  USER,
+} from '../support/census.js';
+import { type Answer, call } from '../support/http.js';
+import { LogRecorder } from '../support/log-recorder.js';
+import { type Adapter, ADAPTERS, type TestService } from '../support/service.js';
+
+/** Provoked with keys that are fetched, which is tested where those are. */
+const PROVOKED_ELSEWHERE: readonly RefusalCode[] = ['key_unavailable'];
+
+const TABLES: [string, readonly AttackRow[]][] = [
+  ['token syntax', TOKEN_SYNTAX],
+  ['the JOSE header', JOSE_HEADER],
+  ['signature and algorithm', SIGNATURES],
+  ['claims and policy', CLAIMS],
+  ['times', TIMES],
+  ['issuer and audience', NAMES],
+  ['request, headers and body', BINDING],
+];
+
+const GOOD: readonly { title: string; change: AttemptParts }[] = [
+  ...['jwt', 'JwT', 'JWT'].map((name) => ({
+    title: `TS-35 in a header written ${name}`,
+    change: { send: (token: string) => ({ [name]: token }) },
+  })),
+  {
+    title: 'TS-35 between white space',
+    change: { send: (token: string) => ({ JWT: ` \t${token}\t ` }) },
+  },
+  ...ALL_ALGORITHMS.map((algorithm) => ({
+    title: `SG-30 signed with ${algorithm}`,
+    change: { issuer: issuerFor(algorithm), key: keyFor(algorithm) },
+  })),
+  ...GOOD_HEADERS,
+  ...GOOD_CLAIMS,
+  ...GOOD_TIMES,
+  ...GOOD_BINDING,
+];
+
+describe.each(ADAPTERS)('on %s', (adapter: Adapter) => {
+  const provoked = new Set<RefusalCode>();
+  const logs = new LogRecorder();
+  const secretsSent = new Set<string>();
+  let census: TestService;
+
+  let loggedAtStart = 0;
+  beforeAll(async () => {
+    census = await startCensus({ adapter, service: { logger: logs } });
+    loggedAtStart = logs.entries.length;
+  });
+  afterAll(() => census.close());
+
+  async function send(parts: AttemptParts, service = census): Promise<Answer> {
+    const attempt = withParts(BASELINE, parts);
+    return await call(service.port, toCall(attempt, tokenFor(attempt, NOW_SECONDS)));
+  }
+
+  /** Sends the twin, which must pass, then the attack, which must be refused as the row says. */
+  async function sendRow(row: AttackRow, service = census): Promise<void> {
+    const good = withParts(BASELINE, row.common);
+    expectAccepted(await send(good, service));
+    const attack = withParts(good, row.change);
+    const token = tokenFor(attack, NOW_SECONDS);
+    const answer = await call(service.port, toCall(attack, token));
+    expectRefused(answer, row);
+    const secrets = secretsOf(attack, token);
+    expectNoSecrets(answer.text + JSON.stringify(answer.headers), secrets);
+    for (const secret of secrets) secretsSent.add(secret);
+    provoked.add(row.code);
+  }
+
+  describe.each(TABLES)('%s', (_name, rows) => {
+    const here = rows.filter(({ only }) => only === undefined || only === adapter);
+    it.each(here)('$title: $code', async (row) => {
+      await sendRow(row);
+    });
+  });
+
+  describe('accepted', () => {
+    it.each(GOOD)('$title', async ({ change }) => {
+      expectAccepted(await send(change));
+    });
+  });
+
+  describe('in services set up otherwise', () => {
+    async function withCensus(
+      options: Omit<Parameters<typeof startCensus>[0], 'adapter'>,
+      run: (service: TestService) => Promise<void>,
+    ): Promise<void> {
+      const service = await startCensus({ ...options, adapter });
+      try {
+        await run(service);
+      } finally {
+        await service.close();
+      }
+    }
+
+    it('RP-01 a token that was used: token_replayed', async () => {
+      const attempt = withParts(BASELINE);
+      const request = toCall(attempt, tokenFor(attempt, NOW_SECONDS));
+      expectAccepted(await call(census.port, request));
+      expectRefused(await call(census.port, request), { code: 'token_replayed' });
+      provoked.add('token_replayed');
+    });
+
+    const undecidable: [string, () => unknown][] = [
+      [
+        'throws',
+        () => {
+          throw new Error('canary-store');
+        },
+      ],
+      [
+        'throws no error',
+        () => {
+          throw 'canary-store';
+        },
+      ],
+      ['rejects', async () => await Promise.reject(new Error('canary-store'))],
+      ['answers undefined', () => undefined],
+      ['answers null', async () => await Promise.resolve(null)],
+      ['answers true', () => true],
+      ['answers OK', () => 'OK'],
+      ['answers 1', () => 1],
+      ['answers an error', () => new Error('canary-store')],
+      ['answers a list', () => ['first']],
+      ['answers a String object', () => Object('first') as unknown],
+    ];
+
+    it.each(undecidable)(
+      'RP-17 a store that %s: replay_store_unavailable',
+      async (_title, fail) => {
+        let answer: () => unknown = () => 'first';
+        const replayStore = { recordUse: () => answer() as 'first' };
+        await withCensus({ options: { replayStore } }, async (service) => {
+          expectAccepted(await send({}, service));
+          answer = fail;
+          const refusal = await send({}, service);
+          expectRefused(refusal, { code: 'replay_store_unavailable' });
+          expectNoSecrets(refusal.text, ['canary', CANARY, USER]);
+        });
+        provoked.add('replay_store_unavailable');
+      },
+    );
+
+    it('RP-12 a full memory store: replay_store_unavailable, and the used token stays used', async () => {
+      const replayStore = new MemoryReplayStore({ maxEntries: 1 });
+      await withCensus({ options: { replayStore } }, async (service) => {
+        const attempt = withParts(BASELINE);
+        const first = toCall(attempt, tokenFor(attempt, NOW_SECONDS));
+        expectAccepted(await call(service.port, first));
+        expectRefused(await send({}, service), { code: 'replay_store_unavailable' });
+        expectRefused(await call(service.port, first), { code: 'token_replayed' });
+      });
+    });
+
+    it.each([null, undefined])(
+      'a user resolver that answers %s: subject_unknown',
+      async (nobody) => {
+        const known = 'https://census.service/user/21/';
+        const userResolver = {
+          resolveUser: (subject: string) => (subject === known ? { name: 'x' } : nobody),
+        };
+        await withCensus({ options: { userResolver } }, async (service) => {
+          expectAccepted(await send({ subject: known }, service));
+          expectRefused(await send({}, service), { code: 'subject_unknown' });
+        });
+        provoked.add('subject_unknown');
+      },
+    );
+
+    it('a handler that runs outside of HTTP: context_unsupported', async () => {
+      await sendRow({
+        title: '',
+        code: 'context_unsupported',
+        common: { target: '/api/outcome/http' },
+        change: { target: '/api/outcome/graphql' },
+      });
+    });
+
+    it.each(['rpc', 'ws', 'custom'])(
+      'a handler that runs as %s is never let through',
+      async (type) => {
+        expectAccepted(await send({ target: '/api/outcome/http' }));
+        const answer = await send({ target: `/api/outcome/${type}` });
+        expect(answer.status).toBeGreaterThanOrEqual(400);
+        expect(answer.text).not.toContain('resolved');
+      },
+    );
+
+    it('a required header that the token does not bind: header_mismatch', async () => {
+      const options = { requiredHeaders: ['X-Order'] };
+      const bound = { claims: { hdr: { 'x-order': '7' } } };
+      await withCensus({ options }, async (service) => {
+        expectAccepted(await send({}, service));
+        await sendRow(
+          {
+            title: '',
+            code: 'header_mismatch',
+            common: { headers: { 'x-order': '7' }, ...bound },
+            change: { claims: { hdr: undefined } },
+          },
+          service,
+        );
+      });
+    });
+
+    it('a gateway that strips a path prefix: request_mismatch without it', async () => {
+      const options = { publicPathPrefix: '/census' };
+      await withCensus({ options }, async (service) => {
+        await sendRow(
+          {
+            title: '',
+            code: 'request_mismatch',
+            common: { madeFor: { target: '/census/api/thing/1' } },
+            change: { madeFor: { target: '/api/thing/1' } },
+          },
+          service,
+        );
+      });
+    });
+
+    it.each(SKEWS)(
+      'TM-16 clocks %s seconds apart pass with a tolerance of 60: %s',
+      async (seconds, passes) => {
+        await withCensus({ options: { clockToleranceSeconds: 60 } }, async (service) => {
+          const claims =
+            seconds < 0
+              ? { iat: NOW_SECONDS + seconds - 60, exp: NOW_SECONDS + seconds }
+              : { iat: NOW_SECONDS + seconds, exp: NOW_SECONDS + seconds + 60 };
+          const answer = await send({ claims }, service);
+          if (passes) expectAccepted(answer);
+          else
+            expectRefused(answer, { code: seconds < 0 ? 'token_expired' : 'token_not_yet_valid' });
+        });
+      },
+    );
+  });
+
+  describe('what answers tell caches', () => {
+    it("keeps a handler's own Cache-Control, but not on a refusal", async () => {
+      const answer = await send({ target: '/api/thing/cached' });
+      expect(answer).toMatchObject({
+        status: 200,
+        headers: { 'cache-control': 'public, max-age=60', vary: 'JWT' },
+      });
+      const refusal = await send({ target: '/api/thing/cached', send: () => ({}) });
+      expectRefused(refusal, { code: 'token_missing' });
+    });
+
+    it("keeps JWT in Vary beside a handler's own", async () => {
+      const answer = await send({ target: '/api/thing/translated' });
+      expect(answer.status).toBe(200);
+      expect(answer.headers.vary?.split(/\s*,\s*/).toSorted()).toEqual(['Accept-Language', 'JWT']);
+    });
+
+    it('says so on a failing handler and on an anonymous one too', async () => {
+      const failing = await send({ target: '/api/thing/failing' });
+      expect(failing).toMatchObject({
+        status: 500,
+        headers: { vary: 'JWT', 'cache-control': 'private' },
+      });
+      expectNoSecrets(failing.text, ['canary']);
+      const anonymous = await send({ target: '/api/thing/anonymous', send: () => ({}) });
+      expectAccepted(anonymous);
+      expect(anonymous.json).toEqual({ subject: 'anonymous' });
+      expectAccepted(await send({ target: '/api/thing/anonymous' }));
+    });
+
+    it('keeps the Vary of CORS', async () => {
+      const service = await startCensus({
+        adapter,
+        service: { configure: (app) => app.enableCors({ origin: ['https://a.example'] }) },
+      });
+      const headers = { Origin: 'https://a.example' };
+      const accepted = await send({ headers }, service);
+      const refused = await send({ headers, send: () => ({}) }, service);
+      await service.close();
+      for (const answer of [accepted, refused]) {
+        expect(answer.headers.vary?.split(/\s*,\s*/).toSorted()).toEqual(['JWT', 'Origin']);
+      }
+    });
+  });
+
+  it('RB-02 HEAD with the token of a GET, which both frameworks route to it', async () => {
+    expectAccepted(await send({ method: 'HEAD', madeFor: { method: 'HEAD' } }));
+    const answer = await send({ method: 'HEAD', madeFor: { method: 'GET' } });
+    expect(answer).toMatchObject({ status: 401, text: '' });
+    expect(answer.headers['www-authenticate']).toContain('error="request_mismatch"');
+  });
+
+  it('CL-21 hands out claims that nobody can change', async () => {
+    const answer = await send({ target: '/api/thing/greedy' });
+    expect(answer.json).toEqual({ admin: 'none', inherited: false });
+  });
+
+  it('provokes every code of the table', () => {
+    const all = Object.keys(REFUSALS) as RefusalCode[];
+    const missing = all.filter((code) => !provoked.has(code) && !PROVOKED_ELSEWHERE.includes(code));
+    expect(missing).toEqual([]);
+    expect(PROVOKED_ELSEWHERE.filter((code) => provoked.has(code))).toEqual([]);
+  });
+
+  it('TF-18 logs nothing that was secret', () => {
+    const logged = logs.entries.slice(loggedAtStart).filter(({ level }) => level === 'debug');
+    expect(logged.length).toBeGreaterThan(100);
+    expectNoSecrets(logged.map(({ text }) => text).join('\n'), [...secretsSent]);
+  });
+});
+
+it('a body that was consumed before the library could see it: body_unverifiable', async () => {
+  let eats = false;
+  const service = await startCensusBehind((request, handOn) => {
+    if (eats) request.on('end', handOn).resume();
+    else handOn();
+  });
+  try {
+    const attempt = withParts(BASELINE, POSTED);
+    expectAccepted(await call(service.port, toCall(attempt, tokenFor(attempt, NOW_SECONDS))));
+    eats = true;
+    const answer = await call(service.port, toCall(attempt, tokenFor(attempt, NOW_SECONDS)));
+    expectRefused(answer, { code: 'body_unverifiable', status: 415 });
+  } finally {
+    await service.close();
+  }
+});

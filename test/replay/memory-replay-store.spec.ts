@@ -1,0 +1,208 @@
+import fc from 'fast-check';
+import {
+  createServiceAuth,
+  MemoryReplayStore,
+  ServiceAuthUnavailableError,
+  type TokenUse,
+} from 'nestjs-service-auth/core';
+import { strictToken } from '../support/forge.js';
+import { createKey } from '../support/keys.js';
+import { CENSUS, codeOf, HERALD } from '../support/peers.js';
+import { describeReplayStore } from '../support/replay-store-contract.js';
+
+const START_SECONDS = 1_800_000_000;
+
+/** Both clocks of one machine: the one that may step, the one that never does. */
+class Clocks {
+  wallSeconds = START_SECONDS;
+  monotonicMilliseconds = 123_456.789;
+
+  readonly monotonicNow = (): number => this.monotonicMilliseconds;
+
+  pass(seconds: number): void {
+    this.wallSeconds += seconds;
+    this.monotonicMilliseconds += seconds * 1000;
+  }
+
+  /** Somebody sets the wall clock. */
+  step(seconds: number): void {
+    this.wallSeconds += seconds;
+  }
+}
+
+describeReplayStore('MemoryReplayStore', () => {
+  const clocks = new Clocks();
+  return {
+    store: new MemoryReplayStore({ monotonicNow: clocks.monotonicNow }),
+    nowSeconds: () => clocks.wallSeconds,
+    pass: (seconds) => clocks.pass(seconds),
+  };
+});
+
+describe('MemoryReplayStore', () => {
+  let clocks: Clocks;
+  let store: MemoryReplayStore;
+  let lastId = 0;
+  beforeEach(() => {
+    clocks = new Clocks();
+    store = new MemoryReplayStore({ maxEntries: 3, monotonicNow: clocks.monotonicNow });
+  });
+
+  const use = (lifetimeSeconds = 65, tokenId = `token-${++lastId}`): TokenUse => ({
+    issuer: HERALD,
+    tokenId,
+    nowSeconds: clocks.wallSeconds,
+    forgetAtSeconds: clocks.wallSeconds + lifetimeSeconds,
+  });
+
+  it('RF-12 refuses when it is full, and forgets nothing that lives', () => {
+    const uses = [use(), use(), use()];
+    expect(uses.map((one) => store.recordUse(one))).toEqual(['first', 'first', 'first']);
+    expect(() => store.recordUse(use())).toThrow(ServiceAuthUnavailableError);
+    expect(uses.map((one) => store.recordUse(one))).toEqual(['seen', 'seen', 'seen']);
+    expect(store.size).toBe(3);
+  });
+
+  it('says which code and how full when it is', () => {
+    const full = new MemoryReplayStore({ maxEntries: 1 });
+    full.recordUse(use());
+    expect(() => full.recordUse(use())).toThrow(
+      expect.objectContaining({ code: 'replay_store_unavailable', status: 503 }),
+    );
+  });
+
+  it('has room again once something is forgotten, and not a moment before', () => {
+    for (const lifetime of [10, 20, 30]) store.recordUse(use(lifetime));
+    clocks.pass(10);
+    expect(() => store.recordUse(use())).toThrow(ServiceAuthUnavailableError);
+    clocks.pass(3);
+    expect(store.recordUse(use())).toBe('first');
+    expect(() => store.recordUse(use())).toThrow(ServiceAuthUnavailableError);
+    expect(store.size).toBe(3);
+  });
+
+  it('keeps no entries of the past', () => {
+    const large = new MemoryReplayStore({ monotonicNow: clocks.monotonicNow });
+    for (let second = 0; second < 1000; second++) {
+      for (let each = 0; each < 5; each++) large.recordUse(use(65));
+      clocks.pass(1);
+    }
+    expect(large.size).toBeLessThanOrEqual(5 * 68);
+    clocks.pass(70);
+    large.recordUse(use());
+    expect(large.size).toBe(1);
+  });
+
+  it('forgets after a long silence too', () => {
+    store.recordUse(use(65));
+    clocks.pass(10 * 86_400);
+    expect(store.recordUse(use(65))).toBe('first');
+    expect(store.size).toBe(1);
+  });
+
+  it('RP-08 remembers for the whole life of a use, fractions included', () => {
+    fc.assert(
+      fc.property(
+        fc.double({ min: 0, max: 2000, noNaN: true }),
+        fc.double({ min: 0.001, max: 400, noNaN: true }),
+        fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
+        (before, lifetime, share) => {
+          clocks = new Clocks();
+          const fresh = new MemoryReplayStore({ monotonicNow: clocks.monotonicNow });
+          clocks.pass(before);
+          const one = use(lifetime);
+          expect(fresh.recordUse(one)).toBe('first');
+          clocks.pass(lifetime * share);
+          fresh.recordUse(use());
+          expect(fresh.recordUse({ ...one, nowSeconds: clocks.wallSeconds })).toBe('seen');
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+
+  it.each([Number.NaN, -1, Number.POSITIVE_INFINITY, 'three'])(
+    'cannot be made without a bound: maxEntries %p',
+    (maxEntries) => {
+      const make = () => new MemoryReplayStore({ maxEntries: maxEntries as number });
+      expect(make).toThrow(/maxEntries/);
+      expect(() => new MemoryReplayStore({ maxEntries: undefined })).not.toThrow();
+    },
+  );
+
+  describe('TM-18, TM-19: while the wall clock steps', () => {
+    it('a use that was forgotten counts as seen', () => {
+      const one = use(65);
+      expect(store.recordUse(one)).toBe('first');
+      clocks.pass(3600);
+      expect(store.recordUse(use(65))).toBe('first');
+      clocks.step(-3590);
+      expect(store.recordUse({ ...one, nowSeconds: clocks.wallSeconds })).toBe('seen');
+    });
+
+    it('forward, nothing is forgotten early', () => {
+      const one = use(65);
+      store.recordUse(one);
+      clocks.step(3600);
+      store.recordUse(use(65));
+      clocks.step(-3600);
+      expect(store.recordUse(one)).toBe('seen');
+    });
+
+    it('forward and back, what is new is first again as soon as it can be told', () => {
+      clocks.step(3600);
+      store.recordUse(use(65));
+      clocks.step(-3600);
+      expect(store.recordUse(use(65))).toBe('first');
+      clocks.pass(70);
+      // What the fast clock dated is now forgotten, so what it may have dated counts as seen.
+      expect(store.recordUse(use(65))).toBe('seen');
+      clocks.pass(3600);
+      expect(store.recordUse(use(65))).toBe('first');
+    });
+
+    it('no sequence of steps lets a token pass twice', async () => {
+      const key = createKey();
+      const event = fc.oneof(
+        fc.record({ pass: fc.double({ min: 0, max: 400, noNaN: true }) }),
+        fc.record({ step: fc.double({ min: -4000, max: 4000, noNaN: true }) }),
+        fc.record({ present: fc.nat(5) }),
+        fc.constant({ issue: true } as const),
+      );
+      await fc.assert(
+        fc.asyncProperty(fc.array(event, { minLength: 5, maxLength: 40 }), async (events) => {
+          clocks = new Clocks();
+          const census = await createServiceAuth({
+            issuer: CENSUS,
+            trustedIssuers: [{ issuer: HERALD, publicKey: key.publicKey }],
+            replayStore: new MemoryReplayStore({ monotonicNow: clocks.monotonicNow }),
+            now: () => clocks.wallSeconds * 1000,
+          });
+          const tokens: string[] = [];
+          const accepted = new Map<string, number>();
+          const present = async (token: string | undefined): Promise<void> => {
+            if (token === undefined) return;
+            const request = { method: 'GET', target: '/a', body: new Uint8Array() };
+            const rawHeaders = ['JWT', token];
+            const code = await codeOf(async () => await census.verify({ ...request, rawHeaders }));
+            if (code === 'accepted') accepted.set(token, (accepted.get(token) ?? 0) + 1);
+          };
+          for (const one of events) {
+            if ('pass' in one) clocks.pass(one.pass);
+            if ('step' in one) clocks.step(one.step);
+            if ('present' in one) await present(tokens.at(-1 - one.present));
+            if ('issue' in one) {
+              const now = clocks.wallSeconds;
+              const made = { key, issuer: HERALD, audience: CENSUS, target: '/a', now };
+              tokens.push(strictToken({ ...made, claims: { exp: now + 300 } }));
+              await present(tokens.at(-1));
+            }
+          }
+          for (const token of tokens) await present(token);
+          expect([...accepted.values()].filter((times) => times > 1)).toEqual([]);
+        }),
+        { numRuns: 200 },
+      );
+    });
+  });
+});

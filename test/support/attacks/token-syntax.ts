@@ -1,0 +1,247 @@
+import {
+  type AttackRow,
+  editSegment,
+  encodeWithStrayBit,
+  sendAs,
+  signSegments,
+  strayBit,
+  withHeaderText,
+  withPayload,
+} from '../attempt.js';
+import { encode, forge, type Json } from '../forge.js';
+import { HERALD } from '../census.js';
+import type { TestKey } from '../keys.js';
+
+const MAX_TOKEN_LENGTH = 8192;
+
+/** A signed token of exactly `length` characters: claims grow until it fits. */
+function tokenOfLength(length: number, header: Json, claims: Json, key: TestKey): string {
+  for (const space of ['', ' ', '  ']) {
+    const encodedHeader = encode(JSON.stringify(header) + space);
+    const bare = signSegments(encodedHeader, encode(JSON.stringify({ ...claims, pad: '' })), key);
+    const missing = Math.floor(((length - bare.length) * 3) / 4);
+    for (const pad of [missing - 1, missing, missing + 1]) {
+      const payload = JSON.stringify({ ...claims, pad: 'p'.repeat(pad) });
+      const token = signSegments(encodedHeader, encode(payload), key);
+      if (token.length === length) return token;
+    }
+  }
+  throw new Error(`no token has ${length} characters`);
+}
+
+const respelled = (title: string, respell: (token: string) => string): AttackRow => ({
+  title,
+  code: 'token_malformed',
+  change: { send: sendAs(respell) },
+});
+
+const missing: AttackRow[] = [
+  { title: 'TS-01 no JWT header', code: 'token_missing', change: { send: () => ({}) } },
+  { title: 'TS-02 an empty JWT header', code: 'token_missing', change: { send: sendAs(() => '') } },
+  {
+    title: 'TS-02 a JWT header of spaces',
+    code: 'token_missing',
+    change: { send: sendAs(() => '   ') },
+  },
+  {
+    title: 'TS-06 the token only in Authorization',
+    code: 'token_missing',
+    change: { send: (token) => ({ Authorization: `Bearer ${token}` }) },
+  },
+  {
+    title: 'TS-06 the token only in a cookie',
+    code: 'token_missing',
+    change: { send: (token) => ({ Cookie: `jwt=${token}; JWT=${token}` }) },
+  },
+  {
+    title: 'TS-06 the token only in headers with similar names',
+    code: 'token_missing',
+    change: { send: (token) => ({ 'X-JWT': token, 'JWT-Token': token, 'x-access-token': token }) },
+  },
+];
+
+const repeated: AttackRow[] = [
+  ['TS-03 two headers, the second garbage', (token: string) => [token, 'garbage.garbage.garbage']],
+  ['TS-03 two headers, the first empty', (token: string) => ['', token]],
+  ['TS-04 two identical headers', (token: string) => [token, token]],
+  ['TS-05 joined by comma and space', (token: string) => `${token}, ${token}`],
+  ['TS-05 joined by a comma alone', (token: string) => `${token},${token}`],
+].map(([title, respell]) => ({
+  title: title as string,
+  code: 'token_repeated',
+  change: { send: sendAs(respell as (token: string) => string | string[]) },
+}));
+
+const misspelled: AttackRow[] = [
+  respelled('TS-07 Bearer before the token', (token) => `Bearer ${token}`),
+  respelled('TS-08 in double quotes', (token) => `"${token}"`),
+  respelled('TS-09 one segment', (token) => token.replaceAll('.', '')),
+  respelled('TS-09 two segments', (token) => token.slice(0, token.lastIndexOf('.'))),
+  respelled('TS-09 four segments', (token) => `${token}.${token.slice(-20)}`),
+  respelled('TS-09 an empty segment before', (token) => `.${token}`),
+  respelled('TS-09 an empty segment after', (token) => `${token}.`),
+  respelled('TS-09 an empty segment between', (token) => token.replace('.', '..')),
+  respelled('TS-10 an empty header', (token) => editSegment(token, 0, () => '')),
+  respelled('TS-10 an empty payload', (token) => editSegment(token, 1, () => '')),
+  respelled('TS-10 an empty signature', (token) => editSegment(token, 2, () => '')),
+  respelled('TS-10 nothing but dots', () => '..'),
+  respelled('TS-11 in the flattened JSON serialisation', (token) => {
+    const [header, payload, signature] = token.split('.');
+    return JSON.stringify({ protected: header, payload, signature });
+  }),
+  respelled('TS-12 a space inside the signature', (token) =>
+    editSegment(token, 2, (segment) => `${segment.slice(0, 9)} ${segment.slice(9)}`),
+  ),
+  respelled('TS-13 a tab inside the payload', (token) =>
+    editSegment(token, 1, (segment) => `${segment.slice(0, 9)}\t${segment.slice(9)}`),
+  ),
+  ...([0, 1, 2] as const).flatMap((at) => [
+    respelled(`TS-14 one = after segment ${at}`, (token) => editSegment(token, at, (s) => `${s}=`)),
+    respelled(`TS-14 == after segment ${at}`, (token) => editSegment(token, at, (s) => `${s}==`)),
+    respelled(`TS-15 + in segment ${at}`, (token) =>
+      editSegment(token, at, (s) => `${s.slice(0, 8)}+${s.slice(9)}`),
+    ),
+    respelled(`TS-15 / in segment ${at}`, (token) =>
+      editSegment(token, at, (s) => `${s.slice(0, 8)}/${s.slice(9)}`),
+    ),
+    ...['?', '!', '%2E', '\u00ff', '\u00a0'].map((stranger) =>
+      respelled(`TS-18/TS-19 ${JSON.stringify(stranger)} in segment ${at}`, (token) =>
+        editSegment(token, at, (s) => `${s.slice(0, 8)}${stranger}${s.slice(8)}`),
+      ),
+    ),
+  ]),
+  respelled('TS-16 a stray bit at the end of the signature', (token) =>
+    editSegment(token, 2, strayBit),
+  ),
+  respelled('TS-19 the byte FF before the token', (token) => `\u00ff${token}`),
+  respelled('TS-19 a no-break space before the token', (token) => `\u00a0${token}`),
+  respelled('TS-19 a no-break space after the token', (token) => `${token}\u00a0`),
+  respelled('TS-19 nothing but a no-break space', () => '\u00a0'),
+  respelled('TS-24 8000 dots', () => '.'.repeat(8000)),
+  ...['null', 'undefined', '[object Object]', 'true', '{}'].map((text) =>
+    respelled(`TS-36 ${text}`, () => text),
+  ),
+  respelled('HP-24 five segments, as a JWE has', (token) => `${token}.AAAA.AAAA`),
+];
+
+const stranglySigned: AttackRow[] = [
+  {
+    title: 'TS-17 a stray bit at the end of the header, signed so',
+    code: 'token_malformed',
+    change: {
+      build: (header, claims, key) =>
+        signSegments(encodeWithStrayBit(header), encode(JSON.stringify(claims)), key),
+    },
+  },
+  {
+    title: 'TS-17 a stray bit at the end of the payload, signed so',
+    code: 'token_malformed',
+    change: {
+      build: (header, claims, key) =>
+        signSegments(encode(JSON.stringify(header)), encodeWithStrayBit(claims), key),
+    },
+  },
+  {
+    title: 'TS-22 one character more than 8192',
+    code: 'token_too_large',
+    common: {
+      build: (header, claims, key) => tokenOfLength(MAX_TOKEN_LENGTH, header, claims, key),
+    },
+    change: {
+      build: (header, claims, key) => tokenOfLength(MAX_TOKEN_LENGTH + 1, header, claims, key),
+    },
+  },
+];
+
+const JSON_TEXTS: [string, (json: string) => string | Uint8Array][] = [
+  ['an array', (json) => `[${json}]`],
+  ['a string', (json) => JSON.stringify(json)],
+  ['a number', () => '5'],
+  ['null', () => 'null'],
+  ['no JSON', (json) => json.slice(0, -1)],
+  ['followed by more', (json) => `${json}{}`],
+  ['followed by a NUL', (json) => `${json}\0`],
+  ['after a byte order mark', (json) => `\ufeff${json}`],
+  [
+    'ill-formed UTF-8',
+    (json) =>
+      Buffer.concat([Buffer.from(json.slice(0, -1)), Buffer.from(',"x":"\u00ff"}', 'latin1')]),
+  ],
+  [
+    'overlong UTF-8',
+    (json) =>
+      Buffer.concat([
+        Buffer.from(`${json.slice(0, -1)},"x":"`),
+        Buffer.from([0xc0, 0xaf]),
+        Buffer.from('"}'),
+      ]),
+  ],
+  ['UTF-16', (json) => Buffer.from(json, 'utf16le')],
+  ['with a lone surrogate', (json) => `${json.slice(0, -1)},"x":"\\ud800"}`],
+  ['with a trailing comma', (json) => `${json.slice(0, -1)},}`],
+  ['with a comment', (json) => `${json}//`],
+];
+
+const unreadable: AttackRow[] = JSON_TEXTS.flatMap(([title, edit]): AttackRow[] => [
+  {
+    title: `TS-25/TS-27/TS-28 a header that is ${title}`,
+    code: 'token_malformed',
+    change: { build: withHeaderText(edit) },
+  },
+  {
+    title: `TS-26/TS-27/TS-28 a payload that is ${title}`,
+    code: 'token_malformed',
+    change: { build: withPayload(edit) },
+  },
+]);
+
+const inObject = (member: string) => (json: string) => `{${member},${json.slice(1)}`;
+
+const ambiguous: AttackRow[] = [
+  ...['"alg":"none"', '"alg":"ES256"', '"\\u0061lg":"none"', '"typ":"JWT"', '"kid":"x"'].map(
+    (member): AttackRow => ({
+      title: `TS-29 a header that also has ${member}`,
+      code: 'header_invalid',
+      change: { build: withHeaderText(inObject(member)) },
+    }),
+  ),
+  ...[
+    '"aud":"https://other.service/"',
+    '"\\u0061ud":"https://other.service/"',
+    `"iss":"${HERALD}"`,
+    '"canary":1',
+    '"exp":1',
+  ].map((member): AttackRow => ({
+    title: `TS-30 a payload that also has ${member}`,
+    code: 'claim_invalid',
+    change: { build: withPayload(inObject(member)) },
+  })),
+  {
+    title: 'TS-30 a duplicate member inside a claim',
+    code: 'claim_invalid',
+    common: { build: withPayload(inObject('"extra":{"a":1,"b":{"a":2}}')) },
+    change: { build: withPayload(inObject('"extra":{"a":1,"b":{"a":2,"\\u0061":3}}')) },
+  },
+  {
+    title: 'TS-31 a payload nested 2500 deep',
+    code: 'claim_invalid',
+    common: { build: withPayload(inObject(`"deep":${'['.repeat(12)}${']'.repeat(12)}`)) },
+    change: { build: withPayload(inObject(`"deep":${'['.repeat(2500)}${']'.repeat(2500)}`)) },
+  },
+];
+
+export const TOKEN_SYNTAX: readonly AttackRow[] = [
+  ...missing,
+  ...repeated,
+  ...misspelled,
+  ...stranglySigned,
+  ...unreadable,
+  ...ambiguous,
+  {
+    title: 'TS-32 an empty payload, signed so',
+    code: 'token_malformed',
+    change: {
+      build: (header, _claims, key) => forge(header, '', key),
+    },
+  },
+];
