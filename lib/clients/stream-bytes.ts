@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
-import { PassThrough, Readable } from 'node:stream';
+import { addAbortSignal, PassThrough, Readable } from 'node:stream';
+import { isUint8Array } from 'node:util/types';
 import { ServiceSigningError } from '../core/index.js';
 
 /** A stream of the kinds that HTTP clients take: Node's, the web's, or anything with `pipe`. */
@@ -17,13 +18,27 @@ export function isByteStream(value: object): value is ByteStream {
  * Reads a stream to its end, so that its bytes can be signed before they are sent.
  *
  * @throws ServiceSigningError `body_too_large` beyond `maxBytes`, `body_unsupported` for chunks that are no bytes
+ * @throws the reason of `stop` once it is aborted, or the stream's own error
  */
-export async function readStream(stream: ByteStream, maxBytes: number): Promise<Buffer> {
+export async function readStream(
+  stream: ByteStream,
+  maxBytes: number,
+  stop: AbortSignal,
+): Promise<Buffer> {
+  try {
+    return await readAll(toIterable(stream, stop), maxBytes);
+  } catch (error) {
+    stop.throwIfAborted();
+    throw error;
+  }
+}
+
+async function readAll(source: AsyncIterable<unknown>, maxBytes: number): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const chunk of toIterable(stream)) {
+  for await (const chunk of source) {
     const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
-    if (!(bytes instanceof Uint8Array)) throw new ServiceSigningError('body_unsupported');
+    if (!isUint8Array(bytes)) throw new ServiceSigningError('body_unsupported');
     size += bytes.length;
     if (size > maxBytes) throw new ServiceSigningError('body_too_large');
     chunks.push(bytes);
@@ -31,12 +46,16 @@ export async function readStream(stream: ByteStream, maxBytes: number): Promise<
   return Buffer.concat(chunks);
 }
 
-function toIterable(stream: ByteStream): AsyncIterable<unknown> {
-  if (stream instanceof Readable || stream instanceof ReadableStream) return stream;
-  const output = new PassThrough();
+function toIterable(stream: ByteStream, stop: AbortSignal): AsyncIterable<unknown> {
+  if (stream instanceof Readable) return addAbortSignal(stop, stream);
+  if (stream instanceof ReadableStream) {
+    return stream.pipeThrough(new TransformStream(), { signal: stop });
+  }
+  // In object mode, so that chunks that are no bytes come to be refused here.
+  const output = new PassThrough({ objectMode: true });
   if (stream instanceof EventEmitter) {
     stream.on('error', (error: Error) => output.destroy(error));
   }
   stream.pipe(output);
-  return output;
+  return addAbortSignal(stop, output);
 }

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import {
   HttpService,
   type HttpModuleAsyncOptions,
@@ -14,6 +15,7 @@ import {
 import { axiosOfNest, ServiceSigningInterceptor } from './service-signing.interceptor.js';
 
 const SERVICE_HTTP_OPTIONS = Symbol('SERVICE_HTTP_OPTIONS');
+const SERVICE_HTTP_ID = Symbol('SERVICE_HTTP_ID');
 
 const httpService: FactoryProvider<HttpService> = {
   provide: HttpService,
@@ -49,7 +51,13 @@ function define(
   return {
     ...module,
     module: ServiceHttpModule,
-    providers: [...providers, ServiceSigningInterceptor, httpService],
+    providers: [
+      // Nest, told to compare modules by content, must not take two registrations for one.
+      { provide: SERVICE_HTTP_ID, useValue: randomUUID() },
+      ...providers,
+      ServiceSigningInterceptor,
+      httpService,
+    ],
     exports: [HttpService, ServiceSigningInterceptor],
   };
 }

@@ -1,12 +1,8 @@
 import { HttpService } from '@nestjs/axios';
 import { Inject, Injectable } from '@nestjs/common';
 import type { AxiosAdapter, AxiosInstance, AxiosStatic } from 'axios';
-import {
-  type AxiosLikeConfig,
-  createSigningAdapter,
-  isSigningAdapter,
-  type SigningParts,
-} from '../../clients/axios.js';
+import { createSigningAdapter, signingOf, type SigningParts } from '../../clients/axios.js';
+import type { AxiosLikeConfig } from '../../clients/axios-config.js';
 import type { CallSubject } from '../../clients/call-subject.js';
 import { ServiceAuth } from '../../service-auth.js';
 import { ServiceCallContext } from '../service-call.context.js';
@@ -34,29 +30,58 @@ export class ServiceSigningInterceptor {
 
   /**
    * From now on every request of this `HttpService` to a configured target is signed, and others are
-   * refused unless `unknownTargets` is `send-unsigned`. Attaching twice signs once.
+   * refused unless `unknownTargets` is `send-unsigned`. Attaching twice signs once; where two services
+   * attach, the last one signs.
    *
    * Only the adapter is swapped, so signing comes after every interceptor and transformation,
-   * whenever they were registered.
+   * whenever they were registered; only an interceptor that was there before and hands on a
+   * configuration made from nothing gets past it. Does not reach other axios instances; but the `HttpService` of a
+   * bare `HttpModule` is axios's default instance, which the whole process shares.
    *
    * @returns the same `HttpService`
    */
   attach(httpService: HttpService): HttpService {
     const instance = httpService.axiosRef;
-    if (this.attached.has(instance)) return httpService;
-    this.attached.add(instance);
     instance.defaults.adapter = this.signing(instance.defaults.adapter);
-    instance.interceptors.request.use((config) => {
-      config.adapter = this.signing(config.adapter ?? instance.defaults.adapter);
-      return config;
-    });
+    if (!this.attached.has(instance)) this.watchAdapters(instance);
+    this.attached.add(instance);
     return httpService;
   }
 
+  /** A request may bring an adapter of its own, and the defaults may be changed after attaching. */
+  private watchAdapters(instance: AxiosInstance): void {
+    const sign = (config: AdapterConfig): void => {
+      if (this.isSucceeded(instance)) return;
+      config.adapter = this.signing(config.adapter ?? instance.defaults.adapter);
+    };
+    const signAtLast = function (this: AdapterConfig, data: unknown): unknown {
+      sign(this);
+      return data;
+    };
+    const watch = (config: AdapterConfig): AdapterConfig => {
+      sign(config);
+      // Interceptors that run after this one may set an adapter too; transformations come after all of them.
+      const others = [config.transformRequest ?? []].flat().filter((fn) => fn !== signAtLast);
+      config.transformRequest = [...others, signAtLast];
+      return config;
+    };
+    // Synchronous, so that it does not make asynchronous the interceptors that are not.
+    instance.interceptors.request.use(watch, undefined, { synchronous: true });
+  }
+
+  /** Whether another service has attached since. */
+  private isSucceeded(instance: AxiosInstance): boolean {
+    const current = signingOf(instance.defaults.adapter);
+    return current !== undefined && current.owner !== this.serviceAuth;
+  }
+
   private signing(adapter: AdapterConfig['adapter']): AdapterConfig['adapter'] {
-    if (isSigningAdapter(adapter)) return adapter;
+    const present = signingOf(adapter);
+    if (present?.owner === this.serviceAuth) return adapter;
+    // An instance inherits the adapter of the one it is made from, which may sign for another service.
+    const plain = present ? (present.inner as AxiosAdapter) : adapter;
     const inner: AxiosAdapter = async (config) =>
-      await this.axios.getAdapter(adapter ?? this.axios.defaults.adapter, config)(config);
+      await this.axios.getAdapter(plain ?? this.axios.defaults.adapter, config)(config);
     return createSigningAdapter<AdapterConfig & AxiosLikeConfig, Awaited<ReturnType<AxiosAdapter>>>(
       inner,
       this.parts,
@@ -66,6 +91,7 @@ export class ServiceSigningInterceptor {
   private get parts(): SigningParts<AdapterConfig & AxiosLikeConfig> {
     const uriBuilder = new this.axios.Axios({});
     return {
+      owner: this.serviceAuth,
       getUri: (config) => uriBuilder.getUri(config),
       targetOf: (url) => this.serviceAuth.targetOf(url),
       sign: async (request) => await this.serviceAuth.sign(request),

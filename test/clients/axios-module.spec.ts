@@ -1,0 +1,223 @@
+import { HttpService, type HttpModuleOptions, type HttpModuleOptionsFactory } from '@nestjs/axios';
+import {
+  type DynamicModule,
+  Inject,
+  Injectable,
+  Module,
+  type ModuleMetadata,
+} from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { ServiceAuthModule, ServiceSigningError } from 'nestjs-service-auth';
+import {
+  onBehalfOf,
+  ServiceHttpModule,
+  ServiceSigningInterceptor,
+} from 'nestjs-service-auth/axios';
+import { RecordingServer, valuesOf } from '../support/recording-server.js';
+import {
+  CENSUS,
+  FROM_HERALD,
+  HERALD,
+  heraldKey,
+  SendingService,
+  USER,
+} from '../support/sending-service.js';
+import { checkStrict } from '../support/wire-check.js';
+
+const wire = new RecordingServer();
+beforeAll(async () => void (await wire.start()));
+afterAll(async () => await wire.close());
+
+const CONFIGURED = 'CONFIGURED_URL';
+
+@Module({
+  providers: [{ provide: CONFIGURED, useFactory: () => wire.url }],
+  exports: [CONFIGURED],
+})
+class ConfiguredModule {}
+
+@Injectable()
+class OptionsFactory implements HttpModuleOptionsFactory {
+  constructor(@Inject(CONFIGURED) private readonly baseURL: string) {}
+  createHttpOptions(): HttpModuleOptions {
+    return { baseURL: this.baseURL, headers: { 'x-made-by': 'factory' } };
+  }
+}
+
+@Injectable()
+class SlowOptionsFactory implements HttpModuleOptionsFactory {
+  constructor(@Inject(CONFIGURED) private readonly baseURL: string) {}
+  async createHttpOptions(): Promise<HttpModuleOptions> {
+    return await Promise.resolve({ baseURL: this.baseURL, headers: { 'x-made-by': 'factory' } });
+  }
+}
+
+@Module({ imports: [ConfiguredModule], providers: [OptionsFactory], exports: [OptionsFactory] })
+class FactoryModule {}
+
+const headers = { 'x-made-by': 'factory' };
+
+describe('ServiceHttpModule', () => {
+  it.each<[string, () => DynamicModule]>([
+    ['register', () => ServiceHttpModule.register({ baseURL: wire.url, headers })],
+    [
+      'registerAsync with useFactory',
+      () => ServiceHttpModule.registerAsync({ useFactory: () => ({ baseURL: wire.url, headers }) }),
+    ],
+    [
+      'registerAsync with useFactory, imports and inject',
+      () =>
+        ServiceHttpModule.registerAsync({
+          imports: [ConfiguredModule],
+          inject: [CONFIGURED],
+          useFactory: async (baseURL: string) => await Promise.resolve({ baseURL, headers }),
+        }),
+    ],
+    [
+      'registerAsync with useClass',
+      () =>
+        ServiceHttpModule.registerAsync({ imports: [ConfiguredModule], useClass: OptionsFactory }),
+    ],
+    [
+      'registerAsync with a class that takes its time',
+      () =>
+        ServiceHttpModule.registerAsync({
+          imports: [ConfiguredModule],
+          useClass: SlowOptionsFactory,
+        }),
+    ],
+    [
+      'registerAsync with useExisting',
+      () =>
+        ServiceHttpModule.registerAsync({ imports: [FactoryModule], useExisting: OptionsFactory }),
+    ],
+    [
+      'registerAsync with extraProviders',
+      () =>
+        ServiceHttpModule.registerAsync({
+          extraProviders: [{ provide: 'EXTRA', useFactory: () => wire.url }],
+          inject: ['EXTRA'],
+          useFactory: (baseURL: string) => ({ baseURL, headers }),
+        }),
+    ],
+  ])('%s gives an HttpService that signs', async (_name, define) => {
+    const herald = await SendingService.start([wire.url], {}, [define()]);
+    expect(herald.http).toBeInstanceOf(HttpService);
+    await herald.send({ method: 'post', url: '/a', data: { a: 1 } });
+    const recorded = wire.takeOne();
+    expect(valuesOf(recorded, 'x-made-by')).toEqual(['factory']);
+    checkStrict(recorded, FROM_HERALD);
+    await herald.close();
+  });
+
+  it('honours the defaults of the instance', async () => {
+    const herald = await SendingService.start([wire.url]);
+    const { defaults } = herald.http.axiosRef;
+    Object.assign(defaults, { baseURL: wire.url, params: { a: 1 } });
+    defaults.headers.common['x-later'] = 'yes';
+    await herald.send({ url: '/b' });
+    const recorded = wire.takeOne();
+    expect([recorded.target, ...valuesOf(recorded, 'x-later')]).toEqual(['/b?a=1', 'yes']);
+    checkStrict(recorded, FROM_HERALD);
+    await herald.close();
+  });
+
+  it('refuses registerAsync without anything that makes options', () => {
+    expect(() => ServiceHttpModule.registerAsync({})).toThrow(
+      'useFactory, useClass or useExisting',
+    );
+  });
+
+  it('exports what attaches signing to other instances', async () => {
+    const herald = await SendingService.start([wire.url]);
+    const other = new HttpService(herald.http.axiosRef.create());
+    herald.context.get(ServiceSigningInterceptor, { strict: false }).attach(other);
+    await other.axiosRef.get(wire.url, onBehalfOf(USER));
+    checkStrict(wire.takeOne(), FROM_HERALD);
+    await herald.close();
+  });
+
+  it('does not start in a service that has no key', async () => {
+    const starting = SendingService.start([], {
+      signingKey: undefined,
+      targets: undefined,
+      trustedIssuers: [{ issuer: HERALD, publicKey: heraldKey.publicPem }],
+    });
+    await expect(starting).rejects.toThrow(ServiceSigningError);
+    await expect(starting).rejects.toMatchObject({ code: 'sending_disabled' });
+  });
+});
+
+describe('two registrations', () => {
+  @Injectable()
+  class One {
+    constructor(@Inject(HttpService) readonly http: HttpService) {}
+  }
+  @Injectable()
+  class Other extends One {}
+
+  const feature = (provider: typeof One, http: DynamicModule | undefined): DynamicModule => ({
+    module: class {},
+    imports: http ? [http] : [],
+    providers: [provider],
+    exports: [provider],
+  });
+
+  @Module({})
+  class Root {}
+
+  const start = async (
+    imports: ModuleMetadata['imports'] = [],
+    moduleIdGeneratorAlgorithm: 'reference' | 'deep-hash' = 'reference',
+  ) => {
+    const auth = ServiceAuthModule.forRoot({
+      issuer: HERALD,
+      signingKey: { privateKey: heraldKey.privatePem },
+      targets: [{ baseUrl: wire.url, audience: CENSUS }],
+    });
+    const root = { module: Root, imports: [auth, ...imports] };
+    const options = { logger: false, abortOnError: false, moduleIdGeneratorAlgorithm } as const;
+    return await NestFactory.createApplicationContext(root as never, options);
+  };
+
+  it.each(['reference', 'deep-hash'] as const)(
+    'have an instance each (modules told by %s)',
+    async (algorithm) => {
+      const context = await start(
+        [feature(One, ServiceHttpModule.register()), feature(Other, ServiceHttpModule.register())],
+        algorithm,
+      );
+      const [one, other] = [
+        context.get(One, { strict: false }).http,
+        context.get(Other, { strict: false }).http,
+      ];
+      expect(one.axiosRef).not.toBe(other.axiosRef);
+      one.axiosRef.defaults.headers.common['x-one'] = 'yes';
+      for (const http of [one, other]) await http.axiosRef.get(wire.url, onBehalfOf(USER));
+      const recorded = wire.takeAll();
+      expect(recorded.map((each) => valuesOf(each, 'x-one'))).toEqual([['yes'], []]);
+      for (const each of recorded) checkStrict(each, FROM_HERALD);
+      await context.close();
+    },
+  );
+
+  it.each<[string, () => DynamicModule]>([
+    ['register', () => ServiceHttpModule.register({ global: true, baseURL: wire.url })],
+    [
+      'registerAsync',
+      () =>
+        ServiceHttpModule.registerAsync({
+          global: true,
+          useFactory: () => ({ baseURL: wire.url }),
+        }),
+    ],
+  ])('need but one where %s is global', async (_name, define) => {
+    const context = await start([define(), feature(One, undefined)]);
+    await context.get(One, { strict: false }).http.axiosRef.get('/', onBehalfOf(USER));
+    checkStrict(wire.takeOne(), FROM_HERALD);
+    await context.close();
+    await expect(start([ServiceHttpModule.register(), feature(One, undefined)])).rejects.toThrow(
+      'HttpService',
+    );
+  });
+});
