@@ -1,0 +1,55 @@
+// Everything that CI checks, one step after the other: `npm run check`. Stops at the first failure.
+import { join } from 'node:path';
+import { inTemporaryFolder, readJson, run } from './run.mjs';
+
+/** @typedef {[title: string, program: string, ...args: string[]]} Step */
+
+/** @type {Step[]} */
+const STEPS = [
+  ['formatting', 'npm', 'run', '--silent', 'format:check'],
+  // The sample imports the package by its name, so its types are those of the build.
+  ['build', 'npm', 'run', '--silent', 'build'],
+  ['lint', 'npm', 'run', '--silent', 'lint'],
+  ['types', 'npm', 'run', '--silent', 'typecheck'],
+  ['types, TypeScript 7', 'npm', 'run', '--silent', 'typecheck:ts7'],
+  ['build of the sample', 'npm', 'run', '--silent', 'build:sample'],
+  ['tests', 'npm', 'run', '--silent', 'test', '--'],
+  ['the story of the sample', 'node', 'dist-sample/main.js', '--once'],
+  ['clients in another language', 'node', 'test/sample/foreign-client.mjs'],
+  ['what users install', 'npm', 'run', '--silent', 'test:package'],
+  ['tests, Nest 11', 'npm', 'run', '--silent', 'test:nest11', '--'],
+];
+
+/** Runs jest and, in CI, fails when it skipped a test. */
+function runTests(/** @type {string} */ program, /** @type {string[]} */ args) {
+  inTemporaryFolder((folder) => {
+    const report = join(folder, 'report.json');
+    run(program, [...args, '--json', '--outputFile', report]);
+    const { numPendingTests, numTodoTests } =
+      /** @type {{ numPendingTests: number, numTodoTests: number }} */ (readJson(report));
+    const skipped = numPendingTests + numTodoTests;
+    if (process.env['CI'] && skipped > 0) throw new Error(`${skipped} tests were skipped`);
+  });
+}
+
+/** @returns whether it succeeded */
+function isPassing(/** @type {Step} */ [title, program, ...args]) {
+  console.log(`\n=== ${title}`);
+  const start = performance.now();
+  try {
+    if (title.startsWith('tests')) runTests(program, args);
+    else run(program, args);
+    return true;
+  } catch (error) {
+    console.error(`\n${title} failed:`, error instanceof Error ? error.message : error);
+    return false;
+  } finally {
+    console.log(`=== ${title}: ${((performance.now() - start) / 1000).toFixed(1)} s`);
+  }
+}
+
+const firstFailure = STEPS.findIndex((step) => !isPassing(step));
+const passed = firstFailure === -1 ? STEPS.length : firstFailure;
+const failed = firstFailure === -1 ? 0 : 1;
+console.log(`\n${passed} passed, ${failed} failed`);
+process.exitCode = failed;

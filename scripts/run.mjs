@@ -1,0 +1,48 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** The folder of the project. */
+export const ROOT = fileURLToPath(new URL('..', import.meta.url));
+
+/**
+ * Runs a program to its end, its output going where ours goes.
+ *
+ * @param {string} program
+ * @param {readonly string[]} args
+ * @param {{ cwd?: string; minutes?: number }} [options]
+ * @throws when it exits with another code than 0, or not within `minutes`
+ */
+export function run(program, args, { cwd = ROOT, minutes = 10 } = {}) {
+  const timeout = minutes * 60_000;
+  const { status, signal, error } = spawnSync(program, args, { cwd, timeout, stdio: 'inherit' });
+  if (status === 0) return;
+  const why = error?.message ?? (signal ? `ended by ${signal}` : `exit code ${status}`);
+  throw new Error(`${[program, ...args].join(' ')}: ${why}`);
+}
+
+/**
+ * Gives `use` a folder that is removed afterwards, whatever happens.
+ *
+ * @template T
+ * @param {(folder: string) => T} use
+ * @returns {T}
+ */
+export function inTemporaryFolder(use) {
+  const folder = mkdtempSync(join(tmpdir(), 'nestjs-service-auth-'));
+  try {
+    return use(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * @param {string} path
+ * @returns {unknown}
+ */
+export function readJson(path) {
+  return JSON.parse(readFileSync(path, 'utf8'));
+}

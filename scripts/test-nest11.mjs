@@ -1,0 +1,64 @@
+// Runs the test suite on Nest 11: `npm run test:nest11 -- [arguments of jest]`.
+// The project is copied to a temporary folder, where test/package/nest-11 says what is installed.
+import { cpSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { inTemporaryFolder, readJson, ROOT, run } from './run.mjs';
+
+const NEST_11 = join(ROOT, 'test/package/nest-11');
+
+// What the tests do without: tools that check or build the sources.
+const TOOLS = [
+  '@arethetypeswrong/cli',
+  '@nestjs/cli',
+  '@nestjs/schematics',
+  'oxlint',
+  'oxlint-tsgolint',
+  'prettier',
+  'publint',
+];
+
+// test/package is about this folder and its tools, not about Nest.
+const NOT_COPIED =
+  /^(\.git|node_modules|dist|dist-sample|coverage|package(-lock)?\.json|test\/package)$/;
+
+/** @typedef {{ dependencies: Record<string, string>, devDependencies: Record<string, string> }} Manifest */
+
+/** @param {string} folder */
+function dependenciesOf(folder) {
+  const manifest = /** @type {Manifest} */ (readJson(join(folder, 'package.json')));
+  return { ...manifest.dependencies, ...manifest.devDependencies };
+}
+
+function assertSameDependencies() {
+  const here = dependenciesOf(ROOT);
+  const there = dependenciesOf(NEST_11);
+  for (const name of Object.keys(here).filter((each) => !TOOLS.includes(each))) {
+    const isNest = name.startsWith('@nestjs/');
+    if (there[name] !== undefined && (isNest || there[name] === here[name])) continue;
+    const wanted = isNest ? 'the version that fits Nest 11' : here[name];
+    throw new Error(
+      `test/package/nest-11 is stale: ${name} is ${there[name] ?? 'missing'}, must be ${wanted}. ` +
+        'Change its package.json and run `npm install --package-lock-only` there.',
+    );
+  }
+}
+
+/** @param {string} folder */
+function testIn(folder) {
+  const isCopied = (/** @type {string} */ path) => !NOT_COPIED.test(relative(ROOT, path));
+  cpSync(ROOT, folder, { recursive: true, filter: isCopied });
+  cpSync(NEST_11, folder, { recursive: true, filter: (path) => !path.endsWith('node_modules') });
+  const runThere = (/** @type {string[]} */ ...args) => run('node', args, { cwd: folder });
+  run('npm', ['ci', '--ignore-scripts', '--loglevel=error'], { cwd: folder });
+  runThere('node_modules/typescript/bin/tsc', '-p', 'lib/tsconfig.lib.json', '--noEmit');
+  const jest = ['--experimental-vm-modules', 'node_modules/jest/bin/jest.js'];
+  runThere(...jest, ...process.argv.slice(2));
+}
+
+try {
+  assertSameDependencies();
+  inTemporaryFolder(testIn);
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+}

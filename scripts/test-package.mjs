@@ -1,0 +1,149 @@
+// Checks what users install: packs the project, then builds and runs small consumers of the tarball.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { inTemporaryFolder, readJson, ROOT, run } from './run.mjs';
+
+const CONSUMERS = join(ROOT, 'test/package/consumers');
+const TSC = join(ROOT, 'node_modules/typescript/bin/tsc');
+const NEST = ['@nestjs/common', '@nestjs/core', '@nestjs/platform-express', 'reflect-metadata'];
+const AXIOS = ['@nestjs/axios', 'axios'];
+
+/**
+ * Direct dependencies have the versions of `lock`; `absent` must not be there after the installation.
+ *
+ * @type {{ title: string, folder: string, lock: string, packages: string[], absent: string[] }[]}
+ */
+const TABLE = [
+  {
+    title: 'Nest 12 with axios',
+    folder: 'sender-and-receiver',
+    lock: 'package-lock.json',
+    packages: [...NEST, 'rxjs', ...AXIOS],
+    absent: [],
+  },
+  {
+    title: 'Nest 11 with axios',
+    folder: 'sender-and-receiver',
+    lock: 'test/package/nest-11/package-lock.json',
+    packages: [...NEST, 'rxjs', ...AXIOS],
+    absent: [],
+  },
+  {
+    title: 'Nest 12 without axios',
+    folder: 'receiver-without-axios',
+    lock: 'package-lock.json',
+    packages: [...NEST, 'rxjs'],
+    absent: [...AXIOS, '@nestjs/microservices', '@nestjs/websockets'],
+  },
+  {
+    title: 'no Nest',
+    folder: 'core-without-nest',
+    lock: 'package-lock.json',
+    packages: [],
+    absent: ['@nestjs', 'rxjs', 'reflect-metadata', 'axios'],
+  },
+];
+
+const results = { passed: 0, failed: 0 };
+
+/**
+ * @param {string} title
+ * @param {() => void} body
+ */
+function check(title, body) {
+  console.log(`\n# ${title}`);
+  try {
+    body();
+    results.passed += 1;
+  } catch (error) {
+    console.error(`FAILED ${title}:`, error);
+    results.failed += 1;
+  }
+}
+
+/**
+ * @param {string} folder
+ * @returns the path of the tarball
+ */
+function pack(folder) {
+  run('npm', ['run', '--silent', 'build']);
+  run('npm', ['pack', '--silent', '--ignore-scripts', '--pack-destination', folder]);
+  const [tarball] = readdirSync(folder);
+  assert.ok(tarball);
+  return join(folder, tarball);
+}
+
+/** @param {string} tarball */
+function checkFiles(tarball) {
+  const listing = execFileSync('tar', ['-tzf', tarball], { encoding: 'utf8' });
+  const files = listing.split('\n').filter(Boolean);
+  console.log(`${files.length} files, ${statSync(tarball).size} bytes packed`);
+  const expected = /^package\/(dist\/.+\.(js|d\.ts)|docs\/.+|README\.md|LICENSE|package\.json)$/;
+  assert.deepEqual(
+    files.filter((file) => !expected.test(file) || /\.(spec|pem)\b|\.keys/.test(file)),
+    [],
+    'files that nobody needs',
+  );
+  for (const name of ['package.json', 'README.md', 'LICENSE', 'dist/index.js', 'dist/index.d.ts']) {
+    assert.ok(files.includes(`package/${name}`), `${name} is missing`);
+  }
+}
+
+/** @param {string} tarball */
+function checkManifest(tarball) {
+  const json = execFileSync('tar', ['-xOzf', tarball, 'package/package.json'], {
+    encoding: 'utf8',
+  });
+  const manifest = /** @type {{ dependencies: object }} */ (JSON.parse(json));
+  assert.deepEqual(Object.keys(manifest.dependencies), ['jose']);
+}
+
+/**
+ * @param {(typeof TABLE)[number]} consumer
+ * @param {string} folder
+ * @param {string} tarball
+ */
+function checkConsumer({ folder: sources, lock, packages, absent }, folder, tarball) {
+  mkdirSync(folder);
+  cpSync(join(CONSUMERS, sources), folder, { recursive: true });
+  cpSync(join(CONSUMERS, 'tsconfig.consumer.json'), join(folder, 'tsconfig.json'));
+  writeFileSync(join(folder, 'package.json'), '{ "private": true, "type": "module" }');
+  const wanted = [...packages, '@types/node'].map((name) => `${name}@${versionIn(lock, name)}`);
+  // Who imports `./core` alone has no Nest, which npm would install as a peer.
+  const peers = packages.length === 0 ? ['--omit=peer'] : [];
+  const flags = ['--ignore-scripts', '--loglevel=error', ...peers];
+  run('npm', ['install', ...flags, tarball, ...wanted], { cwd: folder });
+  for (const name of absent) assert.ok(!existsSync(join(folder, 'node_modules', name)), name);
+  run('node', [TSC, '-p', folder], { cwd: folder });
+  const programs = readdirSync(folder).filter((file) => file.endsWith('.js'));
+  assert.ok(programs.length > 0);
+  for (const program of programs) run('node', [program], { cwd: folder, minutes: 1 });
+}
+
+/**
+ * @param {string} lock
+ * @param {string} name
+ */
+function versionIn(lock, name) {
+  const { packages } = /** @type {{ packages: Record<string, { version: string }> }} */ (
+    readJson(join(ROOT, lock))
+  );
+  return packages[`node_modules/${name}`]?.version;
+}
+
+inTemporaryFolder((folder) => {
+  const tarball = pack(folder);
+  check('the tarball holds what users need', () => checkFiles(tarball));
+  check('jose is the only runtime dependency', () => checkManifest(tarball));
+  check('publint', () => run('npx', ['--no', 'publint', tarball, '--strict']));
+  check('attw', () => run('npx', ['--no', 'attw', tarball, '--profile', 'esm-only']));
+  for (const consumer of TABLE) {
+    const place = join(folder, consumer.title.replaceAll(' ', '-'));
+    check(consumer.title, () => checkConsumer(consumer, place, tarball));
+  }
+});
+
+console.log(`\n${results.passed} passed, ${results.failed} failed`);
+process.exitCode = results.failed === 0 ? 0 : 1;

@@ -1,0 +1,139 @@
+import { spawnSync } from 'node:child_process';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+
+const ROOT = join(import.meta.dirname, '..', '..');
+const OXLINT = join(ROOT, 'node_modules/oxlint/bin/oxlint');
+
+interface Finding {
+  readonly filename: string;
+  readonly code: string;
+}
+
+const importing = (module: string): string => `import * as it from '${module}';\nvoid it;\n`;
+
+// Where, what is refused there, and what is not: the two differ in nothing but what stands here.
+const IMPORTS: [place: string, refused: string, admitted: string][] = [
+  ['lib/core', '@nestjs/common', 'jose'],
+  ['lib/core', 'axios', 'node:crypto'],
+  ['lib/core', 'node:fs', 'node:crypto'],
+  ['lib/core', '../keys/static-key-source.js', './keys.js'],
+  ['lib/core', '../nest/service-jwt.guard.js', './request.js'],
+  ['lib/keys', '@nestjs/common', 'jose'],
+  ['lib/keys', '../nest/service-jwt.guard.js', '../core/index.js'],
+  ['lib/keys', '../core/keys.js', '../core/index.js'],
+  ['lib/keys', '../replay/memory-replay-store.js', './key-material.js'],
+  ['lib/replay', '@nestjs/common', 'node:crypto'],
+  ['lib/replay', '../clients/axios.js', '../core/index.js'],
+  ['lib/clients', 'axios', 'node:stream'],
+  ['lib/clients', '@nestjs/axios', '../core/index.js'],
+  ['lib/clients', '../nest/service-jwt.guard.js', './call-subject.js'],
+  ['lib/nest', 'axios', '@nestjs/common'],
+  ['lib/nest', '@nestjs/axios', '@nestjs/core'],
+  ['lib/nest', './axios/index.js', './service-jwt.guard.js'],
+  ['lib/nest', '../core/claims.js', '../core/index.js'],
+  ['lib/nest/transports', 'axios', '@nestjs/common'],
+  ['lib/nest/transports', '../../core/claims.js', '../../core/index.js'],
+];
+
+// The files that stand in `lib` itself are named in the rules one by one.
+const ENTRIES: [file: string, refused: string, admitted: string][] = [
+  ['lib/index.ts', './nest/axios/index.js', './nest/service-jwt.guard.js'],
+  ['lib/index.ts', 'axios', './service-auth.js'],
+  ['lib/framework-free.ts', './nest/service-jwt.guard.js', './service-auth.js'],
+  ['lib/framework-free.ts', '@nestjs/common', './core/index.js'],
+  ['lib/service-auth.ts', '@nestjs/common', './core/index.js'],
+];
+
+const STATEMENTS: [place: string, refused: string, admitted: string][] = [
+  ['lib/core', "export * from 'axios';", "export * from './keys.js';"],
+  ['lib/core', 'void Date.now();', 'void new Date(0);'],
+  ['lib/nest', 'void Date.now();', 'void new Date(0);'],
+  ['lib/nest', 'void process.env;', 'void globalThis.name;'],
+];
+
+/** Lints a project that consists of these files under the rules of this one. */
+function lint(files: ReadonlyMap<string, string>): Finding[] {
+  const folder = mkdtempSync(join(tmpdir(), 'layout-'));
+  try {
+    cpSync(join(ROOT, '.oxlintrc.json'), join(folder, '.oxlintrc.json'));
+    for (const [name, text] of files) {
+      mkdirSync(join(folder, dirname(name)), { recursive: true });
+      writeFileSync(join(folder, name), text);
+    }
+    const args = [OXLINT, '--format', 'json', 'lib'];
+    const { stdout } = spawnSync(process.execPath, args, { cwd: folder, encoding: 'utf8' });
+    return (JSON.parse(stdout) as { diagnostics: Finding[] }).diagnostics;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** The names of the rules that a file breaks. */
+function brokenRules(findings: readonly Finding[], file: string): string[] {
+  return findings.filter(({ filename }) => filename === file).map(({ code }) => code);
+}
+
+describe('the folder rules', () => {
+  const rows = [
+    ...IMPORTS.map(([place, ...modules]) => [place, ...modules.map(importing)]),
+    ...STATEMENTS,
+  ].map(([place = '', refused = '', admitted = ''], at) => ({
+    place,
+    refused: { file: `${place}/refused-${at}.ts`, text: refused },
+    admitted: { file: `${place}/admitted-${at}.ts`, text: admitted },
+  }));
+  const sources = rows.flatMap(({ refused, admitted }) => [refused, admitted]);
+  let findings: Finding[];
+  beforeAll(() => {
+    findings = lint(new Map(sources.map(({ file, text }) => [file, text])));
+  });
+
+  it.each(rows)('refuse in $place: $refused.text', ({ refused }) => {
+    expect(brokenRules(findings, refused.file)).toEqual([
+      expect.stringMatching(/^eslint\(no-restricted-(imports|globals|properties)\)$/),
+    ]);
+  });
+
+  it.each(rows)('admit in $place: $admitted.text', ({ admitted }) => {
+    expect(brokenRules(findings, admitted.file)).toEqual([]);
+  });
+
+  it.each(ENTRIES)('let %s import %s never, but %s', (file, refused, admitted) => {
+    const withImport = (module: string) => lint(new Map([[file, importing(module)]]));
+    expect(brokenRules(withImport(refused), file)).toEqual(['eslint(no-restricted-imports)']);
+    expect(brokenRules(withImport(admitted), file)).toEqual([]);
+  });
+});
+
+describe('the entry points', () => {
+  const read = (name: string): unknown => JSON.parse(readFileSync(join(ROOT, name), 'utf8'));
+  const { name, exports } = read('package.json') as {
+    name: string;
+    exports: Record<string, string | Record<string, string>>;
+  };
+  const { paths } = (read('tsconfig.json') as { compilerOptions: { paths: object } })
+    .compilerOptions;
+  const entries = Object.entries(exports).filter(([, target]) => typeof target === 'object');
+
+  it('are the ones the tests import', () => {
+    const names = entries.map(([subpath]) => subpath.replace('.', name));
+    expect(names).toEqual(Object.keys(paths));
+  });
+
+  it.each(entries)('%s is built from the file that the tests import', (subpath, target) => {
+    const [source] = (paths as Record<string, [string]>)[subpath.replace('.', name)] ?? [];
+    const built = source?.replace('./lib/', './dist/').replace(/\.ts$/, '');
+    expect(target).toEqual({ types: `${built}.d.ts`, default: `${built}.js` });
+    expect(existsSync(join(ROOT, source ?? ''))).toBe(true);
+  });
+});
