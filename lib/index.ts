@@ -1,13 +1,17 @@
 export {
   type KeyMaterial,
   type KeySource,
+  type KeySourceHealth,
   type Profile,
   type PublicKeyOptions,
+  type PublishedKeysOptions,
   REFUSALS,
   type RefusalCode,
   type ReplayStore,
   ServiceAuthConfigError,
   ServiceAuthError,
+  type ServiceAuthEvent,
+  type ServiceAuthObserver,
   type ServiceAuthOptions,
   ServiceAuthUnavailableError,
   ServiceAuthUsageError,
@@ -16,12 +20,17 @@ export {
   ServiceTokenRefusedError,
   SIGNING_FAILURES,
   type SigningFailureCode,
+  type SigningKeyFileOptions,
   type SigningKeyOptions,
+  type SigningKeyRingOptions,
+  type SigningKeySourceOptions,
   type TargetOptions,
   type TokenUse,
   type TokenUseVerdict,
+  type TrustedIssuerFinder,
   type TrustedIssuerOptions,
 } from './core/index.js';
+export { type IssuerKeyHealth, KeyHealth } from './nest/key-health.js';
 export { AllowIssuers } from './nest/allow-issuers.decorator.js';
 export { RequireSubject } from './nest/require-subject.decorator.js';
 export {

@@ -1,13 +1,16 @@
 import {
   findTarget,
   type IncomingRequest,
+  type KeySourceHealth,
   type OutgoingRequest,
+  type PublishedKey,
   type ReceivingSettings,
   resolveSettings,
   type RoutePolicy,
   type SendingSettings,
   type ServiceAuthOptions,
   type ServiceAuthSettings,
+  ServiceAuthUnavailableError,
   ServiceAuthUsageError,
   type ServiceIdentity,
   ServiceSigningError,
@@ -15,12 +18,23 @@ import {
   type Target,
   verifyRequest,
 } from './core/index.js';
-import { createStaticKeySource } from './keys/static-key-source.js';
-import { createStaticSigningKeySource } from './keys/static-signing-key-source.js';
+import { FoundIssuers } from './keys/found-issuers.js';
+import { createKeySource } from './keys/key-source.js';
+import { createSigningKeySource } from './keys/signing-key-source.js';
 import { MemoryReplayStore } from './replay/memory-replay-store.js';
+
+/** A JWK Set: RFC 7517 section 5. */
+export interface JwkSet {
+  readonly keys: readonly PublishedKey[];
+}
+
+/** How often it is looked whether keys are due. */
+const REFRESH_MILLISECONDS = 1000;
 
 /** Both paths of one configured service: a request going out, a request coming in. */
 export class ServiceAuth {
+  private timer: NodeJS.Timeout | undefined;
+
   constructor(readonly settings: ServiceAuthSettings) {}
 
   /**
@@ -73,18 +87,69 @@ export class ServiceAuth {
       'This service has no `trustedIssuers`, so it cannot verify requests: name the services that may call.',
     );
   }
+
+  /** This service's public keys as a JWK Set; undefined where none are published. */
+  publishedKeys(): JwkSet | undefined {
+    const { sending } = this.settings;
+    return sending?.publishedKeys && { keys: sending.signingKeys.published() };
+  }
+
+  /** How the keys of each issuer stand. */
+  keyHealth(): ReadonlyMap<string, KeySourceHealth> {
+    const known = this.settings.receiving?.trustedIssuers.known() ?? [];
+    return new Map([...known].map(({ issuer, keys }) => [issuer, keys.health()]));
+  }
+
+  /**
+   * Begins to fetch keys in the background, and with `requireKeysAtStart` waits until every issuer has some.
+   *
+   * @throws ServiceAuthUnavailableError `key_unavailable`, naming the issuers without keys
+   */
+  async start(): Promise<void> {
+    this.refreshKeys();
+    this.timer ??= setInterval(() => this.refreshKeys(), REFRESH_MILLISECONDS).unref();
+    const { receiving } = this.settings;
+    if (!receiving?.requireKeysAtStart) return;
+    await Promise.all([...receiving.trustedIssuers.known()].map(({ keys }) => keys.settled()));
+    const without = [...this.keyHealth()].filter(([, { status }]) => status === 'unavailable');
+    if (without.length === 0) return;
+    this.close();
+    throw new ServiceAuthUnavailableError('key_unavailable', {
+      detail: without.map(([issuer, { lastError }]) => `${issuer}: ${lastError}`).join('; '),
+    });
+  }
+
+  /** Ends what runs in the background. */
+  close(): void {
+    clearInterval(this.timer);
+    this.settings.sending?.signingKeys.close();
+    this.settings.receiving?.trustedIssuers.close();
+  }
+
+  private refreshKeys(): void {
+    this.settings.sending?.signingKeys.refreshIfDue();
+    for (const { keys } of this.settings.receiving?.trustedIssuers.known() ?? []) {
+      keys.refreshIfDue();
+    }
+  }
 }
 
 /**
- * Puts a service together: resolves the options and fills every port.
+ * Puts a service together: resolves the options, fills every port, and begins to fetch keys. `close()`
+ * ends it.
  *
  * @throws ServiceAuthConfigError listing every problem, each as `field: what to write`
+ * @throws ServiceAuthUnavailableError `key_unavailable` with `requireKeysAtStart`
  */
 export async function createServiceAuth(options: ServiceAuthOptions): Promise<ServiceAuth> {
   const settings = await resolveSettings(options, {
-    createKeySource: createStaticKeySource,
-    createSigningKeySource: createStaticSigningKeySource,
+    createKeySource,
+    createSigningKeySource: async (key, { observer, steadyNow }) =>
+      await createSigningKeySource(key, { observer, now: steadyNow }),
+    createIssuerDirectory: (...parts) => new FoundIssuers(...parts),
     createReplayStore: () => new MemoryReplayStore(),
   });
-  return new ServiceAuth(settings);
+  const serviceAuth = new ServiceAuth(settings);
+  await serviceAuth.start();
+  return serviceAuth;
 }

@@ -2,7 +2,7 @@ import { type BodyHashAlgorithm, bodyHashAlgorithmOf } from './body-hash.js';
 import { refuse } from './errors.js';
 import type { ProfileRules } from './profiles.js';
 import { findSubjectFlaw } from './subject.js';
-import { isObject, type UnverifiedObject } from './token-syntax.js';
+import { isObject, type UnverifiedObject } from './unambiguous-json.js';
 
 /** The `bdy` claim: the digest, and the algorithm its length names. */
 export interface BodyClaim {

@@ -1,6 +1,6 @@
 import type { ServiceClaims } from './claims.js';
 import type { Profile } from './profiles.js';
-import type { UnverifiedObject } from './token-syntax.js';
+import type { UnverifiedObject } from './unambiguous-json.js';
 
 /** What a verified token proves about a request. Frozen, claims and all. */
 export interface ServiceIdentity {

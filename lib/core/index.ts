@@ -14,14 +14,28 @@ export {
   type SigningFailureCode,
   type UnavailableCode,
 } from './errors.js';
+export { type ServiceAuthEvent, type ServiceAuthObserver, tell } from './events.js';
 export type { ServiceIdentity } from './identity.js';
-export type { KeySource, SigningKey, SigningKeySource, VerificationKey } from './keys.js';
+export type { IssuerDirectory, TrustedIssuer } from './issuers.js';
+export type {
+  KeySource,
+  KeySourceHealth,
+  PublishedKey,
+  SigningKey,
+  SigningKeySource,
+  VerificationKey,
+} from './keys.js';
 export type {
   KeyMaterial,
   PublicKeyOptions,
+  PublishedKeysOptions,
   ServiceAuthOptions,
+  SigningKeyFileOptions,
   SigningKeyOptions,
+  SigningKeyRingOptions,
+  SigningKeySourceOptions,
   TargetOptions,
+  TrustedIssuerFinder,
   TrustedIssuerOptions,
 } from './options.js';
 export type { Profile } from './profiles.js';
@@ -33,15 +47,15 @@ export {
   type RequestBody,
   TOKEN_HEADER,
 } from './request.js';
-export { resolveSettings, type SettingsParts } from './resolve-settings.js';
+export { type KeyFetchSettings, resolveSettings, type SettingsParts } from './resolve-settings.js';
 export type {
   ReceivingSettings,
   SendingSettings,
   ServiceAuthSettings,
   Target,
-  TrustedIssuer,
 } from './settings.js';
 export { signRequest } from './sign-request.js';
 export { findTarget, parseTargetUrl } from './targets.js';
+export { JsonFlaw, readJsonObject } from './unambiguous-json.js';
 export { readUnverifiedBodyHash } from './unverified-body-hash.js';
 export { assertRoutePolicy, type RoutePolicy, verifyRequest } from './verify-request.js';

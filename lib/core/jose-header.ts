@@ -1,7 +1,7 @@
 import { type Algorithm, isAlgorithm } from './algorithms.js';
 import { refuse } from './errors.js';
 import type { ProfileRules } from './profiles.js';
-import type { UnverifiedObject } from './token-syntax.js';
+import type { UnverifiedObject } from './unambiguous-json.js';
 
 /** The members of a JOSE header that the protocol knows, of the right types. */
 export interface JoseHeader {

@@ -11,6 +11,20 @@ export interface VerificationKey {
 }
 
 /**
+ * How the keys of an issuer stand. `static`: configured. `fresh`: fetched lately. `stale`: known, but
+ * they could not be fetched again in time. `unavailable`: none that may be used.
+ */
+export interface KeySourceHealth {
+  readonly status: 'static' | 'fresh' | 'stale' | 'unavailable';
+  readonly keyIds: readonly string[];
+  /** Seconds since the keys were fetched or found unchanged. */
+  readonly ageSeconds?: number;
+  readonly lastError?: string;
+  /** Seconds until the next fetch is due; 0 when it is due now. */
+  readonly nextRefreshInSeconds?: number;
+}
+
+/**
  * Port: where the public keys of one issuer come from. Each issuer has its own source, so that keys
  * of two issuers cannot be mixed up even when their key ids are the same.
  */
@@ -24,6 +38,13 @@ export interface KeySource {
   find(
     keyId: string | undefined,
   ): VerificationKey | undefined | Promise<VerificationKey | undefined>;
+  /** Begins to fetch what is due, without waiting for it. Called about once a second. */
+  refreshIfDue(): void;
+  /** Resolves when keys may be used, or when the fetch under way has failed. */
+  settled(): Promise<void>;
+  health(): KeySourceHealth;
+  /** Ends what is under way. */
+  close(): void;
 }
 
 /** The private key that signs, and the public names of it. */
@@ -33,7 +54,15 @@ export interface SigningKey {
   readonly key: CryptoKey;
 }
 
-/** Port: which key signs at the moment. */
+/** A public key as it is published: RFC 7517 section 4. Never with a private member. */
+export type PublishedKey = Readonly<Record<string, unknown>> & { readonly kid: string };
+
+/** Port: which key signs at the moment, and which keys receivers should know. */
 export interface SigningKeySource {
-  current(): SigningKey | Promise<SigningKey>;
+  current(): SigningKey;
+  /** The keys of the previous, the current and the next signer. The same list until it changes. */
+  published(): readonly PublishedKey[];
+  /** Begins to look for a new key if it is time, without waiting for it. Called about once a second. */
+  refreshIfDue(): void;
+  close(): void;
 }

@@ -70,6 +70,23 @@ export class OptionReader {
     return found ?? fallback;
   }
 
+  flag(name: string): boolean {
+    const value = this.raw(name) ?? false;
+    if (typeof value === 'boolean') return value;
+    this.report(name, 'write true or false');
+    return false;
+  }
+
+  /** An object with this method; an absent one is undefined. */
+  port<T extends object>(name: string, method: keyof T & string): T | undefined {
+    const value = this.raw(name);
+    if (value === undefined) return undefined;
+    const found: unknown =
+      typeof value === 'object' && value !== null ? Reflect.get(value, method) : undefined;
+    if (typeof found === 'function') return value as T;
+    return this.report(name, `write an object with a method ${method}`);
+  }
+
   integer(name: string, range: { from: number; to: number; fallback: number }): number {
     const value = this.raw(name) ?? range.fallback;
     if (

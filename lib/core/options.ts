@@ -1,5 +1,6 @@
 import type { JsonWebKey, KeyObject, webcrypto } from 'node:crypto';
 import type { Algorithm } from './algorithms.js';
+import type { ServiceAuthObserver } from './events.js';
 import type { Profile } from './profiles.js';
 import type { ReplayStore } from './replay.js';
 
@@ -14,6 +15,35 @@ export interface SigningKeyOptions {
   /** The `kid`. Default: the JWK's `kid`, or the RFC 7638 thumbprint. */
   keyId?: string;
 }
+
+/** The keys of a rotation: `current` signs, all are published. */
+export interface SigningKeyRingOptions {
+  /** Published until its last token has expired and receivers have turned over; its public half will do. */
+  previous?: SigningKeyOptions | PublicKeyOptions;
+  current: SigningKeyOptions;
+  /** Published before it signs, so that receivers know it by then; its public half will do. */
+  next?: SigningKeyOptions | PublicKeyOptions;
+}
+
+/** A key in a file that is read again while the service runs. */
+export interface SigningKeyFileOptions {
+  /**
+   * A private key as PEM or JWK, or JSON `{ "previous": ..., "current": ..., "next": ... }` of JWKs. May be
+   * replaced by an atomic rename or by swapping a symbolic link above it.
+   */
+  keyFile: string;
+  algorithm?: Algorithm;
+  keyId?: string;
+  /** How often the file is read, 1 to 3600. Default 5. */
+  checkSeconds?: number;
+}
+
+/** Everything a signing key can come from; a function (a vault, say) is asked again every minute. */
+export type SigningKeySourceOptions =
+  | SigningKeyOptions
+  | SigningKeyRingOptions
+  | SigningKeyFileOptions
+  | (() => Promise<SigningKeyOptions | SigningKeyRingOptions>);
 
 export interface PublicKeyOptions {
   /** SPKI PEM, JWK, `KeyObject` or `CryptoKey`. */
@@ -31,12 +61,32 @@ export interface TrustedIssuerOptions {
   publicKey?: KeyMaterial;
   /** Its public keys, where it has several or one needs a word about it. */
   keys?: readonly (KeyMaterial | PublicKeyOptions)[];
+  /** Where it publishes its keys. Default, where no key is given: `.well-known/jwks.json` under its URI. */
+  jwksUri?: string;
   /** The algorithms this issuer may use. Default: those its keys are made for. */
   algorithms?: readonly Algorithm[];
   /** `original` accepts the format first published: no request binding, no expiry. Default `strict`. */
   profile?: Profile;
   /** URI prefixes of the users this issuer may speak for, each ending in `/`, `:`, `#`, `?` or `=`. Default: any user. */
   subjects?: readonly string[];
+}
+
+/** Trusted issuers that are looked up when they call: in a database, say. */
+export interface TrustedIssuerFinder {
+  /**
+   * What is known of the issuer with exactly this URI; null or undefined when it is not trusted. Answers
+   * are kept for a minute and noes for ten seconds; a look-up that failed is repeated after five.
+   */
+  find(
+    issuer: string,
+  ): TrustedIssuerOptions | null | undefined | Promise<TrustedIssuerOptions | null | undefined>;
+}
+
+export interface PublishedKeysOptions {
+  /** Default `/.well-known/jwks.json`. */
+  path?: string;
+  /** For how long receivers may use the set before they ask again, 60 to 3600. Default 600. */
+  maxAgeSeconds?: number;
 }
 
 export interface TargetOptions {
@@ -55,9 +105,17 @@ export interface ServiceAuthOptions {
   /** Further names this service answers to, besides `issuer`. */
   audience?: string | readonly string[];
   /** The key that signs outgoing requests. Left out: the service only receives. */
-  signingKey?: SigningKeyOptions;
+  signingKey?: SigningKeySourceOptions;
+  /** Where this service's public keys are served as a JWK Set; `off`: nowhere. */
+  publishedKeys?: PublishedKeysOptions | 'off';
   /** The services that may call. Left out: the service only sends. */
-  trustedIssuers?: readonly TrustedIssuerOptions[];
+  trustedIssuers?: readonly TrustedIssuerOptions[] | TrustedIssuerFinder;
+  /** Lets keys be fetched over plain `http:` from hosts other than this one. Default false. */
+  allowInsecureKeyUrls?: boolean;
+  /** Whether the service fails to start when keys cannot be fetched. Default false: they are fetched meanwhile. */
+  requireKeysAtStart?: boolean;
+  /** How long known keys serve while a key server is out of reach, 0 to 604800. Default 86400. */
+  maxStaleSeconds?: number;
   /** The services to call. */
   targets?: readonly TargetOptions[];
   /** What becomes of a request to a URL outside `targets`. Default `refuse`. */
@@ -80,6 +138,8 @@ export interface ServiceAuthOptions {
   maxBufferedBodyBytes?: number;
   /** Remembers used tokens. Default: in the memory of this process. */
   replayStore?: ReplayStore;
-  /** The clock, in milliseconds since the epoch. Default `Date.now`. */
+  /** Hears of keys that change or cannot be had. */
+  observer?: ServiceAuthObserver;
+  /** The clock, in milliseconds since the epoch. Default `Date.now`. Given, it also times the fetching of keys. */
   now?: () => number;
 }

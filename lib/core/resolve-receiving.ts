@@ -1,15 +1,17 @@
 import { ServiceAuthConfigError } from './errors.js';
-import { OptionReader, type ProblemList } from './option-reader.js';
-import type { TrustedIssuerOptions } from './options.js';
+import { OptionReader, ProblemList } from './option-reader.js';
+import { type IssuerDirectory, listedIssuers, type TrustedIssuer } from './issuers.js';
+import type { TrustedIssuerFinder, TrustedIssuerOptions } from './options.js';
 import { PROFILES } from './profiles.js';
 import type { ReplayStore } from './replay.js';
-import type { SettingsParts } from './resolve-settings.js';
-import type { ReceivingSettings, TrustedIssuer } from './settings.js';
+import type { KeyFetchSettings, SettingsParts } from './resolve-settings.js';
+import type { ReceivingSettings } from './settings.js';
 
 const ISSUER_OPTION_NAMES = [
   'issuer',
   'publicKey',
   'keys',
+  'jwksUri',
   'algorithms',
   'profile',
   'subjects',
@@ -18,10 +20,17 @@ const ISSUER_OPTION_NAMES = [
 /** A prefix must end where a part of a URI ends: `https://census.service` begins `https://census.service.evil/` too. */
 const SUBJECT_PREFIX = /^[A-Za-z][A-Za-z0-9+.-]*:(?:\S*[/:#?=])?$/;
 
+/** What both halves share. */
+export interface CommonSettings {
+  readonly issuer: string;
+  readonly maxBufferedBodyBytes: number;
+  readonly keyFetch: KeyFetchSettings;
+}
+
 /** Resolves the receiving half; undefined when the service trusts nobody, and so only sends. */
 export async function resolveReceiving(
   reader: OptionReader,
-  common: { readonly issuer: string; readonly maxBufferedBodyBytes: number },
+  common: CommonSettings,
   parts: SettingsParts,
   problems: ProblemList,
 ): Promise<ReceivingSettings | undefined> {
@@ -39,14 +48,17 @@ export async function resolveReceiving(
     to: 3600,
     fallback: PROFILES.strict.maxLifetimeSeconds,
   });
-  const replayStore = readReplayStore(reader, parts);
-  const trustedIssuers = await resolveTrustedIssuers(reader, parts, problems);
+  const replayStore =
+    reader.port<ReplayStore>('replayStore', 'recordUse') ?? parts.createReplayStore();
+  const requireKeysAtStart = reader.flag('requireKeysAtStart');
+  const trustedIssuers = await resolveTrustedIssuers(reader, common.keyFetch, parts, problems);
   return (
     trustedIssuers &&
     Object.freeze({
       audiences,
       realm: issuer,
       trustedIssuers,
+      requireKeysAtStart,
       clockToleranceSeconds,
       maxTokenLifetimeSeconds: {
         strict: maxStrictSeconds,
@@ -62,26 +74,49 @@ export async function resolveReceiving(
 
 async function resolveTrustedIssuers(
   reader: OptionReader,
+  keyFetch: KeyFetchSettings,
   parts: SettingsParts,
   problems: ProblemList,
-): Promise<ReadonlyMap<string, TrustedIssuer> | undefined> {
+): Promise<IssuerDirectory | undefined> {
+  const written = reader.raw('trustedIssuers');
+  if (written !== undefined && !Array.isArray(written)) {
+    const finder = reader.port<TrustedIssuerFinder>('trustedIssuers', 'find');
+    return finder && findIssuersWith(finder, keyFetch, parts);
+  }
   const list = reader.list('trustedIssuers', (item, field) => ({ item, field }));
   if (list === undefined) return undefined;
-  if (list.length === 0)
+  if (list.length === 0) {
     reader.report('trustedIssuers', 'name at least one service, or leave it out');
+  }
   const trusted = new Map<string, TrustedIssuer>();
   for (const { item, field } of list) {
-    const issuer = await resolveTrustedIssuer(item, field, parts, problems);
-    if (issuer && trusted.has(issuer.issuer))
+    const issuer = await resolveTrustedIssuer(item, field, keyFetch, parts, problems);
+    if (issuer && trusted.has(issuer.issuer)) {
       problems.add(`${field}.issuer`, 'is listed twice; keep one');
-    else if (issuer) trusted.set(issuer.issuer, issuer);
+    } else if (issuer) trusted.set(issuer.issuer, issuer);
   }
-  return trusted;
+  return listedIssuers(trusted);
+}
+
+function findIssuersWith(
+  finder: TrustedIssuerFinder,
+  keyFetch: KeyFetchSettings,
+  parts: SettingsParts,
+): IssuerDirectory {
+  const resolve = async (options: TrustedIssuerOptions): Promise<TrustedIssuer> => {
+    const problems = new ProblemList();
+    const issuer = await resolveTrustedIssuer(options, 'found', keyFetch, parts, problems);
+    if (!issuer || problems.problems.length > 0)
+      throw new ServiceAuthConfigError(problems.problems);
+    return issuer;
+  };
+  return parts.createIssuerDirectory(finder, resolve, keyFetch);
 }
 
 async function resolveTrustedIssuer(
   item: unknown,
   field: string,
+  keyFetch: KeyFetchSettings,
   parts: SettingsParts,
   problems: ProblemList,
 ): Promise<TrustedIssuer | undefined> {
@@ -93,16 +128,19 @@ async function resolveTrustedIssuer(
     if (typeof prefix === 'string' && SUBJECT_PREFIX.test(prefix)) return prefix;
     return problems.add(at, "write a URI prefix that ends in '/', ':', '#', '?' or '='");
   });
+  const isConfigured = reader.raw('publicKey') !== undefined || reader.raw('keys') !== undefined;
+  if (issuer === undefined && !isConfigured) return undefined;
+  const keyOptions = {
+    issuer: issuer ?? '',
+    publicKey: reader.raw('publicKey') as TrustedIssuerOptions['publicKey'],
+    keys: reader.raw('keys') as TrustedIssuerOptions['keys'],
+    jwksUri: reader.raw('jwksUri') as TrustedIssuerOptions['jwksUri'],
+    algorithms,
+  };
   const keys = await readPart(
     field,
     problems,
-    async () =>
-      await parts.createKeySource({
-        issuer: issuer ?? '',
-        publicKey: reader.raw('publicKey') as TrustedIssuerOptions['publicKey'],
-        keys: reader.raw('keys') as TrustedIssuerOptions['keys'],
-        algorithms,
-      }),
+    async () => await parts.createKeySource(keyOptions, keyFetch),
   );
   if (issuer === undefined || keys === undefined) return undefined;
   return Object.freeze({ issuer, profile, keys, subjects });
@@ -129,17 +167,4 @@ function readPathPrefix(reader: OptionReader): string {
     return prefix;
   reader.report('publicPathPrefix', "write a path without a final slash, such as '/census'");
   return '';
-}
-
-function readReplayStore(reader: OptionReader, parts: SettingsParts): ReplayStore {
-  const store = reader.raw('replayStore');
-  if (store === undefined) return parts.createReplayStore();
-  const isStore =
-    typeof store === 'object' &&
-    store !== null &&
-    'recordUse' in store &&
-    typeof store.recordUse === 'function';
-  if (isStore) return store as ReplayStore;
-  reader.report('replayStore', 'write an object with a method recordUse');
-  return parts.createReplayStore();
 }

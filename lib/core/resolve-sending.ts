@@ -1,8 +1,8 @@
 import { OptionReader, type ProblemList } from './option-reader.js';
-import type { SigningKeyOptions, TargetOptions } from './options.js';
-import { readPart } from './resolve-receiving.js';
+import type { PublishedKeysOptions, TargetOptions } from './options.js';
+import { type CommonSettings, readPart } from './resolve-receiving.js';
 import type { SettingsParts } from './resolve-settings.js';
-import type { SendingSettings, Target } from './settings.js';
+import type { PublishedKeysSettings, SendingSettings, Target } from './settings.js';
 
 const TARGET_OPTION_NAMES = [
   'baseUrl',
@@ -13,7 +13,7 @@ const TARGET_OPTION_NAMES = [
 /** Resolves the sending half; undefined when the service has no key, and so only receives. */
 export async function resolveSending(
   reader: OptionReader,
-  common: { readonly maxBufferedBodyBytes: number },
+  common: CommonSettings,
   parts: SettingsParts,
   problems: ProblemList,
 ): Promise<SendingSettings | undefined> {
@@ -29,6 +29,7 @@ export async function resolveSending(
     fallback: 60,
   });
   const signedHeaders = reader.headerNames('signedHeaders');
+  const publishedKeys = readPublishedKeys(reader, problems);
   const targets = resolveTargets(reader, problems);
   const signingKey = reader.raw('signingKey');
   if (signingKey === undefined) {
@@ -39,12 +40,13 @@ export async function resolveSending(
   const signingKeys = await readPart(
     'signingKey',
     problems,
-    async () => await parts.createSigningKeySource(signingKey as SigningKeyOptions),
+    async () => await parts.createSigningKeySource(signingKey, common.keyFetch),
   );
   return (
     signingKeys &&
     Object.freeze({
       signingKeys,
+      publishedKeys,
       targets: targets ?? [],
       unknownTargets,
       tokenLifetimeSeconds,
@@ -53,6 +55,25 @@ export async function resolveSending(
       maxBufferedBodyBytes: common.maxBufferedBodyBytes,
     })
   );
+}
+
+const PUBLISHED_KEYS_NAMES = [
+  'path',
+  'maxAgeSeconds',
+] as const satisfies (keyof PublishedKeysOptions)[];
+
+function readPublishedKeys(
+  options: OptionReader,
+  problems: ProblemList,
+): PublishedKeysSettings | undefined {
+  const written = options.raw('publishedKeys') ?? {};
+  if (written === 'off') return undefined;
+  const reader = new OptionReader(written, 'publishedKeys', PUBLISHED_KEYS_NAMES, problems);
+  const path = reader.raw('path') ?? '/.well-known/jwks.json';
+  const maxAgeSeconds = reader.integer('maxAgeSeconds', { from: 60, to: 3600, fallback: 600 });
+  if (typeof path === 'string' && /^(?:\/[A-Za-z0-9._~-]+)+$/.test(path))
+    return { path, maxAgeSeconds };
+  return reader.report('path', "write a path such as '/.well-known/jwks.json'");
 }
 
 function resolveTargets(reader: OptionReader, problems: ProblemList): Target[] | undefined {

@@ -1,7 +1,9 @@
 import { ServiceAuthConfigError, ServiceAuthUsageError } from './errors.js';
+import type { ServiceAuthObserver } from './events.js';
+import type { IssuerDirectory, TrustedIssuer } from './issuers.js';
 import type { KeySource, SigningKeySource } from './keys.js';
 import { OptionReader, ProblemList } from './option-reader.js';
-import type { ServiceAuthOptions, SigningKeyOptions, TrustedIssuerOptions } from './options.js';
+import type { ServiceAuthOptions, TrustedIssuerFinder, TrustedIssuerOptions } from './options.js';
 import type { ReplayStore } from './replay.js';
 import { resolveReceiving } from './resolve-receiving.js';
 import { resolveSending } from './resolve-sending.js';
@@ -10,17 +12,36 @@ import type { ServiceAuthSettings } from './settings.js';
 /** What settings are built from besides options: the ports, filled by whoever puts the parts together. */
 export interface SettingsParts {
   /** @throws ServiceAuthConfigError with `field: what to write`, the field relative to the issuer */
-  createKeySource(options: TrustedIssuerOptions): Promise<KeySource>;
+  createKeySource(options: TrustedIssuerOptions, common: KeyFetchSettings): Promise<KeySource>;
+  /** Looks issuers up; `resolve` turns what is found into what is trusted. */
+  createIssuerDirectory(
+    finder: TrustedIssuerFinder,
+    resolve: (options: TrustedIssuerOptions) => Promise<TrustedIssuer>,
+    common: KeyFetchSettings,
+  ): IssuerDirectory;
   /** @throws ServiceAuthConfigError with `field: what to write`, the field relative to `signingKey` */
-  createSigningKeySource(options: SigningKeyOptions): Promise<SigningKeySource>;
+  createSigningKeySource(options: unknown, common: KeyFetchSettings): Promise<SigningKeySource>;
   createReplayStore(): ReplayStore;
+}
+
+/** What everything that fetches keys shares. */
+export interface KeyFetchSettings {
+  readonly allowInsecureKeyUrls: boolean;
+  readonly maxStaleSeconds: number;
+  /** Milliseconds of a clock that does not step, unless a clock was given. */
+  readonly steadyNow: () => number;
+  readonly observer: ServiceAuthObserver;
 }
 
 const OPTION_NAMES = [
   'issuer',
   'audience',
   'signingKey',
+  'publishedKeys',
   'trustedIssuers',
+  'allowInsecureKeyUrls',
+  'requireKeysAtStart',
+  'maxStaleSeconds',
   'targets',
   'unknownTargets',
   'subjectOutsideRequest',
@@ -32,6 +53,7 @@ const OPTION_NAMES = [
   'requiredHeaders',
   'maxBufferedBodyBytes',
   'replayStore',
+  'observer',
   'now',
 ] as const satisfies (keyof ServiceAuthOptions)[];
 
@@ -56,7 +78,8 @@ export async function resolveSettings(
     to: 1024 * MEBIBYTE,
     fallback: MEBIBYTE,
   });
-  const common = { issuer, maxBufferedBodyBytes };
+  const keyFetch = readKeyFetchSettings(reader, now);
+  const common = { issuer, maxBufferedBodyBytes, keyFetch };
   const receiving = await resolveReceiving(reader, common, parts, problems);
   const sending = await resolveSending(reader, common, parts, problems);
   if (reader.raw('signingKey') === undefined && reader.raw('trustedIssuers') === undefined) {
@@ -66,7 +89,7 @@ export async function resolveSettings(
     );
   }
   if (problems.problems.length > 0) throw new ServiceAuthConfigError(problems.problems);
-  return Object.freeze({ issuer, now, receiving, sending });
+  return Object.freeze({ issuer, now, receiving, sending, observer: keyFetch.observer });
 }
 
 function readClock(reader: OptionReader): () => number {
@@ -84,4 +107,21 @@ function readClock(reader: OptionReader): () => number {
 function readTime(milliseconds: unknown): number {
   if (typeof milliseconds === 'number' && Number.isFinite(milliseconds)) return milliseconds;
   throw new ServiceAuthUsageError('The option `now` answered no finite number of milliseconds.');
+}
+
+const DAY_SECONDS = 24 * 60 * 60;
+
+function readKeyFetchSettings(reader: OptionReader, now: () => number): KeyFetchSettings {
+  return Object.freeze({
+    allowInsecureKeyUrls: reader.flag('allowInsecureKeyUrls'),
+    maxStaleSeconds: reader.integer('maxStaleSeconds', {
+      from: 0,
+      to: 7 * DAY_SECONDS,
+      fallback: DAY_SECONDS,
+    }),
+    steadyNow: reader.raw('now') === undefined ? () => performance.now() : now,
+    observer: reader.port<ServiceAuthObserver>('observer', 'observe') ?? {
+      observe: () => undefined,
+    },
+  });
 }

@@ -1,4 +1,6 @@
-import type { KeySource, SigningKeySource } from './keys.js';
+import type { ServiceAuthObserver } from './events.js';
+import type { IssuerDirectory } from './issuers.js';
+import type { SigningKeySource } from './keys.js';
 import type { Profile } from './profiles.js';
 import type { ReplayStore } from './replay.js';
 
@@ -12,13 +14,16 @@ export interface ServiceAuthSettings {
   readonly receiving: ReceivingSettings | undefined;
   /** Undefined in a service that only receives. */
   readonly sending: SendingSettings | undefined;
+  readonly observer: ServiceAuthObserver;
 }
 
 export interface ReceivingSettings {
   /** The names this service answers to; the first is the realm of a challenge. */
   readonly audiences: ReadonlySet<string>;
   readonly realm: string;
-  readonly trustedIssuers: ReadonlyMap<string, TrustedIssuer>;
+  readonly trustedIssuers: IssuerDirectory;
+  /** Whether the service starts only with keys for every issuer. */
+  readonly requireKeysAtStart: boolean;
   readonly clockToleranceSeconds: number;
   /** The longest `exp - iat`, for each profile. */
   readonly maxTokenLifetimeSeconds: Readonly<Record<Profile, number>>;
@@ -30,16 +35,10 @@ export interface ReceivingSettings {
   readonly replayStore: ReplayStore;
 }
 
-export interface TrustedIssuer {
-  readonly issuer: string;
-  readonly profile: Profile;
-  readonly keys: KeySource;
-  /** URI prefixes of the users this issuer may speak for; undefined: any. */
-  readonly subjects: readonly string[] | undefined;
-}
-
 export interface SendingSettings {
   readonly signingKeys: SigningKeySource;
+  /** Undefined where the keys are not published. */
+  readonly publishedKeys: PublishedKeysSettings | undefined;
   /** Longest path prefix first, so that the first match is the closest. */
   readonly targets: readonly Target[];
   readonly unknownTargets: 'refuse' | 'send-unsigned';
@@ -48,6 +47,11 @@ export interface SendingSettings {
   readonly signedHeaders: readonly string[];
   readonly subjectOutsideRequest: 'refuse' | 'act-as-itself';
   readonly maxBufferedBodyBytes: number;
+}
+
+export interface PublishedKeysSettings {
+  readonly path: string;
+  readonly maxAgeSeconds: number;
 }
 
 export interface Target {

@@ -50,7 +50,7 @@ export async function signRequest(
     ...(rules.bindsRequest ? requestClaims(binding) : undefined),
     bdy: bindable.body.hasContent ? await binding.bdy(rules.bodyHash) : undefined,
   };
-  const signingKey = await sending.signingKeys.current();
+  const signingKey = sending.signingKeys.current();
   const header = rules.keyIdRequired
     ? { typ: rules.type, kid: signingKey.keyId }
     : { typ: rules.type.toUpperCase() };

@@ -1,11 +1,8 @@
 import { refuse } from './errors.js';
-import { assertUnambiguousJson } from './unambiguous-json.js';
+import { JsonFlaw, readJsonObject, type UnverifiedObject } from './unambiguous-json.js';
 
 /** The longest token that is looked at, in characters. */
 export const MAX_TOKEN_LENGTH = 8192;
-
-/** A JSON object whose members nobody has vouched for. */
-export type UnverifiedObject = Readonly<Record<string, unknown>>;
 
 /** A token whose grammar is right. Nothing in it is verified. */
 export interface UnverifiedToken {
@@ -19,7 +16,6 @@ export interface UnverifiedToken {
 
 const COMPACT_JWS = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
 const JOINED_TOKENS = /^[A-Za-z0-9_.-]+(?:[ \t]*,[ \t]*[A-Za-z0-9_.-]+)+$/;
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
  * Reads the one token among the values of the `JWT` header. On return its grammar holds: three
@@ -62,24 +58,10 @@ function decodeCanonical(segment: string): Buffer {
 }
 
 function readObject(segment: string, code: 'header_invalid' | 'claim_invalid'): UnverifiedObject {
-  const { json, value } = parseJson(decodeCanonical(segment));
-  if (!isObject(value)) refuse('token_malformed', 'not a JSON object');
-  assertUnambiguousJson(json, code);
-  // Without a prototype: a polluted Object.prototype must not supply what the token lacks.
-  return Object.assign(Object.create(null) as UnverifiedObject, value);
-}
-
-function parseJson(bytes: Buffer): { json: string; value: unknown } {
   try {
-    const json = utf8.decode(bytes);
-    return { json, value: JSON.parse(json) as unknown };
-  } catch {
-    // The cause is left out: a SyntaxError quotes the text it could not read.
-    return refuse('token_malformed', 'not JSON in UTF-8');
+    return readJsonObject(decodeCanonical(segment));
+  } catch (error) {
+    if (!(error instanceof JsonFlaw)) throw error;
+    return refuse(error.kind === 'members' ? code : 'token_malformed', error.message);
   }
-}
-
-/** Whether a parsed JSON value is an object, not an array and not null. */
-export function isObject(value: unknown): value is UnverifiedObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,4 +1,19 @@
-import { refuse } from './errors.js';
+/** A JSON object whose members nobody has vouched for. */
+export type UnverifiedObject = Readonly<Record<string, unknown>>;
+
+/**
+ * Why bytes were not taken for an object. `members`: it is one, but two parsers could read it
+ * differently, or it harms whoever merges it. Quotes nothing of what was read.
+ */
+export class JsonFlaw extends Error {
+  override readonly name = 'JsonFlaw';
+  constructor(
+    readonly kind: 'text' | 'members',
+    message: string,
+  ) {
+    super(message);
+  }
+}
 
 /** Nobody needs more, and what recurses over claims later must not run out of stack. */
 const MAX_DEPTH = 16;
@@ -6,19 +21,40 @@ const MAX_DEPTH = 16;
 /** Names that turn into prototypes when an application copies or merges claims. */
 const FORBIDDEN_NAMES: ReadonlySet<string> = new Set(['__proto__', 'constructor']);
 
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
 /**
- * Refuses JSON text that two parsers could read differently or that harms whoever merges it:
- * duplicate members (however spelled), `__proto__`, lone surrogates, deep nesting.
+ * Reads a JSON object that every parser reads the same way: UTF-8 without a byte order mark, no
+ * duplicate members (however spelled), no lone surrogates, no `__proto__`, no deep nesting.
  *
- * `json` must be valid JSON (`JSON.parse` took it): this only looks at what parsing hides.
- *
- * @throws ServiceTokenRefusedError `code`, or `token_malformed` for a string that is no Unicode text
- * @see RFC 7515 section 4, RFC 7519 section 4
+ * @returns an object without a prototype: a polluted `Object.prototype` supplies no member
+ * @throws JsonFlaw
+ * @see RFC 7515 section 4, RFC 7519 section 4, RFC 7493
  */
-export function assertUnambiguousJson(
-  json: string,
-  code: 'header_invalid' | 'claim_invalid',
-): void {
+export function readJsonObject(bytes: Uint8Array): UnverifiedObject {
+  const { json, value } = parseJson(bytes);
+  if (!isObject(value)) throw new JsonFlaw('text', 'not a JSON object');
+  assertUnambiguous(json);
+  return Object.assign(Object.create(null) as UnverifiedObject, value);
+}
+
+/** Whether a parsed JSON value is an object, not an array and not null. */
+export function isObject(value: unknown): value is UnverifiedObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function parseJson(bytes: Uint8Array): { json: string; value: unknown } {
+  try {
+    const json = utf8.decode(bytes);
+    return { json, value: JSON.parse(json) as unknown };
+  } catch {
+    // The cause is left out: a SyntaxError quotes the text it could not read.
+    throw new JsonFlaw('text', 'not JSON in UTF-8');
+  }
+}
+
+/** Looks at what parsing hides; `json` is valid JSON already. */
+function assertUnambiguous(json: string): void {
   const open: (Set<string> | undefined)[] = [];
   let expectsName = false;
   for (let at = 0; at < json.length; at++) {
@@ -26,13 +62,13 @@ export function assertUnambiguousJson(
     if (character === '"') {
       const end = endOfString(json, at);
       const text = readString(json.slice(at, end + 1));
-      if (expectsName) assertNewName(text, open.at(-1), code);
+      if (expectsName) assertNewName(text, open.at(-1));
       expectsName = false;
       at = end;
     } else if (character === '{' || character === '[') {
       open.push(character === '{' ? new Set() : undefined);
       expectsName = character === '{';
-      if (open.length > MAX_DEPTH) refuse(code, `nested deeper than ${MAX_DEPTH}`);
+      if (open.length > MAX_DEPTH) throw new JsonFlaw('members', `nested deeper than ${MAX_DEPTH}`);
     } else if (character === '}' || character === ']') {
       open.pop();
       expectsName = false;
@@ -42,13 +78,9 @@ export function assertUnambiguousJson(
   }
 }
 
-function assertNewName(
-  name: string,
-  names: Set<string> | undefined,
-  code: 'header_invalid' | 'claim_invalid',
-): void {
-  if (names === undefined || names.has(name)) refuse(code, 'duplicate member');
-  if (FORBIDDEN_NAMES.has(name)) refuse(code, 'member with a forbidden name');
+function assertNewName(name: string, names: Set<string> | undefined): void {
+  if (names === undefined || names.has(name)) throw new JsonFlaw('members', 'duplicate member');
+  if (FORBIDDEN_NAMES.has(name)) throw new JsonFlaw('members', 'member with a forbidden name');
   names.add(name);
 }
 
@@ -61,6 +93,6 @@ function endOfString(json: string, start: number): number {
 function readString(literal: string): string {
   if (!literal.includes('\\')) return literal.slice(1, -1);
   const text = String(JSON.parse(literal));
-  if (!text.isWellFormed()) refuse('token_malformed', 'a string with a lone surrogate');
+  if (!text.isWellFormed()) throw new JsonFlaw('text', 'a string with a lone surrogate');
   return text;
 }

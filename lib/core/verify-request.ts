@@ -12,7 +12,8 @@ import {
   type RequestBinding,
 } from './request-binding.js';
 import { bodyFrom, headerValues, type IncomingRequest, TOKEN_HEADER } from './request.js';
-import type { ReceivingSettings, TrustedIssuer } from './settings.js';
+import type { TrustedIssuer } from './issuers.js';
+import type { ReceivingSettings } from './settings.js';
 import { isWithinPrefixes } from './subject.js';
 import { assertTimes } from './token-times.js';
 import { assertSignature } from './token-signature.js';
@@ -46,7 +47,7 @@ export async function verifyRequest(
   const header = readJoseHeader(token.unverifiedHeader);
   const claims = readClaims(token.unverifiedPayload);
 
-  const trusted = findTrustedIssuer(claims.issuer, settings);
+  const trusted = await findTrustedIssuer(claims.issuer, settings);
   const rules = PROFILES[trusted.profile];
   assertHeaderProfile(header, token.unverifiedHeader, rules);
   assertClaimsProfile(claims, token.unverifiedPayload, rules);
@@ -69,8 +70,11 @@ export async function verifyRequest(
   );
 }
 
-function findTrustedIssuer(unverifiedIssuer: string, settings: ReceivingSettings): TrustedIssuer {
-  return settings.trustedIssuers.get(unverifiedIssuer) ?? refuse('issuer_unknown');
+async function findTrustedIssuer(
+  unverifiedIssuer: string,
+  settings: ReceivingSettings,
+): Promise<TrustedIssuer> {
+  return (await settings.trustedIssuers.find(unverifiedIssuer)) ?? refuse('issuer_unknown');
 }
 
 async function findKey(header: JoseHeader, trusted: TrustedIssuer): Promise<VerificationKey> {

@@ -8,6 +8,7 @@ import {
 import { types } from 'node:util';
 import { calculateJwkThumbprint, importJWK, type JWK } from 'jose';
 import { type Algorithm, ALGORITHMS, ServiceAuthConfigError } from '../core/index.js';
+import { isEd25519PublicKey } from './ed25519-point.js';
 
 type CryptoKey = webcrypto.CryptoKey;
 
@@ -18,6 +19,9 @@ const HOW_TO_WRITE = {
   public: 'write one public key as SPKI PEM, JWK, KeyObject or CryptoKey',
   private: 'write one unencrypted private key as PKCS#8 PEM, JWK, KeyObject or CryptoKey',
 } as const;
+
+/** The members of a JWK that only its owner may know: RFC 7518 section 6. */
+const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'] as const;
 
 /** A key that was looked at: of the right half, of a kind the protocol uses, strong enough. */
 export interface CheckedKey {
@@ -38,6 +42,9 @@ export interface CheckedKey {
  * @throws ServiceAuthConfigError with one problem on `field`
  */
 export function readKey(material: unknown, half: 'public' | 'private', field: string): CheckedKey {
+  if (half === 'public' && isPrivateJwk(material)) {
+    fail(field, `${HOW_TO_WRITE.public}; this one is private, and known to others by now`);
+  }
   const key = toKeyObject(material, half) ?? fail(field, HOW_TO_WRITE[half]);
   if (key.type !== half) fail(field, HOW_TO_WRITE[half]);
   const flaw = findKeyFlaw(key) ?? findUseFlaw(material, half === 'private' ? 'sign' : 'verify');
@@ -55,8 +62,7 @@ export function readKey(material: unknown, half: 'public' | 'private', field: st
 
 /** The RFC 7638 thumbprint of the public half. */
 export async function thumbprintOf(key: KeyObject): Promise<string> {
-  const publicKey = key.type === 'private' ? createPublicKey(key) : key;
-  return await calculateJwkThumbprint(publicKey.export({ format: 'jwk' }) as JWK);
+  return await calculateJwkThumbprint(publicHalfOf(key).export({ format: 'jwk' }) as JWK);
 }
 
 /** Imports a checked key for one algorithm, once, so that no request pays for it. */
@@ -66,6 +72,13 @@ export async function importFor(checked: CheckedKey, algorithm: Algorithm): Prom
   const imported = await importJWK(jwk, algorithm, { extractable: false });
   if (imported instanceof Uint8Array) throw new TypeError('a symmetric key is no key here');
   return imported;
+}
+
+/** Checks a key id that was written down. */
+export function readKeyId(keyId: unknown, field: string): string | undefined {
+  if (keyId === undefined) return undefined;
+  if (typeof keyId === 'string' && /^[^\p{Cc}]{1,256}$/u.test(keyId)) return keyId;
+  return fail(field, 'write 1 to 256 characters without control characters');
 }
 
 /** Runs one step of reading; what is wrong is added to `problems`, so that the rest is read too. */
@@ -100,6 +113,10 @@ export function fail(field: string, whatToWrite: string): never {
   throw new ServiceAuthConfigError([`${field}: ${whatToWrite}`]);
 }
 
+function publicHalfOf(key: KeyObject): KeyObject {
+  return key.type === 'private' ? createPublicKey(key) : key;
+}
+
 function toKeyObject(material: unknown, half: 'public' | 'private'): KeyObject | undefined {
   try {
     if (types.isKeyObject(material)) return material;
@@ -107,12 +124,7 @@ function toKeyObject(material: unknown, half: 'public' | 'private'): KeyObject |
     const create = half === 'public' ? createPublicKey : createPrivateKey;
     if (typeof material === 'string')
       return isOnePemBlock(material, half) ? create(material) : undefined;
-    if (isJwk(material)) {
-      // createPublicKey would quietly take the public half of a private JWK.
-      if (half === 'public' && 'd' in material) return undefined;
-      return create({ key: material, format: 'jwk' });
-    }
-    return undefined;
+    return isJwk(material) ? create({ key: material, format: 'jwk' }) : undefined;
   } catch {
     // The cause is dropped: messages of the crypto library may quote what they could not read.
     return undefined;
@@ -134,14 +146,26 @@ function isJwk(material: unknown): material is JsonWebKey {
   );
 }
 
+/** createPublicKey would quietly take the public half of one. */
+function isPrivateJwk(material: unknown): boolean {
+  return isJwk(material) && PRIVATE_MEMBERS.some((name) => name in material);
+}
+
 function findKeyFlaw(key: KeyObject): string | undefined {
   if (fittingAlgorithms(key).length === 0) return 'write a P-256, P-384, P-521, Ed25519 or RSA key';
+  if (key.asymmetricKeyType === 'ed25519') return findEd25519Flaw(key);
   if (key.asymmetricKeyType !== 'rsa') return undefined;
   const { modulusLength = 0, publicExponent = 0n } = key.asymmetricKeyDetails ?? {};
   if (modulusLength < MIN_RSA_BITS) return `write an RSA key of at least ${MIN_RSA_BITS} bits`;
   if (publicExponent < MIN_RSA_EXPONENT)
     return `write an RSA key of exponent ${MIN_RSA_EXPONENT} or more`;
   return undefined;
+}
+
+function findEd25519Flaw(key: KeyObject): string | undefined {
+  const { x } = publicHalfOf(key).export({ format: 'jwk' });
+  const isPoint = isEd25519PublicKey(Buffer.from(x ?? '', 'base64url'));
+  return isPoint ? undefined : 'write an Ed25519 key that is a point of its curve, of full order';
 }
 
 /** RFC 7517 sections 4.2 and 4.3: a key that says what it is for is used for nothing else. */

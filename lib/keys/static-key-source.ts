@@ -16,6 +16,7 @@ import {
   importFor,
   ownOptions,
   readKey,
+  readKeyId,
   thumbprintOf,
 } from './key-material.js';
 
@@ -41,7 +42,13 @@ export async function createStaticKeySource(options: TrustedIssuerOptions): Prom
   }
   if (problems.length > 0) throw new ServiceAuthConfigError(problems);
   const [only] = byId.size === 1 ? byId.values() : [];
-  return { find: (keyId) => (keyId === undefined ? only : byId.get(keyId)) };
+  return {
+    find: (keyId) => (keyId === undefined ? only : byId.get(keyId)),
+    refreshIfDue: () => undefined,
+    settled: async () => undefined,
+    health: () => ({ status: 'static', keyIds: [...byId.keys()] }),
+    close: () => undefined,
+  };
 }
 
 const ENTRY_NAMES = [
@@ -70,7 +77,12 @@ function listEntries({ publicKey, keys }: TrustedIssuerOptions): Entry[] {
   });
 }
 
-async function readVerificationKey(
+/**
+ * Reads one key of an issuer and imports it for each algorithm it may be used with.
+ *
+ * @throws ServiceAuthConfigError with one problem on `field`
+ */
+export async function readVerificationKey(
   entry: PublicKeyOptions,
   field: string,
   issuerAlgorithms: readonly Algorithm[] | undefined,
@@ -111,11 +123,4 @@ function chooseAlgorithms(
   return chosen.length > 0
     ? chosen
     : fail(field, 'its algorithm is not among the algorithms allowed');
-}
-
-/** Checks a key id that was written down. */
-export function readKeyId(keyId: unknown, field: string): string | undefined {
-  if (keyId === undefined) return undefined;
-  if (typeof keyId === 'string' && /^[^\p{Cc}]{1,256}$/u.test(keyId)) return keyId;
-  return fail(field, 'write 1 to 256 characters without control characters');
 }

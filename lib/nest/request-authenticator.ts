@@ -14,6 +14,7 @@ import {
   ServiceTokenRefusedError,
 } from '../core/index.js';
 import { ServiceAuth } from '../service-auth.js';
+import { instanceOf } from './provider-lookup.js';
 import { requestStateOf } from './request-state.js';
 import type { Route } from './route-policy.js';
 import { MODULE_OPTIONS_TOKEN } from './service-auth.module-definition.js';
@@ -37,7 +38,9 @@ export class RequestAuthenticator implements OnModuleInit {
   async onModuleInit(): Promise<void> {
     const { userResolver } = this.options;
     this.userResolver =
-      typeof userResolver === 'function' ? await this.instantiate(userResolver) : userResolver;
+      typeof userResolver === 'function'
+        ? await instanceOf(userResolver, this.moduleRef)
+        : userResolver;
   }
 
   /**
@@ -127,16 +130,5 @@ export class RequestAuthenticator implements OnModuleInit {
       return exchange.refuse(error);
     }
     return error;
-  }
-
-  private async instantiate(
-    resolver: new (...args: never[]) => ServiceUserResolver,
-  ): Promise<ServiceUserResolver> {
-    try {
-      return this.moduleRef.get<ServiceUserResolver>(resolver, { strict: false });
-    } catch {
-      // Not a provider of any module: build it here, from what this module sees.
-      return await this.moduleRef.create<ServiceUserResolver>(resolver as never);
-    }
   }
 }

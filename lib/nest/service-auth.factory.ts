@@ -1,7 +1,14 @@
 import { Logger } from '@nestjs/common';
-import { type Profile, ServiceAuthConfigError, type ServiceAuthSettings } from '../core/index.js';
+import {
+  type Profile,
+  ServiceAuthConfigError,
+  type ServiceAuthOptions,
+  type ServiceAuthSettings,
+} from '../core/index.js';
 import { createServiceAuth, type ServiceAuth } from '../service-auth.js';
+import { loggingObserver } from './logging-observer.js';
 import type { ServiceAuthModuleOptions } from './service-auth.options.js';
+import type { TrustedIssuerFinderProvider } from './trusted-issuer-finder.provider.js';
 
 /**
  * Builds the service from the module's options, and warns once of every peer that is less protected.
@@ -10,8 +17,16 @@ import type { ServiceAuthModuleOptions } from './service-auth.options.js';
  */
 export async function createServiceAuthFrom(
   options: ServiceAuthModuleOptions,
+  finderOfClass: TrustedIssuerFinderProvider,
 ): Promise<ServiceAuth> {
-  const { userResolver, tokenAfterVerification, ...coreOptions } = { ...options };
+  const { userResolver, tokenAfterVerification, trustedIssuers, observer, ...others } = {
+    ...options,
+  };
+  const coreOptions = {
+    ...others,
+    observer: observer ?? loggingObserver(),
+    trustedIssuers: typeof trustedIssuers === 'function' ? finderOfClass : trustedIssuers,
+  };
   const problems = [
     ...findResolverProblem(userResolver),
     ...findTokenProblem(tokenAfterVerification),
@@ -22,12 +37,13 @@ export async function createServiceAuthFrom(
 }
 
 async function createOrCollect(
-  options: Omit<ServiceAuthModuleOptions, 'userResolver' | 'tokenAfterVerification'>,
+  options: ServiceAuthOptions,
   problems: readonly string[],
 ): Promise<ServiceAuth> {
   try {
     const serviceAuth = await createServiceAuth(options);
     if (problems.length === 0) return serviceAuth;
+    serviceAuth.close();
   } catch (error) {
     if (!(error instanceof ServiceAuthConfigError)) throw error;
     throw new ServiceAuthConfigError([...error.problems, ...problems]);
@@ -53,7 +69,7 @@ function findTokenProblem(word: unknown): string[] {
 function warnOfOriginalProfile({ receiving, sending }: ServiceAuthSettings): void {
   const logger = new Logger('ServiceAuth');
   const isOriginal = ({ profile }: { profile: Profile }): boolean => profile === 'original';
-  for (const { issuer } of [...(receiving?.trustedIssuers.values() ?? [])].filter(isOriginal)) {
+  for (const { issuer } of [...(receiving?.trustedIssuers.known() ?? [])].filter(isOriginal)) {
     logger.warn(
       `Tokens of ${issuer} are accepted in the original profile: they bind no URL and may be replayed.`,
     );

@@ -1,5 +1,5 @@
 import type { Type } from '@nestjs/common';
-import type { ServiceAuthOptions, ServiceIdentity } from '../core/index.js';
+import type { ServiceAuthOptions, ServiceIdentity, TrustedIssuerFinder } from '../core/index.js';
 
 /** Turns the URI of a verified user into the application's own user object. */
 export interface ServiceUserResolver {
@@ -10,7 +10,12 @@ export interface ServiceUserResolver {
   resolveUser(subject: string, identity: ServiceIdentity): unknown;
 }
 
-export interface ServiceAuthModuleOptions extends ServiceAuthOptions {
+export interface ServiceAuthModuleOptions extends Omit<ServiceAuthOptions, 'trustedIssuers'> {
+  /**
+   * The services that may call: a list, or whoever looks them up, as an object or as a class that is a
+   * provider of any module or can be built from the providers this module sees.
+   */
+  trustedIssuers?: ServiceAuthOptions['trustedIssuers'] | Type<TrustedIssuerFinder>;
   /**
    * Gives `request.user` for a verified subject: an object, or a class that is a provider of any
    * module or can be built from the providers this module sees. Runs once per request.

@@ -1,6 +1,13 @@
-import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
+import {
+  createParamDecorator,
+  type ExecutionContext,
+  type PipeTransform,
+  type Type,
+} from '@nestjs/common';
 import { ServiceAuthUsageError, type ServiceIdentity } from '../core/index.js';
 import { requestStateOf } from './request-state.js';
+
+type Pipe = Type<PipeTransform> | PipeTransform;
 
 /**
  * Injects the whole verified identity of the caller: a frozen {@link ServiceIdentity}; undefined for
@@ -8,7 +15,7 @@ import { requestStateOf } from './request-state.js';
  *
  * @throws ServiceAuthUsageError where no guard has looked at the request
  */
-export const ServiceCaller = createParamDecorator(
+export const ServiceCaller: (...pipes: Pipe[]) => ParameterDecorator = createParamDecorator(
   (_data: undefined, context: ExecutionContext): ServiceIdentity | undefined =>
     readCaller(context, '@ServiceCaller()'),
 );

@@ -406,11 +406,11 @@ describe('CF-14 inherited members', () => {
       ],
       now,
     });
-    const trusted = service.receiving.trustedIssuers.get(HERALD);
+    const trusted = await service.receiving.trustedIssuers.find(HERALD);
     expect(trusted).toMatchObject({ profile: 'strict', subjects: undefined });
     expect(await trusted?.keys.find(key.keyId)).toMatchObject({ keyId: key.keyId });
     expect(service.sending.targets).toMatchObject([{ profile: 'strict' }]);
-    expect(await service.sending.signingKeys.current()).toMatchObject({
+    expect(service.sending.signingKeys.current()).toMatchObject({
       algorithm: 'ES256',
       keyId: key.keyId,
     });
@@ -429,7 +429,7 @@ describe('defaults', () => {
       maxBufferedBodyBytes: 1_048_576,
     });
     expect([...receiving.audiences]).toEqual([CENSUS]);
-    expect(receiving.trustedIssuers.get(HERALD)).toMatchObject({
+    expect(await receiving.trustedIssuers.find(HERALD)).toMatchObject({
       profile: 'strict',
       subjects: undefined,
     });
@@ -547,7 +547,8 @@ describe('options at work', () => {
     options.audience.push(HERALD);
     options.trustedIssuers.push({ issuer: 'https://late.service/', publicKey: key.publicPem });
     expect([...service.receiving.audiences]).toEqual([CENSUS]);
-    expect([...service.receiving.trustedIssuers.keys()]).toEqual([HERALD]);
+    const known = [...service.receiving.trustedIssuers.known()];
+    expect(known.map(({ issuer: name }) => name)).toEqual([HERALD]);
   });
 
   it('a service that only sends cannot verify, and says what to write', async () => {

@@ -1,5 +1,14 @@
+import { createRequire } from 'node:module';
 import type { AddressInfo, Server } from 'node:net';
-import { Controller, Get, UseGuards } from '@nestjs/common';
+import {
+  type ArgumentsHost,
+  Catch,
+  Controller,
+  type ExceptionFilter,
+  Get,
+  UseFilters,
+  UseGuards,
+} from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
 import {
   type ClientProxy,
@@ -12,7 +21,7 @@ import {
   Transport,
 } from '@nestjs/microservices';
 import { WsAdapter } from '@nestjs/platform-ws';
-import { MessageBody, SubscribeMessage, WebSocketGateway } from '@nestjs/websockets';
+import { MessageBody, SubscribeMessage, WebSocketGateway, WsException } from '@nestjs/websockets';
 import {
   REFUSALS,
   ServiceAuthModule,
@@ -39,6 +48,10 @@ const REFUSED = {
 };
 
 const handled: string[] = [];
+
+const nest = createRequire(import.meta.url)('@nestjs/core/package.json') as { version: string };
+/** Nest 11 does not apply APP_GUARD to gateways: they need @UseGuards there. */
+const isAppGuardOnGateways = Number.parseInt(nest.version, 10) >= 12;
 
 @Controller('user')
 @UseGuards(ServiceJwtGuard)
@@ -86,7 +99,17 @@ class SkippedMessages {
   }
 }
 
+/** Nest 12 answers like this by itself; the filter of Nest 11 reaches clients of socket.io alone. */
+@Catch(WsException)
+class AnsweringFilter implements ExceptionFilter<WsException> {
+  catch(exception: WsException, host: ArgumentsHost) {
+    const socket = host.switchToWs().getClient<WebSocket>();
+    socket.send(JSON.stringify({ event: 'exception', data: exception.getError() }));
+  }
+}
+
 @WebSocketGateway({ path: '/live' })
+@UseFilters(AnsweringFilter)
 class LiveGateway {
   @SubscribeMessage('guarded')
   @UseGuards(ServiceJwtGuard)
@@ -218,8 +241,10 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
       const refused = { event: 'exception', data: REFUSED };
       expect(first).toMatchObject(refused);
       expect(second).toMatchObject(refused);
-      // APP_GUARD guards every gateway.
-      expect(twin).toMatchObject(inherit ? refused : { event: 'unguarded', data: 'answered' });
+      const isTwinRefused = inherit && isAppGuardOnGateways;
+      expect(twin).toMatchObject(
+        isTwinRefused ? refused : { event: 'unguarded', data: 'answered' },
+      );
       expect(handled).toEqual([]);
     });
 

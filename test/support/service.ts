@@ -27,6 +27,8 @@ export interface TestService {
 export interface TestServiceOptions extends ModuleMetadata {
   readonly adapter: Adapter;
   readonly nest?: NestApplicationOptions;
+  /** What Fastify itself is made with. */
+  readonly fastify?: { readonly bodyLimit: number };
   /** Runs between creation and listening: what an application does in its main.ts. */
   readonly configure?: (app: NestExpressApplication & NestFastifyApplication) => unknown;
   /** Default: nothing is logged. */
@@ -41,12 +43,13 @@ export async function startService(options: TestServiceOptions): Promise<TestSer
   const {
     adapter,
     nest,
+    fastify,
     configure,
     logger = process.env['TEST_LOGS'] ? undefined : false,
     ...metadata
   } = options;
   const module: DynamicModule = { module: TestServiceModule, ...metadata };
-  const httpAdapter = adapter === 'express' ? new ExpressAdapter() : new FastifyAdapter();
+  const httpAdapter = adapter === 'express' ? new ExpressAdapter() : new FastifyAdapter(fastify);
   const app = await NestFactory.create(module as never, httpAdapter, {
     abortOnError: false,
     forceCloseConnections: true,

@@ -1,6 +1,6 @@
 import { HttpService } from '@nestjs/axios';
 import { Inject, Injectable } from '@nestjs/common';
-import type { AxiosAdapter, AxiosInstance, AxiosStatic } from 'axios';
+import type { AxiosAdapter, AxiosStatic } from 'axios';
 import { createSigningAdapter, signingOf, type SigningParts } from '../../clients/axios.js';
 import type { AxiosLikeConfig } from '../../clients/axios-config.js';
 import type { CallSubject } from '../../clients/call-subject.js';
@@ -9,19 +9,23 @@ import { ServiceCallContext } from '../service-call.context.js';
 
 type AdapterConfig = Parameters<AxiosAdapter>[0];
 
+/** Axios as @nestjs/axios types it: in version 4 that is the CommonJS one, whose types are others. */
+type NestAxiosInstance = HttpService['axiosRef'];
+type NestAxios = NestAxiosInstance & Pick<AxiosStatic, 'Axios' | 'getAdapter'>;
+
 /**
  * The very axios that @nestjs/axios runs on. `import axios from 'axios'` may be another copy (ES
  * module here, CommonJS there), and one copy does not recognise the headers of the other.
  */
-export function axiosOfNest(): AxiosStatic {
-  return new HttpService().axiosRef as AxiosStatic;
+export function axiosOfNest(): NestAxios {
+  return new HttpService().axiosRef as NestAxios;
 }
 
 /** Makes an `HttpService` sign what it sends to the configured targets. */
 @Injectable()
 export class ServiceSigningInterceptor {
   private readonly axios = axiosOfNest();
-  private readonly attached = new WeakSet<AxiosInstance>();
+  private readonly attached = new WeakSet<NestAxiosInstance>();
 
   constructor(
     @Inject(ServiceAuth) private readonly serviceAuth: ServiceAuth,
@@ -49,7 +53,7 @@ export class ServiceSigningInterceptor {
   }
 
   /** A request may bring an adapter of its own, and the defaults may be changed after attaching. */
-  private watchAdapters(instance: AxiosInstance): void {
+  private watchAdapters(instance: NestAxiosInstance): void {
     const sign = (config: AdapterConfig): void => {
       if (this.isSucceeded(instance)) return;
       config.adapter = this.signing(config.adapter ?? instance.defaults.adapter);
@@ -70,7 +74,7 @@ export class ServiceSigningInterceptor {
   }
 
   /** Whether another service has attached since. */
-  private isSucceeded(instance: AxiosInstance): boolean {
+  private isSucceeded(instance: NestAxiosInstance): boolean {
     const current = signingOf(instance.defaults.adapter);
     return current !== undefined && current.owner !== this.serviceAuth;
   }

@@ -1,0 +1,193 @@
+import { hash, randomUUID } from 'node:crypto';
+import { types } from 'node:util';
+import {
+  type IssuerDirectory,
+  type KeyFetchSettings,
+  ServiceAuthConfigError,
+  ServiceAuthUnavailableError,
+  tell,
+  type TrustedIssuer,
+  type TrustedIssuerFinder,
+  type TrustedIssuerOptions,
+} from '../core/index.js';
+
+/** How long an issuer that was found is trusted, and from when on it is asked about again meanwhile. */
+const TRUSTED_SECONDS = 60;
+const ASK_AGAIN_SECONDS = 45;
+const UNKNOWN_SECONDS = 10;
+/** Between a look-up that failed and the next one; what was known serves on. */
+const RETRY_SECONDS = 5;
+/** An issuer that has not called for so long is forgotten, and its keys are no longer fetched. */
+const IDLE_SECONDS = 3600;
+const DEADLINE_MILLISECONDS = 3000;
+const MAX_LOOKUPS_AT_ONCE = 100;
+const MAX_NOES = 10_000;
+const FAILED = 'the look-up of the issuer failed';
+
+interface Found {
+  readonly trusted: TrustedIssuer;
+  /** What its keys were made from: the same again keeps the same keys. */
+  readonly keyOptions: string;
+  readonly foundAt: number;
+  askAgainAt: number;
+  trustedUntil: number;
+}
+
+interface No {
+  readonly until: number;
+  /** Whether the issuer is not trusted; otherwise that could not be found out. */
+  readonly isDecided: boolean;
+}
+
+/**
+ * Issuers that are looked up when they call. Answers are kept, noes too but fewer and shorter, so that
+ * neither a busy caller nor a flood of invented names becomes a load on whoever is asked.
+ */
+export class FoundIssuers implements IssuerDirectory {
+  private readonly found = new Map<string, Found>();
+  /** By digests of issuers; the oldest goes first. */
+  private readonly noes = new Map<string, No>();
+  private readonly lookups = new Map<string, Promise<TrustedIssuer | undefined>>();
+  private isClosed = false;
+
+  constructor(
+    private readonly finder: TrustedIssuerFinder,
+    private readonly resolve: (options: TrustedIssuerOptions) => Promise<TrustedIssuer>,
+    private readonly common: KeyFetchSettings,
+  ) {}
+
+  find(issuer: string): TrustedIssuer | undefined | Promise<TrustedIssuer | undefined> {
+    const now = this.common.steadyNow();
+    const known = this.found.get(issuer);
+    if (known && now < known.trustedUntil) {
+      if (now >= known.askAgainAt) this.lookUp(issuer).catch(() => undefined);
+      return known.trusted;
+    }
+    const no = this.noes.get(digestOf(issuer));
+    if (no === undefined || now >= no.until) return this.lookUp(issuer);
+    return no.isDecided ? undefined : fail(FAILED);
+  }
+
+  *known(): Iterable<TrustedIssuer> {
+    const idleSince = this.common.steadyNow() - IDLE_SECONDS * 1000;
+    for (const [issuer, { trusted, askAgainAt }] of this.found) {
+      if (askAgainAt >= idleSince) yield trusted;
+      else this.drop(issuer);
+    }
+  }
+
+  close(): void {
+    this.isClosed = true;
+    for (const { trusted } of this.found.values()) trusted.keys.close();
+  }
+
+  private lookUp(issuer: string): Promise<TrustedIssuer | undefined> {
+    const underWay = this.lookups.get(issuer);
+    if (underWay) return underWay;
+    // Who is known is let through: a flood of invented names must not stand in the way.
+    if (this.lookups.size >= MAX_LOOKUPS_AT_ONCE && !this.found.has(issuer)) {
+      fail('too many look-ups at once');
+    }
+    const lookup = this.ask(issuer).finally(() => this.lookups.delete(issuer));
+    this.lookups.set(issuer, lookup);
+    return lookup;
+  }
+
+  private async ask(issuer: string): Promise<TrustedIssuer | undefined> {
+    try {
+      const options = await withDeadline(async () => await this.finder.find(issuer));
+      if (options) return await this.remember(issuer, options);
+      this.drop(issuer);
+      this.note(issuer, { isDecided: true, until: this.in(UNKNOWN_SECONDS) });
+      return undefined;
+    } catch (cause) {
+      const known = this.serveOn(issuer, cause);
+      if (known) return known;
+      this.note(issuer, { isDecided: false, until: this.in(RETRY_SECONDS) });
+      return fail(FAILED, cause);
+    }
+  }
+
+  private async remember(issuer: string, options: TrustedIssuerOptions): Promise<TrustedIssuer> {
+    if (options.issuer !== issuer) throw new TypeError('the finder answered with another issuer');
+    const keyOptions = textOfKeys(options);
+    const resolved = await this.resolve(options);
+    const known = this.found.get(issuer);
+    const keepsKeys = known?.keyOptions === keyOptions;
+    (keepsKeys ? resolved : known?.trusted)?.keys.close();
+    const trusted = keepsKeys ? { ...resolved, keys: known.trusted.keys } : resolved;
+    if (this.isClosed) trusted.keys.close(); // the look-up was under way
+    this.noes.delete(digestOf(issuer));
+    this.found.set(issuer, {
+      trusted: Object.freeze(trusted),
+      keyOptions,
+      foundAt: this.in(0),
+      askAgainAt: this.in(ASK_AGAIN_SECONDS),
+      trustedUntil: this.in(TRUSTED_SECONDS),
+    });
+    return trusted;
+  }
+
+  private note(issuer: string, no: No): void {
+    const digest = digestOf(issuer);
+    this.noes.delete(digest);
+    this.noes.set(digest, no);
+    const [oldest] = this.noes.size > MAX_NOES ? this.noes.keys() : [];
+    if (oldest !== undefined) this.noes.delete(oldest);
+  }
+
+  private drop(issuer: string): void {
+    this.found.get(issuer)?.trusted.keys.close();
+    this.found.delete(issuer);
+  }
+
+  /** Whoever was trusted stays so while nobody can be asked, as long as known keys may serve. */
+  private serveOn(issuer: string, cause: unknown): TrustedIssuer | undefined {
+    const known = this.found.get(issuer);
+    if (!known) return undefined;
+    const staleUntil = known.foundAt + this.common.maxStaleSeconds * 1000;
+    known.trustedUntil = Math.max(known.trustedUntil, staleUntil);
+    known.askAgainAt = this.in(RETRY_SECONDS);
+    const servingStale = this.common.steadyNow() < known.trustedUntil;
+    const reason = cause instanceof ServiceAuthConfigError ? cause.problems.join('; ') : FAILED;
+    tell(this.common.observer, { type: 'keys_refresh_failed', issuer, reason, servingStale });
+    return servingStale ? known.trusted : undefined;
+  }
+
+  private in(seconds: number): number {
+    return this.common.steadyNow() + seconds * 1000;
+  }
+}
+
+/** Key objects have no text to compare, so with one in them no two answers are the same. */
+function textOfKeys({ publicKey, keys, jwksUri, algorithms }: TrustedIssuerOptions): string {
+  return JSON.stringify([publicKey, keys, jwksUri, algorithms], (_name, value: unknown) =>
+    types.isKeyObject(value) || types.isCryptoKey(value) ? randomUUID() : value,
+  );
+}
+
+/** Names that callers invent can be long; what is remembered of them must not be. */
+function digestOf(issuer: string): string {
+  return hash('sha256', issuer, 'base64url');
+}
+
+async function withDeadline<T>(work: () => Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error('no answer in time')), DEADLINE_MILLISECONDS);
+    timer.unref(); // a process that ends need not wait for it
+  });
+  try {
+    return await Promise.race([work(), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function fail(detail: string, cause?: unknown): never {
+  throw new ServiceAuthUnavailableError('key_unavailable', {
+    detail,
+    cause,
+    retryAfterSeconds: RETRY_SECONDS,
+  });
+}

@@ -1,0 +1,78 @@
+import type { JsonWebKey } from 'node:crypto';
+import {
+  type Algorithm,
+  JsonFlaw,
+  readJsonObject,
+  ServiceAuthConfigError,
+  type VerificationKey,
+} from '../core/index.js';
+import { readVerificationKey } from './static-key-source.js';
+
+/** The most keys a set may have. */
+const MAX_KEYS = 100;
+
+/** What a JWK Set gives: the keys that can be used, and why others are not. */
+export interface JwkSetContents {
+  readonly keys: ReadonlyMap<string, VerificationKey>;
+  readonly dropped: readonly string[];
+}
+
+/** Why a reply is not taken for a JWK Set, or was none. Quotes nothing of it. */
+export class JwkSetError extends Error {
+  override readonly name = 'JwkSetError';
+  constructor(
+    message: string,
+    /** When the key server wants to be asked again, in seconds. */
+    readonly retryAfterSeconds = 0,
+  ) {
+    super(message);
+  }
+}
+
+/**
+ * Reads a JWK Set of one issuer. Keys that cannot be used (private, symmetric, weak, off their curve,
+ * for encryption, of another algorithm) are dropped one by one; two with one key id are both dropped.
+ *
+ * @throws JwkSetError when it is no JWK Set, has too many keys, or none that can be used
+ * @see RFC 7517 section 5
+ */
+export async function readJwkSet(
+  bytes: Uint8Array,
+  algorithms: readonly Algorithm[] | undefined,
+): Promise<JwkSetContents> {
+  const keys = new Map<string, VerificationKey>();
+  const dropped: string[] = [];
+  const repeated = new Set<string>();
+  for (const [at, jwk] of readEntries(bytes).entries()) {
+    try {
+      const key = await readVerificationKey(
+        { publicKey: jwk as JsonWebKey },
+        `keys[${at}]`,
+        algorithms,
+      );
+      if (keys.has(key.keyId)) repeated.add(key.keyId);
+      keys.set(key.keyId, key);
+    } catch (error) {
+      if (!(error instanceof ServiceAuthConfigError)) throw error;
+      dropped.push(...error.problems);
+    }
+  }
+  for (const keyId of repeated) {
+    keys.delete(keyId);
+    dropped.push(`keys: two have the key id ${JSON.stringify(keyId)}; neither is used`);
+  }
+  if (keys.size === 0) throw new JwkSetError('the set has no key that can be used');
+  return { keys, dropped };
+}
+
+function readEntries(bytes: Uint8Array): unknown[] {
+  try {
+    const { keys } = readJsonObject(bytes);
+    if (!Array.isArray(keys)) throw new JwkSetError('the reply is not a JWK Set');
+    if (keys.length > MAX_KEYS) throw new JwkSetError(`the set has more than ${MAX_KEYS} keys`);
+    return keys;
+  } catch (error) {
+    if (error instanceof JsonFlaw) throw new JwkSetError(`the reply is ${error.message}`);
+    throw error;
+  }
+}

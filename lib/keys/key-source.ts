@@ -1,0 +1,52 @@
+import { type KeyFetchSettings, type KeySource, type TrustedIssuerOptions } from '../core/index.js';
+import { fetchJwkSetFrom } from './fetch-jwk-set.js';
+import { fail } from './key-material.js';
+import { RemoteKeySource } from './remote-key-source.js';
+import { createStaticKeySource } from './static-key-source.js';
+
+/** Where a service publishes its keys unless it says otherwise, under its URI. */
+const DEFAULT_PATH = '.well-known/jwks.json';
+
+const LOOPBACK = /^(?:localhost|(?:.+\.)?localhost|127(?:\.\d{1,3}){3}|\[::1\])$/;
+
+/**
+ * The keys of one issuer: those configured, or else those it publishes.
+ *
+ * @throws ServiceAuthConfigError when a key, or the URL of the set, is not acceptable
+ */
+export async function createKeySource(
+  options: TrustedIssuerOptions,
+  common: KeyFetchSettings,
+): Promise<KeySource> {
+  const { issuer, publicKey, keys, jwksUri, algorithms } = options;
+  const isConfigured = publicKey !== undefined || keys !== undefined;
+  if (isConfigured && jwksUri !== undefined) {
+    fail('jwksUri', 'set keys or the URL they are published at, not both');
+  }
+  if (isConfigured) return await createStaticKeySource(options);
+  return new RemoteKeySource({
+    issuer,
+    algorithms,
+    fetchSet: fetchJwkSetFrom(readKeyUrl(jwksUri ?? defaultKeyUrl(issuer), common)),
+    maxStaleSeconds: common.maxStaleSeconds,
+    now: common.steadyNow,
+    random: Math.random,
+    observer: common.observer,
+  });
+}
+
+function defaultKeyUrl(issuer: string): string {
+  return new URL(DEFAULT_PATH, issuer.endsWith('/') ? issuer : `${issuer}/`).href;
+}
+
+/** A URL that keys may be fetched from: only ever one of the configuration, never one of a token. */
+function readKeyUrl(jwksUri: unknown, { allowInsecureKeyUrls }: KeyFetchSettings): string {
+  const url = typeof jwksUri === 'string' && URL.canParse(jwksUri) ? new URL(jwksUri) : undefined;
+  const isHttp = url?.protocol === 'https:' || url?.protocol === 'http:';
+  if (!url || !isHttp || url.username !== '' || url.password !== '' || url.hash !== '') {
+    return fail('jwksUri', 'write an https: URL without credentials');
+  }
+  const isSafe = url.protocol === 'https:' || LOOPBACK.test(url.hostname);
+  if (isSafe || allowInsecureKeyUrls) return url.href;
+  return fail('jwksUri', 'write an https: URL, or set allowInsecureKeyUrls');
+}

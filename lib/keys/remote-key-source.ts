@@ -1,0 +1,202 @@
+import { types } from 'node:util';
+import {
+  type Algorithm,
+  type KeySource,
+  type KeySourceHealth,
+  ServiceAuthUnavailableError,
+  type ServiceAuthObserver,
+  tell,
+  type VerificationKey,
+} from '../core/index.js';
+import type { FetchJwkSet, JwkSetReply } from './fetch-jwk-set.js';
+import { JwkSetError, readJwkSet } from './jwk-set.js';
+
+/** Between two fetches that an unknown key id or a failure asks for. */
+const COOL_DOWN_SECONDS = 30;
+/** A key server may ask for more time than that, but not for the night. */
+const MAX_RETRY_AFTER_SECONDS = 300;
+/** How many requests with an unknown key id wait for one fetch; others are told to come back. */
+const MAX_WAITING = 64;
+
+export interface RemoteKeySourceParts {
+  readonly issuer: string;
+  readonly algorithms: readonly Algorithm[] | undefined;
+  readonly fetchSet: FetchJwkSet;
+  /** How long known keys serve while the key server is out of reach. */
+  readonly maxStaleSeconds: number;
+  /** Milliseconds of a clock that does not step. */
+  readonly now: () => number;
+  /** 0 to 1, for jitter. */
+  readonly random: () => number;
+  readonly observer: ServiceAuthObserver;
+}
+
+/**
+ * The keys that an issuer publishes at a URL. They are fetched before they are needed and refreshed in
+ * the background, so that a request waits only when nothing usable is known. While the key server is
+ * out of reach, known keys serve on; once it answers, what it no longer lists is refused.
+ */
+export class RemoteKeySource implements KeySource {
+  private keys: ReadonlyMap<string, VerificationKey> = new Map();
+  private etag: string | undefined;
+  private loadedAt = -Infinity;
+  private freshUntil = -Infinity;
+  /** When the next fetch is due; after a failure, when the next one is allowed. */
+  private dueAt = -Infinity;
+  private attemptedAt = -Infinity;
+  private failures = 0;
+  private lastError: string | undefined;
+  private inFlight: Promise<void> | undefined;
+  private waiting = 0;
+  private readonly closing = new AbortController();
+
+  constructor(private readonly parts: RemoteKeySourceParts) {}
+
+  find(
+    keyId: string | undefined,
+  ): VerificationKey | undefined | Promise<VerificationKey | undefined> {
+    this.refreshIfDue();
+    const key = this.isUsable && !this.isOverdue ? this.pick(keyId) : undefined;
+    return key ?? this.findAfterFetch(keyId);
+  }
+
+  refreshIfDue(): void {
+    if (this.parts.now() >= this.dueAt) this.fetch();
+  }
+
+  async settled(): Promise<void> {
+    this.refreshIfDue();
+    await this.inFlight;
+  }
+
+  health(): KeySourceHealth {
+    const now = this.parts.now();
+    const isFresh = now < this.freshUntil;
+    const secondsLeft = this.inFlight ? 0 : Math.max(0, Math.round((this.dueAt - now) / 1000));
+    return {
+      status: this.isUsable ? (isFresh ? 'fresh' : 'stale') : 'unavailable',
+      keyIds: [...this.keys.keys()],
+      ...(this.keys.size > 0 ? { ageSeconds: Math.round((now - this.loadedAt) / 1000) } : {}),
+      ...(this.lastError === undefined ? {} : { lastError: this.lastError }),
+      nextRefreshInSeconds: secondsLeft,
+    };
+  }
+
+  close(): void {
+    this.closing.abort();
+  }
+
+  private async findAfterFetch(keyId: string | undefined): Promise<VerificationKey | undefined> {
+    if (this.isUsable && !this.isOverdue) await this.askForUnknown();
+    else await this.inFlight;
+    if (!this.isUsable) throw this.unavailable('no key that may be used is known');
+    const key = this.pick(keyId);
+    // A server that cannot be asked may well list it by now: that is no verdict.
+    if (key === undefined && this.failures > 0) throw this.unavailable('the key may be a new one');
+    return key;
+  }
+
+  private async askForUnknown(): Promise<void> {
+    const isCool = this.parts.now() >= this.attemptedAt + COOL_DOWN_SECONDS * 1000;
+    // After a failure the back-off rules, which is as long and has been looked at already.
+    if (isCool && this.failures === 0) this.fetch();
+    if (this.inFlight === undefined) return;
+    // The fetch under way may bring the key, so a refusal for good would be a guess.
+    if (this.waiting >= MAX_WAITING) throw this.unavailable('too many wait for its keys');
+    this.waiting++;
+    try {
+      await this.inFlight;
+    } finally {
+      this.waiting--;
+    }
+  }
+
+  private get isUsable(): boolean {
+    const staleUntil = this.loadedAt + this.parts.maxStaleSeconds * 1000;
+    return this.keys.size > 0 && this.parts.now() < Math.max(staleUntil, this.freshUntil);
+  }
+
+  /** Freshness ran out and no fetch has failed since: the process slept, so one fetch is waited for. */
+  private get isOverdue(): boolean {
+    return this.failures === 0 && this.parts.now() >= this.freshUntil;
+  }
+
+  private pick(keyId: string | undefined): VerificationKey | undefined {
+    if (keyId !== undefined) return this.keys.get(keyId);
+    const [only] = this.keys.size === 1 ? this.keys.values() : [];
+    return only;
+  }
+
+  /** Begins a fetch: one at a time, whoever asks, and none once closed. What is in flight never rejects. */
+  private fetch(): void {
+    if (this.closing.signal.aborted) return;
+    this.inFlight ??= this.fetchOnce().finally(() => (this.inFlight = undefined));
+  }
+
+  private async fetchOnce(): Promise<void> {
+    this.attemptedAt = this.parts.now();
+    this.dueAt = Infinity; // until the outcome says
+    try {
+      const reply = await this.parts.fetchSet(this.etag, this.closing.signal);
+      await this.accept(reply);
+    } catch (error) {
+      this.noteFailure(error);
+    }
+  }
+
+  private async accept(reply: JwkSetReply): Promise<void> {
+    const { issuer, algorithms, observer } = this.parts;
+    if (reply.bytes) {
+      const { keys, dropped } = await readJwkSet(reply.bytes, algorithms);
+      this.keys = keys;
+      for (const reason of dropped) tell(observer, { type: 'key_dropped', issuer, reason });
+    }
+    this.etag = reply.etag;
+    this.failures = 0;
+    this.lastError = undefined;
+    this.loadedAt = this.parts.now();
+    this.freshUntil = this.loadedAt + reply.maxAgeSeconds * 1000;
+    // Between 70 and 90 % of the time: instances that started together drift apart.
+    this.dueAt = this.loadedAt + reply.maxAgeSeconds * 1000 * (0.7 + 0.2 * this.parts.random());
+    tell(observer, { type: 'keys_refreshed', issuer, keyIds: [...this.keys.keys()] });
+  }
+
+  private noteFailure(error: unknown): void {
+    this.failures++;
+    this.lastError = describe(error);
+    const asked = error instanceof JwkSetError ? error.retryAfterSeconds : 0;
+    const wait = Math.max(this.backOffSeconds(), Math.min(asked, MAX_RETRY_AFTER_SECONDS));
+    this.dueAt = this.parts.now() + wait * 1000 * (1 + 0.2 * this.parts.random());
+    if (this.closing.signal.aborted) return;
+    tell(this.parts.observer, {
+      type: 'keys_refresh_failed',
+      issuer: this.parts.issuer,
+      reason: this.lastError,
+      servingStale: this.isUsable,
+    });
+  }
+
+  /** While nothing is known every request is refused, so the first tries come quickly. */
+  private backOffSeconds(): number {
+    if (this.isUsable) return COOL_DOWN_SECONDS;
+    return Math.min(2 ** (this.failures - 1), COOL_DOWN_SECONDS);
+  }
+
+  private unavailable(detail: string): ServiceAuthUnavailableError {
+    const seconds = (this.dueAt - this.parts.now()) / 1000;
+    return new ServiceAuthUnavailableError('key_unavailable', {
+      detail: `${this.parts.issuer}: ${detail}`,
+      retryAfterSeconds: Number.isFinite(seconds) ? Math.max(1, seconds) : 1,
+    });
+  }
+}
+
+/** What an operator reads. Node puts the reason of a failed fetch into the cause. */
+function describe(error: unknown): string {
+  if (error instanceof JwkSetError) return error.message;
+  const cause: unknown = types.isNativeError(error) ? error.cause : undefined;
+  const code: unknown = types.isNativeError(cause) && 'code' in cause ? cause.code : undefined;
+  return typeof code === 'string'
+    ? `the key server cannot be reached (${code})`
+    : 'the fetch failed';
+}

@@ -1,0 +1,157 @@
+import {
+  type PublishedKey,
+  ServiceAuthConfigError,
+  type ServiceAuthObserver,
+  type SigningKey,
+  type SigningKeySource,
+  tell,
+} from '../core/index.js';
+import {
+  isFileOptions,
+  labelOf,
+  originOfFile,
+  originOfFunction,
+  type RingOptions,
+  type SigningKeyOrigin,
+} from './signing-key-origin.js';
+import { readSigningKeyRing, type SigningKeyRing } from './signing-key-ring.js';
+
+export interface SigningKeySourceParts {
+  readonly observer: ServiceAuthObserver;
+  /** Milliseconds of a clock that does not step. */
+  readonly now: () => number;
+}
+
+/** For one read. A vault that never answers must not end the looking for new keys. */
+const DEADLINE_SECONDS = 10;
+
+/**
+ * The keys this service signs with and publishes: written down, in a file, or from a function. The
+ * first read must succeed; after that a key that is no good is reported, and the one before it stays.
+ *
+ * @throws ServiceAuthConfigError listing every problem, without any key material in it
+ */
+export async function createSigningKeySource(
+  options: unknown,
+  parts: SigningKeySourceParts,
+): Promise<SigningKeySource> {
+  if (typeof options === 'function') {
+    return await startReloading(originOfFunction(options as () => Promise<RingOptions>), parts);
+  }
+  if (isFileOptions(options)) return await startReloading(originOfFile(options), parts);
+  const ring = await readSigningKeyRing(options as RingOptions);
+  return {
+    current: () => ring.current,
+    published: () => ring.published,
+    refreshIfDue: () => undefined,
+    close: () => undefined,
+  };
+}
+
+async function startReloading(
+  origin: SigningKeyOrigin,
+  parts: SigningKeySourceParts,
+): Promise<SigningKeySource> {
+  const { options, version } = await withDeadline(async () => await origin.load(undefined));
+  const ring = await readSigningKeyRing(options as RingOptions);
+  return new ReloadingSigningKeySource(ring, version, origin, parts);
+}
+
+/** Looks for new keys now and then; requests never wait for it. */
+class ReloadingSigningKeySource implements SigningKeySource {
+  private dueAt: number;
+  private isReloading = false;
+  private isClosed = false;
+  private lastTrouble: string | undefined;
+
+  constructor(
+    private ring: SigningKeyRing,
+    private version: string | undefined,
+    private readonly origin: SigningKeyOrigin,
+    private readonly parts: SigningKeySourceParts,
+  ) {
+    this.dueAt = this.nextDueAt();
+  }
+
+  current(): SigningKey {
+    return this.ring.current;
+  }
+
+  published(): readonly PublishedKey[] {
+    return this.ring.published;
+  }
+
+  refreshIfDue(): void {
+    if (this.isReloading || this.isClosed || this.parts.now() < this.dueAt) return;
+    void this.reload();
+  }
+
+  close(): void {
+    this.isClosed = true;
+  }
+
+  private async reload(): Promise<void> {
+    this.isReloading = true;
+    try {
+      const { options, version } = await withDeadline(
+        async () => await this.origin.load(this.version),
+      );
+      if (options !== undefined) this.accept(await readSigningKeyRing(options));
+      this.version = version;
+    } catch (error) {
+      this.noteTrouble(error);
+    } finally {
+      this.dueAt = this.nextDueAt();
+      this.isReloading = false;
+    }
+  }
+
+  private nextDueAt(): number {
+    return this.parts.now() + this.origin.checkSeconds * 1000;
+  }
+
+  private accept(ring: SigningKeyRing): void {
+    this.lastTrouble = undefined;
+    if (this.isClosed || nameOf(ring) === nameOf(this.ring)) return;
+    this.ring = ring;
+    tell(this.parts.observer, {
+      type: 'signing_keys_changed',
+      keyId: ring.current.keyId,
+      publishedKeyIds: ring.published.map(({ kid }) => kid),
+    });
+  }
+
+  private noteTrouble(error: unknown): void {
+    this.version = undefined; // so that the next read is a whole one
+    const reason = describe(error);
+    if (this.isClosed || reason === this.lastTrouble) return; // said once, not every few seconds
+    this.lastTrouble = reason;
+    tell(this.parts.observer, { type: 'signing_keys_unusable', reason });
+  }
+}
+
+/** What tells one ring from another. */
+function nameOf({ current, published }: SigningKeyRing): string {
+  return JSON.stringify([current.keyId, current.algorithm, published]);
+}
+
+/** Only our own words, names and codes of errors: their messages might quote a key. */
+function describe(error: unknown): string {
+  if (error instanceof ServiceAuthConfigError) return error.problems.join('; ');
+  return `the key cannot be read (${labelOf(error)})`;
+}
+
+/** Passes a result on, or fails when there is none in time. */
+async function withDeadline<T>(work: () => Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    const problem = `privateKey: nothing came within ${DEADLINE_SECONDS} seconds`;
+    const giveUp = () => reject(new ServiceAuthConfigError([problem]));
+    timer = setTimeout(giveUp, DEADLINE_SECONDS * 1000);
+  });
+  try {
+    return await Promise.race([work(), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,78 @@
+import { createHash } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { HttpAdapterHost } from '@nestjs/core';
+import type { PublishedKey } from '../../core/index.js';
+import type { ServiceAuth } from '../../service-auth.js';
+
+/** Fastify sends what it is told to: a response written past it would lack the headers of its hooks (CORS, say). */
+interface FastifyReply {
+  code(status: number): FastifyReply;
+  headers(values: Readonly<Record<string, string>>): FastifyReply;
+  send(body?: Uint8Array): unknown;
+}
+
+/** What is the same for every request until the keys change. */
+interface Representation {
+  readonly keys: readonly PublishedKey[];
+  readonly body: Buffer;
+  readonly etag: string;
+}
+
+interface Answer {
+  readonly status: 200 | 304;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Buffer | undefined;
+}
+
+/**
+ * Serves the service's public keys. The route belongs to the HTTP server and not to Nest's router, so
+ * no guard, prefix or version of the application stands before it: keys are public.
+ *
+ * @see RFC 7517 section 8.5.1
+ */
+export function servePublishedKeys(
+  adapter: HttpAdapterHost['httpAdapter'],
+  serviceAuth: ServiceAuth,
+): void {
+  const published = serviceAuth.settings.sending?.publishedKeys;
+  if (!published) return;
+  const answer = answerFrom(serviceAuth, published.maxAgeSeconds);
+  const handle = (
+    request: Pick<IncomingMessage, 'method' | 'headers'>,
+    response: ServerResponse | FastifyReply,
+  ): void => {
+    const { status, headers, body } = answer(request.headers['if-none-match']);
+    if (!('writeHead' in response)) response.code(status).headers(headers).send(body);
+    else response.writeHead(status, headers).end(request.method === 'HEAD' ? undefined : body);
+  };
+  adapter.get(published.path, handle);
+}
+
+function answerFrom(serviceAuth: ServiceAuth, maxAgeSeconds: number) {
+  let known: Representation | undefined;
+  return (ifNoneMatch: string | undefined): Answer => {
+    const keys = serviceAuth.publishedKeys()?.keys ?? [];
+    // The same list until the keys change, so it is written out once.
+    if (known?.keys !== keys) known = represent(keys);
+    const headers = { ETag: known.etag, 'Cache-Control': `public, max-age=${maxAgeSeconds}` };
+    if (isKnown(ifNoneMatch, known.etag)) return { status: 304, headers, body: undefined };
+    const { body } = known;
+    return { status: 200, headers: { ...headers, ...describeContent(body) }, body };
+  };
+}
+
+function represent(keys: readonly PublishedKey[]): Representation {
+  const body = Buffer.from(JSON.stringify({ keys }));
+  const digest = createHash('sha256').update(body).digest('base64url');
+  return { keys, body, etag: `"${digest}"` };
+}
+
+function describeContent(body: Buffer): Record<string, string> {
+  return { 'Content-Type': 'application/jwk-set+json', 'Content-Length': String(body.length) };
+}
+
+/** RFC 9110 section 13.1.2, with its weak comparison. */
+function isKnown(ifNoneMatch: string | undefined, etag: string): boolean {
+  const tags = ifNoneMatch?.split(',').map((tag) => tag.trim().replace(/^W\//, '')) ?? [];
+  return tags.includes(etag) || tags.includes('*');
+}
