@@ -2,7 +2,7 @@ import { type DynamicModule, Module } from '@nestjs/common';
 import { ServiceAuthModule } from 'nestjs-service-auth';
 import { ServiceHttpModule } from 'nestjs-service-auth/axios';
 import type { Environment } from '../setup/environment.js';
-import { readPrivateKey } from '../setup/key-files.js';
+import { privateKeyFile } from '../setup/key-files.js';
 import { SERVICE_URIS } from '../setup/services.js';
 import { WelcomeController } from './welcome.controller.js';
 
@@ -11,13 +11,13 @@ const HERALD_TIMEOUT_MILLISECONDS = 10_000;
 /** Another service calls Herald and is called by nobody with a token: it only sends. */
 @Module({})
 export class AppModule {
-  static register({ baseUrls, keys }: Omit<Environment, 'smtpUrl'>): DynamicModule {
+  static register({ baseUrls, keys }: Pick<Environment, 'baseUrls' | 'keys'>): DynamicModule {
     return {
       module: AppModule,
       imports: [
         ServiceAuthModule.forRoot({
           issuer: SERVICE_URIS.another,
-          signingKey: { privateKey: readPrivateKey(keys, 'another') },
+          signingKey: { keyFile: privateKeyFile(keys, 'another') },
           targets: [{ baseUrl: baseUrls.herald, audience: SERVICE_URIS.herald }],
         }),
         ServiceHttpModule.register({

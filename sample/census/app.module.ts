@@ -1,7 +1,7 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
 import { ServiceAuthModule, ServiceJwtGuard } from 'nestjs-service-auth';
-import type { Environment } from '../setup/environment.js';
+import { type Environment, jwksUriAt } from '../setup/environment.js';
 import { readPublicKey } from '../setup/key-files.js';
 import { CENSUS_USERS, SERVICE_URIS } from '../setup/services.js';
 import { CensusUserResolver } from './census-user.resolver.js';
@@ -12,7 +12,7 @@ import { UserDirectory } from './user.directory.js';
 /** Census knows the users. It calls nobody, so it needs no key of its own. */
 @Module({})
 export class AppModule {
-  static register({ keys }: Pick<Environment, 'keys'>): DynamicModule {
+  static register({ baseUrls, keys }: Pick<Environment, 'baseUrls' | 'keys'>): DynamicModule {
     return {
       module: AppModule,
       imports: [
@@ -21,10 +21,11 @@ export class AppModule {
           trustedIssuers: [
             {
               issuer: SERVICE_URIS.herald,
-              publicKey: readPublicKey(keys, 'herald'),
+              jwksUri: jwksUriAt(baseUrls.herald),
               subjects: [CENSUS_USERS],
             },
             {
+              // Publishes nothing, so its key comes from a file.
               issuer: SERVICE_URIS.legacy,
               publicKey: readPublicKey(keys, 'legacy'),
               profile: 'original',

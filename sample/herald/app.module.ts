@@ -1,8 +1,8 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { ServiceAuthModule } from 'nestjs-service-auth';
 import { ServiceHttpModule } from 'nestjs-service-auth/axios';
-import type { Environment } from '../setup/environment.js';
-import { readPrivateKey, readPublicKey } from '../setup/key-files.js';
+import { type Environment, jwksUriAt } from '../setup/environment.js';
+import { privateKeyFile, readPublicKey } from '../setup/key-files.js';
 import { CENSUS_USERS, SERVICE_URIS } from '../setup/services.js';
 import { CensusClient } from './census.client.js';
 import { Mailer, SMTP_URL } from './mailer.js';
@@ -14,21 +14,25 @@ const CENSUS_TIMEOUT_MILLISECONDS = 5000;
 /** Herald notifies users by e-mail. It is called by others, and calls Census on behalf of the same user. */
 @Module({})
 export class AppModule {
-  static register({ baseUrls, keys, smtpUrl }: Environment): DynamicModule {
+  static register({ baseUrls, keys, heraldKeyFile, smtpUrl }: Environment): DynamicModule {
+    const keyFile = heraldKeyFile ?? privateKeyFile(keys, 'herald');
     return {
       module: AppModule,
       imports: [
         ServiceAuthModule.forRoot({
           issuer: SERVICE_URIS.herald,
-          signingKey: { privateKey: readPrivateKey(keys, 'herald') },
+          // Read again every second, and kept by receivers for a minute, so that a rotation is worth watching.
+          signingKey: { keyFile, checkSeconds: 1 },
+          publishedKeys: { maxAgeSeconds: 60 },
           targets: [{ baseUrl: baseUrls.census, audience: SERVICE_URIS.census }],
           trustedIssuers: [
             {
               issuer: SERVICE_URIS.another,
-              publicKey: readPublicKey(keys, 'another'),
+              jwksUri: jwksUriAt(baseUrls.another),
               subjects: [CENSUS_USERS],
             },
             {
+              // Publishes nothing, so its key comes from a file.
               issuer: SERVICE_URIS.legacy,
               publicKey: readPublicKey(keys, 'legacy'),
               profile: 'original',

@@ -8,6 +8,8 @@ export interface Environment {
   readonly baseUrls: Readonly<Record<ServiceName, string>>;
   /** The directory of the key files. */
   readonly keys: string;
+  /** Where Herald's own key is, or its keys while they are rotated. Default: its file in `keys`. */
+  readonly heraldKeyFile?: string;
   /** The mail server; undefined: none was named. */
   readonly smtpUrl: string | undefined;
 }
@@ -31,6 +33,7 @@ export function readEnvironment(variables: NodeJS.ProcessEnv): Environment {
   return {
     baseUrls: { census: urlOf('census'), herald: urlOf('herald'), another: urlOf('another') },
     keys: variables['SAMPLE_KEYS'] ? resolve(variables['SAMPLE_KEYS']) : DEFAULT_KEYS,
+    heraldKeyFile: variables['HERALD_KEY_FILE'] || undefined,
     smtpUrl: readSmtpUrl(variables['SMTP_URL']),
   };
 }
@@ -55,6 +58,17 @@ export function portTaken(error: unknown, name: ServiceName): SetupError | undef
 
 export function baseUrlAt(port: number): string {
   return `http://127.0.0.1:${port}/`;
+}
+
+/** Where the library publishes the keys of a service, under its base URL. */
+export const KEYS_PATH = '.well-known/jwks.json';
+
+/**
+ * Where the keys of a service are found. Deployed under its URI it is where receivers look by
+ * themselves; here a service is called https://herald.service/ and listens on the loopback interface.
+ */
+export function jwksUriAt(baseUrl: string): string {
+  return new URL(KEYS_PATH, baseUrl).href;
 }
 
 function readSmtpUrl(value: string | undefined): string | undefined {

@@ -1,10 +1,10 @@
 import { ConsoleLogger, type DynamicModule } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
-import { ServiceAuthConfigError } from 'nestjs-service-auth';
-import type { AddressInfo, Server } from 'node:net';
+import { KeyHealth, ServiceAuthConfigError } from 'nestjs-service-auth';
 import type { ServiceMessage } from '../story/messages.js';
 import { reportHops } from '../story/report-hops.middleware.js';
+import { reportKeys } from '../story/report-keys.js';
 import {
   type Environment,
   portTaken,
@@ -23,15 +23,15 @@ export async function startService(
   try {
     const port = readPort(name, process.env);
     const module = createModule(readEnvironment(process.env));
-    await report({ kind: 'ready', port: await listen(name, module, port) });
+    await listen(name, module, port);
+    await report({ kind: 'ready' });
   } catch (error) {
     await report({ kind: 'failed', reason: describe(portTaken(error, name) ?? error, name) });
     process.exit(1);
   }
 }
 
-/** @returns the port that is listened on */
-async function listen(name: ServiceName, module: DynamicModule, port: number): Promise<number> {
+async function listen(name: ServiceName, module: DynamicModule, port: number): Promise<void> {
   const logger = new ConsoleLogger({ prefix: name, logLevels: ['warn', 'error', 'fatal'] });
   const app = await NestFactory.create<NestExpressApplication>(module, {
     logger,
@@ -39,13 +39,13 @@ async function listen(name: ServiceName, module: DynamicModule, port: number): P
     forceCloseConnections: true,
   });
   app.enableShutdownHooks(['SIGINT', 'SIGTERM']);
-  // For the demonstration only: shows the runner what arrives. A service of yours has no such line.
+  // For the demonstration only, here and below: shows the runner what arrives and which keys are known.
   if (process.send) app.use(reportHops((hop) => void report({ kind: 'hop', ...hop })));
 
   app.useLogger(false); // Nest logs a taken port too, and one line about it is enough.
-  const server = (await app.listen(port, '127.0.0.1')) as Server;
+  await app.listen(port, '127.0.0.1');
   app.useLogger(logger);
-  return (server.address() as AddressInfo).port;
+  if (process.send) reportKeys(app.get(KeyHealth), (keys) => void report({ kind: 'keys', keys }));
 }
 
 /** One line or a few, and no stack, for what the user of the sample can put right. */

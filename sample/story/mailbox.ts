@@ -39,6 +39,7 @@ export async function startMailbox(): Promise<Mailbox> {
     },
   });
   await once(server.listen(0, '127.0.0.1'), 'listening');
+  server.on('error', () => {}); // Of a client that went away; its message did not arrive.
   const { port } = server.server.address() as AddressInfo;
   return {
     url: `smtp://127.0.0.1:${port}`,

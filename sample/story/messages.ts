@@ -6,10 +6,16 @@ export interface Hop {
   readonly status: number;
   /** The claims of the token, unverified; undefined when there was no token. */
   readonly claims: Readonly<Record<string, unknown>> | undefined;
+  /** The id of the key it says it was signed with. */
+  readonly keyId: string | undefined;
 }
+
+/** The ids of the keys that a service knows of each issuer it trusts. */
+export type KnownKeys = Readonly<Record<string, readonly string[]>>;
 
 /** What a service tells the runner that started it. */
 export type ServiceMessage =
-  | { readonly kind: 'ready'; readonly port: number }
+  | { readonly kind: 'ready' }
   | { readonly kind: 'failed'; readonly reason: string }
+  | { readonly kind: 'keys'; readonly keys: KnownKeys }
   | ({ readonly kind: 'hop' } & Hop);

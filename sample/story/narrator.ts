@@ -9,10 +9,6 @@ export class Narrator {
 
   constructor(private readonly write: (line: string) => void = console.log) {}
 
-  get differences(): number {
-    return this.differing;
-  }
-
   heading(text: string): void {
     this.write(`\n${text}`);
   }
@@ -51,6 +47,17 @@ export class Narrator {
     if (isSo) return;
     this.differing += 1;
     this.write(`  DIFFERS: ${what}`);
+  }
+
+  /** The last line. Answers whether everything went as it should. */
+  concludes(): boolean {
+    const things = this.differing === 1 ? '1 thing' : `${this.differing} things`;
+    this.heading(
+      this.differing === 0
+        ? 'Everything went as it should.'
+        : `${things} did not go as they should: see DIFFERS.`,
+    );
+    return this.differing === 0;
   }
 
   private claim(name: string, value: string, expected: string | undefined): void {

@@ -1,17 +1,11 @@
-import { generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { createServiceAuth } from 'nestjs-service-auth/core';
+import { generateKeyPairSync } from 'node:crypto';
 import type { Environment } from '../setup/environment.js';
 import { readPrivateKey } from '../setup/key-files.js';
 import { SERVICE_URIS } from '../setup/services.js';
 import { describe, send, type SentRequest } from './http-client.js';
 import type { Narrator } from './narrator.js';
-import { NEWCOMER, OPERATOR } from './story.js';
-
-interface Signer {
-  readonly issuer: string;
-  readonly privateKey: string | KeyObject;
-  readonly audience: string;
-}
+import { get, post, sign, type Signer } from './signed-request.js';
+import { NEWCOMER } from './story.js';
 
 /** Four requests to Herald that are each wrong in one thing, after one that is right. */
 export async function playRefusals(
@@ -41,34 +35,12 @@ export async function playRefusals(
   };
 
   narrator.heading('One good request to Herald, and four that are refused');
-  const signed = await sign(lookUp, another, base);
+  const signed = await sign(lookUp, another);
   await show('good', signed, '200');
   await show('replayed token', signed, '401 token_replayed');
-  const changed = { ...(await sign(order, another, base)), body: order.body.replace('42', '43') };
+  const changed = { ...(await sign(order, another)), body: order.body.replace('42', '43') };
   await show('changed body', changed, '401 body_mismatch');
-  await show('unknown issuer', await sign(order, stranger, base), '401 issuer_unknown');
-  const misdirected = await sign(order, { ...another, audience: SERVICE_URIS.census }, base);
+  await show('unknown issuer', await sign(order, stranger), '401 issuer_unknown');
+  const misdirected = await sign(order, { ...another, audience: SERVICE_URIS.census });
   await show('wrong audience', misdirected, '401 audience_mismatch');
-}
-
-function get(url: string): SentRequest {
-  return { method: 'GET', url, headers: {}, body: '' };
-}
-
-function post(url: string, content: unknown): SentRequest {
-  const headers = { 'content-type': 'application/json' };
-  return { method: 'POST', url, headers, body: JSON.stringify(content) };
-}
-
-/** Signs a request without Nest and without axios, as any program can. */
-async function sign(request: SentRequest, signer: Signer, baseUrl: string): Promise<SentRequest> {
-  const { issuer, privateKey, audience } = signer;
-  const serviceAuth = await createServiceAuth({
-    issuer,
-    signingKey: { privateKey },
-    targets: [{ baseUrl, audience }],
-  });
-  const body = Buffer.from(request.body);
-  const token = await serviceAuth.sign({ ...request, body, subject: OPERATOR });
-  return { ...request, headers: { ...request.headers, JWT: token ?? '' } };
 }

@@ -1,4 +1,5 @@
 import type { NextFunction, Request, Response } from 'express';
+import { KEYS_PATH } from '../setup/environment.js';
 import type { Hop } from './messages.js';
 
 /**
@@ -8,19 +9,26 @@ import type { Hop } from './messages.js';
  */
 export function reportHops(report: (hop: Hop) => void) {
   return (request: Request, response: Response, next: NextFunction): void => {
-    const claims = decodeClaims(request.headers['jwt']);
-    const line = `${request.method} ${request.originalUrl}`;
-    response.once('finish', () => report({ request: line, status: response.statusCode, claims }));
+    if (request.path !== `/${KEYS_PATH}`) {
+      const [header, claims] = decode(request.headers['jwt']);
+      const keyId = typeof header?.['kid'] === 'string' ? header['kid'] : undefined;
+      const line = `${request.method} ${request.originalUrl}`;
+      response.once('finish', () =>
+        report({ request: line, status: response.statusCode, claims, keyId }),
+      );
+    }
     next();
   };
 }
 
-function decodeClaims(token: unknown): Hop['claims'] {
-  if (typeof token !== 'string') return undefined;
+/** JOSE header and claims. */
+function decode(token: unknown): Hop['claims'][] {
+  if (typeof token !== 'string') return [];
   try {
-    const payload = Buffer.from(token.split('.')[1] ?? '', 'base64url').toString();
-    return JSON.parse(payload) as Hop['claims'];
+    return token
+      .split('.', 2)
+      .map((part) => JSON.parse(Buffer.from(part, 'base64url').toString()) as Hop['claims']);
   } catch {
-    return undefined; // Not a token: the guard will say so.
+    return []; // Not a token: the guard will say so.
   }
 }

@@ -1,26 +1,34 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { EventEmitter, once } from 'node:events';
+import { EventEmitter, on, once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { baseUrlAt, type Environment, PORTS, SetupError } from '../setup/environment.js';
 import type { ServiceName } from '../setup/services.js';
-import type { Hop, ServiceMessage } from './messages.js';
+import type { Ports } from './free-ports.js';
+import type { Hop, KnownKeys, ServiceMessage } from './messages.js';
 
 const PATIENCE_MILLISECONDS = 10_000;
 
-/** Each one knows where the one before it listens, so they start in this order. */
-const START_ORDER = ['census', 'herald', 'another'] as const satisfies ServiceName[];
+/**
+ * Each one finds the keys of the one before it as soon as it starts. In another order it would find
+ * them too, a second or two after the other one listens.
+ */
+const START_ORDER = ['another', 'herald', 'census'] as const satisfies ServiceName[];
 
 export interface StartOptions {
-  /** 0 means any free port. */
-  readonly ports: Readonly<Record<ServiceName, number>>;
+  /** Where each is to listen. Never 0: they are to find one another. */
+  readonly ports: Ports;
   readonly keys: string;
   readonly smtpUrl: string;
+  /** Default: Herald's file in `keys`. */
+  readonly heraldKeyFile?: string;
 }
 
 /** The three services, each in a process of its own. Started and stopped together. */
 export class ServiceProcesses {
   private readonly children: ChildProcess[] = [];
   private readonly hops = new EventEmitter();
+  private readonly keyNews = new EventEmitter();
+  private readonly knownKeys = new Map<ServiceName, KnownKeys>();
   private stopping = false;
   /** Rejects when a service ends that nobody has stopped. */
   readonly ended: Promise<never>;
@@ -34,40 +42,53 @@ export class ServiceProcesses {
   }
 
   /**
-   * Starts them and waits until each one listens.
+   * Starts them and waits until each one listens, and knows the keys of those it trusts.
    *
    * @returns where they listen
    * @throws SetupError when one of them cannot start
    */
-  async start({ ports, keys, smtpUrl }: StartOptions): Promise<Environment> {
-    const actual = { ...ports };
-    for (const name of START_ORDER) {
-      const variables = Object.fromEntries(
-        START_ORDER.map((service) => [PORTS[service].variable, String(actual[service])]),
-      );
-      actual[name] = await this.startOne(name, {
-        ...process.env,
-        ...variables,
-        SAMPLE_KEYS: keys,
-        SMTP_URL: smtpUrl,
-      });
-    }
-    const baseUrls = {
-      census: baseUrlAt(actual.census),
-      herald: baseUrlAt(actual.herald),
-      another: baseUrlAt(actual.another),
+  async start({ ports, ...options }: StartOptions): Promise<Environment['baseUrls']> {
+    const variables = {
+      ...Object.fromEntries(START_ORDER.map((name) => [PORTS[name].variable, String(ports[name])])),
+      SAMPLE_KEYS: options.keys,
+      SMTP_URL: options.smtpUrl,
+      HERALD_KEY_FILE: options.heraldKeyFile ?? '',
     };
-    return { baseUrls, keys, smtpUrl };
+    for (const name of START_ORDER) {
+      await this.startOne(name, { ...process.env, ...variables });
+      await this.untilKeys(name, hasAll, PATIENCE_MILLISECONDS);
+    }
+    return {
+      census: baseUrlAt(ports.census),
+      herald: baseUrlAt(ports.herald),
+      another: baseUrlAt(ports.another),
+    };
   }
 
-  /** The next request that a service answers; undefined when none comes. Call it before the request is made. */
-  async nextHop(name: ServiceName): Promise<Hop | undefined> {
-    const signal = AbortSignal.timeout(PATIENCE_MILLISECONDS);
-    try {
-      const [hop] = (await once(this.hops, name, { signal })) as [Hop];
-      return hop;
-    } catch {
-      return undefined;
+  /** Tells of every request that a service answers from now on. */
+  onHop(name: ServiceName, listener: (hop: Hop) => void): void {
+    this.hops.on(name, listener);
+  }
+
+  /** The next such request that a service answers; undefined when none comes. Call it before the request is made. */
+  async nextHop(name: ServiceName, isSuch = (_hop: Hop) => true): Promise<Hop | undefined> {
+    return await firstOf<Hop>(this.hops, name, isSuch, PATIENCE_MILLISECONDS);
+  }
+
+  /**
+   * Waits until the keys that a service knows are as they should be.
+   *
+   * @throws SetupError when they do not become that in time
+   */
+  async untilKeys(
+    name: ServiceName,
+    areAsTheyShouldBe: (keys: KnownKeys) => boolean,
+    patienceMilliseconds: number,
+  ): Promise<void> {
+    const known = this.knownKeys.get(name);
+    if (known && areAsTheyShouldBe(known)) return;
+    if (!(await firstOf(this.keyNews, name, areAsTheyShouldBe, patienceMilliseconds))) {
+      throw new SetupError(`${name} had the time, and does not know the keys it should.`);
     }
   }
 
@@ -77,16 +98,20 @@ export class ServiceProcesses {
     await Promise.all(this.children.map(endProcess));
   }
 
-  private async startOne(name: ServiceName, env: NodeJS.ProcessEnv): Promise<number> {
+  private async startOne(name: ServiceName, env: NodeJS.ProcessEnv): Promise<void> {
     if (this.stopping) throw new SetupError('Stopped while starting.');
     const main = fileURLToPath(new URL(`../${name}/main.js`, import.meta.url));
     const child = fork(main, [], { env });
     this.children.push(child);
-    return await new Promise<number>((resolve, reject) => {
+    await new Promise<void>((resolve, reject) => {
       child.on('message', (message: ServiceMessage) => {
-        if (message.kind === 'ready') resolve(message.port);
+        if (message.kind === 'ready') resolve();
         else if (message.kind === 'failed') reject(new SetupError(message.reason));
-        else this.hops.emit(name, message);
+        else if (message.kind === 'hop') this.hops.emit(name, message);
+        else {
+          this.knownKeys.set(name, message.keys);
+          this.keyNews.emit(name, message.keys);
+        }
       });
       child.once('error', reject);
       child.once('exit', (code, signal) => {
@@ -96,6 +121,28 @@ export class ServiceProcesses {
       });
     });
   }
+}
+
+function hasAll(keys: KnownKeys): boolean {
+  return Object.values(keys).every((keyIds) => keyIds.length > 0);
+}
+
+/** The first such event from now on; undefined when none comes in time. */
+async function firstOf<T>(
+  events: EventEmitter,
+  name: string,
+  isSuch: (event: T) => boolean,
+  patienceMilliseconds: number,
+): Promise<T | undefined> {
+  const signal = AbortSignal.timeout(patienceMilliseconds);
+  try {
+    for await (const [event] of on(events, name, { signal }) as AsyncIterable<[T]>) {
+      if (isSuch(event)) return event;
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+  return undefined;
 }
 
 async function endProcess(child: ChildProcess): Promise<void> {

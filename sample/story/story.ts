@@ -32,7 +32,10 @@ export async function playStory(stage: Stage, narrator: Narrator): Promise<strin
     stage.services.nextHop('herald'),
     stage.services.nextHop('census'),
   ]);
-  const [answer, [atAnother, atHerald, atCensus]] = await Promise.all([welcome(stage), hops]);
+  const [answer, [atAnother, atHerald, atCensus]] = await Promise.all([
+    welcome(stage.environment),
+    hops,
+  ]);
 
   showHop(narrator, 'another.service', atAnother, '201');
   narrator.fact('', '(the public edge: no token)');
@@ -54,10 +57,11 @@ export async function playStory(stage: Stage, narrator: Narrator): Promise<strin
   return showLocation(answer, narrator);
 }
 
-async function welcome({ environment }: Stage): Promise<Answer> {
+/** What a browser would send. */
+export async function welcome({ baseUrls }: Pick<Environment, 'baseUrls'>): Promise<Answer> {
   return await send({
     method: 'POST',
-    url: new URL('welcome/', environment.baseUrls.another).href,
+    url: new URL('welcome/', baseUrls.another).href,
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ user: NEWCOMER, as: OPERATOR }),
   });

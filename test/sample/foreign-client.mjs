@@ -45,14 +45,14 @@ function skip(reason) {
 
 /** @param {string} python */
 async function runAll(python) {
-  const { startMailbox, ServiceProcesses, ensureKeyFiles } = await loadSample();
+  const { startMailbox, ServiceProcesses, ensureKeyFiles, findFreePorts } = await loadSample();
   const keys = mkdtempSync(join(tmpdir(), 'foreign-client-'));
   const services = new ServiceProcesses();
   const mailbox = await startMailbox();
   try {
     ensureKeyFiles(keys);
-    const { baseUrls } = await services.start({
-      ports: { census: 0, herald: 0, another: 0 },
+    const baseUrls = await services.start({
+      ports: await findFreePorts({ census: 0, herald: 0, another: 0 }),
       keys,
       smtpUrl: mailbox.url,
     });
@@ -74,12 +74,14 @@ async function loadSample() {
   /** @typedef {typeof import('../../sample/story/mailbox.js')} MailboxModule */
   /** @typedef {typeof import('../../sample/story/service-processes.js')} ProcessesModule */
   /** @typedef {typeof import('../../sample/setup/key-files.js')} KeyFilesModule */
+  /** @typedef {typeof import('../../sample/story/free-ports.js')} FreePortsModule */
   /** @type {(file: string) => string} */
   const built = (file) => new URL(file, SAMPLE).href;
   return {
     .../** @type {MailboxModule} */ (await import(built('story/mailbox.js'))),
     .../** @type {ProcessesModule} */ (await import(built('story/service-processes.js'))),
     .../** @type {KeyFilesModule} */ (await import(built('setup/key-files.js'))),
+    .../** @type {FreePortsModule} */ (await import(built('story/free-ports.js'))),
   };
 }
 

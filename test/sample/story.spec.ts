@@ -1,15 +1,27 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import type { Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { KeyHealth } from 'nestjs-service-auth';
+import type { DynamicModule } from '@nestjs/common';
 import { AppModule as AnotherModule } from '../../sample/another/app.module.js';
 import { AppModule as CensusModule } from '../../sample/census/app.module.js';
 import { AppModule as HeraldModule } from '../../sample/herald/app.module.js';
 import { ensureKeyFiles } from '../../sample/setup/key-files.js';
+import {
+  ringOf,
+  switched,
+  withdrawn,
+  withNext,
+  writeKeyRing,
+} from '../../sample/story/key-ring-file.js';
 import { type Mailbox, startMailbox } from '../../sample/story/mailbox.js';
 import { forge, md5, strictToken } from '../support/forge.js';
 import { type Answer, call } from '../support/http.js';
 import { createKey, type TestKey } from '../support/keys.js';
 import { startService, type TestService } from '../support/service.js';
+import { openDoor } from './door.js';
 
 const HERALD = 'https://herald.service/';
 const ANOTHER = 'https://another.service/';
@@ -24,11 +36,13 @@ const OPERATOR = userUri('21');
 
 let keys: string;
 let mailbox: Mailbox;
+const heraldKey = createKey();
 const anotherKey = createKey();
 const legacyKey = createKey();
 
 beforeAll(async () => {
   keys = mkdtempSync(join(tmpdir(), 'sample-story-'));
+  saveKey('herald', heraldKey);
   saveKey('another', anotherKey);
   saveKey('legacy', legacyKey);
   ensureKeyFiles(keys);
@@ -52,23 +66,21 @@ interface World {
   close(): Promise<void>;
 }
 
+/** Herald comes last, so that Census and another.service are told where it will be found. */
 async function startWorld(smtpUrl = mailbox.url): Promise<World> {
-  const census = await startService({
-    adapter: 'express',
-    imports: [CensusModule.register({ keys })],
-  });
-  const baseUrls = { census: `${census.url}/`, herald: '', another: '' };
-  const herald = await startService({
-    adapter: 'express',
-    imports: [HeraldModule.register({ baseUrls, keys, smtpUrl })],
-  });
-  baseUrls.herald = `${herald.url}/`;
-  const another = await startService({
-    adapter: 'express',
-    imports: [AnotherModule.register({ baseUrls, keys })],
-  });
+  const door = await openDoor('wait');
+  const baseUrls = { census: '', herald: door.url, another: '' };
+  const start = async (...imports: DynamicModule[]) =>
+    await startService({ adapter: 'express', imports });
+  const census = await start(CensusModule.register({ baseUrls, keys }));
+  const another = await start(AnotherModule.register({ baseUrls, keys }));
+  baseUrls.census = `${census.url}/`;
+  baseUrls.another = `${another.url}/`;
+  const herald = await start(HeraldModule.register({ baseUrls, keys, smtpUrl }));
+  door.leadTo(herald.app.getHttpServer() as Server);
   const close = async () => {
     await Promise.all([census, herald, another].map((service) => service.close()));
+    await door.close();
   };
   return { census, herald, another, close };
 }
@@ -100,6 +112,19 @@ async function callHerald(
   });
   const headers = { JWT: token, ...(body === undefined ? {} : JSON_TYPE) };
   return await call(world.herald.port, { method, target, headers, body });
+}
+
+/** Asks Census for user 42 in Herald's name. */
+async function callCensusAsHerald(census: TestService): Promise<Answer> {
+  const request = { method: 'GET', target: '/user/42/' };
+  const token = strictToken({
+    ...request,
+    key: heraldKey,
+    issuer: HERALD,
+    audience: 'https://census.service/',
+    subject: OPERATOR,
+  });
+  return await call(census.port, { ...request, headers: { JWT: token } });
 }
 
 const orderOf = (order: object) => ({
@@ -269,6 +294,73 @@ describe('with something out of reach', () => {
     } finally {
       await world.close();
     }
+  });
+});
+
+describe('the published keys', () => {
+  it('are found by Census though Herald starts later', async () => {
+    const door = await openDoor('turned-away');
+    const baseUrls = { census: '', herald: door.url, another: door.url };
+    const services: TestService[] = [];
+    const start = async (module: DynamicModule): Promise<TestService> => {
+      const service = await startService({ adapter: 'express', imports: [module] });
+      services.push(service);
+      return service;
+    };
+    try {
+      const census = await start(CensusModule.register({ baseUrls, keys }));
+      baseUrls.census = `${census.url}/`;
+      const unavailable = { status: 503, code: 'key_unavailable' };
+      expect(await callCensusAsHerald(census)).toMatchObject(unavailable);
+
+      const herald = await start(HeraldModule.register({ baseUrls, keys, smtpUrl: mailbox.url }));
+      door.leadTo(herald.app.getHttpServer() as Server);
+      while (census.app.get(KeyHealth).unavailable().length > 0) await sleep(50);
+      const user = { status: 200, json: { uri: NEWCOMER } };
+      expect(await callCensusAsHerald(census)).toMatchObject(user);
+    } finally {
+      await Promise.all(services.map((service) => service.close()));
+      await door.close();
+    }
+  });
+
+  it('are those of the file that Herald is given, and of what replaces it', async () => {
+    const heraldKeyFile = join(keys, 'herald.keys.json');
+    const ring = await ringOf(heraldKey.privatePem);
+    writeKeyRing(heraldKeyFile, ring);
+    const nowhere = 'http://127.0.0.1:9/';
+    const baseUrls = { census: nowhere, herald: nowhere, another: nowhere };
+    const herald = await startService({
+      adapter: 'express',
+      imports: [HeraldModule.register({ baseUrls, keys, heraldKeyFile, smtpUrl: mailbox.url })],
+    });
+    const published = async () =>
+      (await call(herald.port, { target: '/.well-known/jwks.json' })).json as { keys: object[] };
+    try {
+      expect(await published()).toEqual({
+        keys: [expect.objectContaining({ kid: heraldKey.keyId })],
+      });
+      const both = await withNext(ring);
+      writeKeyRing(heraldKeyFile, both);
+      while ((await published()).keys.length < 2) await sleep(50);
+      const text = JSON.stringify(await published());
+      expect(text).toContain(both.next.kid);
+      expect(text).not.toContain('"d":');
+    } finally {
+      await herald.close();
+      rmSync(heraldKeyFile);
+    }
+  });
+
+  it('go from next to current to previous in the file, and the private half is not kept', async () => {
+    const ring = await ringOf(heraldKey.privatePem);
+    const published = await withNext(ring);
+    const signing = switched(published);
+    const { d, ...publicHalf } = ring.current;
+    expect(typeof d).toBe('string');
+    expect(published).toEqual({ current: ring.current, next: published.next });
+    expect(signing).toEqual({ previous: publicHalf, current: published.next });
+    expect(withdrawn(signing)).toEqual({ current: published.next });
   });
 });
 

@@ -1,22 +1,29 @@
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:net';
+import { type AddressInfo, createServer, type Server } from 'node:net';
 import { portTaken } from '../setup/environment.js';
 import type { ServiceName } from '../setup/services.js';
+
+export type Ports = Readonly<Record<ServiceName, number>>;
 
 /**
  * Asks for every port before any process is started, so that a taken one is all there is to read.
  *
+ * @returns the ports, with a free one in the place of each 0
  * @throws SetupError that names the port; two services on one port are found as well
  */
-export async function assertPortsFree(ports: Readonly<Record<ServiceName, number>>): Promise<void> {
+export async function findFreePorts(wanted: Ports): Promise<Ports> {
+  const free = { ...wanted };
   const held: Server[] = [];
   try {
-    for (const [name, port] of Object.entries(ports) as [ServiceName, number][]) {
-      held.push(await hold(name, port));
+    for (const [name, port] of Object.entries(wanted) as [ServiceName, number][]) {
+      const server = await hold(name, port);
+      held.push(server);
+      free[name] = (server.address() as AddressInfo).port;
     }
   } finally {
     for (const server of held) await once(server.close(), 'close');
   }
+  return free;
 }
 
 async function hold(name: ServiceName, port: number): Promise<Server> {

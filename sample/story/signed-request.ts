@@ -1,0 +1,35 @@
+import { createServiceAuth, type KeyMaterial } from 'nestjs-service-auth/core';
+import type { SentRequest } from './http-client.js';
+import { OPERATOR } from './story.js';
+
+export interface Signer {
+  readonly issuer: string;
+  readonly privateKey: KeyMaterial;
+  readonly audience: string;
+}
+
+export function get(url: string): SentRequest {
+  return { method: 'GET', url, headers: {}, body: '' };
+}
+
+export function post(url: string, content: unknown): SentRequest {
+  const headers = { 'content-type': 'application/json' };
+  return { method: 'POST', url, headers, body: JSON.stringify(content) };
+}
+
+/** Signs a request on behalf of the operator, without Nest and without axios, as any program can. */
+export async function sign(
+  request: SentRequest,
+  { issuer, privateKey, audience }: Signer,
+): Promise<SentRequest> {
+  const baseUrl = new URL('/', request.url).href;
+  const serviceAuth = await createServiceAuth({
+    issuer,
+    signingKey: { privateKey },
+    targets: [{ baseUrl, audience }],
+  });
+  const body = Buffer.from(request.body);
+  const token = await serviceAuth.sign({ ...request, body, subject: OPERATOR });
+  serviceAuth.close();
+  return { ...request, headers: { ...request.headers, JWT: token ?? '' } };
+}
