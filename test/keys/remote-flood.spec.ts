@@ -83,7 +83,7 @@ async function flood(
 const sum = (counts: Record<string, number>): number =>
   Object.values(counts).reduce((total, count) => total + count, 0);
 
-describe('a flood of tokens with distinct unknown key ids', () => {
+describe('a flood of tokens with 100,000 distinct unknown key ids', () => {
   const start = async () => {
     const server = keep(await startKeyServer(serveKeys([jwkOf(key)])));
     const trustedIssuers = [{ issuer: HERALD, jwksUri: server.url }];
@@ -94,7 +94,7 @@ describe('a flood of tokens with distinct unknown key ids', () => {
   const mostFetches = (seconds: number): number => Math.ceil(seconds / COOL_DOWN_SECONDS) + 1;
 
   it(
-    'KL-02 JF-16 with the key server up, 100,000 tokens',
+    'KL-02 JF-16 with the key server up',
     async () => {
       const { server, receiver } = await start();
       const { forged, honest, heapGrowth, seconds } = await flood(receiver, 100_000);
@@ -116,9 +116,9 @@ describe('a flood of tokens with distinct unknown key ids', () => {
       server.respond = held;
       receiver.clock.advance(COOL_DOWN_SECONDS);
       const release = (): void => held.release(serveKeys([jwkOf(key)]));
-      const { forged, honest, heapGrowth } = await flood(receiver, 20_000, release);
+      const { forged, honest, heapGrowth } = await flood(receiver, 100_000, release);
       expect(new Set(honest)).toEqual(new Set(['ok']));
-      expect(sum(forged)).toBe(20_000);
+      expect(sum(forged)).toBe(100_000);
       expect(server.hits).toBe(2);
       expect(heapGrowth).toBeLessThan(10 * MEBIBYTE);
     },
@@ -132,9 +132,9 @@ describe('a flood of tokens with distinct unknown key ids', () => {
       await server.down();
       receiver.clock.advance(545);
       await receiver.settle();
-      const { forged, honest, heapGrowth, seconds } = await flood(receiver, 20_000);
+      const { forged, honest, heapGrowth, seconds } = await flood(receiver, 100_000);
       expect(new Set(honest)).toEqual(new Set(['ok']));
-      expect(forged).toEqual({ key_unavailable: 20_000 });
+      expect(forged).toEqual({ key_unavailable: 100_000 });
       const attempts = receiver.events.of('keys_refresh_failed').length;
       expect(attempts).toBeLessThanOrEqual(mostFetches(seconds));
       expect(heapGrowth).toBeLessThan(10 * MEBIBYTE);
