@@ -98,6 +98,7 @@ class ReloadingSigningKeySource implements SigningKeySource {
       );
       if (options !== undefined) this.accept(await readSigningKeyRing(options));
       this.version = version;
+      this.lastTrouble = undefined;
     } catch (error) {
       this.noteTrouble(error);
     } finally {
@@ -111,7 +112,6 @@ class ReloadingSigningKeySource implements SigningKeySource {
   }
 
   private accept(ring: SigningKeyRing): void {
-    this.lastTrouble = undefined;
     if (this.isClosed || nameOf(ring) === nameOf(this.ring)) return;
     this.ring = ring;
     tell(this.parts.observer, {
@@ -122,7 +122,6 @@ class ReloadingSigningKeySource implements SigningKeySource {
   }
 
   private noteTrouble(error: unknown): void {
-    this.version = undefined; // so that the next read is a whole one
     const reason = describe(error);
     if (this.isClosed || reason === this.lastTrouble) return; // said once, not every few seconds
     this.lastTrouble = reason;

@@ -38,12 +38,12 @@ export function servePublishedKeys(
   if (!published) return;
   const answer = answerFrom(serviceAuth, published.maxAgeSeconds);
   const handle = (
-    request: Pick<IncomingMessage, 'method' | 'headers'>,
+    request: Pick<IncomingMessage, 'headers'>,
     response: ServerResponse | FastifyReply,
   ): void => {
     const { status, headers, body } = answer(request.headers['if-none-match']);
     if (!('writeHead' in response)) response.code(status).headers(headers).send(body);
-    else response.writeHead(status, headers).end(request.method === 'HEAD' ? undefined : body);
+    else response.writeHead(status, headers).end(body);
   };
   adapter.get(published.path, handle);
 }
