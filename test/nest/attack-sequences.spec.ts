@@ -360,12 +360,13 @@ describe.each(ADAPTERS)('on %s', (adapter: Adapter) => {
         ].join('\r\n');
       const one = prepare({ subject: 'urn:user:one' });
       const three = prepare({ subject: 'urn:user:three' });
+      const four = prepare({ subject: 'urn:user:four' });
       const answer = await rawCall(
         census.port,
         request('/api/thing/1', one.token) +
           request('/api/thing/1') +
           request('/api/thing/1', three.token) +
-          request('/api/thing/1', one.token, true),
+          request('/api/thing/2', four.token, true),
       );
       expect([...answer.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status)).toEqual([
         '200',
