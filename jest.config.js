@@ -32,6 +32,9 @@ export default {
   },
   // Generous: a busy machine is no failure, and nothing here measures time.
   testTimeout: 30_000,
+  // Each file brings a module graph of its own into memory: workers that have grown are replaced.
+  maxWorkers: '100%',
+  workerIdleMemoryLimit: '1GB',
   coverageProvider: 'v8',
   collectCoverageFrom: ['lib/**/*.ts', '!lib/**/index.ts'],
 };

@@ -116,10 +116,11 @@ describe('a flood of tokens with 100,000 distinct unknown key ids', () => {
       server.respond = held;
       receiver.clock.advance(COOL_DOWN_SECONDS);
       const release = (): void => held.release(serveKeys([jwkOf(key)]));
-      const { forged, honest, heapGrowth } = await flood(receiver, 100_000, release);
+      const { forged, honest, heapGrowth, seconds } = await flood(receiver, 100_000, release);
       expect(new Set(honest)).toEqual(new Set(['ok']));
       expect(sum(forged)).toBe(100_000);
-      expect(server.hits).toBe(2);
+      // One after the other: each ends at its deadline at the latest, which is in real time.
+      expect(server.hits).toBeLessThanOrEqual(mostFetches(seconds));
       expect(heapGrowth).toBeLessThan(10 * MEBIBYTE);
     },
     PATIENCE_MILLISECONDS,
