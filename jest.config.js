@@ -34,7 +34,7 @@ export default {
   testTimeout: 30_000,
   // Each file brings a module graph of its own into memory: workers that have grown are replaced.
   maxWorkers: '100%',
-  workerIdleMemoryLimit: '1GB',
+  workerIdleMemoryLimit: '300MB',
   coverageProvider: 'v8',
   collectCoverageFrom: ['lib/**/*.ts', '!lib/**/index.ts'],
 };

@@ -15,7 +15,7 @@ import {
 const COOL_DOWN_SECONDS = 30;
 const ROUND = 1_000;
 const MEBIBYTE = 1024 * 1024;
-const PATIENCE_MILLISECONDS = 60_000;
+const PATIENCE_MILLISECONDS = 240_000;
 
 const key = createKey();
 const keep = closeAfterEach();
