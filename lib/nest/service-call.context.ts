@@ -26,13 +26,11 @@ export class ServiceCallContext {
   }
 
   /**
-   * Runs `fn` as part of serving `request`, whatever other request's turn this is. A subject that code
-   * has chosen around it stays where nobody was verified. For the library's own interceptor.
+   * Runs `fn` as part of serving `request`, whatever is around it: that may be another request's turn,
+   * and a subject chosen there is not this one's. For the library's own interceptor.
    */
   runForRequest<T>(request: RequestState, fn: () => T): T {
-    const scope = this.storage.getStore();
-    const isChosen = scope !== undefined && 'chosen' in scope;
-    return isChosen && !request.identity ? fn() : this.storage.run({ request }, fn);
+    return this.storage.run({ request }, fn);
   }
 
   /** Runs `fn` with nobody chosen, whoever is around it. For the library's own hooks. */

@@ -785,6 +785,23 @@ describe.each(ADAPTERS)('the subject of outgoing calls on %s', (adapter) => {
       }
     });
 
+    it('is nobody’s for an anonymous request that was let in where code has chosen a user', async () => {
+      const started: TestService[] = [];
+      const asAlice: Middleware = (_request, _response, next) => {
+        for (const { app } of started) app.get(ServiceCallContext).runOnBehalfOf(ALICE, next);
+      };
+      const other = await startCensus(adapter, echo, createLast(adapter, asAlice));
+      started.push(other);
+      try {
+        const anonymous = await call(other.port, { target: '/crowd/skipped/1' });
+        expect(anonymous.json).toEqual(answersForNobody('1'));
+        const bob = await herald.get(other.port, '/crowd/get/2', BOB);
+        expect(bob.json).toEqual(answersFor('2', BOB));
+      } finally {
+        await other.close();
+      }
+    });
+
     it('is nobody’s for an anonymous request that was let in by a user’s', async () => {
       const other = await startCensus(adapter, echo, createLast(adapter, oneAtATime()));
       try {
