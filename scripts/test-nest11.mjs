@@ -11,6 +11,8 @@ const TOOLS = [
   '@arethetypeswrong/cli',
   '@nestjs/cli',
   '@nestjs/schematics',
+  '@stryker-mutator/core',
+  '@stryker-mutator/jest-runner',
   'oxlint',
   'oxlint-tsgolint',
   'prettier',

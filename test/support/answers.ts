@@ -10,7 +10,19 @@ function expectPrivate(answer: Answer): void {
   expect(answer.headers['cache-control']).toBe('private');
 }
 
+/** How a verdict is wrong, in the words by which the attack report counts. */
+function assertVerdict(answer: Answer, expected: string, actual: 'accepted' | 'refused'): void {
+  if (actual === expected) return;
+  throw new Error(
+    `Wrongly ${actual}: ${answer.status} ${String(answer.code ?? '')} ${answer.text}`,
+  );
+}
+
+const verdictOf = ({ status }: Answer): 'accepted' | 'refused' =>
+  status < 400 ? 'accepted' : 'refused';
+
 export function expectAccepted(answer: Answer): void {
+  assertVerdict(answer, 'accepted', verdictOf(answer));
   const { status, code } = answer;
   expect({ status, code }).toEqual({ status: status === 201 ? 201 : 200, code: undefined });
   expectPrivate(answer);
@@ -23,6 +35,8 @@ export interface Refused {
 
 /** The whole answer of protocol section 5: status, body, headers, and nothing else. */
 export function expectRefused(answer: Answer, { code, status }: Refused): void {
+  assertVerdict(answer, 'refused', verdictOf(answer));
+  if (answer.code !== code) throw new Error(`Wrong code: ${String(answer.code)} for ${code}`);
   const { message } = REFUSALS[code];
   const expectedStatus = status ?? REFUSALS[code].status;
   expect({ status: answer.status, body: answer.json ?? answer.text }).toEqual({
