@@ -14,7 +14,7 @@ function expectPrivate(answer: Answer): void {
 function assertVerdict(answer: Answer, expected: string, actual: 'accepted' | 'refused'): void {
   if (actual === expected) return;
   throw new Error(
-    `Wrongly ${actual}: ${answer.status} ${String(answer.code ?? '')} ${answer.text}`,
+    `Wrongly ${actual}: ${answer.status} ${JSON.stringify(answer.code ?? '')} ${answer.text}`,
   );
 }
 
