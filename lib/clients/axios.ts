@@ -7,8 +7,9 @@ import {
 } from '../core/index.js';
 import { freezeBody } from './axios-body.js';
 import { assertWanted, type AxiosLikeConfig, withChanges } from './axios-config.js';
+import { withoutTraces } from './axios-outcome.js';
+import { signedTransport } from './axios-transport.js';
 import { CALL_SUBJECT, type CallSubject, ChosenSubject } from './call-subject.js';
-import { isByteStream } from './stream-bytes.js';
 
 type Adapter<Config, Response> = (config: Config) => Promise<Response>;
 
@@ -53,12 +54,16 @@ export function createSigningAdapter<Config extends AxiosLikeConfig, Response ex
 ): Adapter<Config, Response> {
   const adapter = async (config: Config): Promise<Response> => {
     const url = parseTargetUrl(parts.getUri(config));
-    const target = parts.targetOf(url);
-    const sent = target ? await signed(config, url, parts) : unsigned(config);
+    // A token that is for us, or was made for another request, goes nowhere.
+    config.headers.delete(TOKEN_HEADER);
+    if (parts.targetOf(url) === undefined) return await inner(config);
+    const sent = await signed(config, url, parts);
     assertWanted(config);
     return await sendAs(inner, sent, config);
   };
-  return Object.assign(adapter, { [SIGNS]: { owner: parts.owner, inner } satisfies Signing });
+  // Not enumerable: errors show the adapter with all its members.
+  const value = { owner: parts.owner, inner } satisfies Signing;
+  return Object.defineProperty(adapter, SIGNS, { value });
 }
 
 async function signed<Config extends AxiosLikeConfig>(
@@ -86,66 +91,27 @@ async function signed<Config extends AxiosLikeConfig>(
     params: undefined,
     data: body,
     headers,
-    ...withoutRedirects(config),
+    // The token speaks for this one request, so neither it nor the body follows a redirect.
+    maxRedirects: 0,
+    fetchOptions: { ...config.fetchOptions, redirect: 'manual' },
+    transport: signedTransport(config),
   });
 }
 
-/** The token speaks for this one request, so it must not follow a redirect, nor must the body. */
-function withoutRedirects({ fetchOptions, transport }: AxiosLikeConfig): Partial<AxiosLikeConfig> {
-  return {
-    maxRedirects: 0,
-    fetchOptions: { ...fetchOptions, redirect: 'manual' },
-    // Axios does not pass `maxRedirects` on to a transport of the caller's, which may be follow-redirects.
-    transport: isTransport(transport)
-      ? {
-          request: (options: object, ...others: unknown[]) =>
-            transport.request(Object.assign(options, { followRedirects: false }), ...others),
-        }
-      : transport,
-  };
-}
-
-function isTransport(
-  transport: unknown,
-): transport is { request(options: object, ...others: unknown[]): unknown } {
-  const mayHaveMembers = typeof transport === 'object' || typeof transport === 'function';
-  return mayHaveMembers && transport !== null && 'request' in transport;
-}
-
-/** A token that is for us, or was made for another request, goes nowhere. */
-function unsigned<Config extends AxiosLikeConfig>(config: Config): Config {
-  const headers = config.headers.concat();
-  headers.delete(TOKEN_HEADER);
-  return withChanges(config, { headers });
-}
-
-/** Sends `sent`, and names the caller's own configuration in the answer: it holds no token. */
+/** Sends `sent`; what comes of it names `config`, and the token no more. */
 async function sendAs<Config extends AxiosLikeConfig, Response extends object>(
   inner: Adapter<Config, Response>,
   sent: Config,
   config: Config,
 ): Promise<Response> {
   try {
-    const response = await inner(sent);
-    // What fails while a streamed answer is read will name what was sent.
-    if (isStreamed(response)) sent.headers.delete(TOKEN_HEADER);
-    return restoreConfig(response, config);
+    return withoutTraces(await inner(sent), config);
   } catch (error) {
-    throw restoreConfig(error, config);
+    throw withoutTraces(error, config);
+  } finally {
+    // What fails while a streamed answer is read will name what was sent.
+    sent.headers.delete(TOKEN_HEADER);
   }
-}
-
-function isStreamed(response: object): boolean {
-  const data: unknown = 'data' in response ? response.data : undefined;
-  return typeof data === 'object' && data !== null && isByteStream(data);
-}
-
-function restoreConfig<T>(outcome: T, config: unknown): T {
-  if (typeof outcome !== 'object' || outcome === null) return outcome;
-  if ('config' in outcome) outcome.config = config;
-  if ('response' in outcome) restoreConfig(outcome.response, config);
-  if ('cause' in outcome) restoreConfig(outcome.cause, config);
-  return outcome;
 }
 
 function readSubject<Config extends AxiosLikeConfig>(

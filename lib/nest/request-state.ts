@@ -8,6 +8,8 @@ export interface RequestState {
   verifier?: object;
   /** What was proved, once it is. */
   identity?: ServiceIdentity | undefined;
+  /** It has been answered: nobody is served any more, and no call is made for its user. */
+  isOver?: boolean;
 }
 
 const STATES = new WeakMap<object, RequestState>();

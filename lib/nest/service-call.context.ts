@@ -40,13 +40,14 @@ export class ServiceCallContext {
 
   /**
    * For whom calls are made here; undefined when nobody said, as in a job that names no user, or
-   * while a request is served whose caller proved nothing.
+   * while a request is served whose caller proved nothing, or once it has been answered: what it has
+   * started and others use as well (a queue, a pool) would go on in its user's name.
    */
   current(): CallSubject | undefined {
     const scope = this.storage.getStore();
     if (scope === undefined) return undefined;
     if ('chosen' in scope) return scope.chosen;
-    const { identity } = scope.request;
-    return identity && { subject: identity.subject };
+    const { identity, isOver } = scope.request;
+    return identity && !isOver ? { subject: identity.subject } : undefined;
   }
 }

@@ -67,49 +67,49 @@ function webStream(): ReadableStream {
 /** What is sent, with the bytes and type that axios makes of it. */
 const SENT: readonly Kind[] = [
   {
-    name: 'an object',
+    name: 'OS-08 an object',
     data: () => ({ a: 1 }),
     bytes: '{"a":1}',
     type: 'application/json',
     fastify: true,
   },
   {
-    name: 'a nested object',
+    name: 'OS-08 a nested object',
     data: () => ({ a: { b: [1, { c: 'ž' }] } }),
     bytes: '{"a":{"b":[1,{"c":"ž"}]}}',
     type: 'application/json',
     fastify: true,
   },
   {
-    name: 'an array',
+    name: 'OS-08 an array',
     data: () => [1, 'two'],
     bytes: '[1,"two"]',
     type: 'application/json',
     fastify: true,
   },
   {
-    name: 'a date',
+    name: 'OS-08 a date',
     data: () => new Date(0),
     bytes: '"1970-01-01T00:00:00.000Z"',
     type: 'application/json',
     fastify: true,
   },
   {
-    name: 'a map',
+    name: 'OS-08 a map',
     data: () => new Map([[1, 2]]),
     bytes: '{}',
     type: 'application/json',
     fastify: true,
   },
   {
-    name: 'a class instance',
+    name: 'OS-08 a class instance',
     data: () => new Person('x'),
     bytes: '{"person":"x"}',
     type: 'application/json',
     fastify: true,
   },
   {
-    name: 'a number with JSON type',
+    name: 'OS-08 a number with JSON type',
     data: () => 5,
     headers: JSON_TYPE,
     bytes: '5',
@@ -117,7 +117,7 @@ const SENT: readonly Kind[] = [
     fastify: true,
   },
   {
-    name: 'zero with JSON type',
+    name: 'OS-08 zero with JSON type',
     data: () => 0,
     headers: JSON_TYPE,
     bytes: '0',
@@ -125,7 +125,7 @@ const SENT: readonly Kind[] = [
     fastify: true,
   },
   {
-    name: 'false with JSON type',
+    name: 'OS-08 false with JSON type',
     data: () => false,
     headers: JSON_TYPE,
     bytes: 'false',
@@ -133,7 +133,7 @@ const SENT: readonly Kind[] = [
     fastify: true,
   },
   {
-    name: 'null with JSON type',
+    name: 'OS-08 null with JSON type',
     data: () => null,
     headers: JSON_TYPE,
     bytes: 'null',
@@ -141,7 +141,7 @@ const SENT: readonly Kind[] = [
     fastify: true,
   },
   {
-    name: 'a JSON string with spaces',
+    name: 'OS-08 a JSON string with spaces',
     data: () => ' { "a" : 1 } ',
     headers: JSON_TYPE,
     bytes: '{ "a" : 1 }',
@@ -149,7 +149,7 @@ const SENT: readonly Kind[] = [
     fastify: true,
   },
   {
-    name: 'a string with JSON type',
+    name: 'OS-08 a string with JSON type',
     data: () => 'plain',
     headers: JSON_TYPE,
     bytes: '"plain"',
@@ -157,7 +157,7 @@ const SENT: readonly Kind[] = [
     fastify: true,
   },
   {
-    name: 'an empty string with JSON type',
+    name: 'OS-08 an empty string with JSON type',
     data: () => '',
     headers: JSON_TYPE,
     bytes: '""',
@@ -165,14 +165,14 @@ const SENT: readonly Kind[] = [
     fastify: true,
   },
   {
-    name: 'a string without type',
+    name: 'OS-08 a string without type',
     data: () => 'a=ž&b',
     bytes: 'a=ž&b',
     type: 'application/x-www-form-urlencoded',
     fastify: true,
   },
   {
-    name: 'a string as text',
+    name: 'OS-08 a string as text',
     data: () => 'žluť',
     headers: TEXT,
     bytes: 'žluť',
@@ -180,7 +180,7 @@ const SENT: readonly Kind[] = [
     fastify: true,
   },
   {
-    name: 'a lone surrogate as text',
+    name: 'OS-08 a lone surrogate as text',
     data: () => 'a\ud800',
     headers: TEXT,
     bytes: 'a\ufffd',
@@ -188,116 +188,116 @@ const SENT: readonly Kind[] = [
     fastify: true,
   },
   {
-    name: 'a string whose type is taken away',
+    name: 'OS-08 a string whose type is taken away',
     data: () => 'x',
     headers: { 'content-type': false },
     bytes: 'x',
   },
   {
-    name: 'a buffer',
+    name: 'OS-09 a buffer',
     data: () => Buffer.from([0, 255, 1]),
     headers: OCTETS,
     bytes: Buffer.from([0, 255, 1]),
   },
   {
-    name: 'a slice of a larger buffer',
+    name: 'OS-09 a slice of a larger buffer',
     data: () => pool.subarray(3, 6),
     headers: OCTETS,
     bytes: '345',
   },
   // Axios sends the whole of what lies under a view.
   {
-    name: 'a view at an offset',
+    name: 'OS-09 a view at an offset',
     data: () => new Uint8Array(Uint8Array.from([1, 2, 3, 4]).buffer, 2),
     headers: OCTETS,
     bytes: Buffer.from([1, 2, 3, 4]),
   },
   {
-    name: 'a data view',
+    name: 'OS-09 a data view',
     data: () => new DataView(Uint8Array.from([1, 2, 3, 4]).buffer, 1, 2),
     headers: OCTETS,
     bytes: Buffer.from([1, 2, 3, 4]),
   },
   {
-    name: 'an array of 16 bit numbers',
+    name: 'OS-09 an array of 16 bit numbers',
     data: () => Uint16Array.from([1, 2]),
     headers: OCTETS,
     bytes: Buffer.from(Uint16Array.from([1, 2]).buffer),
   },
   {
-    name: 'an array buffer',
+    name: 'OS-09 an array buffer',
     data: () => Uint8Array.from([1, 2]).buffer,
     headers: OCTETS,
     bytes: Buffer.from([1, 2]),
   },
   {
-    name: 'a shared array buffer',
+    name: 'OS-09 a shared array buffer',
     data: () => new SharedArrayBuffer(2),
     bytes: '{}',
     type: 'application/json',
     fastify: true,
   },
   {
-    name: 'search parameters',
+    name: 'OS-08 search parameters',
     data: () => new URLSearchParams({ a: 'ž b', c: "'" }),
     bytes: 'a=%C5%BE+b&c=%27',
     type: 'application/x-www-form-urlencoded;charset=utf-8',
     fastify: true,
   },
   {
-    name: 'an object as a form',
+    name: 'OS-08 an object as a form',
     data: () => ({ a: 'ž b', c: [1, 2] }),
     headers: { 'content-type': 'application/x-www-form-urlencoded' },
     type: 'application/x-www-form-urlencoded',
     fastify: true,
   },
-  { name: 'form data', data: form, type: /^multipart\/form-data; boundary=/ },
+  { name: 'OS-08 form data', data: form, type: /^multipart\/form-data; boundary=/ },
   {
-    name: 'form data with a boundary of its own',
+    name: 'OS-08 form data with a boundary of its own',
     data: form,
     headers: { 'content-type': 'multipart/form-data; boundary=abcdefghijklmnop' },
     type: /^multipart\/form-data; boundary=/,
   },
   {
-    name: 'form data with JSON type',
+    name: 'OS-08 form data with JSON type',
     data: form,
     headers: JSON_TYPE,
     type: 'application/json',
     fastify: true,
   },
   {
-    name: 'an object as multipart',
+    name: 'OS-08 an object as multipart',
     data: () => ({ a: 'ž', b: { c: 1 } }),
     headers: { 'content-type': 'multipart/form-data' },
     type: /^multipart\/form-data; boundary=/,
   },
   {
-    name: 'a blob with a type',
+    name: 'OS-08 a blob with a type',
     data: () => new Blob(['{"a":1}'], { type: 'application/json' }),
     bytes: '{"a":1}',
     type: 'application/json',
     fastify: true,
   },
   {
-    name: 'a blob without a type',
+    name: 'OS-08 a blob without a type',
     data: () => new Blob(['abc']),
     bytes: 'abc',
     type: 'application/octet-stream',
   },
   {
-    name: 'a file',
+    name: 'OS-08 a file',
     data: () => new File(['abc'], 'a.txt', { type: 'text/plain' }),
     bytes: 'abc',
     type: 'text/plain',
     fastify: true,
   },
   {
-    name: 'a form of the package form-data',
+    name: 'OS-08 a form of the package form-data',
     data: () => packageForm((data) => data.append('file', Buffer.from('content'), 'a.txt')),
     type: /^multipart\/form-data; boundary=/,
   },
   {
-    name: 'a form of the package form-data with a stream',
+    name: 'OS-10 a form of the package form-data with a stream',
     data: () =>
       packageForm((data) =>
         data.append('file', Readable.from(pieces.map((piece) => Buffer.from(piece))), {
@@ -307,7 +307,7 @@ const SENT: readonly Kind[] = [
     type: /^multipart\/form-data; boundary=/,
   },
   {
-    name: 'a stream of bytes',
+    name: 'OS-10 a stream of bytes',
     data: () =>
       Readable.from(
         pieces.map((piece) => Buffer.from(piece)),
@@ -317,35 +317,35 @@ const SENT: readonly Kind[] = [
     bytes: all,
   },
   {
-    name: 'a stream of strings',
+    name: 'OS-10 a stream of strings',
     data: () => Readable.from(pieces),
     headers: TEXT,
     bytes: all,
     type: 'text/plain',
     fastify: true,
   },
-  { name: 'a web stream', data: webStream, headers: OCTETS, bytes: all },
+  { name: 'OS-10 a web stream', data: webStream, headers: OCTETS, bytes: all },
   {
-    name: 'a stream of just the size that is allowed',
+    name: 'OS-10 a stream of just the size that is allowed',
     data: () => Readable.from([Buffer.alloc(LIMIT)]),
     headers: OCTETS,
     bytes: Buffer.alloc(LIMIT),
   },
   {
-    name: 'a compressed body',
+    name: 'OS-08 a compressed body',
     data: () => gzipSync('{"a":1}'),
     headers: { ...OCTETS, 'content-encoding': 'gzip' },
     bytes: gzipSync('{"a":1}'),
   },
   {
-    name: 'compressed JSON',
+    name: 'OS-08 compressed JSON',
     data: () => gzipSync('{"a":1}'),
     headers: { ...JSON_TYPE, 'content-encoding': 'gzip' },
     changed: gzipSync('{"a":2}'),
     bytes: gzipSync('{"a":1}'),
   },
   {
-    name: 'a body whose upload is watched',
+    name: 'OS-08 a body whose upload is watched',
     data: () => 'abc',
     headers: TEXT,
     config: { onUploadProgress: () => undefined },
@@ -353,7 +353,7 @@ const SENT: readonly Kind[] = [
     fastify: true,
   },
   {
-    name: 'a body that is sent slowly',
+    name: 'OS-08 a body that is sent slowly',
     data: () => 'abc',
     headers: TEXT,
     config: { maxRate: [1_000_000, 1_000_000] },
@@ -361,35 +361,35 @@ const SENT: readonly Kind[] = [
     fastify: true,
   },
   {
-    name: 'a wrong Content-Length',
+    name: 'OS-08 a wrong Content-Length',
     data: () => 'abc',
     headers: { ...TEXT, 'content-length': '2' },
     bytes: 'abc',
     fastify: true,
   },
   {
-    name: 'a Transfer-Encoding',
+    name: 'OS-08 a Transfer-Encoding',
     data: () => 'abc',
     headers: { ...TEXT, 'transfer-encoding': 'chunked' },
     bytes: 'abc',
     fastify: true,
   },
   {
-    name: 'what a transformation makes: a buffer',
+    name: 'OS-08, OS-12 what a transformation makes: a buffer',
     data: () => ({ a: 1 }),
     headers: OCTETS,
     config: { transformRequest: [() => Buffer.from('made')] },
     bytes: 'made',
   },
   {
-    name: 'what a transformation makes: a view',
+    name: 'OS-08, OS-12 what a transformation makes: a view',
     data: () => ({ a: 1 }),
     headers: OCTETS,
     config: { transformRequest: [() => new Uint8Array(Uint8Array.from([1, 2, 3]).buffer, 1)] },
     bytes: Buffer.from([2, 3]),
   },
   {
-    name: 'what a transformation makes: a string',
+    name: 'OS-08, OS-12 what a transformation makes: a string',
     data: () => ({ a: 1 }),
     headers: TEXT,
     config: { transformRequest: (data: unknown) => `<${JSON.stringify(data)}>` },
@@ -400,20 +400,20 @@ const SENT: readonly Kind[] = [
 
 /** What axios takes for no body at all. */
 const EMPTY: readonly Kind[] = [
-  { name: 'nothing', data: () => undefined },
-  { name: 'null', data: () => null },
-  { name: 'an empty string', data: () => '' },
-  { name: 'nothing with JSON type', data: () => undefined, headers: JSON_TYPE },
-  { name: 'an empty buffer', data: () => Buffer.alloc(0), headers: OCTETS },
-  { name: 'an empty blob', data: () => new Blob([]) },
-  { name: 'an empty stream', data: () => Readable.from([]), headers: OCTETS },
+  { name: 'OS-08 nothing', data: () => undefined },
+  { name: 'OS-08 null', data: () => null },
+  { name: 'OS-08 an empty string', data: () => '' },
+  { name: 'OS-08 nothing with JSON type', data: () => undefined, headers: JSON_TYPE },
+  { name: 'OS-09 an empty buffer', data: () => Buffer.alloc(0), headers: OCTETS },
+  { name: 'OS-08 an empty blob', data: () => new Blob([]) },
+  { name: 'OS-10 an empty stream', data: () => Readable.from([]), headers: OCTETS },
   {
-    name: 'nothing, but a Content-Length',
+    name: 'OS-08 nothing, but a Content-Length',
     data: () => undefined,
     headers: { 'content-length': '5' },
   },
   {
-    name: 'nothing, but a Transfer-Encoding',
+    name: 'OS-08 nothing, but a Transfer-Encoding',
     data: () => undefined,
     headers: { 'transfer-encoding': 'chunked' },
   },
@@ -430,32 +430,36 @@ const endlessOfTheWeb = () =>
   new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(1024)) });
 
 const REFUSED: readonly (Kind & { readonly code: string })[] = [
-  { name: 'a number', data: () => 5, code: 'body_unsupported' },
-  { name: 'zero', data: () => 0, code: 'body_unsupported' },
-  { name: 'true', data: () => true, code: 'body_unsupported' },
-  { name: 'false', data: () => false, code: 'body_unsupported' },
-  { name: 'a function', data: () => () => 'x', code: 'body_unsupported' },
-  { name: 'a big integer', data: () => 5n, code: 'body_unsupported' },
+  { name: 'OS-08 a number', data: () => 5, code: 'body_unsupported' },
+  { name: 'OS-08 zero', data: () => 0, code: 'body_unsupported' },
+  { name: 'OS-08 true', data: () => true, code: 'body_unsupported' },
+  { name: 'OS-08 false', data: () => false, code: 'body_unsupported' },
+  { name: 'OS-08 a function', data: () => () => 'x', code: 'body_unsupported' },
+  { name: 'OS-08 a big integer', data: () => 5n, code: 'body_unsupported' },
   {
-    name: 'a stream one byte over the limit',
+    name: 'OS-10 a stream one byte over the limit',
     data: () => Readable.from([Buffer.alloc(LIMIT), Buffer.alloc(1)]),
     code: 'body_too_large',
   },
-  { name: 'an endless stream', data: endless, code: 'body_too_large' },
-  { name: 'an endless web stream', data: endlessOfTheWeb, code: 'body_too_large' },
+  { name: 'OS-10 an endless stream', data: endless, code: 'body_too_large' },
+  { name: 'OS-10 an endless web stream', data: endlessOfTheWeb, code: 'body_too_large' },
   {
-    name: 'a form with an endless stream',
+    name: 'OS-10 a form with an endless stream',
     data: () => packageForm((data) => data.append('file', endless(), { filename: 'a' })),
     code: 'body_too_large',
   },
-  { name: 'a stream of objects', data: () => Readable.from([{ a: 1 }]), code: 'body_unsupported' },
   {
-    name: 'a web stream of objects',
+    name: 'OS-10 a stream of objects',
+    data: () => Readable.from([{ a: 1 }]),
+    code: 'body_unsupported',
+  },
+  {
+    name: 'OS-10 a web stream of objects',
     data: () => Readable.toWeb(Readable.from([{ a: 1 }])),
     code: 'body_unsupported',
   },
   {
-    name: 'an object that no transformation serialises',
+    name: 'OS-08, OS-12 an object that no transformation serialises',
     data: () => ({ a: 1 }),
     config: { transformRequest: [] },
     code: 'body_unsupported',
@@ -553,7 +557,7 @@ describe.each(ADAPTERS_OF_AXIOS)('through the %s adapter', (adapter) => {
       expect(await refusalOf(send(kind))).toBe(code);
     });
 
-    it('a stream that fails midway, with its own error', async () => {
+    it('OS-10 a stream that fails midway, with its own error', async () => {
       const broken = new Error('the disk is gone');
       const data = () =>
         Readable.from(
@@ -567,7 +571,7 @@ describe.each(ADAPTERS_OF_AXIOS)('through the %s adapter', (adapter) => {
       await expect(send({ data: () => part })).rejects.toBe(broken);
     });
 
-    it('a stream that was destroyed', async () => {
+    it('OS-10 a stream that was destroyed', async () => {
       const data = Readable.from(['x']);
       data.destroy();
       await expect(send({ data: () => data })).rejects.toMatchObject({
@@ -578,7 +582,7 @@ describe.each(ADAPTERS_OF_AXIOS)('through the %s adapter', (adapter) => {
     it.each([
       ['a signal', () => ({ signal: AbortSignal.timeout(20) }), 'ERR_CANCELED'],
       ['the timeout', () => ({ timeout: 20 }), 'body_unsupported'],
-    ])('a stream that never ends, once %s says so', async (_who, config, code) => {
+    ])('OS-10 a stream that never ends, once %s says so', async (_who, config, code) => {
       const stalled = new Readable({ read: () => undefined });
       stalled.push('begun');
       await expect(send({ data: () => stalled, config: config() })).rejects.toMatchObject({ code });
@@ -591,7 +595,7 @@ describe.each(ADAPTERS_OF_AXIOS)('through the %s adapter', (adapter) => {
       expect(isCancelled).toBe(true);
     });
 
-    it('a stream whose reader unsubscribes', async () => {
+    it('OS-10 a stream whose reader unsubscribes', async () => {
       const stalled = new Readable({ read: () => undefined });
       const closed = new Promise((resolve) => stalled.on('close', resolve).on('error', resolve));
       const request = cautious.http.post(silent.url, stalled, onBehalfOf(USER, { adapter }));
@@ -602,7 +606,7 @@ describe.each(ADAPTERS_OF_AXIOS)('through the %s adapter', (adapter) => {
     });
   });
 
-  it.each(['postForm', 'putForm', 'patchForm'] as const)('signs %s', async (method) => {
+  it.each(['postForm', 'putForm', 'patchForm'] as const)('OS-08 signs %s', async (method) => {
     const config = onBehalfOf(USER, { adapter });
     await firstValueFrom(herald.http[method](`${wire.url}/form`, { a: 1, b: ['x', 'y'] }, config));
     checkStrict(wire.takeOne(), FROM_HERALD);
@@ -615,20 +619,23 @@ describe.each(ADAPTERS_OF_AXIOS)('through the %s adapter', (adapter) => {
   it.each([
     ['default', undefined, ['yes']],
     ['policy content-only', 'content-only', []],
-  ] as const)('sends the headers of a form by %s', async (_name, formDataHeaderPolicy, sent) => {
-    const data = packageForm((whole) => whole.append('a', '1'));
-    const headers = { ...data.getHeaders(), 'x-of-form': 'yes', jwt: 'a.b.c' };
-    Object.assign(data, { getHeaders: () => headers });
-    await post(wire, { name: '', data: () => data, config: { formDataHeaderPolicy } });
-    const recorded = wire.takeOne();
-    expect(valuesOf(recorded, 'x-of-form')).toEqual(sent);
-    checkStrict(recorded, FROM_HERALD);
-  });
+  ] as const)(
+    'OS-08 sends the headers of a form by %s',
+    async (_name, formDataHeaderPolicy, sent) => {
+      const data = packageForm((whole) => whole.append('a', '1'));
+      const headers = { ...data.getHeaders(), 'x-of-form': 'yes', jwt: 'a.b.c' };
+      Object.assign(data, { getHeaders: () => headers });
+      await post(wire, { name: '', data: () => data, config: { formDataHeaderPolicy } });
+      const recorded = wire.takeOne();
+      expect(valuesOf(recorded, 'x-of-form')).toEqual(sent);
+      checkStrict(recorded, FROM_HERALD);
+    },
+  );
 
   it.each([
     ['a buffer', (data: Buffer) => data],
     ['an array buffer', ({ buffer }: Buffer) => buffer],
-  ])('sends what it has signed though the caller writes over %s', async (_name, dataOf) => {
+  ])('OS-09 sends what it has signed though the caller writes over %s', async (_name, dataOf) => {
     const data = Buffer.from(Uint8Array.from([1, 2, 3]).buffer);
     const hasty = await SendingService.start([wire.url], {
       now: () => {

@@ -40,7 +40,7 @@ describe.each(ADAPTERS_OF_AXIOS)('through the %s adapter', (adapter) => {
       ['several spellings', { JWT: 'a.b.c', jwt: 'd.e.f', ' jWt ': 'g.h.i' }],
       ['a line break', { JWT: 'a.b.c\r\nJWT: d.e.f' }],
       ['nothing', { JWT: '' }],
-    ])('%s', async (_name, headers) => {
+    ])('OS-14 %s', async (_name, headers) => {
       await herald.send({ method: 'post', url: wire.url, data: { a: 1 }, headers, adapter });
       const recorded = wire.takeOne();
       checkStrict(recorded, FROM_HERALD);
@@ -312,7 +312,7 @@ describe.each(ADAPTERS)('inbound headers passed on by a service on %s', (framewo
   });
   const inbound = { headers: { 'x-trace': 't-1' }, subject: USER };
 
-  it('reach a target with our own token, on behalf of the same user', async () => {
+  it('OS-15 reach a target with our own token, on behalf of the same user', async () => {
     const answer = await agent.send(service.port, { ...inbound, target: '/known' });
     expect(answer.json).toMatchObject({ passedOn: { jwt: expect.any(String) as string } });
     const recorded = known.takeOne();
@@ -320,7 +320,7 @@ describe.each(ADAPTERS)('inbound headers passed on by a service on %s', (framewo
     checkStrict(recorded, FROM_HERALD);
   });
 
-  it('reach another place with no token at all', async () => {
+  it('OS-15 reach another place with no token at all', async () => {
     const answer = await agent.send(service.port, { ...inbound, target: '/unknown' });
     expect(answer.json).toMatchObject({ passedOn: { jwt: expect.any(String) as string } });
     const recorded = unknown.takeOne();

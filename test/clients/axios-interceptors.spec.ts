@@ -67,7 +67,7 @@ const CHANGES: readonly [
   ['the URL', (config) => void (config.url += 'changed'), { target: '/changed' }],
   ['the parameters', (config) => void (config.params = { b: 'c d' }), { target: '/?b=c+d' }],
   [
-    'the serializer',
+    'OS-12 the serializer',
     (config) => void Object.assign(config, { params: { b: 1 }, paramsSerializer: () => 'made=up' }),
     { target: '/?made=up' },
   ],
@@ -89,18 +89,18 @@ const CHANGES: readonly [
     { type: 'application/json; x=y' },
   ],
   [
-    'the transformations',
+    'OS-12 the transformations',
     (config) => void (config.transformRequest = () => 'made up'),
     { body: 'made up', type: FORM },
   ],
   [
-    'the list of transformations',
+    'OS-12 the list of transformations',
     (config) =>
       void (config.transformRequest = [() => Buffer.from('made'), (data) => `${data} up`]),
     { body: 'made up', type: FORM },
   ],
   [
-    'the transformations, to none',
+    'OS-12 the transformations, to none',
     (config) => void Object.assign(config, { transformRequest: undefined, data: 'raw' }),
     { body: 'raw', type: FORM },
   ],
@@ -144,7 +144,7 @@ describe.each(ADAPTERS_OF_AXIOS)('through the %s adapter', (adapter) => {
           transitional: { legacyInterceptorReqResOrdering: isLegacyOrder },
         });
 
-      it.each(CHANGES)('%s', async (_name, change, expected) => {
+      it.each(CHANGES)('OS-11 %s', async (_name, change, expected) => {
         register(change);
         await send();
         const recorded = wire.takeOne();
@@ -163,13 +163,13 @@ describe.each(ADAPTERS_OF_AXIOS)('through the %s adapter', (adapter) => {
         checkStrict(recorded, FROM_HERALD);
       });
 
-      it('everything, but then there is no token', async () => {
+      it('OS-11 everything, but then there is no token', async () => {
         register(({ headers, url }) => ({ headers, url, method: 'post', data: 'x' }));
         await send().catch(() => undefined);
         for (const recorded of wire.takeAll()) expect(valuesOf(recorded, 'jwt')).toEqual([]);
       });
 
-      it('the adapter', async () => {
+      it('OS-11 the adapter', async () => {
         const seen: unknown[] = [];
         register((config) => void (config.adapter = ownAdapter(seen)));
         await send();
@@ -177,7 +177,7 @@ describe.each(ADAPTERS_OF_AXIOS)('through the %s adapter', (adapter) => {
         checkStrict(wire.takeOne(), FROM_HERALD);
       });
 
-      it('the adapter and the configuration as a whole', async () => {
+      it('OS-11 the adapter and the configuration as a whole', async () => {
         const seen: unknown[] = [];
         register((config) => ({ ...config, adapter: ownAdapter(seen) }));
         await send();
@@ -219,7 +219,7 @@ describe('signing, once attached', () => {
     ['the headers', () => (instance.defaults.headers.common['JWT'] = 'forged')],
     ['the redirects', () => (instance.defaults.maxRedirects = 5)],
     ['the parameters', () => (instance.defaults.params = { a: 1 })],
-  ])('outlives a change of the defaults: %s', async (_name, change) => {
+  ])('OS-11 outlives a change of the defaults: %s', async (_name, change) => {
     attach();
     change();
     await post();
@@ -402,7 +402,7 @@ describe('a retry', () => {
         [name, 'before', data] as const,
         [name, 'after', data] as const,
       ]),
-    )('with %s, by axios-retry %s signing, is signed anew', async (_name, when, data) => {
+    )('OS-13 with %s, by axios-retry %s signing, is signed anew', async (_name, when, data) => {
       const herald = await startUnattached(wire.url);
       const retry = () =>
         axiosRetry(herald.http.axiosRef, { retries: 2, retryCondition: () => true });
@@ -415,7 +415,7 @@ describe('a retry', () => {
       await herald.close();
     });
 
-    it('by hand, with the configuration of the error, is signed anew', async () => {
+    it('OS-13 by hand, with the configuration of the error, is signed anew', async () => {
       const herald = await startUnattached(wire.url);
       signingOf(herald).attach(herald.http);
       left = 1;
@@ -429,7 +429,7 @@ describe('a retry', () => {
       await herald.close();
     });
 
-    it('is not tried when signing refuses', async () => {
+    it('OS-13 is not tried when signing refuses', async () => {
       const herald = await startUnattached(wire.url);
       signingOf(herald).attach(herald.http);
       let tries = 0;

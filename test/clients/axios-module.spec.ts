@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { HttpService, type HttpModuleOptions, type HttpModuleOptionsFactory } from '@nestjs/axios';
 import {
   type DynamicModule,
@@ -15,6 +16,7 @@ import {
 } from 'nestjs-service-auth/axios';
 import { RecordingServer, valuesOf } from '../support/recording-server.js';
 import {
+  axiosOfNest,
   CENSUS,
   FROM_HERALD,
   HERALD,
@@ -145,6 +147,32 @@ describe('ServiceHttpModule', () => {
     });
     await expect(starting).rejects.toThrow(ServiceSigningError);
     await expect(starting).rejects.toMatchObject({ code: 'sending_disabled' });
+  });
+});
+
+describe('axios', () => {
+  /** The first version without the ways in which requests were sent elsewhere or with foreign credentials. */
+  const FLOOR = [1, 20];
+  const isAtLeastFloor = (version: string) => {
+    const [major = 0, minor = 0] = version.split('.').map(Number);
+    return major === FLOOR[0] && minor >= (FLOOR[1] ?? 0);
+  };
+
+  it('OS-23 is asked for in no version below the floor', () => {
+    const path = new URL('../../package.json', import.meta.url);
+    const manifest = JSON.parse(readFileSync(path, 'utf8')) as Record<
+      'peerDependencies' | 'devDependencies',
+      Readonly<Record<string, string>> | undefined
+    >;
+    // Where the tests run on Nest 11, the manifest says what is installed, and of no peers.
+    const { axios = '' } = manifest.peerDependencies ?? manifest.devDependencies ?? {};
+    expect(axios).toMatch(/^\^\d+\.\d+\.\d+$/);
+    expect(isAtLeastFloor(axios.slice(1))).toBe(true);
+    expect(isAtLeastFloor('1.19.9')).toBe(false);
+  });
+
+  it('OS-23 is no older here, in the very copy that sends', () => {
+    expect(isAtLeastFloor(axiosOfNest.VERSION)).toBe(true);
   });
 });
 

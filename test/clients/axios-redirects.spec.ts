@@ -23,7 +23,12 @@ const WISHES: readonly [string, AxiosRequestConfig][] = [
 
 const ROWS = ADAPTERS_OF_AXIOS.flatMap((adapter) =>
   STATUSES.flatMap((status) =>
-    (['same', 'other'] as const).map((host) => ({ adapter, status, host })),
+    (['same', 'other'] as const).map((host) => ({
+      adapter,
+      status,
+      host,
+      id: host === 'other' ? 'OS-01' : 'OS-02',
+    })),
   ),
 );
 
@@ -52,12 +57,12 @@ describe('a redirect', () => {
 
   describe.each(ROWS)(
     'with $status to the $host host, through the $adapter adapter',
-    ({ adapter, status, host }) => {
+    ({ adapter, status, host, id }) => {
       const url = () => `${target.url}/${status}/${host}`;
       const arrived = () => [...target.takeAll(), ...other.takeAll()];
 
       it.each(WISHES)(
-        'is an error and goes no further, whatever the caller wishes: %s',
+        `${id} is an error and goes no further, whatever the caller wishes: %s`,
         async (_name, wish) => {
           const sending = herald.send({
             method: 'post',
@@ -73,7 +78,7 @@ describe('a redirect', () => {
         },
       );
 
-      it('is an answer for those who take it as one', async () => {
+      it(`${id} is an answer for those who take it as one`, async () => {
         const validateStatus = (code: number) => code < 400;
         const answer = await herald.send({ url: url(), adapter, validateStatus });
         expect(answer).toMatchObject({
@@ -83,7 +88,7 @@ describe('a redirect', () => {
         expect(arrived()).toHaveLength(1);
       });
 
-      it('is followed where nothing is signed, without any token', async () => {
+      it(`${id} is followed where nothing is signed, without any token`, async () => {
         const headers = { JWT: 'inbound.token.x', 'x-kept': 'yes' };
         const answer = await herald.send({
           url: `${unknown.url}/${status}/${host}`,
@@ -101,7 +106,7 @@ describe('a redirect', () => {
     },
   );
 
-  it('would be followed with the token by axios alone', async () => {
+  it('OS-01 would be followed with the token by axios alone', async () => {
     const headers = { JWT: 'some.token.x' };
     await axiosOfNest.create().get(`${unknown.url}/302/other`, { headers });
     unknown.takeAll();

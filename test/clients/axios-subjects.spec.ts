@@ -85,7 +85,7 @@ describe('a call is made on behalf of', () => {
       },
       USER,
     ],
-  ])('%s', async (_name, send, subject) => {
+  ])('OS-16 %s', async (_name, send, subject) => {
     await send();
     checkStrict(wire.takeOne(), { ...FROM_HERALD, subject });
   });
@@ -173,12 +173,12 @@ describe('a call is made on behalf of', () => {
       () => context.runOnBehalfOf('21', () => get()),
       'subject_invalid',
     ],
-  ])('not: %s', async (_name, send, code) => {
+  ])('OS-16 not: %s', async (_name, send, code) => {
     expect(await refusalOf(send())).toBe(code);
     expect(wire.takeAll()).toEqual([]);
   });
 
-  it('the service itself where nobody was named, if the options say so', async () => {
+  it('OS-16 the service itself where nobody was named, if the options say so', async () => {
     const janitor = await SendingService.start([wire.url], {
       subjectOutsideRequest: 'act-as-itself',
     });
@@ -306,7 +306,7 @@ describe.each(ADAPTERS)('while a request is served on %s, calls are made', (fram
     checkStrict(wire.takeOne(), { ...FROM_HERALD, subject });
   });
 
-  it('for nobody where no guard has verified a token', async () => {
+  it('OS-16 for nobody where no guard has verified a token', async () => {
     const target = '/unguarded';
     expect((await agent.get(service.port, target, USER)).text).toBe('subject_undecided');
     expect((await call(service.port, { target })).text).toBe('subject_undecided');
@@ -330,21 +330,26 @@ describe.each(ADAPTERS)('while a request is served on %s, calls are made', (fram
 describe.each(['http', 'fetch'] as const)(
   'two hundred calls at once, through the %s adapter',
   (adapter) => {
-    it.each(ADAPTERS)('are each accepted on %s, with a token of their own', async (framework) => {
-      const census = await startCensus(framework);
-      const herald = await SendingService.start([census.url]);
-      const calls = Array.from({ length: 200 }, (_none, id) => {
-        const config = onBehalfOf(`https://census.service/user/${id}/`, { adapter });
-        return firstValueFrom(
-          herald.http.post<unknown>(`${census.url}/n`, { id, text: 'x'.repeat(id) }, config),
+    it.each(ADAPTERS)(
+      'OS-19 are each accepted on %s, with a token of their own',
+      async (framework) => {
+        const census = await startCensus(framework);
+        const herald = await SendingService.start([census.url]);
+        const calls = Array.from({ length: 200 }, (_none, id) => {
+          const config = onBehalfOf(`https://census.service/user/${id}/`, { adapter });
+          return firstValueFrom(
+            herald.http.post<unknown>(`${census.url}/n`, { id, text: 'x'.repeat(id) }, config),
+          );
+        });
+        const answers = (await Promise.all(calls)).map(
+          ({ data }) => data as Record<string, string>,
         );
-      });
-      const answers = (await Promise.all(calls)).map(({ data }) => data as Record<string, string>);
-      expect(answers.map(({ subject }) => subject)).toEqual(
-        answers.map((_answer, id) => `https://census.service/user/${id}/`),
-      );
-      expect(new Set(answers.map(({ tokenId }) => tokenId)).size).toBe(200);
-      await Promise.all([census.close(), herald.close()]);
-    });
+        expect(answers.map(({ subject }) => subject)).toEqual(
+          answers.map((_answer, id) => `https://census.service/user/${id}/`),
+        );
+        expect(new Set(answers.map(({ tokenId }) => tokenId)).size).toBe(200);
+        await Promise.all([census.close(), herald.close()]);
+      },
+    );
   },
 );

@@ -1,8 +1,13 @@
+import { once } from 'node:events';
+import { Agent, createServer } from 'node:https';
+import type { AddressInfo, LookupFunction } from 'node:net';
 import type { AxiosAdapter, AxiosRequestConfig, AxiosResponse } from 'axios';
 import { firstValueFrom, type Observable } from 'rxjs';
 import { onBehalfOf } from 'nestjs-service-auth/axios';
 import { replay, startCensus } from '../support/receiving-service.js';
-import { RecordingServer } from '../support/recording-server.js';
+import { createKey } from '../support/keys.js';
+import { type Recorded, RecordingServer, valuesOf } from '../support/recording-server.js';
+import { selfSign } from '../support/self-signed.js';
 import {
   CENSUS,
   FROM_HERALD,
@@ -24,28 +29,37 @@ const ADDRESSED: readonly Address[] = [
   ['a path', { url: `${BASE}/a/b/` }, '/a/b/'],
   ['a base URL with a path', { baseURL: `${BASE}/api/`, url: '/a' }, '/api/a'],
   ['a base URL alone', { baseURL: `${BASE}/api`, url: '' }, '/api'],
-  ['an absolute URL over a base URL', { baseURL: `${BASE}/api`, url: `${BASE}/other` }, '/other'],
   [
-    'an absolute URL that must not be one',
+    'OS-03 an absolute URL over a base URL',
+    { baseURL: `${BASE}/api`, url: `${BASE}/other` },
+    '/other',
+  ],
+  [
+    'OS-03 an absolute URL that must not be one',
     { baseURL: `${BASE}/api`, url: 'http://evil.example/x', allowAbsoluteUrls: false },
     '/api/http://evil.example/x',
   ],
   [
-    'a foreign host that must not be one',
+    'OS-04 a foreign host that must not be one',
     { baseURL: `${BASE}/api`, url: '//evil.example/x', allowAbsoluteUrls: false },
     '/api/evil.example/x',
   ],
-  ['a backslash at the front', { baseURL: BASE, url: '/\\evil.example/x' }, '//evil.example/x'],
-  ['an @ at the front', { baseURL: BASE, url: '@evil.example/x' }, '/@evil.example/x'],
-  ['a port at the front', { baseURL: BASE, url: ':80/x' }, '/:80/x'],
-  ['dot segments', { baseURL: `${BASE}/a/b`, url: '/../c/./d' }, '/a/c/d'],
-  ['encoded dot segments', { baseURL: `${BASE}/a/b`, url: '/%2e%2E/c' }, '/a/c'],
-  ['an encoded slash', { url: `${BASE}/a%2fb%2Fc` }, '/a%2fb%2Fc'],
+  [
+    'OS-04 a backslash at the front',
+    { baseURL: BASE, url: '/\\evil.example/x' },
+    '//evil.example/x',
+  ],
+  ['OS-04 an @ at the front', { baseURL: BASE, url: '@evil.example/x' }, '/@evil.example/x'],
+  ['OS-04 a port at the front', { baseURL: BASE, url: ':80/x' }, '/:80/x'],
+  ['OS-04 dot segments', { baseURL: `${BASE}/a/b`, url: '/../c/./d' }, '/a/c/d'],
+  ['OS-04 encoded dot segments', { baseURL: `${BASE}/a/b`, url: '/%2e%2E/c' }, '/a/c'],
+  ['OS-04 encoded slashes behind dots', { baseURL: BASE, url: '/..%2f..%2Fx' }, '/..%2f..%2Fx'],
+  ['OS-04 an encoded slash', { url: `${BASE}/a%2fb%2Fc` }, '/a%2fb%2Fc'],
   ['encodings in mixed case', { url: `${BASE}/%c5%BE?%C5%be=%7e~` }, '/%c5%BE?%C5%be=%7e~'],
   ['letters beyond ASCII', { url: `${BASE}/žluť?kůň=ž` }, '/%C5%BElu%C5%A5?k%C5%AF%C5%88=%C5%BE'],
   ['a line break and a tab', { url: `${BASE}/a\n\tb` }, '/ab'],
   ['spaces', { url: `${BASE}/a b?c d` }, '/a%20b?c%20d'],
-  ['a double slash', { url: `${BASE}//a//b` }, '//a//b'],
+  ['OS-04 a double slash', { url: `${BASE}//a//b` }, '//a//b'],
   [
     'reserved characters',
     { url: `${BASE}/a;b=1,2:3$(x)!*?q='"[]{}|^` },
@@ -88,17 +102,17 @@ const ADDRESSED: readonly Address[] = [
     '/a?b=1&b=%C5%BE+%27',
   ],
   [
-    'a serializer',
+    'OS-12 a serializer',
     { url: `${BASE}/a`, params: { b: 1 }, paramsSerializer: { serialize: () => "made='up'" } },
     '/a?made=%27up%27',
   ],
   [
-    'a serializer as a function',
+    'OS-12 a serializer as a function',
     { url: `${BASE}/a`, params: { b: 1 }, paramsSerializer: () => 'x=y z' },
     '/a?x=y%20z',
   ],
   [
-    'an encoder',
+    'OS-12 an encoder',
     {
       url: `${BASE}/a`,
       params: { b: 'x' },
@@ -107,7 +121,7 @@ const ADDRESSED: readonly Address[] = [
     '/a?%3Cb%3E=%3Cx%3E',
   ],
   [
-    'indexes',
+    'OS-12 indexes',
     { url: `${BASE}/a`, params: { b: [1, 2] }, paramsSerializer: { indexes: true } },
     '/a?b%5B0%5D=1&b%5B1%5D=2',
   ],
@@ -142,7 +156,7 @@ describe.each(ADAPTERS_OF_AXIOS)('through the %s adapter', (adapter) => {
       expect(await replay(fastify, recorded)).toBe('accepted');
     });
 
-    it('a serializer that never says the same twice', async () => {
+    it('OS-12 a serializer that never says the same twice', async () => {
       let calls = 0;
       const paramsSerializer = () => `n=${(calls += 1)}`;
       await herald.send({ url: `${wire.url}/a`, params: { a: 1 }, paramsSerializer, adapter });
@@ -207,68 +221,222 @@ describe.each(ADAPTERS_OF_AXIOS)('through the %s adapter', (adapter) => {
   });
 });
 
-describe('refuses before a connection is made', () => {
-  const known = new RecordingServer();
-  const evil = new RecordingServer();
+describe.each(ADAPTERS_OF_AXIOS)(
+  'through the %s adapter, refuses before a connection is made',
+  (adapter) => {
+    const known = new RecordingServer();
+    const evil = new RecordingServer();
+    let herald: SendingService;
+    beforeAll(async () => {
+      await Promise.all([known.start(), evil.start()]);
+      herald = await SendingService.start([`${known.url}/api`]);
+    });
+    afterAll(async () => {
+      expect([known.connections, evil.connections]).toEqual([0, 0]);
+      await herald.send({ baseURL: fill(baseURL), url: '/x/../y', adapter });
+      expect([known.connections, evil.connections]).toEqual([1, 0]);
+      checkStrict(known.takeOne(), FROM_HERALD);
+      await Promise.all([known.close(), evil.close(), herald.close()]);
+    });
+
+    /** `KNOWN` and `EVIL` stand for the two servers. */
+    const fill = (url = '') =>
+      url.replace('KNOWN', `127.0.0.1:${known.port}`).replace('EVIL', `127.0.0.1:${evil.port}`);
+    const baseURL = 'http://KNOWN/api';
+
+    it.each<[string, AxiosRequestConfig, string]>([
+      [
+        'OS-03 another host over the base URL',
+        { baseURL, url: 'http://EVIL/api' },
+        'target_unknown',
+      ],
+      [
+        'OS-03 a path of its own over the base URL',
+        { baseURL, url: 'http://KNOWN/x' },
+        'target_unknown',
+      ],
+      ['OS-04 another host in front of the path', { baseURL, url: '//EVIL/api' }, 'target_invalid'],
+      ['OS-04 an @ behind the base URL', { url: `${baseURL}@EVIL/api` }, 'target_unknown'],
+      ['OS-04 an @ behind the known host', { url: 'http://KNOWN@EVIL/api' }, 'target_invalid'],
+      ['OS-04 a backslash before an @', { url: 'http://EVIL\\@KNOWN/api' }, 'target_unknown'],
+      ['a path without a base', { url: '/api' }, 'target_invalid'],
+      ['no URL', {}, 'target_invalid'],
+      ['OS-05 a user', { url: 'http://user@KNOWN/api' }, 'target_invalid'],
+      ['OS-05 a password', { url: 'http://:secret@KNOWN/api' }, 'target_invalid'],
+      [
+        'OS-05 a user in the base URL',
+        { baseURL: 'http://user@KNOWN', url: '/api' },
+        'target_invalid',
+      ],
+      [
+        'OS-05 the known host as the user of another',
+        { url: 'http://KNOWN@EVIL/api' },
+        'target_invalid',
+      ],
+      ['OS-06 a host that nobody configured', { url: 'http://EVIL/api' }, 'target_unknown'],
+      ['OS-06 another port', { url: 'http://127.0.0.1:1/api' }, 'target_unknown'],
+      ['OS-06 another name of the host', { url: `http://localhost/api` }, 'target_unknown'],
+      ['OS-06 another scheme', { url: 'https://KNOWN/api' }, 'target_unknown'],
+      ['OS-06 a path beside the target', { url: 'http://KNOWN/other' }, 'target_unknown'],
+      [
+        'OS-07 the known host as a domain of another',
+        { url: 'http://127.0.0.1.evil.example/api' },
+        'target_unknown',
+      ],
+      [
+        'OS-07 a path that begins like the target',
+        { url: 'http://KNOWN/api-evil' },
+        'target_unknown',
+      ],
+      ['OS-07 the path in other letters', { url: 'http://KNOWN/API/x' }, 'target_unknown'],
+      ['a scheme that is not of the web', { url: 'ftp://KNOWN/api' }, 'target_invalid'],
+      ['a data URL', { url: 'data:text/plain,api' }, 'target_invalid'],
+      ['a script', { url: 'javascript:api' }, 'target_invalid'],
+      ['a file', { url: 'file:///etc/hosts' }, 'target_invalid'],
+      ['OS-04 a way out of the target', { baseURL, url: '/../other' }, 'target_unknown'],
+      ['OS-04 an encoded way out', { baseURL, url: '%2e%2E/other' }, 'target_unknown'],
+      ['OS-04 a way out with backslashes', { baseURL, url: '\\..\\..\\other' }, 'target_unknown'],
+      [
+        'a request line over 4096 characters',
+        { baseURL, params: { a: 'x'.repeat(4096) } },
+        'request_too_long',
+      ],
+    ])('%s', async (_name, config, code) => {
+      const addressed = {
+        ...config,
+        url: fill(config.url),
+        baseURL: fill(config.baseURL),
+        adapter,
+      };
+      expect(await refusalOf(herald.send(addressed))).toBe(code);
+    });
+
+    it.each(['http:EVIL/api', 'http:/EVIL/api', 'http:\\\\EVIL\\api'])(
+      'OS-04 %s, as axios does',
+      async (url) => {
+        await expect(herald.send({ url: fill(url), adapter })).rejects.toMatchObject({
+          code: 'ERR_INVALID_URL',
+        });
+      },
+    );
+  },
+);
+
+describe.each(ADAPTERS_OF_AXIOS)('through the %s adapter, a host that is no target', (adapter) => {
+  const stranger = new RecordingServer();
+  beforeAll(async () => void (await stranger.start()));
+  afterAll(async () => await stranger.close());
+
+  it('OS-06 gets no request, unless the options say that it may, and then no token', async () => {
+    const url = `${stranger.url}/x`;
+    const careful = await SendingService.start(['https://census.service/']);
+    expect(await refusalOf(careful.send({ url, adapter }))).toBe('target_unknown');
+    expect(stranger.connections).toBe(0);
+    const options = { unknownTargets: 'send-unsigned' as const };
+    const careless = await SendingService.start(['https://census.service/'], options);
+    await careless.send({ url, adapter });
+    expect(stranger.takeOne().rawHeaders.join()).not.toMatch(/jwt|eyJ/i);
+    const sender = await SendingService.start([stranger.url]);
+    await sender.send({ url, adapter });
+    checkStrict(stranger.takeOne(), FROM_HERALD);
+    await Promise.all([careful, careless, sender].map((service) => service.close()));
+  });
+
+  it('OS-05 is refused over http: where the target is https:', async () => {
+    const { host } = new URL(stranger.url);
+    const secure = await SendingService.start([`https://${host}/`], {
+      unknownTargets: 'refuse',
+    });
+    const seen = stranger.connections;
+    expect(await refusalOf(secure.send({ url: `http://${host}/x`, adapter }))).toBe(
+      'target_unknown',
+    );
+    expect(stranger.connections).toBe(seen);
+    const plain = await SendingService.start([`http://${host}/`]);
+    await plain.send({ url: `http://${host}/x`, adapter });
+    checkStrict(stranger.takeOne(), FROM_HERALD);
+    await Promise.all([secure.close(), plain.close()]);
+  });
+});
+
+describe('a target over TLS', () => {
+  const key = createKey();
+  const ca = selfSign(key);
+  const requests: Recorded[] = [];
+  const server = createServer(
+    { key: key.privatePem, cert: ca },
+    ({ method, url, rawHeaders }, answer) => {
+      requests.push({ method: method ?? '', target: url ?? '', rawHeaders, body: Buffer.alloc(0) });
+      answer.end('{}');
+    },
+  );
+  beforeAll(async () => void (await once(server.listen(0, '127.0.0.1'), 'listening')));
+  afterAll(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+
+  it('OS-05 gets a signed request over https:, and nothing over http:', async () => {
+    const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const herald = await SendingService.start([`https://${host}/`]);
+    // The certificate names no address.
+    const httpsAgent = new Agent({ ca, checkServerIdentity: () => undefined });
+    expect(await refusalOf(herald.send({ url: `http://${host}/x`, httpsAgent }))).toBe(
+      'target_unknown',
+    );
+    expect(requests).toEqual([]);
+    await herald.send({ url: `https://${host}/x`, httpsAgent });
+    checkStrict(requests[0]!, FROM_HERALD);
+    expect(requests).toHaveLength(1);
+    await herald.close();
+  });
+});
+
+describe('the origin of a target is matched exactly', () => {
+  const server = new RecordingServer();
   let herald: SendingService;
   beforeAll(async () => {
-    await Promise.all([known.start(), evil.start()]);
-    herald = await SendingService.start([`${known.url}/api`]);
+    await server.start();
+    herald = await SendingService.start([`http://orders.test:${server.port}`, 'http://bare.test']);
   });
-  afterAll(async () => {
-    expect([known.connections, evil.connections]).toEqual([0, 0]);
-    await herald.send({ baseURL: fill(baseURL), url: '/x/../y' });
-    expect([known.connections, evil.connections]).toEqual([1, 0]);
-    checkStrict(known.takeOne(), FROM_HERALD);
-    await Promise.all([known.close(), evil.close(), herald.close()]);
-  });
+  afterAll(async () => await Promise.all([server.close(), herald.close()]));
 
-  /** `KNOWN` and `EVIL` stand for the two servers. */
-  const fill = (url = '') =>
-    url.replace('KNOWN', `127.0.0.1:${known.port}`).replace('EVIL', `127.0.0.1:${evil.port}`);
-  const baseURL = 'http://KNOWN/api';
+  /** Every name is this machine. */
+  const lookup: LookupFunction = (_host, options, answer) => {
+    const address = { address: '127.0.0.1', family: 4 };
+    if (options.all) answer(null, [address]);
+    else answer(null, address.address, address.family);
+  };
+  const send = async (host: string) =>
+    await herald.send({ url: `http://${host}:${server.port}/x`, lookup } as AxiosRequestConfig);
 
-  it.each<[string, AxiosRequestConfig, string]>([
-    ['another host over the base URL', { baseURL, url: 'http://EVIL/api' }, 'target_unknown'],
-    ['another host in front of the path', { baseURL, url: '//EVIL/api' }, 'target_invalid'],
-    ['a path without a base', { url: '/api' }, 'target_invalid'],
-    ['no URL', {}, 'target_invalid'],
-    ['a user', { url: 'http://user@KNOWN/api' }, 'target_invalid'],
-    ['a password', { url: 'http://:secret@KNOWN/api' }, 'target_invalid'],
-    ['the known host as the user of another', { url: 'http://KNOWN@EVIL/api' }, 'target_invalid'],
-    [
-      'the known host as a domain of another',
-      { url: 'http://127.0.0.1.evil.example/api' },
-      'target_unknown',
-    ],
-    ['another port', { url: 'http://127.0.0.1:1/api' }, 'target_unknown'],
-    ['another name of the host', { url: `http://localhost/api` }, 'target_unknown'],
-    ['another scheme', { url: 'https://KNOWN/api' }, 'target_unknown'],
-    ['a scheme that is not of the web', { url: 'ftp://KNOWN/api' }, 'target_invalid'],
-    ['a data URL', { url: 'data:text/plain,api' }, 'target_invalid'],
-    ['a script', { url: 'javascript:api' }, 'target_invalid'],
-    ['a file', { url: 'file:///etc/hosts' }, 'target_invalid'],
-    ['a path beside the target', { url: 'http://KNOWN/other' }, 'target_unknown'],
-    ['a path that begins like the target', { url: 'http://KNOWN/api-evil' }, 'target_unknown'],
-    ['a way out of the target', { baseURL, url: '/../other' }, 'target_unknown'],
-    ['an encoded way out', { baseURL, url: '%2e%2E/other' }, 'target_unknown'],
-    ['a way out with backslashes', { baseURL, url: '\\..\\..\\other' }, 'target_unknown'],
-    [
-      'a request line over 4096 characters',
-      { baseURL, params: { a: 'x'.repeat(4096) } },
-      'request_too_long',
-    ],
-  ])('%s', async (_name, config, code) => {
-    const addressed = { ...config, url: fill(config.url), baseURL: fill(config.baseURL) };
-    expect(await refusalOf(herald.send(addressed))).toBe(code);
+  it.each([
+    'evil-orders.test',
+    'api.evil-orders.test',
+    'api.orders.test',
+    'orders.test.evil.test',
+    'orders.tes',
+    'rders.test',
+    'orders-test',
+    'ordersatest',
+    'orders.test.',
+    'оrders.test',
+    '127.0.0.1',
+    'bare.test',
+    'bare.test.evil.test',
+  ])('OS-07 not %s', async (host) => {
+    const seen = server.connections;
+    expect(await refusalOf(send(host))).toBe('target_unknown');
+    expect(server.connections).toBe(seen);
   });
 
-  it.each(['http:EVIL/api', 'http:/EVIL/api', 'http:\\\\EVIL\\api'])(
-    '%s, as axios does',
-    async (url) => {
-      await expect(herald.send({ url: fill(url) })).rejects.toMatchObject({
-        code: 'ERR_INVALID_URL',
-      });
+  it.each(['orders.test', 'ORDERS.test', 'Orders.Test', 'orders%2Etest', 'ｏrders.test'])(
+    'OS-07 but %s, which is the same host to everyone',
+    async (host) => {
+      await send(host);
+      const recorded = server.takeOne();
+      checkStrict(recorded, FROM_HERALD);
+      expect(valuesOf(recorded, 'host')).toEqual([`orders.test:${server.port}`]);
     },
   );
 });
@@ -282,7 +450,7 @@ describe('finds the target by its parsed origin', () => {
     ['HTTP://CENSUS.TEST/x', 'http://census.test/x'],
     ['https://census.test:443/x', 'https://census.test/x'],
     ['http://čensus.test/x', 'http://xn--ensus-gya.test/x'],
-  ])('%s', async (url, sent) => {
+  ])('OS-07 %s', async (url, sent) => {
     const herald = await SendingService.start([], {
       targets: [
         { baseUrl: 'http://census.test', audience: CENSUS },

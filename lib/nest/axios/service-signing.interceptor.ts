@@ -42,6 +42,16 @@ export class ServiceSigningInterceptor {
    * configuration made from nothing gets past it. Does not reach other axios instances; but the `HttpService` of a
    * bare `HttpModule` is axios's default instance, which the whole process shares.
    *
+   * The token is in no answer and no error of a signed request, nor in anything one logs with them:
+   * their configuration is the caller's, their `request` cannot be enumerated and is cleared of it.
+   * What the caller gave, body and all, axios shows as ever. Until it is sent, a token is where it has
+   * to be: in the configuration that an adapter of the caller's gets, in hidden members of Node's
+   * request, and in a dispatcher of the caller's that queues for `fetch`.
+   *
+   * A token is made when axios hands the request over. Calls that an agent then keeps waiting for
+   * longer than the token lives (`maxSockets`) are refused by the receiver, and a retry is signed anew;
+   * a `timeout` below that lifetime ends them before they are sent.
+   *
    * @returns the same `HttpService`
    */
   attach(httpService: HttpService): HttpService {

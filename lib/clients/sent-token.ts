@@ -1,0 +1,88 @@
+import { OutgoingMessage } from 'node:http';
+import { TOKEN_HEADER } from '../core/index.js';
+
+/** Where Node keeps what it is about to write: the head as text, the headers by name, what waits for a socket. */
+const HEAD = '_header';
+const HEADERS = 'kOutHeaders';
+const WAITING = 'outputData';
+/** The same in a socket that is not connected yet. */
+const WAITING_IN_SOCKET = '_pendingData';
+
+/** Its value, in a head. */
+const TOKEN_LINE = /^(jwt:)[^\r\n]*/gim;
+
+/**
+ * Hides the token of a request from whatever prints what it can enumerate, and erases it once it is
+ * sent. A logger that walks an agent finds every request there that waits or is on its way, those of
+ * other calls too. What is sent stays as it is.
+ *
+ * @returns whether it is a request of Node's, which has taken over what it was made from
+ */
+export function concealToken(request: unknown): boolean {
+  const message = messageOf(request);
+  if (!message) return false;
+  hide(message, HEAD, WAITING, ...symbolsOf(message, HEADERS));
+  message.once('socket', (socket: object) => hide(socket, WAITING_IN_SOCKET));
+  message.once('finish', () => eraseFromMessage(message, false));
+  return true;
+}
+
+/**
+ * Takes the token out of a request of Node's, of its http2 or of `fetch`, that has been sent or, where
+ * it has failed, never will be.
+ */
+export function eraseToken(request: unknown, hasFailed: boolean): void {
+  if (typeof request !== 'object' || request === null) return;
+  const message = messageOf(request);
+  if (message) eraseFromMessage(message, hasFailed);
+  if ('sentHeaders' in request) eraseFromHeaders(request.sentHeaders);
+  if ('headers' in request) eraseFromHeaders(request.headers);
+}
+
+/** Takes the token out of the headers of `fetch`, or out of headers by name. */
+export function eraseFromHeaders(headers: unknown): void {
+  if (typeof headers !== 'object' || headers === null) return;
+  if (headers instanceof Headers) headers.delete(TOKEN_HEADER);
+  for (const name of Object.getOwnPropertyNames(headers)) {
+    if (name.toLowerCase() === TOKEN_HEADER) Reflect.deleteProperty(headers, name);
+  }
+}
+
+/** The request itself, or the one that the package follow-redirects has made. */
+function messageOf(request: unknown): OutgoingMessage | undefined {
+  if (request instanceof OutgoingMessage) return request;
+  const isWrapper = typeof request === 'object' && request !== null && '_currentRequest' in request;
+  return isWrapper ? messageOf(request._currentRequest) : undefined;
+}
+
+function eraseFromMessage(message: OutgoingMessage, isOver: boolean): void {
+  if (!isOver && !message.headersSent) return;
+  const head: unknown = Reflect.get(message, HEAD);
+  // Node lets nobody touch the headers of a request that has a head.
+  Reflect.set(message, HEAD, null);
+  message.removeHeader(TOKEN_HEADER);
+  Reflect.set(message, HEAD, withoutToken(head));
+  if (isOver) eraseWaiting(message);
+}
+
+/** What it did not get to send. */
+function eraseWaiting(message: OutgoingMessage): void {
+  for (const chunk of [Reflect.get(message, WAITING) ?? []].flat() as { data: unknown }[]) {
+    chunk.data = withoutToken(chunk.data);
+  }
+  if (message.socket?.destroyed) Reflect.set(message.socket, WAITING_IN_SOCKET, null);
+}
+
+function withoutToken(text: unknown): unknown {
+  return typeof text === 'string' ? text.replace(TOKEN_LINE, '$1 [removed]') : text;
+}
+
+function hide(owner: object, ...names: readonly PropertyKey[]): void {
+  for (const name of names.filter((each) => Object.hasOwn(owner, each))) {
+    Reflect.defineProperty(owner, name, { enumerable: false });
+  }
+}
+
+function symbolsOf(owner: object, description: string): symbol[] {
+  return Object.getOwnPropertySymbols(owner).filter((each) => each.description === description);
+}
