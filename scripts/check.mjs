@@ -13,6 +13,7 @@ const STEPS = [
   ['types', 'npm', 'run', '--silent', 'typecheck'],
   ['types, TypeScript 7', 'npm', 'run', '--silent', 'typecheck:ts7'],
   ['build of the sample', 'npm', 'run', '--silent', 'build:sample'],
+  ['test vectors, as they would be made', 'npm', 'run', '--silent', 'vectors', '--', '--check'],
   ['tests', 'npm', 'run', '--silent', 'test', '--'],
   ['the story of the sample', 'node', 'dist-sample/main.js', '--once'],
   ['clients in another language', 'node', 'test/sample/foreign-client.mjs'],

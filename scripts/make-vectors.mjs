@@ -1,0 +1,50 @@
+// Makes the test vectors: npm run vectors
+//   --check   changes nothing, and fails where a file is not what would be made
+// Nothing here is random but the keys, which are made once: making the vectors again changes nothing.
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { format, resolveConfig } from 'prettier';
+import { algorithms } from './vectors/algorithms.mjs';
+import { binding } from './vectors/binding.mjs';
+import { claims } from './vectors/claims.mjs';
+import { gateway } from './vectors/gateway.mjs';
+import { header } from './vectors/header.mjs';
+import { issuerKeys } from './vectors/issuer-keys.mjs';
+import { keysFile, VECTORS } from './vectors/keys.mjs';
+import { original } from './vectors/original.mjs';
+import { signing } from './vectors/signing.mjs';
+import { syntax } from './vectors/syntax.mjs';
+
+const FILES = {
+  'keys.json': keysFile,
+  'syntax.json': syntax.toJson(),
+  'header.json': header.toJson(),
+  'claims.json': claims.toJson(),
+  'binding.json': binding.toJson(),
+  'gateway.json': gateway.toJson(),
+  'original.json': original.toJson(),
+  'algorithms.json': algorithms.toJson(),
+  'issuer-keys.json': issuerKeys.toJson(),
+  'signing.json': signing.toJson(),
+};
+
+const { values: args } = parseArgs({
+  options: { check: { type: 'boolean' } },
+});
+const prettier = (await resolveConfig(join(VECTORS, 'keys.json'))) ?? {};
+let stale = 0;
+mkdirSync(VECTORS, { recursive: true });
+for (const [name, content] of Object.entries(FILES)) {
+  const path = join(VECTORS, name);
+  const made = await format(JSON.stringify(content), { ...prettier, parser: 'json' });
+  const there = existsSync(path) ? readFileSync(path, 'utf8') : '';
+  if (made === there) continue;
+  stale += 1;
+  console.log(args.check ? `${name} is not what would be made: npm run vectors` : name);
+  if (!args.check) writeFileSync(path, made);
+}
+if (args.check) {
+  console.log(`${Object.keys(FILES).length - stale} passed, ${stale} failed`);
+  process.exitCode = stale === 0 ? 0 : 1;
+}

@@ -1,0 +1,113 @@
+import { All, Controller, type Type, UseGuards } from '@nestjs/common';
+import {
+  AllowIssuers,
+  RequireSubject,
+  ServiceAuthModule,
+  ServiceCaller,
+  type ServiceIdentity,
+  ServiceJwtGuard,
+} from 'nestjs-service-auth';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { rawCall } from '../support/http.js';
+import { type Adapter, ADAPTERS, startService, type TestService } from '../support/service.js';
+import {
+  bytesOf,
+  headersOf,
+  optionsFor,
+  REQUEST_FILES,
+  Sequence,
+  titleOf,
+  type Vector,
+  type VectorFile,
+  type VectorRoute,
+} from './vector-files.js';
+
+/** What a handler answers: the identity as the vectors write it. */
+const describeCaller = ({ issuer, audience, subject, tokenId, keyId }: ServiceIdentity) => ({
+  issuer,
+  audience,
+  subject: subject ?? null,
+  tokenId: tokenId ?? null,
+  keyId,
+});
+
+/** A controller for one route of a file, or, without a route, for every other path. */
+function controllerFor(path: string, route?: VectorRoute): Type {
+  @Controller()
+  @UseGuards(ServiceJwtGuard)
+  class RouteController {
+    @All(path)
+    answer(@ServiceCaller() caller: ServiceIdentity) {
+      return describeCaller(caller);
+    }
+  }
+  if (route?.subjectRequired) RequireSubject()(RouteController);
+  const [first, ...others] = route?.allowedIssuers ?? [];
+  if (first !== undefined) AllowIssuers(first, ...others)(RouteController);
+  return RouteController;
+}
+
+async function startReceiver(adapter: Adapter, file: VectorFile): Promise<TestService> {
+  return await startService({
+    adapter,
+    imports: [ServiceAuthModule.forRoot(optionsFor(file))],
+    controllers: [
+      ...file.receiver.routes.map((route) => controllerFor(route.path, route)),
+      controllerFor(adapter === 'express' ? '*path' : '*'),
+    ],
+    configure: (app) => {
+      if (adapter === 'fastify') leaveOtherBodiesUnread(app);
+    },
+  });
+}
+
+/** What Express does by itself: a body that no parser takes reaches the handler as a stream. */
+function leaveOtherBodiesUnread(app: NestFastifyApplication): void {
+  const fastify = app.getHttpAdapter().getInstance();
+  fastify.addContentTypeParser('*', (_request, _payload, done) => done(null));
+}
+
+/** The request, byte for byte: no client stands between the vector and the wire. */
+function serialise(vector: Vector): Buffer {
+  const { method, target } = vector.request;
+  const body = bytesOf(vector.request.body);
+  const headers: [string, string][] = [
+    ['Host', 'census.service'],
+    ['Connection', 'close'],
+    ...headersOf(vector),
+    ...(body.length > 0 ? [['Content-Length', String(body.length)] as [string, string]] : []),
+  ];
+  const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`).join('');
+  return Buffer.concat([
+    Buffer.from(`${method} ${target} HTTP/1.1\r\n${lines}\r\n`, 'latin1'),
+    body,
+  ]);
+}
+
+async function verdictOf(port: number, vector: Vector): Promise<unknown> {
+  const text = await rawCall(port, serialise(vector));
+  const status = Number(text.split(' ')[1]);
+  const json = /\r\n\r\n[^{]*(\{[\s\S]*\})/.exec(text)?.[1] ?? '{}';
+  const body = JSON.parse(Buffer.from(json, 'latin1').toString()) as { code?: string };
+  if (status < 300) return { verdict: 'accepted', identity: body };
+  return { verdict: 'refused', code: body.code, status };
+}
+
+describe.each(ADAPTERS)('on %s', (adapter) => {
+  describe.each(REQUEST_FILES)('the vectors of $name.json', ({ file }) => {
+    let service: TestService;
+    beforeAll(async () => {
+      service = await startReceiver(adapter, file);
+    });
+    afterAll(() => service.close());
+
+    const sequence = new Sequence(file.vectors, (vector) => verdictOf(service.port, vector));
+
+    it.each(file.vectors.map((vector) => [titleOf(vector), vector] as const))(
+      '%s',
+      async (_title, vector) => {
+        expect(await sequence.answerTo(vector)).toEqual(vector.expected);
+      },
+    );
+  });
+});
