@@ -17,6 +17,7 @@ const STEPS = [
   ['tests', 'npm', 'run', '--silent', 'test', '--'],
   ['the story of the sample', 'node', 'dist-sample/main.js', '--once'],
   ['clients in another language', 'node', 'test/sample/foreign-client.mjs'],
+  ['vectors in another language', 'node', 'test/vectors/python-vectors.mjs'],
   ['keys of and for other tools', 'node', 'test/keys/foreign-keys.mjs'],
   ['what users install', 'npm', 'run', '--silent', 'test:package'],
   ['tests, Nest 11', 'npm', 'run', '--silent', 'test:nest11', '--'],

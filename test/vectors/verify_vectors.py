@@ -1,0 +1,288 @@
+#!/usr/bin/python3
+"""Verifies the vectors of this folder with PyJWT and cryptography alone: docs/protocol.md, section "Receiving"."""
+
+import base64
+import hashlib
+import json
+import math
+import pathlib
+import re
+import sys
+import urllib.parse
+
+import jwt  # PyJWT
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+FOLDER = pathlib.Path(__file__).parent
+FILES = ["syntax", "header", "claims", "binding", "gateway", "original", "algorithms"]
+ALGORITHMS = {f"{kind}{bits}" for kind in ("ES", "PS", "RS") for bits in (256, 384, 512)}
+ALGORITHMS |= {"EdDSA", "Ed25519"}
+CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
+DIGESTS = {32: "md5", 64: "sha256", 96: "sha384", 128: "sha512"}
+UNSAFE_IN_JTI = re.compile(r"[\x00-\x1f\x7f-\x9f\s]")
+UNSAFE_IN_SUB = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+REFUSED_SCHEMES = "javascript vbscript data blob file about filesystem view-source".split()
+
+
+class Refused(Exception):
+    """The code of a refusal."""
+
+
+def refuse_if(flaw, code):
+    if flaw:
+        raise Refused(code)
+
+
+def decode(segment):
+    octets = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+    refuse_if(base64.urlsafe_b64encode(octets).rstrip(b"=").decode() != segment, "token_malformed")
+    return octets
+
+
+def read_json(octets, code):
+    """An object in UTF-8 without duplicate or dangerous names, at most 16 levels deep."""
+
+    def unique(pairs):
+        names = [name for name, _ in pairs]
+        refuse_if(len(set(names)) < len(names), code)
+        refuse_if({"__proto__", "constructor"} & set(names), code)
+        return dict(pairs)
+
+    def no_constant(_name):
+        raise ValueError("no JSON")
+
+    try:
+        text = octets.decode("utf-8")
+        value = json.loads(text, object_pairs_hook=unique, parse_constant=no_constant)
+        json.dumps(value, ensure_ascii=False).encode("utf-8")  # lone surrogates
+    except RecursionError:
+        raise Refused(code) from None
+    except ValueError:
+        raise Refused("token_malformed") from None
+    refuse_if(not isinstance(value, dict), "token_malformed")
+    refuse_if(depth(value) > 16, code)
+    return value
+
+
+def depth(value):
+    if isinstance(value, dict):
+        value = list(value.values())
+    return 1 + max(map(depth, value), default=0) if isinstance(value, list) else 0
+
+
+def read_token(headers):
+    values = [value for name, value in headers if name.lower() == "jwt"]
+    refuse_if(len(values) > 1, "token_repeated")
+    refuse_if(not values or values[0] == "", "token_missing")
+    token = values[0]
+    refuse_if(len(token) > 8192, "token_too_large")
+    refuse_if(re.fullmatch(r"[\w.-]+([ \t]*,[ \t]*[\w.-]+)+", token, re.ASCII), "token_repeated")
+    refuse_if(not re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]+", token, re.ASCII), "token_malformed")
+    head, payload, signature = token.split(".")
+    signature = decode(signature)
+    header = read_json(decode(head), "header_invalid")
+    claims = read_json(decode(payload), "claim_invalid")
+    return header, claims, f"{head}.{payload}".encode(), signature
+
+
+def check_header_types(header):
+    alg, kid, typ = header.get("alg"), header.get("kid", "-"), header.get("typ", "-")
+    bad_kid = not isinstance(kid, str) or not 1 <= len(kid) <= 256 or re.search(r"[\x00-\x1f\x7f-\x9f]", kid)
+    flaw = not isinstance(alg, str) or "crit" in header or bad_kid or not isinstance(typ, str)
+    refuse_if(flaw, "header_invalid")
+    refuse_if(alg not in ALGORITHMS, "algorithm_refused")
+
+
+def check_claim_types(claims):
+    for name in ("iss", "aud", "sub", "jti", "req", "bdy"):
+        refuse_if(name in claims and not (isinstance(claims[name], str) and claims[name]), "claim_invalid")
+    for name in ("iat", "exp", "nbf"):
+        value = claims.get(name, 0)
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        refuse_if(not is_number or not math.isfinite(value), "claim_invalid")
+    jti, req, bdy, hdr = (claims.get(name) for name in ("jti", "req", "bdy", "hdr"))
+    refuse_if(jti is not None and (not 16 <= len(jti) <= 256 or UNSAFE_IN_JTI.search(jti)), "claim_invalid")
+    refuse_if(req is not None and (len(req) > 4096 or not re.fullmatch(r"[^ ]+ [^ ]+", req)), "claim_invalid")
+    is_digest = bdy is None or (len(bdy) in DIGESTS and re.fullmatch(r"[0-9a-f]+", bdy))
+    refuse_if(not is_digest, "claim_invalid")
+    if "sub" in claims:
+        check_subject(claims["sub"])
+    if "hdr" in claims:
+        refuse_if(not isinstance(hdr, dict) or len(hdr) > 32, "claim_invalid")
+        for name, value in hdr.items():
+            is_name = re.fullmatch(r"[!#$%&'*+.^_`|~0-9a-z-]+", name)
+            refuse_if(not is_name or not isinstance(value, str), "claim_invalid")
+    refuse_if("iss" not in claims, "claim_missing")
+
+
+def check_subject(subject):
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):.", subject)
+    flaw = len(subject) > 1024 or UNSAFE_IN_SUB.search(subject) or not scheme
+    refuse_if(flaw or scheme[1].lower() in REFUSED_SCHEMES, "claim_invalid")
+    authority = urllib.parse.urlsplit(subject).netloc
+    is_web = scheme[1].lower() in ("http", "https")
+    refuse_if("@" in authority or (is_web and not authority), "claim_invalid")
+
+
+def check_profile(header, claims, profile):
+    is_strict = profile == "strict"
+    refuse_if(is_strict and set(header) - {"alg", "kid", "typ"}, "header_invalid")
+    expected = "svc+jwt" if is_strict else "jwt"
+    typ = header.get("typ", "" if is_strict else expected).lower().removeprefix("application/")
+    refuse_if(typ != expected, "header_invalid")
+    refuse_if(is_strict and "kid" not in header, "key_unknown")
+    required = "iss aud iat exp jti req" if is_strict else "iss aud sub"
+    refuse_if(any(name not in claims for name in required.split()), "claim_missing")
+    refuse_if(is_strict and len(claims.get("bdy", "-")) == 32, "claim_invalid")
+
+
+def load_key(jwk):
+    """The public key of a JWK; None for one that nobody may use."""
+    alg = jwk.get("alg")
+    is_public = not set(jwk) & {"d", "k", "p", "q"}
+    is_for_verifying = jwk.get("use", "sig") == "sig" and "verify" in jwk.get("key_ops", ["verify"])
+    if alg not in ALGORITHMS or not is_public or not is_for_verifying:
+        return None
+    if alg in CURVES and jwk.get("crv") != CURVES[alg]:
+        return None
+    try:
+        key = jwt.PyJWK(jwk, algorithm="EdDSA" if alg == "Ed25519" else alg).key
+    except (jwt.PyJWTError, ValueError):
+        return None
+    if isinstance(key, rsa.RSAPublicKey):
+        return key if key.key_size >= 2048 and key.public_numbers().e >= 65537 else None
+    return None if is_small_order(jwk) else key
+
+
+def is_small_order(jwk):
+    """Whether an Ed25519 key is the neutral point, or of order 2 or 4; the others need curve arithmetic."""
+    if jwk.get("crv") != "Ed25519":
+        return False
+    y = int.from_bytes(base64.urlsafe_b64decode(jwk["x"] + "="), "little") & (1 << 255) - 1
+    return y % (2**255 - 19) in (0, 1, 2**255 - 20)
+
+
+def verify_signature(header, signed, signature, keys):
+    found = keys if "kid" not in header else [jwk for jwk in keys if jwk["kid"] == header["kid"]]
+    key = load_key(found[0]) if len(found) == 1 else None
+    refuse_if(key is None, "key_unknown")
+    alg = header["alg"]
+    refuse_if(found[0]["alg"] != alg, "algorithm_refused")
+    verifier = jwt.get_algorithm_by_name("EdDSA" if alg == "Ed25519" else alg)
+    refuse_if(not verifier.verify(signed, key, signature), "signature_invalid")
+    return found[0]["kid"]
+
+
+def check_times(claims, now, tolerance, longest):
+    exp, iat, nbf = (claims.get(name) for name in ("exp", "iat", "nbf"))
+    refuse_if(exp is not None and exp + tolerance <= now, "token_expired")
+    refuse_if(iat is not None and iat - tolerance > now, "token_not_yet_valid")
+    if exp is not None:
+        refuse_if(iat is not None and exp <= iat, "claim_invalid")
+        refuse_if(nbf is not None and exp < nbf, "claim_invalid")
+        refuse_if(iat is not None and exp - iat > longest, "lifetime_too_long")
+    elif "jti" in claims and iat is not None:
+        refuse_if(iat + longest + tolerance <= now, "token_expired")
+    refuse_if(nbf is not None and nbf - tolerance > now, "token_not_yet_valid")
+
+
+def check_binding(request, headers, body, claims, receiver):
+    line = f"{request['method']} {receiver['publicPathPrefix']}{request['target']}"
+    refuse_if(claims["req"] != line, "request_mismatch")
+    bound = claims.get("hdr", {})
+    required = set(receiver["requiredHeaders"]) | ({"content-type"} if body else set())
+    for name in required | set(bound):
+        values = [value for other, value in headers if other.lower() == name]
+        refuse_if(name in bound and values != [bound[name]], "header_mismatch")
+        refuse_if(name not in bound and values, "header_mismatch")
+
+
+def check_body(body, bdy):
+    refuse_if(bdy is None and body, "claim_missing")
+    refuse_if(bdy is not None and hashlib.new(DIGESTS[len(bdy)], body).hexdigest() != bdy, "body_mismatch")
+
+
+def check_policy(claims, issuer, request, routes):
+    path = request["target"].split("?")[0]
+    route = next((one for one in routes if one["path"] == path), {})
+    refuse_if(issuer["issuer"] not in route.get("allowedIssuers", [issuer["issuer"]]), "issuer_not_allowed")
+    subject = claims.get("sub")
+    refuse_if(route.get("subjectRequired") and subject is None, "subject_missing")
+    prefixes = issuer["subjects"]
+    is_free = subject is None or prefixes is None or subject.startswith(tuple(prefixes))
+    refuse_if(not is_free, "subject_not_allowed")
+
+
+def verify(vector, receiver, now, used):
+    """The identity that a vector proves. Raises Refused."""
+    request, token = vector["request"], vector["token"]
+    headers = request["headers"] + ([["JWT", token]] if token is not None else [])
+    body = base64.b64decode((request["body"] or {"base64": ""})["base64"])
+    header, claims, signed, signature = read_token(headers)
+    check_header_types(header)
+    check_claim_types(claims)
+    issuer = next((one for one in receiver["trustedIssuers"] if one["issuer"] == claims["iss"]), None)
+    refuse_if(issuer is None, "issuer_unknown")
+    is_strict = issuer["profile"] == "strict"
+    check_profile(header, claims, issuer["profile"])
+    key_id = verify_signature(header, signed, signature, issuer["keys"])
+    longest = receiver["maxTokenLifetimeSeconds"] if is_strict else 3600
+    check_times(claims, now, receiver["clockToleranceSeconds"], longest)
+    refuse_if(claims["aud"] not in receiver["audiences"], "audience_mismatch")
+    if is_strict:
+        check_binding(request, headers, body, claims, receiver)
+    check_body(body, claims.get("bdy"))
+    check_policy(claims, issuer, request, receiver["routes"])
+    use = (claims["iss"], claims.get("jti"))
+    refuse_if(use in used, "token_replayed")
+    if "jti" in claims:
+        used.add(use)
+    names = {"issuer": "iss", "audience": "aud", "subject": "sub", "tokenId": "jti"}
+    return {**{name: claims.get(claim) for name, claim in names.items()}, "keyId": key_id}
+
+
+def outcome(vector, receiver, now, used):
+    try:
+        return {"verdict": "accepted", "identity": verify(vector, receiver, now, used)}
+    except Refused as refusal:
+        code = str(refusal)
+        is_policy = code in ("issuer_not_allowed", "subject_missing", "subject_not_allowed")
+        return {"verdict": "refused", "code": code, "status": 403 if is_policy else 401}
+
+
+def receiver_with(jwk, receiver):
+    """The receiver of issuer-keys.json, with one key."""
+    issuer = {**receiver["trustedIssuer"], "subjects": None, "keys": [jwk]}
+    limits = {"clockToleranceSeconds": 5, "maxTokenLifetimeSeconds": 300, "publicPathPrefix": ""}
+    lists = {"audiences": [receiver["issuer"]], "requiredHeaders": [], "routes": []}
+    return {**limits, **lists, "trustedIssuers": [issuer]}
+
+
+def read(name):
+    return json.loads((FOLDER / f"{name}.json").read_text("utf-8"))
+
+
+def run():
+    """Every vector of every file, in order."""
+    for name in FILES:
+        file, used = read(name), set()
+        for vector in file["vectors"]:
+            yield name, vector, outcome(vector, file["receiver"], file["now"], used)
+    file = read("issuer-keys")
+    for vector in file["vectors"]:
+        # A key that is refused is left out here, whatever the header of its token says.
+        receiver = receiver_with(vector["jwk"], file["receiver"])
+        seen = outcome(vector, receiver, file["now"], set())
+        is_refused = load_key(vector["jwk"]) is None and seen["verdict"] == "refused"
+        yield "issuer-keys", vector, vector["expected"] if is_refused else seen
+
+
+if __name__ == "__main__":
+    passed = failed = 0
+    for name, vector, seen in run():
+        is_right = seen == vector["expected"]
+        passed, failed = passed + is_right, failed + (not is_right)
+        if not is_right:
+            print(f"FAILED  {name} {vector['id']}: {seen}, expected {vector['expected']}")
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(1 if failed else 0)
