@@ -122,7 +122,6 @@ export interface SigningVectorFile {
 
 export interface PublishedVectorFile {
   readonly vectors: readonly {
-    readonly id: string;
     readonly source: string;
     readonly algorithm: string;
     readonly jwk: JsonWebKey | null;
