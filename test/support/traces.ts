@@ -87,7 +87,7 @@ function cloneOf(value: unknown): unknown {
 }
 
 /** Every text that can be reached from `root`: bytes as Latin-1, hidden members and getters if asked for. */
-function stringsIn(root: unknown, isHiddenToo: boolean): string[] {
+export function stringsIn(root: unknown, isHiddenToo: boolean): string[] {
   const found: string[] = [];
   const seen = new Set<unknown>();
   const waiting: unknown[] = [root];
