@@ -226,7 +226,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
       },
     );
 
-    it('never takes a subject from the body, the query, a header, or request.user', async () => {
+    it('TF-11, TF-12 never takes a subject from the body, the query, a header, or request.user', async () => {
       const target = `/subject/claimed?user=${OTHER_USER}&subject=${OTHER_USER}&sub=${OTHER_USER}`;
       const claimed = { user: OTHER_USER, sub: OTHER_USER, subject: OTHER_USER };
       const body = JSON.stringify(claimed);
@@ -240,7 +240,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     });
 
     it.each(['subject', 'optional-subject', 'caller'])(
-      'on a route without a guard is a 500 whose log says what to add, token or not (%s)',
+      'TF-10 on a route without a guard is a 500 whose log says what to add, token or not (%s)',
       async (route) => {
         const before = logger.texts('error').length;
         const target = `/unguarded/${route}`;
@@ -768,7 +768,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
         '/allow-skipped-class/skipped',
         needsToken,
       ],
-    ])('%s', async (_title, target, expected) => {
+    ])('TF-14 %s', async (_title, target, expected) => {
       expect({
         anonymous: (await call(census.port, { target })).status,
         garbage: (await call(census.port, { target, headers: { jwt: 'garbage' } })).status,
@@ -987,17 +987,20 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
         ],
       ],
     ];
-    it.each(kinds)('%s: its result is request.user, resolved once', async (_title, imports) => {
-      await withCensus(imports(), async (port) => {
-        for (const route of ['me', 'clerk', 'twice']) {
-          calls = [];
-          const answer = await herald.get(port, `/user/${route}`, USER);
-          expect(answer).toMatchObject({ status: 200, json: alice });
-          expect(calls).toHaveLength(1);
-          expect(calls[0]).toMatchObject({ subject: USER });
-        }
-      });
-    });
+    it.each(kinds)(
+      'TF-12 %s: its result is request.user, resolved once',
+      async (_title, imports) => {
+        await withCensus(imports(), async (port) => {
+          for (const route of ['me', 'clerk', 'twice']) {
+            calls = [];
+            const answer = await herald.get(port, `/user/${route}`, USER);
+            expect(answer).toMatchObject({ status: 200, json: alice });
+            expect(calls).toHaveLength(1);
+            expect(calls[0]).toMatchObject({ subject: USER });
+          }
+        });
+      },
+    );
 
     it("an application's own role guard reads it", async () => {
       await withCensus([DirectoryModule, ...withResolver(DirectoryResolver)], async (port) => {
@@ -1057,7 +1060,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
       ],
       ['for an anonymous caller', async () => await Promise.resolve({})],
     ])(
-      'is not called %s, who is no user: not even the one that middleware had set',
+      'TF-12 is not called %s, who is no user: not even the one that middleware had set',
       async (_title, createHeaders) => {
         await withCensus([DirectoryModule, ...withResolver(DirectoryResolver)], async (port) => {
           const headers = await createHeaders();
@@ -1226,7 +1229,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
         [undefined, false],
         ['remove', false],
         ['keep', true],
-      ])('%s', async (option, isKept) => {
+      ])('TF-22 %s', async (option, isKept) => {
         const census = await start(option);
         try {
           const requests = ['/headers', '/headers/throws'].map((target) => ({
@@ -1251,7 +1254,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
       });
     });
 
-    it('removes it from in-memory requests as well', async () => {
+    it('TF-22 removes it from in-memory requests as well', async () => {
       const census = await start(undefined);
       try {
         const jwt = herald.token({ target: '/headers', subject: USER });

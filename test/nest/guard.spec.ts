@@ -264,7 +264,7 @@ describe.each(ADAPTERS)('ServiceJwtGuard on %s', (adapter) => {
       ['@All()', { target: '/api/kinds/any', expected: 'any' }],
       ['a query', { target: '/api/kinds/plain?a=%C3%BC&a=2&&b', expected: 'plain' }],
       ['an empty query', { target: '/api/kinds/plain?', expected: 'plain' }],
-    ])('%s', async (_title, { target, headers, expected }) => {
+    ])('TF-15 %s', async (_title, { target, headers, expected }) => {
       const accepted = await herald.send(census.port, { target, ...(headers ? { headers } : {}) });
       expect(accepted.status).toBe(200);
       expect(accepted.text).toContain(`"served":"${expected}"`);
@@ -287,7 +287,7 @@ describe.each(ADAPTERS)('ServiceJwtGuard on %s', (adapter) => {
       expect(served).toEqual([]);
     });
 
-    it('HEAD runs the handler of GET, but not with the token of a GET', async () => {
+    it('TF-15 HEAD runs the handler of GET, but not with the token of a GET', async () => {
       const target = '/api/kinds/plain';
       const token = herald.token({ target });
       expect(
@@ -305,7 +305,7 @@ describe.each(ADAPTERS)('ServiceJwtGuard on %s', (adapter) => {
       });
     });
 
-    it.each(['POST', 'PUT', 'PATCH', 'DELETE'])('%s on @All()', async (method) => {
+    it.each(['POST', 'PUT', 'PATCH', 'DELETE'])('TF-15 %s on @All()', async (method) => {
       const target = '/api/kinds/any';
       expect(await call(census.port, { method, target })).toMatchObject({ status: 401 });
       const wrongMethod = { ...herald.headers({ target, method: 'GET' }) };
@@ -318,6 +318,33 @@ describe.each(ADAPTERS)('ServiceJwtGuard on %s', (adapter) => {
       expect(served).toEqual(['any']);
     });
 
+    it('TF-15 an escaped letter: routed on Fastify, and guarded', async () => {
+      const target = '/api/kinds/%70lain';
+      const isRouted = adapter === 'fastify';
+      const bare = await call(census.port, { target });
+      expect(bare.status).toBe(isRouted ? 401 : 404);
+      const other = await herald.send(census.port, { target, signedTarget: '/api/kinds/plain' });
+      expect(other.code).toBe(isRouted ? 'request_mismatch' : undefined);
+      expect(served).toEqual([]);
+      const good = await herald.send(census.port, { target });
+      expect(good.status).toBe(isRouted ? 200 : 404);
+      expect(served).toEqual(isRouted ? ['plain'] : []);
+    });
+
+    it('TF-15 another case, and a slash more: routed on Express, and guarded', async () => {
+      for (const target of ['/API/kinds/PLAIN', '/api/kinds/plain/']) {
+        const isRouted = adapter === 'express';
+        const bare = await call(census.port, { target });
+        expect(bare.status).toBe(isRouted ? 401 : 404);
+        const other = await herald.send(census.port, { target, signedTarget: '/api/kinds/plain' });
+        expect(other.code).toBe(isRouted ? 'request_mismatch' : undefined);
+        expect(served.splice(0)).toEqual([]);
+        const good = await herald.send(census.port, { target });
+        expect(good.status).toBe(isRouted ? 200 : 404);
+        expect(served.splice(0)).toEqual(isRouted ? ['plain'] : []);
+      }
+    });
+
     it.each([
       ['CORS preflight', { method: 'OPTIONS', target: '/api/kinds/plain' }],
       ['OPTIONS on @All()', { method: 'OPTIONS', target: '/api/kinds/any' }],
@@ -326,7 +353,7 @@ describe.each(ADAPTERS)('ServiceJwtGuard on %s', (adapter) => {
       ['a version that does not exist', { target: '/api/v1/items' }],
       ['the path without the prefix', { target: '/kinds/plain' }],
       ['another host', { target: '/api/admin' }],
-    ])('%s never reaches a handler, with a token or without', async (_title, request) => {
+    ])('TF-15 %s never reaches a handler, with a token or without', async (_title, request) => {
       const preflight = {
         origin: 'https://app.example',
         'access-control-request-method': 'GET',

@@ -408,6 +408,10 @@ class UnguardedController {
   async get() {
     return { asked: await this.outgoing.ask() };
   }
+  @Get('subject')
+  subject(@ServiceSubject({ optional: true }) own?: string) {
+    return { own };
+  }
   @Get('session')
   @UseInterceptors(SessionInterceptor)
   async session() {
@@ -591,14 +595,14 @@ describe.each(ADAPTERS)('the subject of outgoing calls on %s', (adapter) => {
   });
 
   describe('with several users at a time', () => {
-    it('is each one’s own: 200 users and 50 strangers on 8 sockets, two outgoing calls each', async () => {
+    it('TF-09 is each one’s own: 500 users and 50 strangers on 8 sockets, two outgoing calls each', async () => {
       const sockets = keepAliveAgent(8);
       try {
-        const authenticated = Array.from({ length: 200 }, async (_item, at) => {
+        const authenticated = Array.from({ length: 500 }, async (_item, at) => {
           const id = String(at);
           const subject = `${CENSUS}user/${id}/`;
           const isPost = at % 2 === 0;
-          const body = isPost ? JSON.stringify({ id, filler: 'x'.repeat(at * 97) }) : undefined;
+          const body = isPost ? JSON.stringify({ id, filler: 'x'.repeat(at * 39) }) : undefined;
           const request: SignedCall = isPost
             ? { method: 'POST', target: `/crowd/post/${id}`, contentType: 'application/json', body }
             : { target: `/crowd/get/${id}` };
@@ -626,7 +630,7 @@ describe.each(ADAPTERS)('the subject of outgoing calls on %s', (adapter) => {
       }
     });
 
-    it('is nobody’s for whoever comes after a user on the same socket', async () => {
+    it('TF-08, TF-10 is nobody’s for whoever comes after a user on the same socket', async () => {
       const sockets = keepAliveAgent(1);
       const send = async (target: string, headers = {}) =>
         await callOver(sockets, census.port, { target, headers });
@@ -642,6 +646,7 @@ describe.each(ADAPTERS)('the subject of outgoing calls on %s', (adapter) => {
           [send('/crowd/skipped/5'), { status: 200, body: answersForNobody('5') }],
           [asAlice('/crowd/get/6'), { status: 200, body: answersFor('6', ALICE) }],
           [send('/unguarded'), { status: 200, body: { asked: 'subject_undecided' } }],
+          [send('/unguarded/subject'), { status: 500 }],
           [send('/crowd/get/7'), { status: 401 }],
           [asAlice('/crowd/get/8'), { status: 200, body: answersFor('8', ALICE) }],
           [send('/crowd/itself/9'), { status: 200, body: { asked: 'nobody' } }],
@@ -683,7 +688,7 @@ describe.each(ADAPTERS)('the subject of outgoing calls on %s', (adapter) => {
       return { ...request, headers: herald.headers(request) };
     };
 
-    it('valid, none, valid, bad are 200, 401, 200, 401', async () => {
+    it('TF-07 valid, none, valid, bad are 200, 401, 200, 401', async () => {
       const bad = { target: '/crowd/get/4', headers: { jwt: herald.token({ target: '/other' }) } };
       const answers = await pipeline(census.port, [
         signed('/crowd/get/1', ALICE),
