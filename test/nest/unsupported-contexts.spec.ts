@@ -6,10 +6,16 @@ import {
   Controller,
   type ExceptionFilter,
   Get,
+  type INestApplication,
+  Inject,
+  Injectable,
+  Param,
+  Req,
+  Res,
   UseFilters,
   UseGuards,
 } from '@nestjs/common';
-import { APP_GUARD } from '@nestjs/core';
+import { APP_GUARD, ExternalContextCreator } from '@nestjs/core';
 import {
   type ClientProxy,
   ClientProxyFactory,
@@ -131,6 +137,47 @@ class LiveGateway {
   }
 }
 
+const serviceAuth = () =>
+  ServiceAuthModule.forRoot({
+    issuer: CENSUS,
+    trustedIssuers: [{ issuer: HERALD, publicKey: heraldKey.publicPem }],
+  });
+
+const token = (target = '/user'): string =>
+  strictToken({ key: heraldKey, issuer: HERALD, audience: CENSUS, subject: USER, target });
+
+/** What a sender writes who wants its message to be taken for a request. */
+const likeARequest = () => {
+  const jwt = token();
+  const headers = { jwt, host: 'x' };
+  const rawHeaders = ['JWT', jwt, 'Host', 'x'];
+  const request = { headers, rawHeaders, method: 'GET', url: '/user', originalUrl: '/user' };
+  return { ...request, raw: request, body: {}, httpVersionMajor: 1 };
+};
+
+const ask = async (client: ClientProxy, pattern: string, payload: unknown): Promise<unknown> => {
+  try {
+    return await firstValueFrom(client.send<unknown>(pattern, payload as object));
+  } catch (error) {
+    return { error };
+  }
+};
+
+/** Lets an application take messages over TCP as well, and answers a client of it. */
+async function listenForMessages(
+  app: INestApplication,
+  inheritAppConfig: boolean,
+): Promise<ClientProxy> {
+  const messages = app.connectMicroservice<MicroserviceOptions>(
+    { transport: Transport.TCP, options: { host: '127.0.0.1', port: 0 } },
+    { inheritAppConfig },
+  );
+  await app.startAllMicroservices();
+  const { port } = messages.unwrap<Server>().address() as AddressInfo;
+  const options = { host: '127.0.0.1', port };
+  return ClientProxyFactory.create({ transport: Transport.TCP, options });
+}
+
 describe.each(ADAPTERS)('on %s', (adapter) => {
   describe.each([
     ['by @UseGuards', { providers: [LiveGateway], inherit: false }],
@@ -148,26 +195,12 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     beforeAll(async () => {
       census = await startService({
         adapter,
-        imports: [
-          ServiceAuthModule.forRoot({
-            issuer: CENSUS,
-            trustedIssuers: [{ issuer: HERALD, publicKey: heraldKey.publicPem }],
-          }),
-        ],
+        imports: [serviceAuth()],
         controllers: [UserController, GuardedMessages, SkippedMessages],
         providers,
         configure: async (app) => {
           app.useWebSocketAdapter(new WsAdapter(app));
-          const messages = app.connectMicroservice<MicroserviceOptions>(
-            { transport: Transport.TCP, options: { host: '127.0.0.1', port: 0 } },
-            { inheritAppConfig: inherit },
-          );
-          await app.startAllMicroservices();
-          const { port } = messages.unwrap<Server>().address() as AddressInfo;
-          client = ClientProxyFactory.create({
-            transport: Transport.TCP,
-            options: { host: '127.0.0.1', port },
-          });
+          client = await listenForMessages(app, inherit);
         },
       });
     });
@@ -177,35 +210,9 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
       await census.close();
     });
 
-    const token = (): string =>
-      strictToken({
-        key: heraldKey,
-        issuer: HERALD,
-        audience: CENSUS,
-        subject: USER,
-        target: '/user',
-      });
-
-    /** What a sender writes who wants its message to be taken for a request. */
-    const likeARequest = () => {
-      const jwt = token();
-      const headers = { jwt, host: 'x' };
-      const rawHeaders = ['JWT', jwt, 'Host', 'x'];
-      const request = { headers, rawHeaders, method: 'GET', url: '/user', originalUrl: '/user' };
-      return { ...request, raw: request, body: {}, httpVersionMajor: 1 };
-    };
-
-    const ask = async (pattern: string, payload: unknown): Promise<unknown> => {
-      try {
-        return await firstValueFrom(client.send<unknown>(pattern, payload as object));
-      } catch (error) {
-        return { error };
-      }
-    };
-
     it('TF-01 refuses a message, whatever it looks like', async () => {
       for (const payload of [{}, 'text', likeARequest(), { jwt: token() }, [token()]]) {
-        expect(await ask('guarded', payload)).toEqual({ error: REFUSED });
+        expect(await ask(client, 'guarded', payload)).toEqual({ error: REFUSED });
       }
       expect(handled).toEqual([]);
     });
@@ -213,22 +220,22 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     it('TF-01 lets no event through', async () => {
       await firstValueFrom(client.emit('guarded-event', likeARequest()), { defaultValue: null });
       // An event has no answer: one message later the event has been dealt with.
-      await ask('guarded', {});
+      await ask(client, 'guarded', {});
       expect(handled).toEqual([]);
     });
 
     it('TF-10 takes no subject from a message', async () => {
-      const answer = await ask('subject', { ...likeARequest(), user: USER, subject: USER });
+      const answer = await ask(client, 'subject', { ...likeARequest(), user: USER, subject: USER });
       expect(JSON.stringify(answer)).not.toContain(USER);
       expect(answer).toHaveProperty('error');
     });
 
     it('answers a message that nothing guards', async () => {
-      expect(await ask('unguarded', {})).toEqual(inherit ? { error: REFUSED } : 'answered');
+      expect(await ask(client, 'unguarded', {})).toEqual(inherit ? { error: REFUSED } : 'answered');
     });
 
     it('refuses a message that @SkipServiceAuth() would open', async () => {
-      expect(await ask('skipped', {})).toEqual({ error: REFUSED });
+      expect(await ask(client, 'skipped', {})).toEqual({ error: REFUSED });
     });
 
     it('TF-04 refuses a message on a web socket', async () => {
@@ -256,6 +263,129 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     it('serves the same token over HTTP', async () => {
       const answer = await call(census.port, { target: '/user', headers: { JWT: token() } });
       expect(answer).toMatchObject({ status: 200, json: { subject: USER } });
+    });
+  });
+
+  describe('TF-02 a hybrid application with APP_GUARD', () => {
+    const start = async (inherit: boolean) => {
+      let client: ClientProxy | undefined;
+      const service = await startService({
+        adapter,
+        imports: [serviceAuth()],
+        controllers: [UserController, GuardedMessages],
+        providers: [{ provide: APP_GUARD, useExisting: ServiceJwtGuard }],
+        configure: async (app) => void (client = await listenForMessages(app, inherit)),
+      });
+      if (!client) throw new Error('no client');
+      return { service, client };
+    };
+    const talkTo = async (inherit: boolean) => {
+      const { service, client } = await start(inherit);
+      const subject = { ...likeARequest(), user: USER, subject: USER };
+      try {
+        return {
+          unguarded: await ask(client, 'unguarded', likeARequest()),
+          guarded: await ask(client, 'guarded', likeARequest()),
+          subject: JSON.stringify(await ask(client, 'subject', subject)),
+          http: (await call(service.port, { target: '/user', headers: { JWT: token() } })).status,
+          anonymous: (await call(service.port, { target: '/user' })).status,
+        };
+      } finally {
+        await client.close();
+        await service.close();
+      }
+    };
+    const overHttp = { http: 200, anonymous: 401 };
+
+    it('without inheritAppConfig: Nest guards no message, and a message is nobody', async () => {
+      const answers = await talkTo(false);
+      // As the README says: only what is guarded by name is guarded here.
+      expect(answers).toMatchObject({ ...overHttp, unguarded: 'answered' });
+      expect(answers.guarded).toEqual({ error: REFUSED });
+      expect(answers.subject).toContain('error');
+      expect(answers.subject).not.toContain(USER);
+    });
+
+    it('with inheritAppConfig: every message is refused', async () => {
+      const answers = await talkTo(true);
+      expect(answers).toMatchObject({ ...overHttp, unguarded: { error: REFUSED } });
+      expect(answers.guarded).toEqual({ error: REFUSED });
+    });
+  });
+
+  describe('TF-03 a resolver of GraphQL', () => {
+    @Injectable()
+    class UserResolver {
+      @UseGuards(ServiceJwtGuard)
+      guarded() {
+        handled.push('graphql');
+        return 'resolved';
+      }
+      @SkipServiceAuth()
+      @UseGuards(ServiceJwtGuard)
+      skipped() {
+        handled.push('graphql');
+        return 'resolved';
+      }
+      unguarded() {
+        return 'resolved';
+      }
+    }
+
+    /** Runs resolvers as @nestjs/graphql does: root, arguments, context, info. */
+    @Controller('graphql')
+    class GraphqlController {
+      constructor(
+        @Inject(UserResolver) private readonly resolver: UserResolver,
+        @Inject(ExternalContextCreator) private readonly contexts: ExternalContextCreator,
+      ) {}
+
+      @Get(':field')
+      async run(
+        @Param('field') field: 'guarded' | 'skipped' | 'unguarded',
+        @Req() req: object,
+        @Res({ passthrough: true }) res: object,
+      ): Promise<unknown> {
+        const { resolver } = this;
+        const resolve = this.contexts.create(
+          resolver,
+          Reflect.get(resolver, field) as (...args: unknown[]) => unknown,
+          field,
+          undefined,
+          undefined,
+          undefined,
+          undefined,
+          undefined,
+          'graphql',
+        );
+        return (await resolve({}, { id: 1 }, { req, res, request: req }, {})) as unknown;
+      }
+    }
+
+    let census: TestService;
+    beforeAll(async () => {
+      census = await startService({
+        adapter,
+        imports: [serviceAuth()],
+        controllers: [GraphqlController, UserController],
+        providers: [UserResolver],
+      });
+    });
+    beforeEach(() => handled.splice(0));
+    afterAll(async () => await census.close());
+
+    it.each(['guarded', 'skipped'])('that is %s is refused, token or not', async (field) => {
+      const target = `/graphql/${field}`;
+      for (const headers of [{}, { JWT: token(target) }]) {
+        const answer = await call(census.port, { target, headers });
+        expect(answer).toMatchObject({ status: 403, code: 'context_unsupported' });
+      }
+      expect(handled).toEqual([]);
+    });
+
+    it('that nothing guards is run', async () => {
+      const answer = await call(census.port, { target: '/graphql/unguarded' });
+      expect(answer).toMatchObject({ status: 200, text: 'resolved' });
     });
   });
 });
