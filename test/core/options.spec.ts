@@ -106,16 +106,16 @@ describe('CF-01, CF-02, AI-15: what is no URI is reported', () => {
 });
 
 const NO_SECONDS = [-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, '60', {}, [], true];
-const numbers = (field: string, more: readonly unknown[]): [string, Options, string][] =>
+const numbers = (field: string, more: readonly unknown[], id = ''): [string, Options, string][] =>
   [...NO_SECONDS, ...more].map((value) => [
-    `${field} ${typeof value === 'number' ? String(value) : show(value)}`,
+    `${id}${field} ${typeof value === 'number' ? String(value) : show(value)}`,
     { [field]: value },
     field,
   ]);
 
 const MISTAKES: [title: string, change: Options, field: string][] = [
-  ...numbers('clockToleranceSeconds', [61, 601]),
-  ...numbers('maxTokenLifetimeSeconds', [0, 3601]),
+  ...numbers('clockToleranceSeconds', [61, 601], 'CF-04 '),
+  ...numbers('maxTokenLifetimeSeconds', [0, 3601, Number.NEGATIVE_INFINITY], 'CF-05 '),
   ...numbers('tokenLifetimeSeconds', [0, 301]),
   ...numbers('maxBufferedBodyBytes', [2 ** 31]),
   ['CF-01 no trusted issuers', { trustedIssuers: [] }, 'trustedIssuers'],
@@ -252,6 +252,25 @@ describe('a mistake is reported by the name of its field', () => {
     // One mistake may have several consequences, all of them in the same option.
     const optionOf = (name: string): string => /^\w*/.exec(name)?.[0] ?? '';
     expect(new Set(fields.map(optionOf))).toEqual(new Set([optionOf(field)]));
+  });
+
+  it.each([
+    ...[0, 5, 60].map((seconds) => ['CF-04 clockToleranceSeconds', seconds] as const),
+    ...[1, 300, 3600].map((seconds) => ['CF-05 maxTokenLifetimeSeconds', seconds] as const),
+  ])('%s of %i is none', async (title, seconds) => {
+    const [, field = ''] = title.split(' ');
+    expect(await problemsOf({ ...GOOD, [field]: seconds })).toEqual([]);
+  });
+
+  it.each([
+    ['allowInsecureKeyUrls', 'yes'],
+    ['requireKeysAtStart', 1],
+    ['skipBody', true],
+    ['allowUnsigned', true],
+    ['ignoreExpiration', false],
+    ['verify', false],
+  ])('CF-12 %s: %j is no way to loosen anything', async (field, value) => {
+    expect(await fieldsOf({ ...GOOD, [field]: value })).toEqual([field]);
   });
 
   it('and what is written with a mistake is not reported as left out', async () => {

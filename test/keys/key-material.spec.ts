@@ -123,6 +123,7 @@ const NO_PUBLIC_KEYS: [title: string, material: unknown, what: string][] = [
     key.publicPem.replaceAll('PUBLIC KEY', 'CERTIFICATE REQUEST'),
     HOW_PUBLIC,
   ],
+  ['a PEM after a space', ` ${key.publicPem}`, HOW_PUBLIC],
   ['bytes', key.publicKey.export({ type: 'spki', format: 'der' }), HOW_PUBLIC],
   ['a number', 5, HOW_PUBLIC],
   ['SG-27 a point off the curve', offCurve, HOW_PUBLIC],
@@ -287,6 +288,7 @@ const PUBLIC_FORMS: [string, KeyMaterial][] = [
   ['PEM with CRLF', key.publicPem.replaceAll('\n', '\r\n')],
   ['PEM without its last line break', key.publicPem.trimEnd()],
   ['PEM after a line break', `\n${key.publicPem}`],
+  ['PEM after a byte order mark', `\uFEFF${key.publicPem}`],
   ['JWK', jwk(key.publicKey)],
   [
     'JWK that says what it is for',
@@ -323,7 +325,7 @@ const PRIVATE_FORMS: [string, KeyMaterial][] = [
 ];
 
 describe('what is accepted', () => {
-  it.each(PUBLIC_FORMS)('a public key as %s', async (_title, publicKey) => {
+  it.each(PUBLIC_FORMS)('CF-06 a public key as %s', async (_title, publicKey) => {
     const { herald, census } = await createPeers(key, {
       census: { trustedIssuers: [{ issuer: HERALD, publicKey }] },
     });
@@ -332,7 +334,7 @@ describe('what is accepted', () => {
     expect(identity.keyId).toBe(key.keyId);
   });
 
-  it.each(PRIVATE_FORMS)('a private key as %s', async (_title, privateKey) => {
+  it.each(PRIVATE_FORMS)('CF-06 a private key as %s', async (_title, privateKey) => {
     const { herald, census } = await createPeers(key, { herald: { signingKey: { privateKey } } });
     const token = await signed(herald, outgoing());
     const identity = await census.verify(received(outgoing(), token));

@@ -292,7 +292,7 @@ describe('where keys are fetched from', () => {
     await expect(start({ issuer: 'http://herald.service/' })).rejects.toThrow(/jwksUri/);
   });
 
-  it('KL-12 two places for the keys of one issuer are one too many', async () => {
+  it('KL-12, CF-07 two places for the keys of one issuer are one too many', async () => {
     const jwksUri = 'https://keys.service/';
     await expect(start({ publicKey: key.publicPem, jwksUri })).rejects.toThrow(/not both/);
     await expect(start({ keys: [key.publicPem], jwksUri })).rejects.toThrow(/not both/);

@@ -196,22 +196,25 @@ describe.each(ADAPTERS)('ServiceAuthModule on %s', (adapter) => {
       ['forRoot', () => ServiceAuthModule.forRoot(wrong)],
       ['forRootAsync', () => ServiceAuthModule.forRootAsync({ useFactory: () => wrong })],
     ];
-    it.each(failing)('%s reports all mistakes together', async (_way, createModule) => {
-      const socketsBefore = listeningSockets();
-      const failure: unknown = await start({ imports: [createModule()] }).catch(
-        (error: unknown) => error,
-      );
-      expect(failure).toBeInstanceOf(ServiceAuthConfigError);
-      if (!(failure instanceof ServiceAuthConfigError)) return;
-      const fields = failure.problems.map((problem) => problem.split(': ')[0]);
-      expect(new Set(fields)).toEqual(new Set(wrongFields));
-      expect(fields).toHaveLength(wrongFields.length);
-      for (const problem of failure.problems) {
-        expect(problem).toMatch(/^[\w.[\]]+: .+/);
-        expect(failure.message).toContain(problem);
-      }
-      expect(listeningSockets()).not.toBeGreaterThan(socketsBefore);
-    });
+    it.each(failing)(
+      'CF-09 %s reports all mistakes together, and opens no port',
+      async (_way, createModule) => {
+        const socketsBefore = listeningSockets();
+        const failure: unknown = await start({ imports: [createModule()] }).catch(
+          (error: unknown) => error,
+        );
+        expect(failure).toBeInstanceOf(ServiceAuthConfigError);
+        if (!(failure instanceof ServiceAuthConfigError)) return;
+        const fields = failure.problems.map((problem) => problem.split(': ')[0]);
+        expect(new Set(fields)).toEqual(new Set(wrongFields));
+        expect(fields).toHaveLength(wrongFields.length);
+        for (const problem of failure.problems) {
+          expect(problem).toMatch(/^[\w.[\]]+: .+/);
+          expect(failure.message).toContain(problem);
+        }
+        expect(listeningSockets()).not.toBeGreaterThan(socketsBefore);
+      },
+    );
 
     it('reports wrong module options even when everything else is right', async () => {
       const options = { ...receivingOptions, userResolver: 'UserResolver' } as never;
@@ -225,12 +228,12 @@ describe.each(ADAPTERS)('ServiceAuthModule on %s', (adapter) => {
       ['null', null],
       ['a string', 'census'],
       ['an empty object', {}],
-    ])('a factory that returns %s is a ServiceAuthConfigError', async (_title, options) => {
+    ])('CF-09 a factory that returns %s is a ServiceAuthConfigError', async (_title, options) => {
       const module = ServiceAuthModule.forRootAsync({ useFactory: () => options as never });
       await expect(start({ imports: [module] })).rejects.toBeInstanceOf(ServiceAuthConfigError);
     });
 
-    it('a factory that rejects', async () => {
+    it('CF-09 a factory that rejects: the port is never opened', async () => {
       const socketsBefore = listeningSockets();
       const outage = new Error('the configuration server is down');
       const module = ServiceAuthModule.forRootAsync({
@@ -239,6 +242,32 @@ describe.each(ADAPTERS)('ServiceAuthModule on %s', (adapter) => {
       await expect(start({ imports: [module] })).rejects.toBe(outage);
       expect(listeningSockets()).not.toBeGreaterThan(socketsBefore);
     });
+
+    it.each(['issuer', 'audience', 'signingKey'])(
+      'CF-09 a factory that reads %s from a variable that is not set',
+      async (name) => {
+        const socketsBefore = listeningSockets();
+        const unset = process.env['SERVICE_AUTH_TEST_UNSET'];
+        const good = {
+          ...receivingOptions,
+          audience: [CENSUS],
+          signingKey: { privateKey: censusKey.privatePem },
+          targets: [{ baseUrl: 'http://127.0.0.1:9/' }],
+        };
+        const wrong = { issuer: unset, audience: [unset], signingKey: { privateKey: unset } };
+        const optionsWith = (value: object) => ({ ...good, ...value }) as ServiceAuthModuleOptions;
+        const startWith = async (options: ServiceAuthModuleOptions) =>
+          await start({
+            imports: [ServiceAuthModule.forRootAsync({ useFactory: () => options })],
+          });
+        const option = { [name]: wrong[name as keyof typeof wrong] };
+        await expect(startWith(optionsWith(option))).rejects.toMatchObject({
+          problems: [expect.stringMatching(new RegExp(`^${name}`))],
+        });
+        expect(listeningSockets()).not.toBeGreaterThan(socketsBefore);
+        await startWith(optionsWith({}));
+      },
+    );
 
     it('one that is right opens a port, so that the counts above mean something', async () => {
       const socketsBefore = listeningSockets();
@@ -320,7 +349,17 @@ describe.each(ADAPTERS)('ServiceAuthModule on %s', (adapter) => {
       expect(warnings.filter((warning) => warning.includes(LEDGER))).toHaveLength(1);
     });
 
-    it('is not warned of where nobody uses it', async () => {
+    it('CF-12 is warned of at start, and never the default', async () => {
+      const logger = new LogRecorder();
+      const service = ServiceAuthModule.forRoot({
+        ...receivingOptions,
+        trustedIssuers: [{ ...archive.trusted, profile: 'original' }],
+      });
+      await start({ logger, imports: [service] });
+      expect(logger.texts('warn')).toEqual([expect.stringContaining('may be replayed')]);
+    });
+
+    it('CF-12 is not warned of where nobody uses it', async () => {
       const logger = new LogRecorder();
       await start({ logger, imports: [ServiceAuthModule.forRoot(receivingOptions)] });
       expect(logger.texts('warn')).toEqual([]);
