@@ -352,3 +352,59 @@ describe('where keys are fetched from', () => {
     expect(server.hits).toBe(1);
   });
 });
+
+describe('CF-13 two issuers whose keys are at one URL', () => {
+  const scribe = 'https://scribe.service/';
+  const ours = createKey();
+  const theirs = createKey('Ed25519');
+
+  it('have keys of their own, narrowed by their own algorithms', async () => {
+    const server = await startKeyServer(serveKeys([jwkOf(ours), jwkOf(theirs, { alg: 'EdDSA' })]));
+    const receiver = await startReceiver({
+      trustedIssuers: [
+        { issuer: HERALD, jwksUri: server.url, algorithms: ['ES256'] },
+        { issuer: scribe, jwksUri: server.url, algorithms: ['EdDSA'] },
+      ],
+    });
+    try {
+      await receiver.settle();
+      const asEdDsa = { ...theirs, algorithm: 'EdDSA' as const };
+      expect(await receiver.ask({ key: ours })).toBe('ok');
+      expect(await receiver.ask({ key: asEdDsa, issuer: scribe })).toBe('ok');
+      expect(await receiver.ask({ key: asEdDsa })).not.toBe('ok');
+      expect(await receiver.ask({ key: ours, issuer: scribe })).not.toBe('ok');
+      const health = [...receiver.service.keyHealth()].map(([name, { keyIds }]) => [name, keyIds]);
+      expect(health).toEqual([
+        [HERALD, [ours.keyId]],
+        [scribe, [theirs.keyId]],
+      ]);
+    } finally {
+      receiver.close();
+      await server.close();
+    }
+  });
+
+  it('hear of a key id that two keys have, and neither of them is used', async () => {
+    const other = createKey();
+    const clash = [jwkOf(ours, { kid: 'one' }), jwkOf(other, { kid: 'one' })];
+    const third = createKey();
+    const server = await startKeyServer(serveKeys([...clash, jwkOf(third)]));
+    const receiver = await startReceiver({
+      trustedIssuers: [HERALD, scribe].map((issuer) => ({ issuer, jwksUri: server.url })),
+    });
+    try {
+      await receiver.settle();
+      const dropped = receiver.events.of('key_dropped').map(({ issuer }) => issuer);
+      expect(new Set(dropped)).toEqual(new Set([HERALD, scribe]));
+      for (const issuer of [HERALD, scribe]) {
+        for (const key of [ours, other]) {
+          expect(await receiver.ask({ key: { ...key, keyId: 'one' }, issuer })).not.toBe('ok');
+        }
+        expect(await receiver.ask({ key: third, issuer })).toBe('ok');
+      }
+    } finally {
+      receiver.close();
+      await server.close();
+    }
+  });
+});
