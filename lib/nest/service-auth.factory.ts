@@ -9,9 +9,10 @@ import { createServiceAuth, type ServiceAuth } from '../service-auth.js';
 import { loggingObserver } from './logging-observer.js';
 import type { ServiceAuthModuleOptions } from './service-auth.options.js';
 import type { TrustedIssuerFinderProvider } from './trusted-issuer-finder.provider.js';
+import { warnOfLoosenedOptions } from './warn-of-loosened-options.js';
 
 /**
- * Builds the service from the module's options, and warns once of every peer that is less protected.
+ * Builds the service from the module's options, and warns once of every peer and option that is less protected.
  *
  * @throws ServiceAuthConfigError listing every problem, each as `field: what to write`
  */
@@ -33,6 +34,7 @@ export async function createServiceAuthFrom(
   ];
   const serviceAuth = await createOrCollect(coreOptions, problems);
   warnOfOriginalProfile(serviceAuth.settings);
+  warnOfLoosenedOptions({ ...options }, new Logger('ServiceAuth'));
   return serviceAuth;
 }
 

@@ -319,6 +319,32 @@ describe.each(ADAPTERS)('ServiceAuthModule on %s', (adapter) => {
     });
   });
 
+  describe('CF-12 an option that protects less than its default', () => {
+    const sending = {
+      signingKey: { privateKey: censusKey.privatePem },
+      targets: [{ baseUrl: 'http://127.0.0.1:9/' }],
+    };
+    const warningsOf = async (options: Partial<ServiceAuthModuleOptions>) => {
+      const logger = new LogRecorder();
+      const all = { ...receivingOptions, ...sending, ...options };
+      await start({ logger, imports: [ServiceAuthModule.forRoot(all)] });
+      return logger.texts('warn');
+    };
+
+    it.each<[string, Partial<ServiceAuthModuleOptions>, Partial<ServiceAuthModuleOptions>]>([
+      ['unknownTargets', { unknownTargets: 'send-unsigned' }, { unknownTargets: 'refuse' }],
+      ['allowInsecureKeyUrls', { allowInsecureKeyUrls: true }, { allowInsecureKeyUrls: false }],
+      [
+        'tokenAfterVerification',
+        { tokenAfterVerification: 'keep' },
+        { tokenAfterVerification: 'remove' },
+      ],
+    ])('is warned of at start: %s', async (name, loosened, asByDefault) => {
+      expect(await warningsOf(loosened)).toEqual([expect.stringContaining(name)]);
+      expect(await warningsOf(asByDefault)).toEqual([]);
+    });
+  });
+
   describe('the original profile', () => {
     const ARCHIVE = 'https://archive.service/';
     const LEDGER = 'https://ledger.service/';

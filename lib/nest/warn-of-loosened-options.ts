@@ -1,0 +1,19 @@
+import type { Logger } from '@nestjs/common';
+import type { ServiceAuthModuleOptions } from './service-auth.options.js';
+
+/** Warns of each option that was chosen and that protects less than its default. */
+export function warnOfLoosenedOptions(options: ServiceAuthModuleOptions, logger: Logger): void {
+  if (options.unknownTargets === 'send-unsigned') {
+    logger.warn('Requests to URLs outside `targets` are sent without a token (unknownTargets).');
+  }
+  if (options.allowInsecureKeyUrls === true) {
+    logger.warn(
+      'Keys may be fetched over plain http:, where others can replace them (allowInsecureKeyUrls).',
+    );
+  }
+  if (options.tokenAfterVerification === 'keep') {
+    logger.warn(
+      'Tokens stay in the headers of requests, for loggers and handlers to see (tokenAfterVerification).',
+    );
+  }
+}
