@@ -3,6 +3,7 @@ import type { Attempt } from './attempt.js';
 import { CANARY, CENSUS, USER } from './census.js';
 import { decodeClaims, decodeHeader } from './forge.js';
 import type { Answer } from './http.js';
+import { expectVerdict } from './verdict.js';
 
 /** What every answer to a guarded request tells caches. */
 function expectPrivate(answer: Answer): void {
@@ -10,21 +11,8 @@ function expectPrivate(answer: Answer): void {
   expect(answer.headers['cache-control']).toBe('private');
 }
 
-/** How a verdict is wrong, in the words by which the attack report counts. */
-function assertVerdict(answer: Answer, expected: string, actual: 'accepted' | 'refused'): void {
-  if (actual === expected) return;
-  throw new Error(
-    `Wrongly ${actual}: ${answer.status} ${JSON.stringify(answer.code ?? '')} ${answer.text}`,
-  );
-}
-
-const verdictOf = ({ status }: Answer): 'accepted' | 'refused' =>
-  status < 400 ? 'accepted' : 'refused';
-
 export function expectAccepted(answer: Answer): void {
-  assertVerdict(answer, 'accepted', verdictOf(answer));
-  const { status, code } = answer;
-  expect({ status, code }).toEqual({ status: status === 201 ? 201 : 200, code: undefined });
+  expectVerdict(answer, { status: answer.status === 201 ? 201 : 200, code: undefined });
   expectPrivate(answer);
 }
 
@@ -35,10 +23,9 @@ export interface Refused {
 
 /** The whole answer of protocol section 5: status, body, headers, and nothing else. */
 export function expectRefused(answer: Answer, { code, status }: Refused): void {
-  assertVerdict(answer, 'refused', verdictOf(answer));
-  if (answer.code !== code) throw new Error(`Wrong code: ${String(answer.code)} for ${code}`);
   const { message } = REFUSALS[code];
   const expectedStatus = status ?? REFUSALS[code].status;
+  expectVerdict(answer, { status: expectedStatus, code });
   expect({ status: answer.status, body: answer.json ?? answer.text }).toEqual({
     status: expectedStatus,
     body: { statusCode: expectedStatus, message, error: expect.any(String) as string, code },

@@ -1,5 +1,6 @@
 import {
   type AttackRow,
+  type Attempt,
   editSegment,
   encodeWithStrayBit,
   sendAs,
@@ -72,6 +73,16 @@ const repeated: AttackRow[] = [
   change: { send: sendAs(respell as (token: string) => string | string[]) },
 }));
 
+const insertInto = (token: string, at: 0 | 1 | 2, inserted: string): string =>
+  editSegment(token, at, (segment) => `${segment.slice(0, 8)}${inserted}${segment.slice(8)}`);
+
+/** As Node writes them: one byte for each character. */
+const STRANGE_BYTES = [
+  ['the byte FF', '\u00ff'],
+  ['the two bytes of an ÿ in UTF-8', '\u00c3\u00bf'],
+  ['a no-break space', '\u00a0'],
+] as const;
+
 const misspelled: AttackRow[] = [
   respelled('TS-07 Bearer before the token', (token) => `Bearer ${token}`),
   respelled('TS-08 in double quotes', (token) => `"${token}"`),
@@ -89,13 +100,13 @@ const misspelled: AttackRow[] = [
     const [header, payload, signature] = token.split('.');
     return JSON.stringify({ protected: header, payload, signature });
   }),
-  respelled('TS-12 a space inside the signature', (token) =>
-    editSegment(token, 2, (segment) => `${segment.slice(0, 9)} ${segment.slice(9)}`),
-  ),
-  respelled('TS-13 a tab inside the payload', (token) =>
-    editSegment(token, 1, (segment) => `${segment.slice(0, 9)}\t${segment.slice(9)}`),
-  ),
+  respelled('TS-11 in the general JSON serialisation', (token) => {
+    const [header, payload, signature] = token.split('.');
+    return JSON.stringify({ payload, signatures: [{ protected: header, signature }] });
+  }),
   ...([0, 1, 2] as const).flatMap((at) => [
+    respelled(`TS-12 a space in segment ${at}`, (token) => insertInto(token, at, ' ')),
+    respelled(`TS-13 a tab in segment ${at}`, (token) => insertInto(token, at, '\t')),
     respelled(`TS-14 one = after segment ${at}`, (token) => editSegment(token, at, (s) => `${s}=`)),
     respelled(`TS-14 == after segment ${at}`, (token) => editSegment(token, at, (s) => `${s}==`)),
     respelled(`TS-15 + in segment ${at}`, (token) =>
@@ -104,12 +115,14 @@ const misspelled: AttackRow[] = [
     respelled(`TS-15 / in segment ${at}`, (token) =>
       editSegment(token, at, (s) => `${s.slice(0, 8)}/${s.slice(9)}`),
     ),
-    ...['?', '!', '%2E', '\u00ff', '\u00a0'].map((stranger) =>
-      respelled(`TS-18/TS-19 ${JSON.stringify(stranger)} in segment ${at}`, (token) =>
-        editSegment(token, at, (s) => `${s.slice(0, 8)}${stranger}${s.slice(8)}`),
-      ),
+    ...['?', '!', '%2E'].map((stranger) =>
+      respelled(`TS-18 ${stranger} in segment ${at}`, (token) => insertInto(token, at, stranger)),
+    ),
+    ...STRANGE_BYTES.map(([title, bytes]) =>
+      respelled(`TS-19 ${title} in segment ${at}`, (token) => insertInto(token, at, bytes)),
     ),
   ]),
+  respelled('TS-18 %2E for the dots', (token) => token.replaceAll('.', '%2E')),
   respelled('TS-16 a stray bit at the end of the signature', (token) =>
     editSegment(token, 2, strayBit),
   ),
@@ -121,7 +134,7 @@ const misspelled: AttackRow[] = [
   ...['null', 'undefined', '[object Object]', 'true', '{}'].map((text) =>
     respelled(`TS-36 ${text}`, () => text),
   ),
-  respelled('HP-24 five segments, as a JWE has', (token) => `${token}.AAAA.AAAA`),
+  respelled('TS-09 five segments', (token) => `${token}.AAAA.AAAA`),
 ];
 
 const stranglySigned: AttackRow[] = [
@@ -153,7 +166,9 @@ const stranglySigned: AttackRow[] = [
   },
 ];
 
-const JSON_TEXTS: [string, (json: string) => string | Uint8Array][] = [
+type JsonText = readonly [title: string, edit: (json: string) => string | Uint8Array];
+
+const NO_OBJECTS: readonly JsonText[] = [
   ['an array', (json) => `[${json}]`],
   ['a string', (json) => JSON.stringify(json)],
   ['a number', () => '5'],
@@ -161,7 +176,15 @@ const JSON_TEXTS: [string, (json: string) => string | Uint8Array][] = [
   ['no JSON', (json) => json.slice(0, -1)],
   ['followed by more', (json) => `${json}{}`],
   ['followed by a NUL', (json) => `${json}\0`],
+  ['with a trailing comma', (json) => `${json.slice(0, -1)},}`],
+  ['with a comment', (json) => `${json}//`],
+];
+
+const BYTE_ORDER_MARK: readonly JsonText[] = [
   ['after a byte order mark', (json) => `\ufeff${json}`],
+];
+
+const ILL_FORMED: readonly JsonText[] = [
   [
     'ill-formed UTF-8',
     (json) =>
@@ -177,25 +200,48 @@ const JSON_TEXTS: [string, (json: string) => string | Uint8Array][] = [
       ]),
   ],
   ['UTF-16', (json) => Buffer.from(json, 'utf16le')],
+  ['UTF-16 the other way round', (json) => Buffer.from(json, 'utf16le').swap16()],
   ['with a lone surrogate', (json) => `${json.slice(0, -1)},"x":"\\ud800"}`],
-  ['with a trailing comma', (json) => `${json.slice(0, -1)},}`],
-  ['with a comment', (json) => `${json}//`],
 ];
 
-const unreadable: AttackRow[] = JSON_TEXTS.flatMap(([title, edit]): AttackRow[] => [
-  {
-    title: `TS-25/TS-27/TS-28 a header that is ${title}`,
-    code: 'token_malformed',
-    change: { build: withHeaderText(edit) },
-  },
-  {
-    title: `TS-26/TS-27/TS-28 a payload that is ${title}`,
-    code: 'token_malformed',
-    change: { build: withPayload(edit) },
-  },
-]);
+/** Neither part of a token may be written so. */
+const unreadableAs = (
+  headerId: string,
+  payloadId: string,
+  texts: readonly JsonText[],
+): AttackRow[] =>
+  texts.flatMap(([title, edit]): AttackRow[] => [
+    {
+      title: `${headerId} a header that is ${title}`,
+      code: 'token_malformed',
+      change: { build: withHeaderText(edit) },
+    },
+    {
+      title: `${payloadId} a payload that is ${title}`,
+      code: 'token_malformed',
+      change: { build: withPayload(edit) },
+    },
+  ]);
+
+const unreadable: AttackRow[] = [
+  ...unreadableAs('TS-25', 'TS-26', NO_OBJECTS),
+  ...unreadableAs('TS-27', 'TS-27', BYTE_ORDER_MARK),
+  ...unreadableAs('TS-28', 'TS-28', ILL_FORMED),
+];
 
 const inObject = (member: string) => (json: string) => `{${member},${json.slice(1)}`;
+
+function nested(
+  title: string,
+  code: AttackRow['code'],
+  depth: number,
+  open: string,
+  close: string,
+): AttackRow {
+  const to = (levels: number): Attempt['build'] =>
+    withPayload(inObject(`"deep":${open.repeat(levels)}1${close.repeat(levels)}`));
+  return { title, code, common: { build: to(12) }, change: { build: to(depth) } };
+}
 
 const ambiguous: AttackRow[] = [
   ...['"alg":"none"', '"alg":"ES256"', '"\\u0061lg":"none"', '"typ":"JWT"', '"kid":"x"'].map(
@@ -222,12 +268,9 @@ const ambiguous: AttackRow[] = [
     common: { build: withPayload(inObject('"extra":{"a":1,"b":{"a":2}}')) },
     change: { build: withPayload(inObject('"extra":{"a":1,"b":{"a":2,"\\u0061":3}}')) },
   },
-  {
-    title: 'TS-31 a payload nested 2500 deep',
-    code: 'claim_invalid',
-    common: { build: withPayload(inObject(`"deep":${'['.repeat(12)}${']'.repeat(12)}`)) },
-    change: { build: withPayload(inObject(`"deep":${'['.repeat(2500)}${']'.repeat(2500)}`)) },
-  },
+  nested('TS-31 lists nested 2500 deep', 'claim_invalid', 2500, '[', ']'),
+  nested('TS-31 objects nested 900 deep', 'claim_invalid', 900, '{"a":', '}'),
+  nested('TS-31 lists nested 5000 deep', 'token_too_large', 5000, '[', ']'),
 ];
 
 export const TOKEN_SYNTAX: readonly AttackRow[] = [
