@@ -23,6 +23,8 @@ import {
   BASELINE,
   CENSUS,
   CENSUS_ALIAS,
+  censusKey,
+  HERALD,
   NOW_SECONDS,
   SCRIBE,
   trustedIssuers,
@@ -67,6 +69,8 @@ describe('the verifier by itself', () => {
     census = await createServiceAuth({
       issuer: CENSUS,
       audience: [CENSUS_ALIAS],
+      signingKey: { privateKey: censusKey.privatePem },
+      targets: [{ baseUrl: HERALD }],
       trustedIssuers,
       now: () => NOW_SECONDS * 1000,
     });

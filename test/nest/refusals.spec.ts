@@ -341,6 +341,12 @@ describe.each(ADAPTERS)('on %s', (adapter: Adapter) => {
     expect(all.filter((code) => !provoked.has(code))).toEqual([]);
   });
 
+  it('HP-17, CL-14 writes each refusal to one line of the log', () => {
+    const logged = logs.entries.slice(loggedAtStart).map(({ text }) => text);
+    expect(logged.length).toBeGreaterThan(100);
+    expect(logged.filter((text) => /\p{Cc}/u.test(text))).toEqual([]);
+  });
+
   it('TF-18 logs nothing that was secret', () => {
     const logged = logs.entries.slice(loggedAtStart).filter(({ level }) => level === 'debug');
     expect(logged.length).toBeGreaterThan(100);

@@ -53,6 +53,10 @@ export const SCRIBE = 'https://scribe.service/';
 export const CLERK = 'https://clerk.service/';
 /** Speaks the original profile. */
 export const VETERAN = 'https://veteran.service/';
+/** Has two keys, under key ids of its own choice. */
+export const TWINS = 'https://twins.service/';
+/** The same in the original profile. */
+export const OLD_TWINS = 'https://old-twins.service/';
 export const USER = 'https://census.service/user/canary-subject/';
 export const CANARY = 'canary-claim-7c1f';
 
@@ -63,6 +67,8 @@ export const heraldKey = createKey();
 export const scribeKey = createKey('Ed25519');
 export const censusKey = createKey();
 export const strangerKey = createKey();
+export const twinKey: TestKey = { ...createKey(), keyId: 'twin' };
+export const accentedKey: TestKey = { ...createKey(), keyId: 'cl\u00e9' };
 const rsaKey = createKey('RS256');
 const keysByKind: Record<string, TestKey> = {
   ES256: heraldKey,
@@ -81,6 +87,11 @@ export const issuerFor = (algorithm: Algorithm): string =>
   `https://${algorithm.toLowerCase()}.signer.service/${algorithm}/`;
 export const ALL_ALGORITHMS = Object.keys(ALGORITHMS) as Algorithm[];
 
+const twinKeys = [twinKey, accentedKey].map(({ publicPem, keyId }) => ({
+  publicKey: publicPem,
+  keyId,
+}));
+
 export const trustedIssuers: TrustedIssuerOptions[] = [
   { issuer: HERALD, publicKey: heraldKey.publicPem },
   { issuer: SCRIBE, keys: [{ publicKey: scribeKey.publicPem, algorithms: ['Ed25519'] }] },
@@ -89,6 +100,8 @@ export const trustedIssuers: TrustedIssuerOptions[] = [
     publicKey: heraldKey.publicPem,
     subjects: ['https://census.service/user/', 'urn:census:'],
   },
+  { issuer: TWINS, keys: twinKeys },
+  { issuer: OLD_TWINS, keys: twinKeys, profile: 'original' },
   { issuer: VETERAN, publicKey: heraldKey.publicPem, profile: 'original' },
   ...ALL_ALGORITHMS.map((algorithm) => ({
     issuer: issuerFor(algorithm),
@@ -263,6 +276,8 @@ const metadataOf = (options?: CensusOptions['options']) => ({
     ServiceAuthModule.forRoot({
       issuer: CENSUS,
       audience: [CENSUS_ALIAS],
+      signingKey: { privateKey: censusKey.privatePem },
+      targets: [{ baseUrl: HERALD }],
       trustedIssuers,
       maxBufferedBodyBytes: 1024,
       now: () => NOW_SECONDS * 1000,

@@ -1,6 +1,25 @@
-import { type AttackRow, type AttemptParts, honestly, withHeaderText } from '../attempt.js';
-import { ORIGINAL, strangerKey } from '../census.js';
+import { createHash, X509Certificate } from 'node:crypto';
+import {
+  type AttackRow,
+  type Attempt,
+  type AttemptParts,
+  honestly,
+  withHeaderText,
+} from '../attempt.js';
+import {
+  accentedKey,
+  CENSUS,
+  HERALD,
+  OLD_TWINS,
+  ORIGINAL,
+  SCRIBE,
+  strangerKey,
+  twinKey,
+  TWINS,
+} from '../census.js';
 import type { Json } from '../forge.js';
+import { selfSign } from '../self-signed.js';
+import { ENCRYPTED } from './encrypted.js';
 
 const invalid = (title: string, header: Json, common: AttemptParts = {}): AttackRow => ({
   title,
@@ -32,34 +51,70 @@ const critical: [string, Json][] = [
 
 const attackersJwk = strangerKey.publicKey.export({ format: 'jwk' });
 
+/** A certificate of the attacker's own key, as RFC 7515 sections 4.1.6 to 4.1.8 would have it sent. */
+const certificate = new X509Certificate(selfSign(strangerKey)).raw;
+const chain = { x5c: [certificate.toString('base64')] };
+const thumbprints = {
+  x5t: createHash('sha1').update(certificate).digest('base64url'),
+  'x5t#S256': createHash('sha256').update(certificate).digest('base64url'),
+};
+
+const ownKey: readonly [string, Json][] = [
+  ['HP-07 jwk', { jwk: attackersJwk }],
+  ['HP-08 jku', { jku: 'https://127.0.0.1:9/jwks.json' }],
+  ['HP-09 x5u', { x5u: 'https://127.0.0.1:9/chain.pem' }],
+  ['HP-10 x5c', chain],
+  ['HP-10 x5t', thumbprints],
+  ['HP-10 x5c and x5t', { ...chain, ...thumbprints }],
+];
+
 const strangers: AttackRow[] = [
-  { jwk: attackersJwk },
-  { jku: 'https://127.0.0.1:9/jwks.json' },
-  { x5u: 'https://127.0.0.1:9/chain.pem' },
-  { x5c: ['MIIB'] },
-  { x5t: 'AAAA' },
-  { zip: 'DEF' },
-  { enc: 'A256GCM' },
-  { p2c: 2_147_483_648 },
-  { epk: attackersJwk },
-  { iss: 'https://herald.service/' },
-  { constructor: { prototype: {} } },
-].map((header) => invalid(`HP-07 to HP-11 ${Object.keys(header)[0]} in the header`, header));
+  ...ownKey,
+  ['HP-11 zip', { zip: 'DEF' }],
+  ['HP-11 enc', { enc: 'A256GCM' }],
+  ['HP-11 p2c', { p2c: 2_147_483_648 }],
+  ['HP-11 epk', { epk: attackersJwk }],
+  ['HP-11 iss', { iss: HERALD }],
+  ['HP-11 a member nobody knows', { x: 1 }],
+  ['HP-18 constructor', { constructor: { prototype: {} } }],
+].map(([title, header]) => invalid(`${title as string} in the header`, header as Json));
+
+const signedByStranger: Attempt['build'] = (header, claims) =>
+  honestly(header, claims, strangerKey);
 
 /** In the original profile other members are ignored, so they must not choose the key. */
 const ignoredByOriginal: AttackRow[] = [
-  { jwk: attackersJwk },
-  { jku: 'https://127.0.0.1:9/jwks.json' },
-  { x5c: ['MIIB'] },
-  { iss: 'https://scribe.service/' },
-].map((header) => ({
-  title: `HP-07 ${Object.keys(header)[0]} in an original header, signed with another key`,
+  ...ownKey,
+  ['HP-27 iss of another issuer', { iss: SCRIBE }],
+  ['HP-27 aud of this service', { aud: CENSUS }],
+].map(([title, header]) => ({
+  title: `${title as string} in an original header, signed with another key`,
   code: 'signature_invalid',
-  common: { ...ORIGINAL, header: { ...ORIGINAL.header, ...header } },
-  change: {
-    build: (parts, claims) => honestly(parts, claims, strangerKey),
-  },
+  common: { ...ORIGINAL, header: { ...ORIGINAL.header, ...(header as Json) } },
+  change: { build: signedByStranger },
 }));
+
+/** With the key of the issuer that the header names; the payload names another one. */
+const replicated: AttackRow[] = [
+  {
+    title: 'HP-27 iss of TWINS in an original header, signed with a key of theirs',
+    code: 'signature_invalid',
+    common: { ...ORIGINAL, header: { ...ORIGINAL.header, iss: TWINS } },
+    change: { build: (header, claims) => honestly(header, claims, twinKey) },
+  },
+  {
+    title: 'HP-27 iss of TWINS in an original header, with the kid of a key of theirs',
+    code: 'key_unknown',
+    common: { ...ORIGINAL, header: { ...ORIGINAL.header, iss: TWINS } },
+    change: { key: twinKey, header: { kid: twinKey.keyId } },
+  },
+  {
+    title: 'HP-27 aud of this service in an original header, another in the payload',
+    code: 'audience_mismatch',
+    common: { ...ORIGINAL, header: { ...ORIGINAL.header, aud: CENSUS } },
+    change: { audience: HERALD },
+  },
+];
 
 const keyIds: AttackRow[] = [
   ...[5, {}, ['x'], null, true, ''].map((kid) => invalid(`HP-13 kid ${show(kid)}`, { kid })),
@@ -67,26 +122,38 @@ const keyIds: AttackRow[] = [
   invalid('HP-17 a kid with a line break', { kid: 'a\r\nb' }),
   invalid('HP-17 a kid with an escape', { kid: '\u001b[2J' }),
   ...[
-    undefined,
-    '../../../../dev/null',
-    '/etc/passwd',
-    'C:\\windows\\win.ini',
-    'key%00.pem',
-    "x' UNION SELECT '1';--",
-    '|sleep 10',
+    ['HP-12', undefined],
+    ['HP-15', '../../../../dev/null'],
+    ['HP-15', '/etc/passwd'],
+    ['HP-15', 'C:\\windows\\win.ini'],
+    ['HP-15', 'key%00.pem'],
+    ['HP-16', "x' UNION SELECT '1';--"],
+    ['HP-16', '|sleep 10'],
     // An expression of a logging library, not of this language.
-    '$' + '{jndi:ldap://127.0.0.1/a}',
-    '*)(objectClass=*',
-    '__proto__',
-    'constructor',
-    'toString',
-    'hasOwnProperty',
-    'undefined',
-  ].map((kid): AttackRow => ({
-    title: `HP-12/HP-15/HP-16/HP-18 kid ${show(kid)}`,
+    ['HP-16', '$' + '{jndi:ldap://127.0.0.1/a}'],
+    ['HP-16', '*)(objectClass=*'],
+    ['HP-18', '__proto__'],
+    ['HP-18', 'constructor'],
+    ['HP-18', 'toString'],
+    ['HP-18', 'hasOwnProperty'],
+    ['HP-18', 'undefined'],
+  ].map(([id, kid]): AttackRow => ({
+    title: `${id} kid ${show(kid)}`,
     code: 'key_unknown',
     change: { header: { kid } },
   })),
+  {
+    title: 'HP-12 no kid, and the issuer has two keys',
+    code: 'key_unknown',
+    common: { issuer: TWINS, key: twinKey },
+    change: { header: { kid: undefined } },
+  },
+  {
+    title: 'HP-12 no kid in an original token, and the issuer has two keys',
+    code: 'key_unknown',
+    common: { ...ORIGINAL, issuer: OLD_TWINS, key: twinKey, header: { typ: 'JWT' } },
+    change: { header: { kid: undefined } },
+  },
 ];
 
 /** HP-19: a kid that is nearly the right one. */
@@ -105,6 +172,15 @@ const nearlyTheKey: AttackRow[] = (
     build: (header, claims, key) => honestly({ ...header, kid: edit(key.keyId) }, claims, key),
   },
 }));
+
+const accented: AttackRow[] = [
+  {
+    title: 'HP-19 the kid decomposed (NFD), and the key has it composed (NFC)',
+    code: 'key_unknown',
+    common: { issuer: TWINS, key: accentedKey },
+    change: { header: { kid: accentedKey.keyId.normalize('NFD') } },
+  },
+];
 
 const types: AttackRow[] = [
   invalid('HP-20 no typ', { typ: undefined }),
@@ -133,8 +209,11 @@ export const JOSE_HEADER: readonly AttackRow[] = [
     .map(([title, header]) => invalid(`${title}, original`, header, ORIGINAL)),
   ...strangers,
   ...ignoredByOriginal,
+  ...replicated,
   ...keyIds,
   ...nearlyTheKey,
+  ...accented,
+  ...ENCRYPTED,
   ...types,
   {
     title: 'HP-26 __proto__ in the header',
@@ -164,13 +243,19 @@ export const GOOD_HEADERS: readonly { title: string; change: AttemptParts }[] = 
     change: { ...ORIGINAL, header: { ...ORIGINAL.header, typ } },
   })),
   ...[
-    { jwk: attackersJwk },
-    { iss: 'https://scribe.service/' },
-    { b64: false },
-    { cty: 'JWT' },
-    { x: 1 },
-  ].map((header) => ({
-    title: `HP-27 an original token with ${Object.keys(header)[0]} in its header`,
-    change: { ...ORIGINAL, header: { ...ORIGINAL.header, ...header } },
+    ['HP-07', { jwk: attackersJwk }],
+    ['HP-10', chain],
+    ['HP-27', { iss: SCRIBE }],
+    ['HP-27', { aud: HERALD }],
+    ['HP-06', { b64: false }],
+    ['TS-33', { cty: 'JWT' }],
+    ['HP-11', { x: 1 }],
+  ].map(([id, header]) => ({
+    title: `${id as string} an original token with ${String(Object.keys(header ?? {})[0])} in its header`,
+    change: { ...ORIGINAL, header: { ...ORIGINAL.header, ...(header as Json) } },
   })),
+  {
+    title: 'HP-12 an original token without a kid, and its issuer has one key',
+    change: ORIGINAL,
+  },
 ];
