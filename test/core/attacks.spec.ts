@@ -9,7 +9,7 @@ import { BINDING, GOOD_BINDING } from '../support/attacks/binding.js';
 import { CLAIMS, GOOD_CLAIMS } from '../support/attacks/claims.js';
 import { GOOD_HEADERS, JOSE_HEADER } from '../support/attacks/jose-header.js';
 import { NAMES } from '../support/attacks/names.js';
-import { SIGNATURES } from '../support/attacks/signatures.js';
+import { GOOD_SIGNATURES, SIGNATURES } from '../support/attacks/signatures.js';
 import { GOOD_TIMES, TIMES } from '../support/attacks/times.js';
 import { TOKEN_SYNTAX } from '../support/attacks/token-syntax.js';
 import {
@@ -40,7 +40,7 @@ const ROWS = [
   ...BINDING,
   // Here bodies are bytes that are there already.
 ].filter(({ code }) => code !== 'body_unverifiable');
-const GOOD = [...GOOD_HEADERS, ...GOOD_CLAIMS, ...GOOD_TIMES, ...GOOD_BINDING];
+const GOOD = [...GOOD_SIGNATURES, ...GOOD_HEADERS, ...GOOD_CLAIMS, ...GOOD_TIMES, ...GOOD_BINDING];
 
 /** What the routes of the service over HTTP ask, by the end of their target. */
 const POLICIES: Record<string, RoutePolicy> = {

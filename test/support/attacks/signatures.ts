@@ -1,6 +1,14 @@
 import { createHmac } from 'node:crypto';
-import { type AttackRow, type Attempt, editSegment, honestly, sendAs } from '../attempt.js';
 import {
+  type AttackRow,
+  type Attempt,
+  type AttemptParts,
+  editSegment,
+  honestly,
+  sendAs,
+} from '../attempt.js';
+import {
+  ALL_ALGORITHMS,
   censusKey,
   HERALD,
   heraldKey,
@@ -9,11 +17,16 @@ import {
   SCRIBE,
   scribeKey,
   strangerKey,
+  twinKey,
+  TWINS,
 } from '../census.js';
-import { encode } from '../forge.js';
+import { encode, type Json } from '../forge.js';
 import type { TestKey } from '../keys.js';
+import { GOOD_PKCS1 } from './rsa-pkcs1.js';
+import { GOOD_PSS } from './rsa-pss.js';
 
 const ED25519_ORDER = 2n ** 252n + 27742317777372353535851937790883648493n;
+const ED25519_PRIME = 2n ** 255n - 19n;
 const P256_ORDER = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
 
 const bytesOf = (segment: string): Buffer => Buffer.from(segment, 'base64url');
@@ -45,58 +58,113 @@ const unsigned: AttackRow[] = [
   })),
 ];
 
-const secrets = ({ publicPem, publicKey }: TestKey): [string, string | Buffer][] => {
+type Secret = readonly [title: string, secret: string | Uint8Array];
+
+/** Everything public that a confused verifier could take for the secret of an HMAC. */
+const secrets = ({ publicPem, publicKey }: TestKey): Secret[] => {
   const jwk = publicKey.export({ format: 'jwk' });
   return [
-    ['the PEM', publicPem],
-    ['the PEM with CRLF', publicPem.replaceAll('\n', '\r\n')],
-    ['the PEM without its last line break', publicPem.trimEnd()],
-    ['the PEM after a space', ` ${publicPem}`],
-    ['the DER', publicKey.export({ type: 'spki', format: 'der' })],
-    ['the raw point', Buffer.concat([Buffer.of(4), bytesOf(jwk.x ?? ''), bytesOf(jwk.y ?? '')])],
-    ['the JWK', JSON.stringify(jwk)],
-    ['the JWK Set', JSON.stringify({ keys: [jwk] })],
-    ['nothing', ''],
-    ['the word null', 'null'],
+    ['SG-03 the PEM', publicPem],
+    ['SG-03 the PEM with CRLF', publicPem.replaceAll('\n', '\r\n')],
+    ['SG-03 the PEM without its last line break', publicPem.trimEnd()],
+    ['SG-03 the PEM after a space', ` ${publicPem}`],
+    ['SG-04 the DER', publicKey.export({ type: 'spki', format: 'der' })],
+    ['SG-04 the JWK', JSON.stringify(jwk)],
+    ['SG-04 the JWK Set', JSON.stringify({ keys: [jwk] })],
   ];
 };
 
-const confused: AttackRow[] = secrets(heraldKey).flatMap(([title, secret]) =>
-  ['HS256', 'HS384', 'HS512'].map((alg): AttackRow => ({
-    title: `SG-03 to SG-05 ${alg} keyed with ${title}`,
-    code: 'algorithm_refused',
-    change: {
-      header: { alg },
-      build: (header, claims) => {
-        const input = `${encode(JSON.stringify(header))}.${encode(JSON.stringify(claims))}`;
-        const mac = createHmac(`sha${alg.slice(2)}`, secret)
-          .update(input)
-          .digest();
-        return `${input}.${encode(mac)}`;
-      },
-    },
-  })),
+const ecSecrets = (key: TestKey): Secret[] => {
+  const { x = '', y = '' } = key.publicKey.export({ format: 'jwk' });
+  const point = Buffer.concat([Buffer.of(4), bytesOf(x), bytesOf(y)]);
+  const sshKey = sshString('ecdsa-sha2-nistp256', 'nistp256', point);
+  return [
+    ...secrets(key),
+    ['SG-04 the raw point', point],
+    ['SG-04 the SSH key', sshKey],
+    ['SG-04 the SSH line', `ecdsa-sha2-nistp256 ${sshKey.toString('base64')}`],
+    ['SG-05 nothing', ''],
+    ['SG-05 two quotes', '""'],
+    ['SG-05 the word null', 'null'],
+  ];
+};
+
+const rsaSecrets = (key: TestKey): Secret[] => {
+  const { n = '', e = '' } = key.publicKey.export({ format: 'jwk' });
+  const sshKey = sshString('ssh-rsa', bytesOf(e), Buffer.concat([Buffer.of(0), bytesOf(n)]));
+  return [
+    ...secrets(key),
+    ['SG-03 the PEM of PKCS#1', key.publicKey.export({ type: 'pkcs1', format: 'pem' })],
+    ['SG-04 the DER of PKCS#1', key.publicKey.export({ type: 'pkcs1', format: 'der' })],
+    ['SG-04 n', bytesOf(n)],
+    ['SG-04 n as the JWK has it', n],
+    ['SG-04 the SSH key', sshKey],
+    ['SG-04 the SSH line', `ssh-rsa ${sshKey.toString('base64')}`],
+  ];
+};
+
+/** RFC 4253 section 6.6: strings after their lengths. */
+function sshString(...parts: (string | Uint8Array)[]): Buffer {
+  return Buffer.concat(
+    parts.flatMap((part) => {
+      const length = Buffer.alloc(4);
+      length.writeUInt32BE(part.length);
+      return [length, Buffer.from(part)];
+    }),
+  );
+}
+
+const macWith =
+  (alg: string, secret: string | Uint8Array): Attempt['build'] =>
+  (header, claims) => {
+    const input = `${encode(JSON.stringify(header))}.${encode(JSON.stringify(claims))}`;
+    const mac = createHmac(`sha${alg.slice(2)}`, secret);
+    return `${input}.${encode(mac.update(input).digest())}`;
+  };
+
+const confused: AttackRow[] = [
+  { name: 'an ES256', issuer: HERALD, key: heraldKey, keyed: ecSecrets(heraldKey) },
+  {
+    name: 'an RS256',
+    issuer: issuerFor('RS256'),
+    key: keyFor('RS256'),
+    keyed: rsaSecrets(keyFor('RS256')),
+  },
+].flatMap(({ name, issuer, key, keyed }) =>
+  keyed.flatMap(([title, secret]) =>
+    ['HS256', 'HS384', 'HS512'].map((alg): AttackRow => ({
+      title: `${title} of ${name} key as the secret of ${alg}`,
+      code: 'algorithm_refused',
+      common: { issuer, key },
+      change: { header: { alg }, build: macWith(alg, secret) },
+    })),
+  ),
 );
 
 const wrongAlgorithm: AttackRow[] = [
-  ...[
-    'RS256',
-    'PS256',
-    'ES384',
-    'EdDSA',
-    'es256',
-    'ES257',
-    'ES256K',
-    'ES256 ',
-    '__proto__',
-    'toString',
-    'ECDH-ES',
-    'dir',
-  ].map((alg): AttackRow => ({
-    title: `SG-06/SG-08/SG-09 alg ${alg} with the key of an ES256 issuer`,
+  ...ALL_ALGORITHMS.filter((name) => name !== 'ES256').map((name): AttackRow => ({
+    title: `SG-06 a token signed with ${name}, whose issuer has a key for ES256`,
     code: 'algorithm_refused',
-    change: { header: { alg } },
+    change: { key: { ...keyFor(name), keyId: heraldKey.keyId } },
   })),
+  ...(['ES384', 'ES512'] as const).map((name): AttackRow => ({
+    title: `SG-08 a token signed with ${name} and a key on P-256`,
+    code: 'algorithm_refused',
+    change: { key: { ...heraldKey, algorithm: name } },
+  })),
+  {
+    title: 'SG-08 a token signed with ES256 and a key on P-384',
+    code: 'algorithm_refused',
+    common: { issuer: issuerFor('ES384'), key: keyFor('ES384') },
+    change: { key: { ...keyFor('ES384'), algorithm: 'ES256' } },
+  },
+  ...['es256', 'ES257', 'ES256K', 'ES256 ', '__proto__', 'toString', 'ECDH-ES', 'dir'].map(
+    (alg): AttackRow => ({
+      title: `SG-09 alg ${alg}`,
+      code: 'algorithm_refused',
+      change: { header: { alg } },
+    }),
+  ),
   {
     title: 'SG-09 EdDSA where only Ed25519 is configured',
     code: 'algorithm_refused',
@@ -114,7 +182,7 @@ const wrongAlgorithm: AttackRow[] = [
   ).map(([own, other]): AttackRow => {
     const common = { issuer: issuerFor(own), key: keyFor(own) };
     return {
-      title: `SG-07/SG-18 a token signed with ${other}, and the key is for ${own}`,
+      title: `SG-07 a token signed with ${other}, and the key is for ${own}`,
       code: 'algorithm_refused',
       common,
       change: { key: { ...keyFor(other), keyId: common.key.keyId } },
@@ -175,6 +243,8 @@ const EDGES: [string, bigint][] = [
   ['1', 1n],
   ['n-1', P256_ORDER - 1n],
   ['n', P256_ORDER],
+  ['n+1', P256_ORDER + 1n],
+  ['2^256-1', 2n ** 256n - 1n],
 ];
 
 const edgeValues: AttackRow[] = EDGES.flatMap(([rName, r]) =>
@@ -197,11 +267,41 @@ function toDer(signature: Buffer): Buffer {
   return Buffer.concat([Buffer.of(0x30, body.length), body]);
 }
 
+const edgeOfOne: AttackRow[] = EDGES.flatMap(([name, value]): AttackRow[] => [
+  {
+    title: `SG-13 r = ${name}, s as signed`,
+    code: 'signature_invalid',
+    change: {
+      send: editSignature((signed) => Buffer.concat([to32Bytes(value), signed.subarray(32)])),
+    },
+  },
+  {
+    title: `SG-13 r as signed, s = ${name}`,
+    code: 'signature_invalid',
+    change: {
+      send: editSignature((signed) => Buffer.concat([signed.subarray(0, 32), to32Bytes(value)])),
+    },
+  },
+]);
+
 function addOrder(signature: Buffer): Buffer {
   const s = BigInt(`0x${Buffer.from(signature.subarray(32)).reverse().toString('hex')}`);
   const raised = (s + ED25519_ORDER).toString(16).padStart(64, '0');
   return Buffer.concat([signature.subarray(0, 32), Buffer.from(raised, 'hex').reverse()]);
 }
+
+const littleEndian = (value: bigint): Buffer =>
+  Buffer.from(value.toString(16).padStart(64, '0'), 'hex').reverse();
+
+/** Encodings of points of order 1, 2 and 4 of edwards25519, two of them not canonical. */
+const SMALL_POINTS: [string, Buffer][] = [
+  ['the neutral point', littleEndian(1n)],
+  ['the point of order 2', littleEndian(ED25519_PRIME - 1n)],
+  ['a point of order 4', littleEndian(0n)],
+  ['the other point of order 4', littleEndian(2n ** 255n)],
+  ['the neutral point written as p + 1', littleEndian(ED25519_PRIME + 1n)],
+  ['a point of order 4 written as p', littleEndian(ED25519_PRIME)],
+];
 
 const encodings: AttackRow[] = [
   {
@@ -215,14 +315,20 @@ const encodings: AttackRow[] = [
     common: { issuer: SCRIBE, key: scribeKey },
     change: { send: editSignature(addOrder) },
   },
-  {
-    title: 'SG-15 an Ed25519 signature with a small-order R and s = 0',
-    code: 'signature_invalid',
-    common: { issuer: SCRIBE, key: scribeKey },
-    change: {
-      send: editSignature(() => Buffer.concat([Buffer.of(1), Buffer.alloc(63)])),
+  ...SMALL_POINTS.flatMap(([title, point]): AttackRow[] => [
+    {
+      title: `SG-15 an Ed25519 signature with ${title} for R and s = 0`,
+      code: 'signature_invalid',
+      common: { issuer: SCRIBE, key: scribeKey },
+      change: { send: editSignature(() => Buffer.concat([point, Buffer.alloc(32)])) },
     },
-  },
+    {
+      title: `SG-15 an Ed25519 signature with ${title} for R, s as signed`,
+      code: 'signature_invalid',
+      common: { issuer: SCRIBE, key: scribeKey },
+      change: { send: editSignature((signed) => Buffer.concat([point, signed.subarray(32)])) },
+    },
+  ]),
 ];
 
 const respellJson =
@@ -242,17 +348,60 @@ const reserialised: AttackRow[] = (
         JSON.stringify(Object.fromEntries(Object.entries(JSON.parse(json) as object).toReversed())),
     ],
     ['SG-19 the header with a space', 0, (json) => json.replace(':', ': ')],
-    [
-      'SG-10 the payload with a bit flipped in a claim',
-      1,
-      (json) => json.replace('canary-c', 'canary-b'),
-    ],
+    ['SG-10 the payload with a bit flipped in a claim', 1, (json) => json.replace('y-c', 'y-b')],
+    ['SG-10 the header with a bit flipped in typ', 0, (json) => json.replace('svc+jwt', 'Svc+jwt')],
     ['SG-10 another subject', 1, (json) => json.replace('/user/canary', '/user/danary')],
   ] satisfies [string, 0 | 1, (json: string) => string][]
 ).map(([title, at, edit]) => ({
   title: `${title}, the old signature`,
   code: 'signature_invalid',
   change: { send: respellJson(at, edit) },
+}));
+
+const flippedEnds: AttackRow[] = (['header', 'payload'] as const).flatMap((part, at) =>
+  (['first', 'last'] as const).map((place): AttackRow => ({
+    title: `SG-10 the ${part} with a bit flipped in its ${place} byte`,
+    code: 'token_malformed',
+    change: {
+      send: (token) => ({
+        JWT: editSegment(token, at === 0 ? 0 : 1, (segment) => {
+          const bytes = bytesOf(segment);
+          return encode(flipBit(bytes, place === 'first' ? 0 : bytes.length - 1));
+        }),
+      }),
+    },
+  })),
+);
+
+/** The parts of two good tokens of one issuer, whose headers differ in a way that plays no part. */
+function splice(header: Json, claims: Json, key: TestKey): [string, string, string][] {
+  const other = { ...claims, jti: 'the-other-of-two-tokens', sub: OTHER_USER };
+  return [honestly(header, claims, key), honestly({ ...header, typ: 'SVC+JWT' }, other, key)].map(
+    (token) => token.split('.') as [string, string, string],
+  );
+}
+
+const OTHER_USER = 'https://census.service/user/another/';
+
+/** Which of the two tokens each part is from. */
+const spliced: AttackRow[] = (
+  [
+    [0, 1, 0],
+    [0, 1, 1],
+    [1, 0, 0],
+    [1, 0, 1],
+    [0, 0, 1],
+    [1, 1, 0],
+  ] as const
+).map((from) => ({
+  title: `SG-20 ${['header', 'payload', 'signature'].map((part, at) => `${part} of ${'AB'[from[at] ?? 0]}`).join(', ')}`,
+  code: 'signature_invalid',
+  change: {
+    build: (...parts) => {
+      const tokens = splice(...parts);
+      return from.map((token, at) => tokens[token]?.[at]).join('.');
+    },
+  },
 }));
 
 const otherKeys: AttackRow[] = [
@@ -269,8 +418,13 @@ const otherKeys: AttackRow[] = [
   {
     title: "SG-22 another issuer's key under the kid of this one",
     code: 'signature_invalid',
-    common: { issuer: issuerFor('ES256'), key: { ...keyFor('ES256') } },
-    change: { key: { ...strangerKey, keyId: keyFor('ES256').keyId } },
+    change: { key: { ...twinKey, keyId: heraldKey.keyId } },
+  },
+  {
+    title: "SG-22 another issuer's key, its kid and its name in the subject alone",
+    code: 'key_unknown',
+    common: { subject: `${TWINS}user/1/` },
+    change: { key: twinKey },
   },
   {
     title: 'SG-23 signed by the receiver itself, under its own kid',
@@ -301,8 +455,25 @@ export const SIGNATURES: readonly AttackRow[] = [
   ...wrongAlgorithm,
   ...bent,
   ...edgeValues,
+  ...edgeOfOne,
   ...encodings,
   ...reserialised,
+  ...flippedEnds,
+  ...spliced,
   ...otherKeys,
   truncated,
+];
+
+/** Good twins of what is spliced, and of what is signed step by step. */
+export const GOOD_SIGNATURES: readonly { title: string; change: AttemptParts }[] = [
+  {
+    title: 'SG-20 header, payload and signature of B',
+    change: { build: (...parts) => splice(...parts)[1]?.join('.') ?? '' },
+  },
+  ...ALL_ALGORITHMS.map((algorithm) => ({
+    title: `SG-30 signed with ${algorithm}`,
+    change: { issuer: issuerFor(algorithm), key: keyFor(algorithm) },
+  })),
+  GOOD_PKCS1,
+  GOOD_PSS,
 ];
