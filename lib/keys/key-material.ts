@@ -9,6 +9,7 @@ import { types } from 'node:util';
 import { calculateJwkThumbprint, importJWK, type JWK } from 'jose';
 import { type Algorithm, ALGORITHMS, ServiceAuthConfigError } from '../core/index.js';
 import { isEd25519PublicKey } from './ed25519-point.js';
+import { hasRocaFingerprint } from './roca.js';
 
 type CryptoKey = webcrypto.CryptoKey;
 
@@ -154,12 +155,19 @@ function isPrivateJwk(material: unknown): boolean {
 function findKeyFlaw(key: KeyObject): string | undefined {
   if (fittingAlgorithms(key).length === 0) return 'write a P-256, P-384, P-521, Ed25519 or RSA key';
   if (key.asymmetricKeyType === 'ed25519') return findEd25519Flaw(key);
-  if (key.asymmetricKeyType !== 'rsa') return undefined;
+  return key.asymmetricKeyType === 'rsa' ? findRsaFlaw(key) : undefined;
+}
+
+function findRsaFlaw(key: KeyObject): string | undefined {
   const { modulusLength = 0, publicExponent = 0n } = key.asymmetricKeyDetails ?? {};
   if (modulusLength < MIN_RSA_BITS) return `write an RSA key of at least ${MIN_RSA_BITS} bits`;
   if (publicExponent < MIN_RSA_EXPONENT)
     return `write an RSA key of exponent ${MIN_RSA_EXPONENT} or more`;
-  return undefined;
+  const { n } = publicHalfOf(key).export({ format: 'jwk' });
+  const modulus = BigInt(`0x${Buffer.from(n ?? '', 'base64url').toString('hex')}`);
+  return hasRocaFingerprint(modulus)
+    ? 'write an RSA key made by another generator: this one has the flaw of CVE-2017-15361'
+    : undefined;
 }
 
 function findEd25519Flaw(key: KeyObject): string | undefined {

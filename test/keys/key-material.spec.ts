@@ -26,15 +26,19 @@ import {
   signed,
 } from '../support/peers.js';
 import { problemsOf } from '../support/problems.js';
+import { createRocaKey } from '../support/roca-key.js';
 
 const key = createKey();
 const other = createKey();
 const rsa = createKey('RS256');
 const ed25519 = createKey('EdDSA');
+const roca = createRocaKey('roca');
 
 const HOW_PUBLIC = 'write one public key as SPKI PEM, JWK, KeyObject or CryptoKey';
 const HOW_NOT_PRIVATE = `${HOW_PUBLIC}; this one is private, and known to others by now`;
 const HOW_PRIVATE = 'write one unencrypted private key as PKCS#8 PEM, JWK, KeyObject or CryptoKey';
+const HOW_ROCA =
+  'write an RSA key made by another generator: this one has the flaw of CVE-2017-15361';
 const HOW_KIND = 'write a P-256, P-384, P-521, Ed25519 or RSA key';
 
 const pem = (object: KeyObject): string =>
@@ -144,6 +148,8 @@ const NO_PUBLIC_KEYS: [title: string, material: unknown, what: string][] = [
     { ...jwk(rsa.publicKey), e: 'Aw' },
     'write an RSA key of exponent 65537 or more',
   ],
+  ['SG-26 a modulus of the flawed generator', roca.publicPem, HOW_ROCA],
+  ['SG-26 a modulus of the flawed generator, as JWK', jwk(roca.publicKey), HOW_ROCA],
   ['SG-29 secp256k1', pem(secp256k1.publicKey), HOW_KIND],
   ['SG-29 secp256k1 as JWK', jwk(secp256k1.publicKey), HOW_KIND],
   ['SG-29 DSA', pem(dsa.publicKey), HOW_KIND],
@@ -191,6 +197,7 @@ const NO_PRIVATE_KEYS: [title: string, material: unknown, what: string][] = [
   ['two keys in one text', key.privatePem + other.privatePem, HOW_PRIVATE],
   ['a key cut short', key.privatePem.slice(0, 120), HOW_PRIVATE],
   ['RSA of 1024 bits', pem(weakRsa.privateKey), 'write an RSA key of at least 2048 bits'],
+  ['SG-26 a key of the flawed generator', roca.privatePem, HOW_ROCA],
   ['secp256k1', pem(secp256k1.privateKey), HOW_KIND],
   ['Ed448', ed448.privateKey, HOW_KIND],
   [

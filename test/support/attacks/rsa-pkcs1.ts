@@ -175,13 +175,14 @@ function leftAligned(length: number, content: Bytes, garbage: number): Bytes {
   return join(start, Buffer.alloc(MODULUS_BYTES - start.length, garbage));
 }
 
-const encodeRightly: EncodeMessage = (input) => pad(right(input));
+/** The one right encoding, for RS256. */
+export const encodePkcs1: EncodeMessage = (input) => pad(right(input));
 
 /** Every encoding is another one than the right one, and none is here twice. */
 function distinct(encodings: readonly [string, EncodeMessage][]): [string, EncodeMessage][] {
   const encoded = (encodeMessage: EncodeMessage): string =>
     Buffer.from(encodeMessage(Buffer.from('any.input'), keyFor('RS256'))).toString('hex');
-  const seen = new Set([encoded(encodeRightly)]);
+  const seen = new Set([encoded(encodePkcs1)]);
   return encodings.filter(([, encodeMessage]) => {
     const isNew = !seen.has(encoded(encodeMessage));
     seen.add(encoded(encodeMessage));
@@ -194,7 +195,7 @@ const signer = { issuer: issuerFor('RS256'), key: keyFor('RS256') };
 /** That the encoder above is right where nothing is changed. */
 export const GOOD_PKCS1 = {
   title: 'SG-16 a PKCS#1 v1.5 signature encoded step by step',
-  change: { ...signer, build: signEncoded(encodeRightly) },
+  change: { ...signer, build: signEncoded(encodePkcs1) },
 };
 
 export const PKCS1: readonly AttackRow[] = distinct([...rewritten, ...hashes, ...paddings]).map(
