@@ -17,8 +17,9 @@ import {
   Req,
   Res,
   UseGuards,
+  VERSION_NEUTRAL,
 } from '@nestjs/common';
-import { ExternalContextCreator, NestFactory } from '@nestjs/core';
+import { ExternalContextCreator, NestFactory, RouterModule } from '@nestjs/core';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import {
   AllowIssuers,
@@ -191,6 +192,11 @@ class ThingController {
     return { admin: claims['admin'] ?? 'none', inherited: 'toString' in claims };
   }
 
+  @Get(['tree/:one', 'tree/:one/:other'])
+  tree() {
+    return 'from the tree';
+  }
+
   @Get(':id')
   find(@Param('id') id: string, @ServiceSubject({ optional: true }) subject?: string) {
     return { id, subject };
@@ -212,6 +218,32 @@ class ThingController {
     return { id };
   }
 }
+
+@Controller({ path: 'versioned', version: ['1', VERSION_NEUTRAL] })
+@UseGuards(ServiceJwtGuard)
+class VersionedController {
+  @Get()
+  one() {
+    return 'of a version';
+  }
+
+  @Get('neutral')
+  neutral() {
+    return 'of none';
+  }
+}
+
+@Controller('nested')
+@UseGuards(ServiceJwtGuard)
+class NestedController {
+  @Get()
+  nested() {
+    return 'below two modules';
+  }
+}
+
+@Module({ controllers: [NestedController] })
+class InnerModule {}
 
 /** Stands for a resolver of GraphQL, or any handler that Nest runs outside its router. */
 @Injectable()
@@ -283,8 +315,10 @@ const metadataOf = (options?: CensusOptions['options']) => ({
       now: () => NOW_SECONDS * 1000,
       ...options,
     }),
+    InnerModule,
+    RouterModule.register([{ path: 'outer/inner', module: InnerModule }]),
   ],
-  controllers: [ThingController, OutcomeController, TwiceController],
+  controllers: [ThingController, VersionedController, OutcomeController, TwiceController],
   providers: [Resolver],
 });
 

@@ -28,7 +28,10 @@ export interface TestServiceOptions extends ModuleMetadata {
   readonly adapter: Adapter;
   readonly nest?: NestApplicationOptions;
   /** What Fastify itself is made with. */
-  readonly fastify?: { readonly bodyLimit: number };
+  readonly fastify?: {
+    readonly bodyLimit?: number;
+    readonly rewriteUrl?: (request: { readonly url?: string }) => string;
+  };
   /** Runs between creation and listening: what an application does in its main.ts. */
   readonly configure?: (app: NestExpressApplication & NestFastifyApplication) => unknown;
   /** Default: nothing is logged. */

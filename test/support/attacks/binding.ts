@@ -1,3 +1,4 @@
+import type { OutgoingHttpHeaders } from 'node:http';
 import type { AttackRow, AttemptParts } from '../attempt.js';
 import { ORIGINAL, POSTED } from '../census.js';
 import { digest, sha256 } from '../forge.js';
@@ -40,7 +41,9 @@ const targets: AttackRow[] = [
   sentInstead('RB-07 + for %20', '/api/thing/1?a=b%20c', '/api/thing/1?a=b+c'),
   sentInstead('RB-08 an escaped letter', '/api/thing/get', '/api/thing/%67et'),
   sentInstead('RB-08 another case of an escape', '/api/thing/%c3%a9', '/api/thing/%C3%A9'),
-  sentInstead('RB-09 %2F', '/api/thing/a%2Fb', '/api/thing/a%2fb'),
+  sentInstead('RB-09 %2F in another case', '/api/thing/a%2Fb', '/api/thing/a%2fb'),
+  sentInstead('RB-09 a slash for %2F', '/api/thing/tree/a%2Fb', '/api/thing/tree/a/b'),
+  sentInstead('RB-09 %2F for a slash', '/api/thing/tree/a/b', '/api/thing/tree/a%2Fb'),
   sentInstead('RB-14 a fragment', '/api/thing/1', '/api/thing/1#f'),
   sentInstead('RB-13 absolute form', '/api/thing/1', 'http://127.0.0.1/api/thing/1'),
   sentInstead(
@@ -234,20 +237,27 @@ export const GOOD_BINDING: readonly { title: string; change: AttemptParts }[] = 
     `/api/thing/1?q=${'x'.repeat(4000)}`,
   ].map(sent),
   ...[
-    { Host: 'orders.service' },
-    {
-      'X-Forwarded-Host': 'orders.service',
-      'X-Forwarded-Proto': 'https',
-      'X-Forwarded-Prefix': '/x',
-    },
-    { 'X-Original-URL': '/api/thing/2', 'X-Rewrite-URL': '/api/thing/2' },
-    { 'x-envoy-original-path': '/api/thing/2' },
-    { 'X-HTTP-Method-Override': 'DELETE' },
-    { user: 'https://census.service/user/99/', 'X-User': 'admin' },
-  ].map((more) => ({
-    title: `RB-03/RB-15/RB-16/TF-11 ${Object.keys(more)[0]} plays no part`,
-    change: { headers: more },
+    ['RB-15', { Host: 'orders.service' }],
+    ['RB-16', { 'X-Forwarded-Host': 'orders.service' }],
+    ['RB-16', { 'X-Forwarded-Proto': 'https' }],
+    ['RB-16', { 'X-Forwarded-Prefix': '/x' }],
+    ['RB-16', { 'X-Original-URL': '/api/thing/2' }],
+    ['RB-16', { 'X-Rewrite-URL': '/api/thing/2' }],
+    ['RB-16', { 'x-envoy-original-path': '/api/thing/2' }],
+    ['RB-03', { 'X-HTTP-Method-Override': 'DELETE' }],
+    ['TF-11', { user: 'https://census.service/user/99/', 'X-User': 'admin' }],
+  ].map(([id, more]) => ({
+    title: `${id as string} ${String(Object.keys(more ?? {})[0])} plays no part`,
+    change: { headers: more as OutgoingHttpHeaders },
   })),
+  {
+    title: 'RB-03 _method in the query plays no part',
+    change: { target: '/api/thing/1?_method=DELETE' },
+  },
+  {
+    title: 'RB-03 _method in the body plays no part',
+    change: { ...POSTED, body: '{"_method":"DELETE"}' },
+  },
   {
     title: 'BB-08 a DELETE with a body',
     change: { ...POSTED, method: 'DELETE', target: '/api/thing/1' },

@@ -27,13 +27,24 @@ const invalid = (
 });
 
 const missing: AttackRow[] = [
-  ...['iss', 'aud', 'exp', 'iat', 'jti', 'req'].map((name): AttackRow => ({
-    title: `CL-01 to CL-06 no ${name}`,
+  ...[
+    ['CL-01', 'iss'],
+    ['CL-02', 'aud'],
+    ['CL-03', 'exp'],
+    ['CL-04', 'iat'],
+    ['CL-05', 'jti'],
+    ['CL-06', 'req'],
+  ].map(([id, name = '']): AttackRow => ({
+    title: `${id} no ${name}`,
     code: 'claim_missing',
     change: { claims: { [name]: undefined } },
   })),
-  ...['iss', 'aud', 'sub'].map((name): AttackRow => ({
-    title: `CL-01 no ${name} in an original token`,
+  ...[
+    ['CL-01', 'iss'],
+    ['CL-02', 'aud'],
+    ['CL-07', 'sub'],
+  ].map(([id, name = '']): AttackRow => ({
+    title: `${id} no ${name} in an original token`,
     code: 'claim_missing',
     common: ORIGINAL,
     change: { claims: { [name]: undefined } },
@@ -60,6 +71,7 @@ const missing: AttackRow[] = [
     ['iss', 'Iss'],
     ['aud', 'AUD'],
     ['exp', 'Exp'],
+    ['iat', 'Iat'],
     ['jti', 'JTI'],
     ['req', 'Req'],
   ].map(([name = '', other = '']): AttackRow => ({
@@ -72,11 +84,19 @@ const missing: AttackRow[] = [
 const WRONG_TYPES = [5, true, false, null, ['https://herald.service/'], {}, [], ''];
 
 const wrongTypes: AttackRow[] = [
-  ...['iss', 'aud', 'sub', 'jti', 'req'].flatMap((name) =>
-    WRONG_TYPES.map((value) =>
-      invalid(`CL-08 to CL-12, AI-01, RB-04 ${name} ${show(value)}`, { [name]: value }),
-    ),
+  ...[
+    ['CL-08', 'iss'],
+    ['CL-09', 'sub'],
+    ['CL-10', 'jti'],
+    ['CL-12', 'req'],
+    ['AI-01', 'aud'],
+  ].flatMap(([id, name = '']) =>
+    WRONG_TYPES.map((value) => invalid(`${id} ${name} ${show(value)}`, { [name]: value })),
   ),
+  invalid('RB-04 req that is a list', { req: ['GET /api/thing/1'] }),
+  invalid('RB-19 req that is a number', { req: 5 }),
+  invalid('RP-07 an empty jti', { jti: '' }),
+  invalid('RP-07 a jti that is a number', { jti: 1234567890123456 }),
   ...WRONG_TYPES.map((value) => invalid(`CL-11 bdy ${show(value)}`, { bdy: value }, POSTED)),
   ...[5, true, null, ['a'], 'content-type', ''].map((value) =>
     invalid(`CL-12 hdr ${show(value)}`, { hdr: value }, POSTED),
@@ -93,9 +113,12 @@ const wrongTypes: AttackRow[] = [
 ];
 
 const subjects: AttackRow[] = [
+  ['CL-13 empty', ''],
   ['CL-13 blank', ' '],
   ['CL-13 longer than 1024 characters', `https://census.service/${'u'.repeat(1002)}`],
   ['CL-14 with a line break', 'https://census.service/user/\r\nSet-Cookie: a=b'],
+  ['CL-14 with a carriage return', 'https://census.service/user/\r'],
+  ['CL-14 with a line feed', 'https://census.service/user/\n'],
   ['CL-14 with a NUL', 'https://census.service/user/\u0000'],
   ['CL-14 with a bidi override', 'https://census.service/user/\u202e12'],
   ['CL-14 with a zero-width space', 'https://census.service/user/\u200b12'],
@@ -115,16 +138,17 @@ const subjects: AttackRow[] = [
   ['CL-15 with a backslash before @', 'https://census.service\\@evil.example/'],
   ['CL-19 __proto__', '__proto__'],
   ['CL-19 constructor', 'constructor'],
+  ['CL-19 toString', 'toString'],
 ].map(([title, sub]) => invalid(`${title}: sub`, { sub }));
 
 const merged: AttackRow[] = [
-  '"__proto__":{"admin":true}',
-  '"\\u005f_proto__":{"admin":true}',
-  '"constructor":{"prototype":{"admin":true}}',
-  '"extra":{"__proto__":{"admin":true}}',
-  '"extra":[{"constructor":{"prototype":{"admin":true}}}]',
-].map((member) => ({
-  title: `CL-17/CL-18 a claim ${member}`,
+  ['CL-17', '"__proto__":{"admin":true}'],
+  ['CL-17', '"\\u005f_proto__":{"admin":true}'],
+  ['CL-17', '"extra":{"__proto__":{"admin":true}}'],
+  ['CL-18', '"constructor":{"prototype":{"admin":true}}'],
+  ['CL-18', '"extra":[{"constructor":{"prototype":{"admin":true}}}]'],
+].map(([id, member = '']) => ({
+  title: `${id} a claim ${member}`,
   code: 'claim_invalid',
   change: { build: withPayload((json) => `{${member},${json.slice(1)}`) },
 }));
@@ -186,15 +210,18 @@ const digests: AttackRow[] = [
 ].map(([title, bdy]) => invalid(`${title}: bdy`, { bdy }, POSTED));
 
 const requestLines: AttackRow[] = [
-  'GET',
-  'GET ',
-  ' GET /api/thing/1',
-  'GET  /api/thing/1',
-  'GET /api/thing/1 HTTP/1.1',
-  'GET /api/thing/1 ',
-  '/api/thing/1',
-  'G(T /api/thing/1',
-].map((req) => invalid(`RB-19 req ${show(req)}`, { req }));
+  ['RB-19', 'GET'],
+  ['RB-04', 'GET '],
+  ['RB-19', ' GET /api/thing/1'],
+  ['RB-19', 'GET  /api/thing/1'],
+  ['RB-19', 'GET /api/thing/1 HTTP/1.1'],
+  ['RB-19', 'GET /api/thing/1 '],
+  ['RB-19', '/api/thing/1'],
+  ['RB-04', 'G(T /api/thing/1'],
+].map(([id, req]) => invalid(`${id} req ${show(req)}`, { req }));
+
+/** With the method and the space it is of 4096 characters. */
+const LONGEST_TARGET = '/api/thing/1?q='.padEnd(4092, 'a');
 
 export const CLAIMS: readonly AttackRow[] = [
   ...missing,
@@ -205,15 +232,36 @@ export const CLAIMS: readonly AttackRow[] = [
   ...tokenIds,
   ...digests,
   ...requestLines,
-  invalid('RB-19 a req of 4097 characters', { req: `GET /${'a'.repeat(4092)}` }),
+  {
+    title: 'RB-19 no req',
+    code: 'claim_missing',
+    change: { claims: { req: undefined } },
+  },
+  {
+    title: 'RB-19 a req of 4097 characters',
+    code: 'claim_invalid',
+    common: { target: LONGEST_TARGET },
+    change: { target: `${LONGEST_TARGET}a` },
+  },
 ];
 
 /** Claims that are accepted. */
 export const GOOD_CLAIMS: readonly { title: string; change: AttemptParts }[] = [
-  {
-    title: 'CL-16 a subject with look-alike letters',
-    change: { subject: `${CENSUS}user/\u0430\u0301/` },
-  },
+  ...[
+    ['look-alike letters', '\u0430\u0301'],
+    ['a letter and its accent', 'e\u0301'],
+    ['an accented letter', '\u00e9'],
+    ['upper case escapes', '%C3%A9'],
+    ['lower case escapes', '%c3%a9'],
+    ['a dot segment', 'a/../b'],
+  ].map(([title, name]) => ({
+    title: `CL-16 a subject with ${title}`,
+    change: { subject: `${CENSUS}user/${name}/` },
+  })),
+  ...['__proto__', 'constructor'].map((name) => ({
+    title: `CL-19 a subject that ends in ${name}`,
+    change: { subject: `${CENSUS}user/${name}` },
+  })),
   { title: 'CL-13 a subject of 1024 characters', change: { subject: CENSUS.padEnd(1024, 'u') } },
   { title: 'CL-15 a subject that is a URN', change: { subject: 'urn:census:12' } },
   { title: 'CL-15 a subject that is an address', change: { subject: 'mailto:a@census.service' } },

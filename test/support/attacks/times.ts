@@ -20,7 +20,7 @@ const row = (
   change: { claims },
 });
 
-const NO_NUMBERS = ['123', '', null, true, {}, [], [NOW + 60]];
+const NO_NUMBERS = ['123', 'x', '', null, true, {}, [], [NOW + 60]];
 
 /** `iat` of a token whose only flaw may be its `exp`, and the other way round. */
 const past = { iat: NOW - 60 };
@@ -38,9 +38,13 @@ export const TIMES: readonly AttackRow[] = [
     common: { claims: { ...past, exp: NOW - TOLERANCE + 0.001 } },
     change: { claims: { exp: NOW - TOLERANCE } },
   },
-  ...['exp', 'iat', 'nbf'].flatMap((name) =>
+  ...[
+    ['TM-04', 'exp'],
+    ['TM-13', 'iat'],
+    ['TM-14', 'nbf'],
+  ].flatMap(([id, name = '']) =>
     NO_NUMBERS.map((value) =>
-      row(`TM-04/TM-14 ${name} ${show(value)}`, 'claim_invalid', { [name]: value }),
+      row(`${id} ${name} ${show(value)}`, 'claim_invalid', { [name]: value }),
     ),
   ),
   { title: 'TM-05 exp 1e999', code: 'claim_invalid', change: literal('exp', '1e999') },
