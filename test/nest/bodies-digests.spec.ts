@@ -7,6 +7,7 @@ import { digest, forge, sha256, type Json } from '../support/forge.js';
 import { createInbox, type Inbox } from '../support/inbox.js';
 import { ADAPTERS, startService, type TestService } from '../support/service.js';
 import { type BodyRequest, bodyToken, sendBody } from '../support/signed-body.js';
+import { expectVerdict } from '../support/verdict.js';
 
 /** What `bdy` may be, and what parsers make of bodies that are signed as they are. */
 
@@ -105,12 +106,12 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     sendBody(service.port, target, sent, token);
 
   async function expectRefused(target: string, sent: BodyRequest, token: string, code: string) {
-    expect(await send(target, sent, token)).toMatchObject({ status: 401, code });
+    expectVerdict(await send(target, sent, token), { status: 401, code });
     expect(inbox.take(target)).toBeUndefined();
   }
 
   async function expectPasses(target: string, sent: BodyRequest, token: string) {
-    expect(await send(target, sent, token)).toMatchObject({ status: 200 });
+    expectVerdict(await send(target, sent, token), { status: 200 });
     const received = inbox.take(target);
     expect(received).toBeDefined();
     return received?.body;

@@ -298,8 +298,9 @@ describe.each(ADAPTERS)('on %s', (adapter: Adapter) => {
     it('RB-17 an application mounted below a path sees what was on the wire', async () => {
       const mounted = '/mounted';
       const configure = (app: INestApplication) => {
+        if (adapter === 'fastify') return;
         app.use((request: { url: string }, _response: object, next: () => void) => {
-          if (adapter === 'express') request.url = request.url.replace(mounted, '');
+          request.url = request.url.replace(mounted, '');
           next();
         });
       };
