@@ -1,13 +1,11 @@
-import { Controller, Get, UseGuards } from '@nestjs/common';
+import { type ServiceAuthModuleOptions, ServiceAuthUnavailableError } from 'nestjs-service-auth';
 import {
-  KeyHealth,
-  ServiceAuthModule,
-  type ServiceAuthModuleOptions,
-  ServiceAuthUnavailableError,
-  ServiceJwtGuard,
-  ServiceSubject,
-} from 'nestjs-service-auth';
-import { strictToken } from '../support/forge.js';
+  expectKeysUnavailable,
+  served,
+  startFetchingCensus,
+  STATIC,
+  staticKey,
+} from '../support/fetching-census.js';
 import { type Answer, call } from '../support/http.js';
 import {
   drip,
@@ -22,102 +20,36 @@ import {
   startKeyServer,
 } from '../support/key-server.js';
 import { createKey } from '../support/keys.js';
-import { ObservedEvents } from '../support/observed-events.js';
-import { CENSUS, closeAfterEach, createClock, HERALD, type Question } from '../support/receiver.js';
-import { type Adapter, ADAPTERS, startService } from '../support/service.js';
+import { CENSUS, closeAfterEach, HERALD } from '../support/receiver.js';
+import { ADAPTERS } from '../support/service.js';
 
-const STATIC = 'https://static.service/';
-const USER = `${CENSUS}user/21/`;
 const COOL_DOWN_SECONDS = 30;
+const DAY_SECONDS = 24 * 60 * 60;
 const key = createKey();
 const nextKey = createKey();
 const strangerKey = createKey();
-const staticKey = createKey();
 const keep = closeAfterEach();
-
-@Controller('user')
-@UseGuards(ServiceJwtGuard)
-class UserController {
-  @Get()
-  find(@ServiceSubject() subject: string) {
-    return { subject };
-  }
-}
-
-async function startOn(
-  adapter: Adapter,
-  server: KeyServer,
-  options: Partial<ServiceAuthModuleOptions> = {},
-) {
-  const clock = createClock();
-  const events = new ObservedEvents();
-  const census = keep(
-    await startService({
-      adapter,
-      imports: [
-        ServiceAuthModule.forRoot({
-          issuer: CENSUS,
-          trustedIssuers: [
-            { issuer: HERALD, jwksUri: server.url },
-            { issuer: STATIC, publicKey: staticKey.publicPem },
-          ],
-          now: clock.now,
-          observer: events,
-          ...options,
-        }),
-      ],
-      controllers: [UserController],
-    }),
-  );
-  const tokenFor = (question: Question): string =>
-    strictToken({
-      issuer: HERALD,
-      audience: CENSUS,
-      subject: USER,
-      target: '/user',
-      now: Math.floor(clock.now() / 1000),
-      ...question,
-    });
-  const ask = async (question: Question): Promise<Answer> =>
-    await call(census.port, { target: '/user', headers: { JWT: tokenFor(question) } });
-  return { census, clock, events, tokenFor, ask, health: census.app.get(KeyHealth) };
-}
 
 const startServer = async (respond: Respond = serveKeys([jwkOf(key)])): Promise<KeyServer> =>
   keep(await startKeyServer(respond));
 
-const served = { status: 200, json: { subject: USER } };
-
-function expectUnavailable(answer: Answer): void {
-  expect(answer).toMatchObject({ status: 503, code: 'key_unavailable' });
-  expect(answer.json).toEqual({
-    statusCode: 503,
-    error: 'Service Unavailable',
-    code: 'key_unavailable',
-    message: 'The keys of the issuer cannot be had at the moment.',
-  });
-  expect(answer.headers['retry-after']).toMatch(/^[1-9]\d*$/);
-  expect(answer.headers['www-authenticate']).toBeUndefined();
-  expect(answer.headers.vary).toBe('JWT');
-}
-
 describe.each(ADAPTERS)('on %s', (adapter) => {
   const startCensus = async (server: KeyServer, options?: Partial<ServiceAuthModuleOptions>) =>
-    await startOn(adapter, server, options);
+    keep(await startFetchingCensus(adapter, [{ issuer: HERALD, jwksUri: server.url }], options));
 
   it('JF-01 starts while the key server is down, answers 503, and recovers by itself', async () => {
     const server = await startServer();
     await server.down();
     const { ask, clock, health } = await startCensus(server);
-    expectUnavailable(await ask({ key }));
-    expectUnavailable(await ask({ key: strangerKey }));
+    expectKeysUnavailable(await ask({ key }));
+    expectKeysUnavailable(await ask({ key: strangerKey }));
     expect(await ask({ key: staticKey, issuer: STATIC })).toMatchObject(served);
     expect(health.unavailable()).toMatchObject([
       { issuer: HERALD, lastError: 'the key server cannot be reached (ECONNREFUSED)' },
     ]);
     await server.resume();
     const answer = await ask({ key });
-    expectUnavailable(answer); // the back-off holds, and its end is told
+    expectKeysUnavailable(answer); // the back-off holds, and its end is told
     clock.advance(Number(answer.headers['retry-after']));
     expect(await ask({ key })).toMatchObject(served);
     expect(health.report()).toEqual([
@@ -162,24 +94,52 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     }
     expect(health.report()[0]).toMatchObject({ status: 'stale', ageSeconds: 59 * 60 });
     clock.advance(60);
-    expectUnavailable(await ask({ key }));
+    expectKeysUnavailable(await ask({ key }));
     await server.resume();
     clock.advance(36);
     expect(await ask({ key })).toMatchObject(served);
   });
 
+  it('JF-03 serves known keys for a day where nothing else is said', async () => {
+    const server = await startServer();
+    const { ask, clock, health } = await startCensus(server);
+    expect(await ask({ key })).toMatchObject(served);
+    await server.down();
+    clock.advance(DAY_SECONDS - 1);
+    expect(await ask({ key })).toMatchObject(served);
+    expect(health.report()[0]).toMatchObject({ status: 'stale' });
+    clock.advance(1);
+    expectKeysUnavailable(await ask({ key }));
+  });
+
+  const set = { keys: [jwkOf(key)] };
+  const elsewhere = { location: 'http://127.0.0.1:1/' };
   const faults: [string, Respond][] = [
+    ['JF-06 500', serveText(500, JSON.stringify(set))],
+    ['JF-06 503', serveText(503, '')],
+    ['JF-06 429', serveText(429, '')],
     ['JF-06 429 with Retry-After', serveText(429, '', { 'retry-after': '60' })],
     ['JF-07 HTML', serveText(200, '<html>')],
-    ['JF-09 an endless reply', flow(200 * 1024 * 1024)],
-    ['JF-10 KL-11 a redirect', serveText(302, '', { location: 'http://127.0.0.1:1/' })],
+    ['JF-07 KL-20 truncated JSON', serveText(200, '{"keys":[{"kty":"EC"')],
+    ['JF-07 an empty set', serveKeys([])],
+    ['JF-07 unusable keys alone', serveKeys([{ kty: 'oct', k: 'AAAA' }, null])],
+    ['JF-09 KL-13 more than 256 KiB', serveText(200, ' '.repeat(256 * 1024 + 1))],
+    ['JF-09 KL-13 an endless reply', flow(200 * 1024 * 1024)],
+    ['JF-10 KL-11 a redirect (301)', serveText(301, '', elsewhere)],
+    ['JF-10 KL-11 a redirect (302)', serveText(302, '', elsewhere)],
+    ['JF-10 KL-11 a redirect (307)', serveText(307, '', elsewhere)],
+    ['KL-14 101 keys', serveKeys([...Array.from({ length: 100 }, () => ({})), jwkOf(key)])],
     ['KL-14 10,000 keys', serveKeys(Array.from({ length: 10_000 }, () => ({})))],
+    ['KL-16 __proto__', serveText(200, '{"keys":[],"__proto__":{}}')],
+    ['KL-16 a byte order mark', serveText(200, `\uFEFF${JSON.stringify(set)}`)],
+    ['KL-16 keys that are no list', serveText(200, '{"keys":{}}')],
+    ['KL-16 a list', serveText(200, JSON.stringify(set.keys))],
     ['KL-16 null', serveText(200, 'null')],
   ];
   it.each(faults)('%s answers 503 before keys are known, and nothing after', async (_n, fault) => {
     const server = await startServer(fault);
     const { ask, clock, events } = await startCensus(server);
-    expectUnavailable(await ask({ key }));
+    expectKeysUnavailable(await ask({ key }));
     server.respond = serveKeys([jwkOf(key)]);
     clock.advance(72);
     expect(await ask({ key })).toMatchObject(served);
@@ -189,7 +149,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     expect(await ask({ key })).toMatchObject(served);
     expect(await failure).toMatchObject({ issuer: HERALD, servingStale: true });
     expect(await ask({ key })).toMatchObject(served);
-    expectUnavailable(await ask({ key: strangerKey }));
+    expectKeysUnavailable(await ask({ key: strangerKey }));
   });
 
   it('KL-01 a key id that is not known answers 401, and fetches once a cool-down', async () => {
@@ -284,19 +244,24 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
       });
     const repeated = { status: 401, code: 'token_repeated' };
     expect(await askTwice()).toMatchObject(repeated);
-    expectUnavailable(await ask({ key }));
+    expectKeysUnavailable(await ask({ key }));
     server.respond = serveKeys([jwkOf(key)]);
     clock.advance(2);
     expect(await ask({ key })).toMatchObject(served);
     expect(await askTwice()).toMatchObject(repeated);
   });
-});
 
-it('JF-05 JF-09 gives a key server that hangs or drips three seconds, on both', async () => {
-  const servers = [await startServer(hang), await startServer(drip([jwkOf(key)]))];
-  const pairs = ADAPTERS.flatMap((adapter) => servers.map((server) => ({ adapter, server })));
-  const all = await Promise.all(pairs.map(({ adapter, server }) => startOn(adapter, server)));
-  const requests = all.flatMap(({ ask }) => Array.from({ length: 20 }, () => ask({ key })));
-  for (const answer of await Promise.all(requests)) expectUnavailable(answer);
-  expect(servers.map(({ hits }) => hits)).toEqual([2, 2]);
-}, 15_000);
+  it('JF-05 JF-09 gives a key server that hangs or drips three seconds', async () => {
+    const servers = [await startServer(hang), await startServer(drip([jwkOf(key)]))];
+    const services = await Promise.all(servers.map(async (server) => await startCensus(server)));
+    const requests = services.flatMap(({ ask }) => Array.from({ length: 20 }, () => ask({ key })));
+    for (const answer of await Promise.all(requests)) expectKeysUnavailable(answer);
+    expect(servers.map(({ hits }) => hits)).toEqual([1, 1]);
+    for (const { connections } of servers) expect(connections.made).toBeLessThanOrEqual(2);
+    for (const server of servers) server.respond = serveKeys([jwkOf(key)]);
+    for (const { ask, clock } of services) {
+      clock.advance(2);
+      expect(await ask({ key })).toMatchObject(served);
+    }
+  }, 15_000);
+});

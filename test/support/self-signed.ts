@@ -1,11 +1,19 @@
 import { sign } from 'node:crypto';
 import type { TestKey } from './keys.js';
 
-/** A certificate for `127.0.0.1` that nobody vouches for but its own key (P-256), valid for a day. */
-export function selfSign(key: TestKey): string {
+export interface CertificateParts {
+  /** Default: `127.0.0.1`. */
+  readonly name?: string;
+  /** From when until when it is valid, in days from now. Default: since yesterday, for a day. */
+  readonly days?: readonly [number, number];
+}
+
+/** A certificate that nobody vouches for but its own key (P-256). */
+export function selfSign(key: TestKey, parts: CertificateParts = {}): string {
+  const { name: host = '127.0.0.1', days: validity = [-1, 1] } = parts;
   const ecdsaWithSha256 = sequence(oid('2a8648ce3d040302'));
-  const name = sequence(tag(0x31, sequence(oid('550403'), tag(0x0c, Buffer.from('127.0.0.1')))));
-  const days = [-1, 1].map((day) => utcTime(new Date(Date.now() + day * 86_400_000)));
+  const name = sequence(tag(0x31, sequence(oid('550403'), tag(0x0c, Buffer.from(host)))));
+  const days = validity.map((day) => utcTime(new Date(Date.now() + day * 86_400_000)));
   const publicKey = key.publicKey.export({ type: 'spki', format: 'der' });
   const serialNumber = tag(0x02, Buffer.from([1]));
   const toSign = sequence(serialNumber, ecdsaWithSha256, name, sequence(...days), name, publicKey);
