@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { refuse } from './errors.js';
 
 /** A digest that `bdy` can carry, in the words of `node:crypto`. */
 export type BodyHashAlgorithm = 'md5' | 'sha256' | 'sha384' | 'sha512';
@@ -16,7 +17,25 @@ export function bodyHashAlgorithmOf(bdy: string): BodyHashAlgorithm | undefined 
   return /^[0-9a-f]*$/.test(bdy) ? ALGORITHM_BY_LENGTH.get(bdy.length) : undefined;
 }
 
-/** The digest of `bytes` as a `bdy` claim writes it: lower-case hex. */
+/** Whether the crypto library of this process has a digest: in FIPS mode there is no MD5. */
+export function isHashAvailable(algorithm: BodyHashAlgorithm): boolean {
+  try {
+    return hash(algorithm, '').length > 0;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * The digest of `bytes` as a `bdy` claim writes it: lower-case hex.
+ *
+ * @throws ServiceTokenRefusedError `body_unverifiable` where this process has no such digest
+ */
 export function hashBody(algorithm: BodyHashAlgorithm, bytes: Uint8Array): string {
-  return hash(algorithm, bytes, 'hex');
+  try {
+    return hash(algorithm, bytes, 'hex');
+  } catch (error) {
+    if (isHashAvailable(algorithm)) throw error;
+    return refuse('body_unverifiable', `this process has no ${algorithm}`, error);
+  }
 }

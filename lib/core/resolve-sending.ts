@@ -1,5 +1,7 @@
+import { isHashAvailable } from './body-hash.js';
 import { OptionReader, type ProblemList } from './option-reader.js';
 import type { PublishedKeysOptions, TargetOptions } from './options.js';
+import { PROFILES } from './profiles.js';
 import { type CommonSettings, readPart } from './resolve-receiving.js';
 import type { SettingsParts } from './resolve-settings.js';
 import type { PublishedKeysSettings, SendingSettings, Target } from './settings.js';
@@ -94,6 +96,10 @@ function resolveTarget(item: unknown, field: string, problems: ProblemList): Tar
   const baseUrl = reader.uri('baseUrl');
   const audience = reader.raw('audience') === undefined ? baseUrl : reader.uri('audience');
   const profile = reader.word('profile', ['strict', 'original'], 'strict');
+  const { bodyHash } = PROFILES[profile];
+  if (!isHashAvailable(bodyHash)) {
+    reader.report('profile', `write another: this process has no ${bodyHash} (FIPS mode?)`);
+  }
   if (baseUrl === undefined || audience === undefined) return undefined;
   const { origin, pathname } = new URL(baseUrl);
   const pathPrefix = pathname.endsWith('/') ? pathname : `${pathname}/`;

@@ -23,8 +23,10 @@ export function assertTimes(
   const longest = settings.maxTokenLifetimeSeconds[profile];
   const { expiresAtSeconds: exp, issuedAtSeconds: iat, notBeforeSeconds: nbf } = claims;
 
-  if (exp !== undefined && exp + tolerance <= now) refuse('token_expired');
-  if (iat !== undefined && iat - tolerance > now) refuse('token_not_yet_valid', 'iat');
+  if (exp !== undefined && exp + tolerance <= now) refuse('token_expired', apart('exp', exp, now));
+  if (iat !== undefined && iat - tolerance > now) {
+    refuse('token_not_yet_valid', apart('iat', iat, now));
+  }
   if (exp !== undefined) {
     if (iat !== undefined && exp <= iat) refuse('claim_invalid', 'exp is not after iat');
     if (nbf !== undefined && exp < nbf) refuse('claim_invalid', 'exp is before nbf');
@@ -35,5 +37,13 @@ export function assertTimes(
     refuse('token_expired', 'issued longer ago than a token may live');
   }
   if (exp !== undefined && iat !== undefined && exp - iat > longest) refuse('lifetime_too_long');
-  if (nbf !== undefined && nbf - tolerance > now) refuse('token_not_yet_valid', 'nbf');
+  if (nbf !== undefined && nbf - tolerance > now) {
+    refuse('token_not_yet_valid', apart('nbf', nbf, now));
+  }
+}
+
+/** For the log: which of the two clocks is behind, and how far. */
+function apart(name: string, seconds: number, now: number): string {
+  const side = seconds > now ? 'ahead of' : 'behind';
+  return `${name} is ${Math.abs(seconds - now).toFixed(1)} s ${side} this clock`;
 }

@@ -3,6 +3,7 @@ import {
   createPublicKey,
   type JsonWebKey,
   KeyObject,
+  verify,
   type webcrypto,
 } from 'node:crypto';
 import { types } from 'node:util';
@@ -48,7 +49,10 @@ export function readKey(material: unknown, half: 'public' | 'private', field: st
   }
   const key = toKeyObject(material, half) ?? fail(field, HOW_TO_WRITE[half]);
   if (key.type !== half) fail(field, HOW_TO_WRITE[half]);
-  const flaw = findKeyFlaw(key) ?? findUseFlaw(material, half === 'private' ? 'sign' : 'verify');
+  const flaw =
+    findKeyFlaw(key) ??
+    findUseFlaw(material, half === 'private' ? 'sign' : 'verify') ??
+    findAvailabilityFlaw(key);
   if (flaw !== undefined) fail(field, flaw);
   const jwk = isJwk(material) ? material : undefined;
   const cryptoKey = types.isCryptoKey(material) ? material : undefined;
@@ -174,6 +178,18 @@ function findEd25519Flaw(key: KeyObject): string | undefined {
   const { x } = publicHalfOf(key).export({ format: 'jwk' });
   const isPoint = isEd25519PublicKey(Buffer.from(x ?? '', 'base64url'));
   return isPoint ? undefined : 'write an Ed25519 key that is a point of its curve, of full order';
+}
+
+/** Not every crypto library can use every key: one in FIPS mode may have no Ed25519. */
+function findAvailabilityFlaw(key: KeyObject): string | undefined {
+  const digest = key.asymmetricKeyType === 'ed25519' ? null : 'sha256';
+  try {
+    // Whether it can be told is asked, not what is told.
+    verify(digest, Buffer.alloc(1), publicHalfOf(key), Buffer.alloc(64));
+    return undefined;
+  } catch {
+    return 'write a key of another kind: this process cannot use it (FIPS mode?)';
+  }
 }
 
 /** RFC 7517 sections 4.2 and 4.3: a key that says what it is for is used for nothing else. */
