@@ -132,7 +132,7 @@ function swapData(path: string, content: string): void {
   symlinkSync(join('..data', 'key.pem'), path);
 }
 
-describe('a key file', () => {
+describe('PF-04 a key file', () => {
   it.each(WAYS)('is followed through %s', async (_way, replace) => {
     const keyFile = join(folder(), 'key.pem');
     writeFileSync(keyFile, one.privatePem);
@@ -232,7 +232,7 @@ function mixed(key: TestKey, other: TestKey): JsonWebKey {
   return { ...publicJwk(other), d: privateJwk(key).d };
 }
 
-describe('a key file that is no good leaves the old key, and is reported', () => {
+describe('PF-05 a key file that is no good leaves the old key, and is reported', () => {
   const secrets = [two, one, three].flatMap((key) => [
     privateJwk(key).d?.slice(0, 16) ?? '',
     key.privatePem.split('\n')[1]?.slice(0, 40) ?? '',

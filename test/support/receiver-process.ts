@@ -15,6 +15,8 @@ export type ReceiverTask =
   | { readonly do: 'stall'; readonly seconds: number }
   /** Signs twice, with a blocked event loop in between; answers both tokens. */
   | { readonly do: 'stall-and-sign'; readonly seconds: number }
+  /** Makes its replay store fail, or work again. */
+  | { readonly do: 'break-store'; readonly isBroken: boolean }
   | { readonly do: 'keep-threads-busy'; readonly jobs: number }
   | { readonly do: 'sign' }
   | { readonly do: 'tell' };

@@ -8,6 +8,8 @@ import {
   ServiceAuth,
   ServiceAuthModule,
   ServiceJwtGuard,
+  type TokenUse,
+  type TokenUseVerdict,
   type TrustedIssuerOptions,
 } from 'nestjs-service-auth';
 import type { ReceiverState, ReceiverTask } from '../../support/receiver-process.js';
@@ -41,7 +43,25 @@ class ThingController {
   }
 }
 
-const replayStore = new MemoryReplayStore();
+/** Remembers for real, unless it is told to fail in one of the ways in which stores do. */
+class BreakableStore extends MemoryReplayStore {
+  isBroken = false;
+  private failures = 0;
+
+  override recordUse(use: TokenUse): TokenUseVerdict {
+    if (!this.isBroken) return super.recordUse(use);
+    const ways: (() => unknown)[] = [
+      () => undefined,
+      async () => await Promise.reject(new Error('away')),
+      () => {
+        throw new TypeError('broken');
+      },
+    ];
+    return ways[this.failures++ % ways.length]?.() as TokenUseVerdict;
+  }
+}
+
+const replayStore = new BreakableStore();
 const service = await startService({
   adapter: adapter as Adapter,
   imports: [
@@ -96,6 +116,8 @@ async function perform(task: ReceiverTask): Promise<unknown> {
   switch (task.do) {
     case 'step':
       return (steppedMilliseconds += task.seconds * 1000);
+    case 'break-store':
+      return (replayStore.isBroken = task.isBroken);
     case 'keep-threads-busy':
       return keepThreadsBusy(task.jobs);
     case 'sign':
