@@ -463,10 +463,11 @@ async function judge(sent, wanted, kind, isSlow = false) {
   } catch (error) {
     const hung = String(error).includes('hung') || Date.now() - begunAt >= HANG_MILLISECONDS;
     // A refusal may come, and the connection end, while a body is still being sent.
+    const size = `${sent.method} ${sent.target}, ${sent.body.length} bytes`;
+    const told = `${kind} at ${receiver.adapter} (${offset} s), ${size}, keys ${keyMode}`;
     const isEarly = wanted !== 'accept' && sent.body.length > 0;
-    if (hung) complain('hung', `${kind} at ${receiver.adapter}`);
-    else if (!isEarly)
-      complain('wronglyRefused', `${kind} at ${receiver.adapter}: ${String(error)}`);
+    if (hung) complain('hung', `${told} after ${Date.now() - begunAt} ms`);
+    else if (!isEarly) complain('wronglyRefused', `${told}: ${String(error)}`);
     return;
   }
   const { status, code } = answer;

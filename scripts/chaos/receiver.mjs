@@ -43,7 +43,8 @@ async function openStore() {
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
-    commandTimeout: 500,
+    // Long: every write waits for a disk, and a busy machine is no fault.
+    commandTimeout: 2000,
     retryStrategy: () => 200,
   });
   client.on('error', () => undefined);
@@ -52,8 +53,10 @@ async function openStore() {
     /** @type {unknown} */
     const redis = await import(own.href);
     const { RedisReplayStore } =
-      /** @type {{ RedisReplayStore: new (options: { client: Redis }) => ReplayStore }} */ (redis);
-    return new RedisReplayStore({ client });
+      /** @type {{ RedisReplayStore: new (options: { client: Redis, timeoutMilliseconds: number }) => ReplayStore }} */ (
+        redis
+      );
+    return new RedisReplayStore({ client, timeoutMilliseconds: 2000 });
   }
   return {
     /** @param {TokenUse} use */
