@@ -113,6 +113,19 @@ async function freePort() {
   return typeof address === 'object' ? (address?.port ?? 0) : 0;
 }
 
+/** @returns {Promise<boolean>} whether it has started and read what it kept */
+async function isRedisUp() {
+  return await new Promise((resolve) => {
+    const socket = connect(redisPort, '127.0.0.1', () => socket.write('PING\r\n'));
+    socket.setTimeout(1000, () => socket.destroy());
+    socket.once('data', (answer) => {
+      resolve(answer.toString().startsWith('+PONG'));
+      socket.destroy();
+    });
+    socket.on('error', () => undefined).on('close', () => resolve(false));
+  });
+}
+
 async function troubleRedis() {
   while (!isOver) {
     await sleep(10_000 + random(15_000));
@@ -127,6 +140,7 @@ async function troubleRedis() {
       await sleep(random(3000));
       redis = startRedis();
     }
+    while (!isOver && !(await isRedisUp())) await sleep(100);
     storeTroubleUntil = Date.now() + GRACE_MILLISECONDS;
     isStoreInTrouble = false;
   }
