@@ -1,0 +1,97 @@
+/**
+ * Feeds random inputs, guided by coverage, to what reads untrusted ones:
+ * `npm run fuzz -- [--seconds 60] [target ...]`. Without a target: all of them, one after the other.
+ *
+ * Jazzer.js instruments CommonJS alone, so the sources are compiled to that in coverage/fuzz. It is run by
+ * npx and is no dependency of the project. What it finds is to be kept in test/fuzz/corpus.
+ */
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { transformSync } from '@swc/core';
+import { ROOT, run } from './run.mjs';
+
+const JAZZER = '@jazzer.js/core@4.0.0';
+const OUTPUT = join(ROOT, 'coverage/fuzz');
+const BUILD = join(OUTPUT, 'build');
+const FUZZ = join(ROOT, 'test/fuzz');
+const SUFFIX = '.fuzz.ts';
+const LONGEST_INPUT = 16_384;
+
+const { values, positionals } = parseArgs({
+  options: { seconds: { type: 'string', default: '60' } },
+  allowPositionals: true,
+});
+
+/** @param {string} folder */
+function compile(folder) {
+  for (const entry of readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })) {
+    if (!entry.endsWith('.ts') || entry.endsWith('.spec.ts')) continue;
+    const source = readFileSync(join(ROOT, folder, entry), 'utf8');
+    const { code } = transformSync(source, {
+      filename: join(folder, entry),
+      jsc: {
+        target: 'es2022',
+        parser: { syntax: 'typescript', decorators: true },
+        transform: { legacyDecorator: true, decoratorMetadata: true },
+      },
+      module: { type: 'commonjs' },
+    });
+    const file = join(BUILD, folder, entry.replace(/\.ts$/, '.js'));
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, code);
+  }
+}
+
+/** Makes the sources a CommonJS package of the same name, so that they import it as users do. */
+function build() {
+  rmSync(BUILD, { recursive: true, force: true });
+  for (const folder of ['lib', 'test/fuzz', 'test/support']) compile(folder);
+  const manifest = {
+    name: 'nestjs-service-auth',
+    type: 'commonjs',
+    exports: { '.': './lib/index.js', './core': './lib/framework-free.js' },
+  };
+  writeFileSync(join(BUILD, 'package.json'), JSON.stringify(manifest));
+}
+
+/** @param {string} target */
+function fuzz(target) {
+  console.log(`\n=== ${target}`);
+  const grown = join(OUTPUT, 'corpus', target);
+  const findings = join(OUTPUT, 'findings', target);
+  for (const folder of [grown, findings]) mkdirSync(folder, { recursive: true });
+  const seconds = Number(values.seconds);
+  run(
+    'npx',
+    [
+      ...['--yes', '--package', JAZZER, '--', 'jazzer'],
+      join(BUILD, 'test/fuzz', `${target}.fuzz.js`),
+      ...[grown, join(FUZZ, 'corpus', target)],
+      ...['--includes', join(BUILD, 'lib/'), '--excludes', 'node_modules/'],
+      '--',
+      `-max_total_time=${seconds}`,
+      `-max_len=${LONGEST_INPUT}`,
+      `-dict=${join(FUZZ, 'dictionary.txt')}`,
+      `-artifact_prefix=${findings}/`,
+      '-print_final_stats=1',
+    ],
+    { minutes: seconds / 60 + 5 },
+  );
+}
+
+const targets = readdirSync(FUZZ)
+  .filter((name) => name.endsWith(SUFFIX))
+  .map((name) => name.slice(0, -SUFFIX.length));
+const unknown = positionals.find((name) => !targets.includes(name));
+if (unknown !== undefined || !(Number(values.seconds) > 0)) {
+  console.error(`usage: npm run fuzz -- [--seconds 60] [${targets.join(' | ')}]`);
+  process.exit(1);
+}
+build();
+try {
+  for (const target of positionals.length > 0 ? positionals : targets) fuzz(target);
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+}
