@@ -62,22 +62,19 @@ function fuzz(target) {
   const findings = join(OUTPUT, 'findings', target);
   for (const folder of [grown, findings]) mkdirSync(folder, { recursive: true });
   const seconds = Number(values.seconds);
-  run(
-    'npx',
-    [
-      ...['--yes', '--package', JAZZER, '--', 'jazzer'],
-      join(BUILD, 'test/fuzz', `${target}.fuzz.js`),
-      ...[grown, join(FUZZ, 'corpus', target)],
-      ...['--includes', join(BUILD, 'lib/'), '--excludes', 'node_modules/'],
-      '--',
-      `-max_total_time=${seconds}`,
-      `-max_len=${LONGEST_INPUT}`,
-      `-dict=${join(FUZZ, 'dictionary.txt')}`,
-      `-artifact_prefix=${findings}/`,
-      '-print_final_stats=1',
-    ],
-    { minutes: seconds / 60 + 5 },
-  );
+  const jazzer = ['--yes', '--package', JAZZER, '--', 'jazzer'];
+  const module = join(BUILD, 'test/fuzz', `${target}.fuzz.js`);
+  const corpora = [grown, join(FUZZ, 'corpus', target)];
+  const coverage = ['--includes', join(BUILD, 'lib/'), '--excludes', 'node_modules/'];
+  const libFuzzer = [
+    `-max_total_time=${seconds}`,
+    `-max_len=${LONGEST_INPUT}`,
+    `-dict=${join(FUZZ, 'dictionary.txt')}`,
+    `-artifact_prefix=${findings}/`,
+    '-print_final_stats=1',
+  ];
+  const minutes = seconds / 60 + 5;
+  run('npx', [...jazzer, module, ...corpora, ...coverage, '--', ...libFuzzer], { minutes });
 }
 
 const targets = readdirSync(FUZZ)
