@@ -3,7 +3,6 @@ import {
   CENSUS,
   codeOf,
   createPeers,
-  HERALD,
   outgoing,
   type Peers,
   received,

@@ -2,15 +2,9 @@ import { appendFileSync } from 'node:fs';
 import fc from 'fast-check';
 
 /** How many random inputs each property is tried with: `PROPERTY_RUNS`, 1,000 where nothing is said. */
-export const PROPERTY_RUNS = readNumber('PROPERTY_RUNS') ?? 1000;
+const PROPERTY_RUNS = readNumber('PROPERTY_RUNS') ?? 1000;
 
 const SECONDS_PER_THOUSAND_RUNS = 30;
-
-/** What a property needs besides its inputs. */
-export interface PropertyOptions {
-  /** The share of the runs that this property is tried with, where one run checks several inputs. */
-  readonly share?: number;
-}
 
 type Predicate<Inputs extends [unknown, ...unknown[]]> = (
   ...inputs: Inputs
@@ -27,9 +21,7 @@ export function itHolds<Inputs extends [unknown, ...unknown[]]>(
   title: string,
   arbitraries: Arbitraries<Inputs>,
   predicate: Predicate<Inputs>,
-  { share = 1 }: PropertyOptions = {},
 ): void {
-  const numRuns = Math.max(1, Math.ceil(PROPERTY_RUNS * share));
   const seed = readNumber('PROPERTY_SEED');
   const path = process.env['PROPERTY_PATH'];
   const check = async (): Promise<void> => {
@@ -38,14 +30,14 @@ export function itHolds<Inputs extends [unknown, ...unknown[]]>(
       await predicate(...inputs);
     });
     const details = await fc.check(property, {
-      numRuns,
+      numRuns: PROPERTY_RUNS,
       ...(seed === undefined ? {} : { seed }),
       ...(path === undefined ? {} : { path, endOnFailure: true }),
     });
     if (details.failed) throw new Error(await explain(details), { cause: details.errorInstance });
     record(details.numRuns, (performance.now() - start) / 1000);
   };
-  it(title, check, Math.max(60, (numRuns / 1000) * SECONDS_PER_THOUSAND_RUNS) * 1000);
+  it(title, check, Math.max(60, (PROPERTY_RUNS / 1000) * SECONDS_PER_THOUSAND_RUNS) * 1000);
 }
 
 async function explain<Inputs>(details: fc.RunDetails<Inputs>): Promise<string> {
