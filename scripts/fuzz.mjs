@@ -3,8 +3,10 @@
  * `npm run fuzz -- [--seconds 60] [target ...]`. Without a target: all of them, one after the other.
  *
  * Jazzer.js instruments CommonJS alone, so the sources are compiled to that in coverage/fuzz. It is run by
- * npx and is no dependency of the project. What it finds is to be kept in test/fuzz/corpus.
+ * npx and is no dependency of the project. Where its add-on cannot be loaded (it wants glibc 2.38), a simpler
+ * loop of our own runs instead. What is found is to be kept in test/fuzz/corpus.
  */
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -55,14 +57,24 @@ function build() {
   writeFileSync(join(BUILD, 'package.json'), JSON.stringify(manifest));
 }
 
-/** @param {string} target */
-function fuzz(target) {
+const VIA_NPX = ['--yes', '--package', JAZZER, '--', 'jazzer'];
+
+/** Whether Jazzer.js can be had and its native add-on fits this system. */
+function hasJazzer() {
+  const { status } = spawnSync('npx', [...VIA_NPX, '--help'], { stdio: 'ignore' });
+  return status === 0;
+}
+
+/**
+ * @param {string} target
+ * @param {boolean} isGuidedByJazzer
+ */
+function fuzz(target, isGuidedByJazzer) {
   console.log(`\n=== ${target}`);
   const grown = join(OUTPUT, 'corpus', target);
   const findings = join(OUTPUT, 'findings', target);
   for (const folder of [grown, findings]) mkdirSync(folder, { recursive: true });
   const seconds = Number(values.seconds);
-  const jazzer = ['--yes', '--package', JAZZER, '--', 'jazzer'];
   const module = join(BUILD, 'test/fuzz', `${target}.fuzz.js`);
   const corpora = [grown, join(FUZZ, 'corpus', target)];
   const coverage = ['--includes', join(BUILD, 'lib/'), '--excludes', 'node_modules/'];
@@ -74,7 +86,14 @@ function fuzz(target) {
     '-print_final_stats=1',
   ];
   const minutes = seconds / 60 + 5;
-  run('npx', [...jazzer, module, ...corpora, ...coverage, '--', ...libFuzzer], { minutes });
+  if (!isGuidedByJazzer) {
+    const loop = join(ROOT, 'scripts/fuzz-loop.mjs');
+    const dictionary = join(FUZZ, 'dictionary.txt');
+    const seeds = join(FUZZ, 'corpus', target);
+    run('node', [loop, module, String(seconds), dictionary, findings, seeds], { minutes });
+    return;
+  }
+  run('npx', [...VIA_NPX, module, ...corpora, ...coverage, '--', ...libFuzzer], { minutes });
 }
 
 const targets = readdirSync(FUZZ)
@@ -86,8 +105,14 @@ if (unknown !== undefined || !(Number(values.seconds) > 0)) {
   process.exit(1);
 }
 build();
+const isGuidedByJazzer = hasJazzer();
+console.log(
+  isGuidedByJazzer ? JAZZER : `${JAZZER} cannot be loaded here; our own loop runs instead`,
+);
 try {
-  for (const target of positionals.length > 0 ? positionals : targets) fuzz(target);
+  for (const target of positionals.length > 0 ? positionals : targets) {
+    fuzz(target, isGuidedByJazzer);
+  }
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
   process.exitCode = 1;

@@ -31,9 +31,23 @@ export class OptionReader {
   ) {
     const isRecord = typeof options === 'object' && options !== null && !Array.isArray(options);
     if (!isRecord) problems.add(path || 'options', 'write an object');
-    this.values = new Map(isRecord ? Object.entries(options) : []);
+    this.values = isRecord ? this.readMembers(options) : new Map();
     for (const name of this.values.keys()) {
       if (!knownNames.includes(name)) problems.add(this.field(name), 'unknown option; remove it');
+    }
+  }
+
+  private readMembers(options: object): Map<string, unknown> {
+    const read = (name: string) => [name, this.readMember(options, name, name)] as const;
+    return new Map(Object.keys(options).map(read));
+  }
+
+  /** What a getter throws is left out: it may quote a secret. */
+  private readMember(owner: object, member: string, name: string): unknown {
+    try {
+      return Reflect.get(owner, member) as unknown;
+    } catch {
+      return this.report(name, 'it cannot be read; write a plain value');
     }
   }
 
@@ -82,7 +96,9 @@ export class OptionReader {
     const value = this.raw(name);
     if (value === undefined) return undefined;
     const found: unknown =
-      typeof value === 'object' && value !== null ? Reflect.get(value, method) : undefined;
+      typeof value === 'object' && value !== null
+        ? this.readMember(value, method, name)
+        : undefined;
     if (typeof found === 'function') return value as T;
     return this.report(name, `write an object with a method ${method}`);
   }

@@ -104,10 +104,16 @@ export function ownOptions<T extends object>(
   path: string,
   problems: string[],
 ): Partial<T> {
-  const own = Object.assign(Object.create(null) as Partial<T>, options);
-  for (const name of Object.keys(own)) {
+  const own = Object.create(null) as Partial<T>;
+  for (const name of Object.keys(options)) {
     if (!names.some((known) => known === name)) {
       problems.push(`${path}${name}: unknown option; remove it`);
+    }
+    try {
+      Reflect.set(own, name, Reflect.get(options, name));
+    } catch {
+      // What a getter throws may quote a key.
+      problems.push(`${path}${name}: it cannot be read; write a plain value`);
     }
   }
   return own;
