@@ -7,7 +7,14 @@ const CATALOGUE = join(ROOT, 'test/catalogue');
 export const PAGE = join(ROOT, 'docs/attacks.md');
 
 /** Where tests of the catalogue are; the rest of the suite is about other things. */
-export const FOLDERS = ['test/core', 'test/keys', 'test/replay', 'test/clients', 'test/nest'];
+export const FOLDERS = [
+  'test/core',
+  'test/keys',
+  'test/replay',
+  'test/clients',
+  'test/nest',
+  'test/properties',
+];
 
 const ADAPTERS = /** @type {const} */ (['express', 'fastify']);
 
