@@ -1,5 +1,10 @@
 import fc from 'fast-check';
-import type { IncomingRequest, OutgoingRequest } from 'nestjs-service-auth/core';
+import {
+  type IncomingRequest,
+  MemoryReplayStore,
+  type OutgoingRequest,
+  type TokenUse,
+} from 'nestjs-service-auth/core';
 import { createKey } from '../support/keys.js';
 import { CENSUS, codeOf, createPeers, type Peers, received, signed } from '../support/peers.js';
 import { itHolds } from '../support/property.js';
@@ -73,9 +78,12 @@ const withOrder = requests.map((request) => ({
 describe.each(['ES256', 'EdDSA'] as const)('what is changed after signing with %s', (algorithm) => {
   const key = createKey(algorithm);
   let peers: Peers;
+  // The clock of the peers stands still, that of a store does not: each run has its own.
+  let replayStore = new MemoryReplayStore();
   beforeAll(async () => {
     const herald = { signedHeaders: [ORDER] };
-    const census = { requiredHeaders: [ORDER] };
+    const recordUse = (use: TokenUse) => replayStore.recordUse(use);
+    const census = { requiredHeaders: [ORDER], replayStore: { recordUse } };
     peers = await createPeers(key, { herald, census });
   });
 
@@ -85,6 +93,7 @@ describe.each(['ES256', 'EdDSA'] as const)('what is changed after signing with %
     change: (arrived: Arrived) => IncomingRequest,
     codes?: readonly string[],
   ): Promise<void> => {
+    replayStore = new MemoryReplayStore();
     const token = await signed(peers.herald, request);
     const arrived = { ...received(request, token), body: request.body };
     const changed = change(arrived);

@@ -1,5 +1,11 @@
 import fc from 'fast-check';
-import { type Algorithm, ALGORITHMS, type OutgoingRequest } from 'nestjs-service-auth/core';
+import {
+  type Algorithm,
+  ALGORITHMS,
+  MemoryReplayStore,
+  type OutgoingRequest,
+  type TokenUse,
+} from 'nestjs-service-auth/core';
 import { digest } from '../support/forge.js';
 import { createKey, type TestKey } from '../support/keys.js';
 import { findFault, type OracleReceiver } from '../support/oracle.js';
@@ -32,11 +38,14 @@ const algorithms = fc.oneof(
 );
 
 describe.each(PROFILES)('in the %s profile', (profile) => {
+  // The clock of the peers stands still, that of a store does not: each run has its own.
+  let replayStore = new MemoryReplayStore();
   const peersOf = new Map<Algorithm, Peers>();
   beforeAll(async () => {
     for (const [algorithm, key] of keys) {
       const herald = { signedHeaders: [ORDER] };
-      const census = { requiredHeaders: [ORDER] };
+      const recordUse = (use: TokenUse) => replayStore.recordUse(use);
+      const census = { requiredHeaders: [ORDER], replayStore: { recordUse } };
       peersOf.set(algorithm, await createPeers(key, { profile, algorithm, herald, census }));
     }
   });
@@ -62,6 +71,7 @@ describe.each(PROFILES)('in the %s profile', (profile) => {
     expect(await findFault({ ...arrived, body: request.body }, receiverOf(algorithm))).toBe(
       undefined,
     );
+    replayStore = new MemoryReplayStore();
     const identity = await census.verify(arrived);
     expect(identity).toEqual({
       issuer: HERALD,
