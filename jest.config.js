@@ -10,6 +10,7 @@ export default {
     '^nestjs-service-auth$': '<rootDir>/lib/index.ts',
     '^nestjs-service-auth/core$': '<rootDir>/lib/framework-free.ts',
     '^nestjs-service-auth/axios$': '<rootDir>/lib/nest/axios/index.ts',
+    '^nestjs-service-auth/redis$': '<rootDir>/lib/redis.ts',
   },
   transform: {
     '^.+\\.ts$': [

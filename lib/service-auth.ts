@@ -101,19 +101,29 @@ export class ServiceAuth {
   }
 
   /**
-   * Begins to fetch keys in the background, and with `requireKeysAtStart` waits until every issuer has some.
+   * Starts the replay store, begins to fetch keys in the background, and with `requireKeysAtStart` waits
+   * until every issuer has some.
    *
-   * @throws ServiceAuthUnavailableError `key_unavailable`, naming the issuers without keys
+   * @throws ServiceAuthUnavailableError `key_unavailable`, naming the issuers without keys;
+   *   `replay_store_unavailable`, where the store must be in reach
    */
   async start(): Promise<void> {
     this.refreshKeys();
     this.timer ??= setInterval(() => this.refreshKeys(), REFRESH_MILLISECONDS).unref();
-    const { receiving } = this.settings;
-    if (!receiving?.requireKeysAtStart) return;
-    await Promise.all([...receiving.trustedIssuers.known()].map(({ keys }) => keys.settled()));
+    const { receiving, observer } = this.settings;
+    try {
+      await receiving?.replayStore.start?.(observer);
+      if (receiving?.requireKeysAtStart) await this.assertKeys(receiving);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  private async assertKeys({ trustedIssuers }: ReceivingSettings): Promise<void> {
+    await Promise.all([...trustedIssuers.known()].map(({ keys }) => keys.settled()));
     const without = [...this.keyHealth()].filter(([, { status }]) => status === 'unavailable');
     if (without.length === 0) return;
-    this.close();
     throw new ServiceAuthUnavailableError('key_unavailable', {
       detail: without.map(([issuer, { lastError }]) => `${issuer}: ${lastError}`).join('; '),
     });
@@ -124,6 +134,7 @@ export class ServiceAuth {
     clearInterval(this.timer);
     this.settings.sending?.signingKeys.close();
     this.settings.receiving?.trustedIssuers.close();
+    this.settings.receiving?.replayStore.close?.(this.settings.observer);
   }
 
   private refreshKeys(): void {

@@ -22,7 +22,24 @@ export type ServiceAuthEvent =
       readonly publishedKeyIds: readonly string[];
     }
   /** Where this service's own key comes from has no usable one: the key before it signs on. */
-  | { readonly type: 'signing_keys_unusable'; readonly reason: string };
+  | { readonly type: 'signing_keys_unusable'; readonly reason: string }
+  /** The replay store cannot tell whether a token was used before. Said once, until it can again. */
+  | { readonly type: 'replay_store_failed'; readonly reason: string }
+  /** It can again: how many requests were refused meanwhile, and how many accepted unchecked. */
+  | {
+      readonly type: 'replay_store_recovered';
+      readonly refused: number;
+      readonly acceptedUnchecked: number;
+    }
+  /** A token was accepted that may have been used before, as the store was told to; so many since the start. */
+  | {
+      readonly type: 'token_accepted_unchecked';
+      readonly issuer: string;
+      readonly reason: string;
+      readonly count: number;
+    }
+  /** The replay store works, and may forget a token too early, or see too few of them. */
+  | { readonly type: 'replay_store_unsafe'; readonly reason: string };
 
 /** Port: hears what happens. What it throws is ignored. */
 export interface ServiceAuthObserver {

@@ -1,3 +1,5 @@
+import type { ServiceAuthObserver } from './events.js';
+
 /** One use of a token. */
 export interface TokenUse {
   readonly issuer: string;
@@ -6,11 +8,15 @@ export interface TokenUse {
   readonly forgetAtSeconds: number;
   /** The verifier's clock at this use, in seconds since the epoch. */
   readonly nowSeconds: number;
+  /** When the token says it was issued, in seconds since the epoch; undefined where it does not say. */
+  readonly issuedAtSeconds?: number;
+  /** How far the clock of whoever issued it may be ahead. */
+  readonly clockToleranceSeconds?: number;
 }
 
 /**
- * `first`: recorded now, and never before. `seen`: recorded before, or so late that the store
- * may have forgotten it.
+ * `first`: recorded now, and never before. `seen`: recorded before, or so late, or issued so early, that
+ * the store may have forgotten it.
  */
 export type TokenUseVerdict = 'first' | 'seen';
 
@@ -24,4 +30,14 @@ export interface ReplayStore {
    *   Whatever else it throws or answers is treated the same way: refused with 503.
    */
   recordUse(use: TokenUse): TokenUseVerdict | Promise<TokenUseVerdict>;
+
+  /**
+   * A service that uses the store starts, and waits for it. `observer` hears of trouble from now on.
+   *
+   * @throws whatever keeps the service from starting
+   */
+  start?(observer: ServiceAuthObserver): void | Promise<void>;
+
+  /** The service that was started with this observer has ended. Others may still use the store. */
+  close?(observer: ServiceAuthObserver): void;
 }

@@ -197,6 +197,8 @@ async function assertFirstUse(
     tokenId,
     forgetAtSeconds,
     nowSeconds,
+    issuedAtSeconds: claims.issuedAtSeconds,
+    clockToleranceSeconds: settings.clockToleranceSeconds,
   });
   if (verdict === 'seen') refuse('token_replayed');
   if (verdict !== 'first') {

@@ -1,7 +1,7 @@
 import { Logger } from '@nestjs/common';
 import type { ServiceAuthEvent, ServiceAuthObserver } from '../core/index.js';
 
-/** Writes what happens to keys to Nest's log: trouble as a warning, the rest for whoever debugs. */
+/** Writes what happens to keys and to the replay store to Nest's log: trouble as a warning, the rest for whoever debugs. */
 export function loggingObserver(): ServiceAuthObserver {
   const logger = new Logger('ServiceAuth');
   return {
@@ -29,5 +29,17 @@ function describe(event: ServiceAuthEvent): { level: 'debug' | 'log' | 'warn'; t
       };
     case 'signing_keys_unusable':
       return { level: 'warn', text: `The key before signs on: ${event.reason}` };
+    case 'replay_store_failed':
+      return { level: 'warn', text: `The replay store cannot answer: ${event.reason}` };
+    case 'replay_store_recovered': {
+      const meanwhile = `${event.refused} refused, ${event.acceptedUnchecked} accepted unchecked`;
+      return { level: 'log', text: `The replay store answers again; meanwhile ${meanwhile}` };
+    }
+    case 'token_accepted_unchecked': {
+      const { issuer, reason, count } = event;
+      return { level: 'debug', text: `Token ${count} accepted unchecked, of ${issuer}: ${reason}` };
+    }
+    case 'replay_store_unsafe':
+      return { level: 'warn', text: `Tokens may be used twice: ${event.reason}` };
   }
 }

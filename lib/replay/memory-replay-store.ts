@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import {
   type ReplayStore,
   ServiceAuthConfigError,
@@ -6,6 +5,7 @@ import {
   type TokenUse,
   type TokenUseVerdict,
 } from '../core/index.js';
+import { digestTokenUse } from './token-use-digest.js';
 
 export interface MemoryReplayStoreOptions {
   /** The most live uses that are remembered; beyond it requests are refused with 503. Default 1,000,000. */
@@ -49,7 +49,7 @@ export class MemoryReplayStore implements ReplayStore {
 
   recordUse(use: TokenUse): TokenUseVerdict {
     this.sweep();
-    const key = keyOf(use);
+    const key = digestTokenUse(use, 'binary');
     if (this.live.has(key) || use.forgetAtSeconds <= this.forgottenUntilSeconds) return 'seen';
     if (this.live.size >= this.maxEntries) {
       throw new ServiceAuthUnavailableError('replay_store_unavailable', {
@@ -96,11 +96,4 @@ export class MemoryReplayStore implements ReplayStore {
   private nowSecond(): number {
     return Math.floor(this.monotonicNow() / 1000);
   }
-}
-
-/** A digest of both names: bounded, and no pair of names can be read as another pair. */
-function keyOf({ issuer, tokenId }: TokenUse): string {
-  return createHash('sha256')
-    .update(JSON.stringify([issuer, tokenId]))
-    .digest('binary');
 }

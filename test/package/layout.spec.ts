@@ -34,6 +34,8 @@ const IMPORTS: [place: string, refused: string, admitted: string][] = [
   ['lib/keys', '../replay/memory-replay-store.js', './key-material.js'],
   ['lib/replay', '@nestjs/common', 'node:crypto'],
   ['lib/replay', '../clients/axios.js', '../core/index.js'],
+  ['lib/replay', 'ioredis', './memory-replay-store.js'],
+  ['lib/replay', 'redis', 'node:cluster'],
   ['lib/clients', 'axios', 'node:stream'],
   ['lib/clients', '@nestjs/axios', '../core/index.js'],
   ['lib/clients', '../nest/service-jwt.guard.js', './call-subject.js'],
@@ -52,6 +54,8 @@ const ENTRIES: [file: string, refused: string, admitted: string][] = [
   ['lib/framework-free.ts', './nest/service-jwt.guard.js', './service-auth.js'],
   ['lib/framework-free.ts', '@nestjs/common', './core/index.js'],
   ['lib/service-auth.ts', '@nestjs/common', './core/index.js'],
+  ['lib/redis.ts', 'ioredis', './replay/redis-replay-store.js'],
+  ['lib/redis.ts', './nest/service-jwt.guard.js', './replay/redis-replay-store.js'],
 ];
 
 const STATEMENTS: [place: string, refused: string, admitted: string][] = [

@@ -23,6 +23,7 @@ const EXPORTS = {
   '.': './lib/index.js',
   './core': './lib/framework-free.js',
   './axios': './lib/nest/axios/index.js',
+  './redis': './lib/redis.js',
 };
 
 /** The library and the support of the tests as JavaScript, for processes and threads of their own. */

@@ -1,0 +1,3 @@
+/** What a service imports that shares a replay store: the subpath `nestjs-service-auth/redis`. */
+export { RedisReplayStore } from './replay/redis-replay-store.js';
+export type { RedisReplayStoreOptions } from './replay/redis-replay-store.options.js';

@@ -1,0 +1,42 @@
+import { type EventSource, hasMethods, type RedisConnection } from './redis-connection.js';
+
+/** What `createClient` of `redis` 5 and 6 gives, as far as it is used here. */
+export interface NodeRedisClient extends EventSource {
+  readonly isOpen: boolean;
+  readonly isReady: boolean;
+  set(
+    key: string,
+    value: string,
+    options: { expiration: { type: 'PX'; value: number }; condition: 'NX' },
+  ): Promise<unknown>;
+  wait(count: number, milliseconds: number): Promise<unknown>;
+  info(section: string): Promise<unknown>;
+}
+
+/** Undefined where the client is none; version 4 had no `withCommandOptions`, and other options of `set`. */
+export function connectionOfNodeRedis(client: object): RedisConnection | undefined {
+  if (!isNodeRedis(client)) return undefined;
+  return {
+    isCluster: false,
+    isReady: () => client.isReady,
+    isConnecting: () => client.isOpen,
+    setIfAbsent: async (key, milliseconds) => {
+      const expiration = { type: 'PX', value: milliseconds } as const;
+      return await client.set(key, '1', { expiration, condition: 'NX' });
+    },
+    waitForReplicas: async (count, milliseconds) => await client.wait(count, milliseconds),
+    memoryInfo: async () => await client.info('memory'),
+    onReady: (listener) => void client.on('ready', () => listener()),
+    onError: (listener) => void client.on('error', listener),
+  };
+}
+
+/** Its cluster and its pool say nothing when a connection was made, so they are not taken. */
+function isNodeRedis(client: object): client is NodeRedisClient {
+  return (
+    typeof Reflect.get(client, 'isReady') === 'boolean' &&
+    typeof Reflect.get(client, 'isOpen') === 'boolean' &&
+    Reflect.get(client, 'slots') === undefined &&
+    hasMethods(client, ['on', 'set', 'wait', 'info', 'withCommandOptions'])
+  );
+}

@@ -1,0 +1,10 @@
+/**
+ * What is wrong with the `maxmemory-policy` in an answer to `INFO memory`; undefined where nothing is. `INFO`
+ * rather than `CONFIG GET`, which hosted Redis often forbids.
+ */
+export function describeEviction(info: unknown): string | undefined {
+  const policy = /^maxmemory_policy:(\S+)/m.exec(typeof info === 'string' ? info : '')?.[1];
+  if (policy === 'noeviction') return undefined;
+  if (policy === undefined) return 'it cannot be told whether Redis evicts keys';
+  return `Redis has maxmemory-policy ${policy}, and forgets used tokens when it is full: set noeviction`;
+}

@@ -1,0 +1,170 @@
+import {
+  type ReplayStore,
+  type ServiceAuthObserver,
+  ServiceAuthUnavailableError,
+  tell,
+  type TokenUse,
+  type TokenUseVerdict,
+} from '../core/index.js';
+import { answerWithin } from './answer-within.js';
+import { describeEviction } from './redis-eviction.js';
+import {
+  readRedisReplayStoreOptions,
+  type RedisReplayStoreOptions,
+  type RedisReplayStoreSettings,
+} from './redis-replay-store.options.js';
+import { StoreOutage } from './store-outage.js';
+import { digestTokenUse } from './token-use-digest.js';
+
+/** How many commands may wait for a Redis that says nothing. Beyond it requests are refused at once. */
+const MAX_UNANSWERED = 10_000;
+
+/** For what happens at start, which no request waits for. */
+const START_MILLISECONDS = 10_000;
+
+/**
+ * Remembers used tokens in a Redis that all processes of a service share: one `SET key 1 PX ... NX` for
+ * each. What Redis does not answer in time, or answers otherwise, is refused with 503; so is
+ * every request while the client is not connected, which is never asked to queue a command.
+ *
+ * Is as good as the Redis is: what that loses (`FLUSHALL`, a restart, a failover, eviction) can be used
+ * once more until it expires.
+ */
+export class RedisReplayStore implements ReplayStore {
+  private readonly settings: RedisReplayStoreSettings;
+  private readonly observers = new Set<ServiceAuthObserver>();
+  private readonly outage = new StoreOutage((event) => {
+    for (const observer of this.observers) tell(observer, event);
+  });
+  private unanswered = 0;
+  private connections = 0;
+  private lastError: string | undefined;
+  private latestNowSeconds = -Infinity;
+
+  /** @throws ServiceAuthConfigError listing every problem, each as `field: what to write` */
+  constructor(options: RedisReplayStoreOptions) {
+    this.settings = readRedisReplayStoreOptions(options);
+    this.settings.connection.onReady(() => this.noteConnection());
+    this.settings.connection.onError((error) => this.noteError(error));
+  }
+
+  async recordUse(use: TokenUse): Promise<TokenUseVerdict> {
+    // A clock that was put back makes tokens valid again that Redis has forgotten.
+    if (use.forgetAtSeconds <= this.latestNowSeconds) return 'seen';
+    this.latestNowSeconds = Math.max(this.latestNowSeconds, use.nowSeconds);
+    try {
+      const verdict = await this.ask(use);
+      this.outage.end();
+      return verdict;
+    } catch (cause) {
+      const unchecked = this.settings.onUnavailable === 'accept-unchecked';
+      this.outage.count(messageOf(cause), unchecked ? use.issuer : undefined);
+      if (unchecked) return 'first';
+      throw new ServiceAuthUnavailableError('replay_store_unavailable', {
+        detail: messageOf(cause),
+        cause,
+      });
+    }
+  }
+
+  /** Begins to report trouble, and looks whether Redis may evict keys. */
+  async start(observer: ServiceAuthObserver): Promise<void> {
+    this.observers.add(observer);
+    const { connection, requireConnectionAtStart } = this.settings;
+    if (connection.isReady()) await this.reportEviction();
+    else if (requireConnectionAtStart) await this.assertConnected();
+    else this.reportFailedConnection(observer);
+  }
+
+  /** Reports to this observer no more. The client stays as it is. */
+  close(observer: ServiceAuthObserver): void {
+    this.observers.delete(observer);
+  }
+
+  private async ask(use: TokenUse): Promise<TokenUseVerdict> {
+    const { connection, timeoutMilliseconds } = this.settings;
+    if (!connection.isReady()) throw new Error(`Redis is not connected${this.because()}`);
+    if (this.unanswered >= MAX_UNANSWERED) {
+      throw new Error(`${MAX_UNANSWERED} commands are waiting for Redis`);
+    }
+    const asked = this.connections;
+    this.unanswered += 1;
+    const answering = this.write(use).finally(() => (this.unanswered -= 1));
+    const answer = await answerWithin(timeoutMilliseconds, answering);
+    // What a lost connection left open is sent again, and then finds the key that it set itself.
+    if (asked !== this.connections) throw new Error('the connection to Redis was lost meanwhile');
+    if (answer === null) return 'seen';
+    if (answer === 'OK') return 'first';
+    throw new Error('Redis answered neither OK nor nil');
+  }
+
+  private async write(use: TokenUse): Promise<unknown> {
+    const { connection, keyPrefix, waitForReplicas } = this.settings;
+    const key = keyPrefix + digestTokenUse(use, 'base64url');
+    const setting = connection.setIfAbsent(key, millisecondsToRemember(use));
+    if (!waitForReplicas) return await setting;
+    const { count, timeoutMilliseconds } = waitForReplicas;
+    // Both at once, so that they go over the same connection.
+    const waiting = connection.waitForReplicas(count, timeoutMilliseconds);
+    const [answer, replicas] = await Promise.all([setting, waiting]);
+    if (answer !== 'OK' || (typeof replicas === 'number' && replicas >= count)) return answer;
+    throw new Error(`fewer than ${count} replicas have the use`);
+  }
+
+  private noteConnection(): void {
+    this.connections += 1;
+    this.lastError = undefined;
+    if (this.observers.size > 0) void this.reportEviction();
+  }
+
+  private noteError(error: unknown): void {
+    this.lastError = messageOf(error);
+    this.outage.begin(this.lastError);
+  }
+
+  /** What happened before anybody listened. A client that is still connecting is not in trouble. */
+  private reportFailedConnection(observer: ServiceAuthObserver): void {
+    const isConnecting = this.settings.connection.isConnecting();
+    const reason = isConnecting ? this.lastError : `Redis is not connected${this.because()}`;
+    if (reason !== undefined) tell(observer, { type: 'replay_store_failed', reason });
+  }
+
+  private because(): string {
+    if (this.lastError !== undefined) return `: ${this.lastError}`;
+    return this.settings.connection.isConnecting() ? ' yet' : ': call connect() of the client';
+  }
+
+  /** Never throws: whoever may not look is told so. */
+  private async reportEviction(): Promise<void> {
+    const info = this.settings.connection.memoryInfo();
+    const reason = await answerWithin(START_MILLISECONDS, info).then(describeEviction, (error) => {
+      return `it cannot be told whether Redis evicts keys: ${messageOf(error)}`;
+    });
+    if (reason === undefined) return;
+    for (const observer of this.observers) tell(observer, { type: 'replay_store_unsafe', reason });
+  }
+
+  private async assertConnected(): Promise<void> {
+    const { connection } = this.settings;
+    const connected = new Promise<void>((resolve) => connection.onReady(resolve));
+    try {
+      await answerWithin(START_MILLISECONDS, connected);
+    } catch {
+      throw new ServiceAuthUnavailableError('replay_store_unavailable', {
+        detail: `Redis is not connected${this.because()}`,
+      });
+    }
+  }
+}
+
+/** Redis takes whole milliseconds from 1. */
+function millisecondsToRemember({ forgetAtSeconds, nowSeconds }: TokenUse): number {
+  return Math.max(1, Math.ceil((forgetAtSeconds - nowSeconds) * 1000));
+}
+
+/** The text alone: the error objects of clients hold commands, credentials among them. */
+function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'the client failed';
+  const code: unknown = Reflect.get(error, 'code');
+  return error.message || (typeof code === 'string' ? code : error.name);
+}

@@ -1,0 +1,183 @@
+import { randomUUID } from 'node:crypto';
+import type { TokenUse } from 'nestjs-service-auth/core';
+import { RedisReplayStore, type RedisReplayStoreOptions } from 'nestjs-service-auth/redis';
+import { CLIENTS, openClient, type OpenClient } from '../support/redis-clients.js';
+import { describeRedis, RedisServer } from '../support/redis-server.js';
+import { describeReplayStore } from '../support/replay-store-contract.js';
+
+const PREFIX = 'service-auth:replay:';
+const NOW_SECONDS = 1_800_000_000;
+
+const use = (parts: Partial<TokenUse> = {}): TokenUse => ({
+  issuer: 'https://herald.service/',
+  tokenId: randomUUID(),
+  nowSeconds: NOW_SECONDS,
+  forgetAtSeconds: NOW_SECONDS + 65,
+  ...parts,
+});
+
+describeRedis.each(CLIENTS)('RedisReplayStore over %s', (name) => {
+  let redis: RedisServer;
+  let open: OpenClient;
+  beforeAll(async () => {
+    redis = await RedisServer.start();
+  });
+  afterAll(async () => await redis.close());
+  beforeEach(async () => {
+    await redis.command('FLUSHALL');
+    open = openClient(name, redis.port);
+    await open.ready();
+  });
+  afterEach(() => open.close());
+
+  const storeWith = (options: Partial<RedisReplayStoreOptions> = {}): RedisReplayStore =>
+    new RedisReplayStore({ client: open.client, timeoutMilliseconds: 5000, ...options });
+
+  /** Brings the end of every key nearer, as if the time had passed. */
+  async function pass(seconds: number): Promise<void> {
+    for (const key of await redis.keys()) {
+      const left = (await redis.command('PTTL', key)) as number;
+      await redis.command('PEXPIRE', key, `${left - seconds * 1000}`);
+    }
+  }
+
+  let passed = 0;
+  describeReplayStore(`RedisReplayStore over ${name}`, () => ({
+    store: storeWith(),
+    nowSeconds: () => NOW_SECONDS + passed,
+    pass: async (seconds) => {
+      passed += seconds;
+      await pass(seconds);
+    },
+  }));
+
+  it('shares what it knows with every other store of the prefix', async () => {
+    const one = use();
+    const stores = [storeWith(), storeWith(), storeWith({ keyPrefix: 'other:' })];
+    const verdicts = [];
+    for (const store of stores) verdicts.push(await store.recordUse(one));
+    expect(verdicts).toEqual(['first', 'seen', 'first']);
+    expect((await redis.keys()).toSorted()).toEqual([
+      expect.stringMatching(/^other:[\w-]{43}$/),
+      expect.stringMatching(/^service-auth:replay:[\w-]{43}$/),
+    ]);
+  });
+
+  it('lets a prefix of the client stand before its own', async () => {
+    const prefixed = openClient(name, redis.port, { keyPrefix: 'app:' });
+    await prefixed.ready();
+    await storeWith({ client: prefixed.client }).recordUse(use());
+    prefixed.close();
+    expect(await redis.keys()).toEqual([expect.stringMatching(`^app:${PREFIX}`)]);
+  });
+
+  describe('RF-09 how long a use is remembered', () => {
+    it.each([
+      ['a minute and the tolerance', 65, 65_000],
+      ['the longest life there is', 3665, 3_665_000],
+      ['a fraction of a millisecond more', 1.0001, 1001],
+      ['less than a millisecond', 0.0001, 1],
+      ['no time at all', 0, 1],
+      ['less than none', -5, 1],
+    ])('%s', async (_title, seconds, milliseconds) => {
+      const sent = await monitored(async () => {
+        await storeWith().recordUse(use({ forgetAtSeconds: NOW_SECONDS + seconds }));
+      });
+      expect(sent).toEqual([['set', expect.any(String), '1', 'px', `${milliseconds}`, 'nx']]);
+    });
+
+    it('is what Redis counts down', async () => {
+      await storeWith().recordUse(use());
+      const [key = ''] = await redis.keys();
+      const left = (await redis.command('PTTL', key)) as number;
+      expect(left).toBeLessThanOrEqual(65_000);
+      expect(left).toBeGreaterThan(35_000);
+    });
+
+    it('is forgotten by Redis itself', async () => {
+      const store = storeWith();
+      const one = use();
+      expect(await store.recordUse(one)).toBe('first');
+      await pass(65);
+      expect(await redis.keys()).toEqual([]);
+    });
+  });
+
+  describe('RF-10 the keys', () => {
+    it('are one for each token, of one length, with a value of one byte', async () => {
+      const store = storeWith();
+      for (let each = 0; each < 20; each++) {
+        const one = use({ tokenId: 'x'.repeat(each * 10) });
+        await store.recordUse(one);
+        await store.recordUse(one);
+      }
+      const keys = await redis.keys();
+      expect(keys).toHaveLength(20);
+      expect(new Set(keys.map((key) => key.length))).toEqual(new Set([PREFIX.length + 43]));
+      for (const key of keys) expect(await redis.command('STRLEN', key)).toBe(1);
+    });
+
+    it.each([
+      ['nothing', ''],
+      ['a hash tag', '{tag}'],
+      ['a pattern', '*'],
+      ['an end of line', 'x\r\nFLUSHALL\r\n'],
+      ['a NUL', 'x\0y'],
+      ['a command', '1 EX 1 XX GET'],
+      ['a path', '../../etc/passwd'],
+      ['half of a surrogate pair', '\ud83d'],
+      ['the other half', '\udd11'],
+      ['much', '\u{1f511}'.repeat(100_000)],
+      ['a member of every object', '__proto__'],
+    ])('RP-07 stay clean where a token id is %s', async (_title, tokenId) => {
+      const store = storeWith();
+      const bystander = use();
+      await store.recordUse(bystander);
+      expect(await store.recordUse(use({ tokenId }))).toBe('first');
+      expect(await store.recordUse(use({ tokenId }))).toBe('seen');
+      expect(await store.recordUse(bystander)).toBe('seen');
+      const keys = await redis.keys();
+      expect(keys).toHaveLength(2);
+      for (const key of keys) expect(key).toMatch(/^service-auth:replay:[\w-]{43}$/);
+    });
+
+    it('all end, whatever becomes of the service', async () => {
+      const store = storeWith();
+      for (let each = 0; each < 10; each++) await store.recordUse(use());
+      const info = await redis.info('keyspace');
+      expect(info.get('db0')).toContain('keys=10,expires=10');
+    });
+  });
+
+  it('TM-18 takes for seen what Redis may have forgotten when the clock was put back', async () => {
+    const store = storeWith();
+    const one = use();
+    expect(await store.recordUse(one)).toBe('first');
+    await pass(65);
+    const later = NOW_SECONDS + 3600;
+    const other = use({ nowSeconds: later, forgetAtSeconds: later + 65 });
+    expect(await store.recordUse(other)).toBe('first');
+    expect(await store.recordUse(one)).toBe('seen');
+    expect(await store.recordUse(use({ nowSeconds: later, forgetAtSeconds: later + 65 }))).toBe(
+      'first',
+    );
+  });
+
+  /** The commands that the store sends meanwhile, in lower case, as Redis received them. */
+  async function monitored(action: () => Promise<void>): Promise<string[][]> {
+    await redis.command('CONFIG', 'SET', 'slowlog-log-slower-than', '0');
+    await redis.command('SLOWLOG', 'RESET');
+    await action();
+    const entries = (await redis.command('SLOWLOG', 'GET', '128')) as [
+      number,
+      number,
+      number,
+      string[],
+    ][];
+    await redis.command('CONFIG', 'SET', 'slowlog-log-slower-than', '-1');
+    return entries
+      .map(([, , , words]) => words)
+      .filter(([command]) => command?.toLowerCase() === 'set')
+      .map((words) => words.map((word) => word.toLowerCase()));
+  }
+});

@@ -1,0 +1,61 @@
+import { once } from 'node:events';
+import { Redis } from 'ioredis';
+import type { RedisReplayStoreOptions } from 'nestjs-service-auth/redis';
+import { createClient } from 'redis';
+
+/** A client as an application makes it. */
+export interface OpenClient {
+  readonly client: RedisReplayStoreOptions['client'];
+  /** Resolves when it is connected, also for the next time. */
+  ready(): Promise<void>;
+  close(): void;
+}
+
+export interface ClientOptions {
+  readonly keyPrefix?: string;
+}
+
+export type ClientName = 'ioredis' | 'node-redis';
+
+/** Makes a client that connects to this port of this host, and does so again when it has to. */
+export function openClient(
+  name: ClientName,
+  port: number,
+  { keyPrefix }: ClientOptions = {},
+): OpenClient {
+  return name === 'ioredis' ? openIoredis(port, keyPrefix) : openNodeRedis(port, keyPrefix);
+}
+
+/** Everything a store does, it does over both: `describe.each(CLIENTS)('over %s', (name) => ...)`. */
+export const CLIENTS: readonly ClientName[] = ['ioredis', 'node-redis'];
+
+/** Short, so that a test need not wait for the next attempt. */
+const RETRY_MILLISECONDS = 20;
+
+function openIoredis(port: number, keyPrefix: string | undefined): OpenClient {
+  const client = new Redis({ port, keyPrefix, retryStrategy: () => RETRY_MILLISECONDS });
+  client.on('error', () => undefined);
+  return {
+    client,
+    ready: async () => {
+      if (client.status !== 'ready') await once(client, 'ready');
+    },
+    close: () => client.disconnect(),
+  };
+}
+
+function openNodeRedis(port: number, keyPrefix: string | undefined): OpenClient {
+  const socket = { host: '127.0.0.1', port, reconnectStrategy: () => RETRY_MILLISECONDS };
+  const client = createClient({ socket, keyPrefix });
+  client.on('error', () => undefined);
+  client.connect().catch(() => undefined);
+  return {
+    client,
+    ready: async () => {
+      if (!client.isReady) await once(client, 'ready');
+    },
+    close: () => {
+      if (client.isOpen) client.destroy();
+    },
+  };
+}
