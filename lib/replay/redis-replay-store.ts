@@ -20,7 +20,7 @@ import { digestTokenUse } from './token-use-digest.js';
 const MAX_UNANSWERED = 10_000;
 
 /** For what happens at start, which no request waits for. */
-const START_MILLISECONDS = 10_000;
+const START_MILLISECONDS = 5000;
 
 /**
  * Remembers used tokens in a Redis that all processes of a service share: one `SET key 1 PX ... NX` for

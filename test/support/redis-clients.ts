@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { Redis } from 'ioredis';
 import type { RedisReplayStoreOptions } from 'nestjs-service-auth/redis';
 import { createClient } from 'redis';
@@ -6,8 +5,10 @@ import { createClient } from 'redis';
 /** A client as an application makes it. */
 export interface OpenClient {
   readonly client: RedisReplayStoreOptions['client'];
-  /** Resolves when it is connected, also for the next time. */
+  /** Resolves when it is connected. */
   ready(): Promise<void>;
+  /** Resolves when it is connected once more. */
+  readyAgain(): Promise<void>;
   close(): void;
 }
 
@@ -32,14 +33,22 @@ export const CLIENTS: readonly ClientName[] = ['ioredis', 'node-redis'];
 /** Short, so that a test need not wait for the next attempt. */
 const RETRY_MILLISECONDS = 20;
 
+/** Not `once`, which fails at the errors on the way there. */
+async function nextReady(client: {
+  once(event: 'ready', listener: () => void): unknown;
+}): Promise<void> {
+  await new Promise<void>((resolve) => client.once('ready', resolve));
+}
+
 function openIoredis(port: number, keyPrefix: string | undefined): OpenClient {
   const client = new Redis({ port, keyPrefix, retryStrategy: () => RETRY_MILLISECONDS });
   client.on('error', () => undefined);
   return {
     client,
     ready: async () => {
-      if (client.status !== 'ready') await once(client, 'ready');
+      if (client.status !== 'ready') await nextReady(client);
     },
+    readyAgain: async () => await nextReady(client),
     close: () => client.disconnect(),
   };
 }
@@ -52,8 +61,9 @@ function openNodeRedis(port: number, keyPrefix: string | undefined): OpenClient 
   return {
     client,
     ready: async () => {
-      if (!client.isReady) await once(client, 'ready');
+      if (!client.isReady) await nextReady(client);
     },
+    readyAgain: async () => await nextReady(client),
     close: () => {
       if (client.isOpen) client.destroy();
     },

@@ -15,6 +15,15 @@ if (!isInstalled) console.warn(`Skipped: what needs a ${BINARY}, for none is ins
 /** Tests that need a real Redis; skipped, with a line that says so, where there is none. */
 export const describeRedis: typeof describe = isInstalled ? describe : describe.skip;
 
+const READY = /Ready to accept connections/;
+
+interface RestartOptions {
+  /** Further settings, for this time. */
+  readonly more?: readonly string[];
+  /** The line of its log that is waited for. */
+  readonly until?: RegExp;
+}
+
 /** A real Redis in a process of its own, which ends with the process that started it. */
 export class RedisServer {
   private server: ChildProcess | undefined;
@@ -29,7 +38,11 @@ export class RedisServer {
 
   /** @param settings as on the command line, such as `--appendonly`, `yes`. Default: keeps nothing on disk. */
   static async start(...settings: string[]): Promise<RedisServer> {
-    const redis = new RedisServer(await findFreePort(), settings);
+    return await RedisServer.startOn(await findFreePort(), ...settings);
+  }
+
+  static async startOn(port: number, ...settings: string[]): Promise<RedisServer> {
+    const redis = new RedisServer(port, settings);
     await redis.restart();
     return redis;
   }
@@ -38,11 +51,11 @@ export class RedisServer {
     return `redis://127.0.0.1:${this.port}`;
   }
 
-  /** Starts again on the same port, with what is on disk. Resolves when it takes connections. */
-  async restart(): Promise<void> {
+  /** Starts again on the same port, with what is on disk. Resolves when it logs that it is ready. */
+  async restart({ more = [], until = READY }: RestartOptions = {}): Promise<void> {
     await this.kill();
     const fixed = ['--port', `${this.port}`, '--bind', '127.0.0.1', '--dir', this.folder];
-    const args = [...fixed, '--save', '', ...this.settings];
+    const args = [...fixed, '--save', '', ...this.settings, ...more];
     const server = spawn(BINARY, args, { stdio: ['ignore', 'pipe', 'inherit'] });
     this.server = server;
     // Its standard input ends when this process does, whatever ends it.
@@ -51,7 +64,7 @@ export class RedisServer {
     });
     const lines: string[] = [];
     for await (const line of createInterface({ input: server.stdout })) {
-      if (/Ready to accept connections/.test(line)) break;
+      if (until.test(line)) break;
       lines.push(line);
     }
     if (server.exitCode !== null) throw new Error(`Redis did not start:\n${lines.join('\n')}`);

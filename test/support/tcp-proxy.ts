@@ -10,7 +10,7 @@ export class TcpProxy {
   private readonly pairs = new Set<readonly [Socket, Socket]>();
   private readonly server: Server;
 
-  private constructor(private readonly target: number) {
+  private constructor(private target: number) {
     this.server = createServer((socket) => this.join(socket));
   }
 
@@ -25,9 +25,19 @@ export class TcpProxy {
     return (this.server.address() as AddressInfo).port;
   }
 
+  /** Where new connections go from now on. */
+  leadTo(target: number): void {
+    this.target = target;
+  }
+
   /** How many connections are open. */
   get open(): number {
     return this.pairs.size;
+  }
+
+  /** Resolves with the next connection. */
+  async nextAccepted(): Promise<void> {
+    await once(this.server, 'accepted');
   }
 
   /** From now on, what the server says is lost; what it is told arrives. */
@@ -68,6 +78,7 @@ export class TcpProxy {
 
   private join(socket: Socket): void {
     this.accepted += 1;
+    this.server.emit('accepted');
     if (this.isRefusing) {
       socket.resetAndDestroy();
       return;
