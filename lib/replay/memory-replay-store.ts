@@ -1,7 +1,10 @@
+import cluster from 'node:cluster';
 import {
   type ReplayStore,
   ServiceAuthConfigError,
+  type ServiceAuthObserver,
   ServiceAuthUnavailableError,
+  tell,
   type TokenUse,
   type TokenUseVerdict,
 } from '../core/index.js';
@@ -10,6 +13,11 @@ import { digestTokenUse } from './token-use-digest.js';
 export interface MemoryReplayStoreOptions {
   /** The most live uses that are remembered; beyond it requests are refused with 503. Default 1,000,000. */
   maxEntries?: number;
+  /**
+   * What becomes of tokens that were issued before the store was made, and may have been used before a
+   * restart. `refuse` counts them as used, and those that do not say when they were issued. Default `accept`.
+   */
+  issuedBeforeStart?: 'accept' | 'refuse';
   /** A clock that never steps, in milliseconds. Default `performance.now`. */
   monotonicNow?: () => number;
 }
@@ -28,6 +36,8 @@ export class MemoryReplayStore implements ReplayStore {
   private readonly bySecond = new Map<number, string[]>();
   private readonly maxEntries: number;
   private readonly monotonicNow: () => number;
+  private readonly startedAt: number;
+  private readonly refusesIssuedBeforeStart: boolean;
   private sweptSecond: number;
   /** The latest `forgetAtSeconds` that was forgotten. */
   private forgottenUntilSeconds = -Infinity;
@@ -38,7 +48,13 @@ export class MemoryReplayStore implements ReplayStore {
     if (!Number.isSafeInteger(this.maxEntries) || this.maxEntries < 1) {
       throw new ServiceAuthConfigError(['maxEntries: write a whole number from 1']);
     }
+    const { issuedBeforeStart = 'accept' } = options;
+    if (issuedBeforeStart !== 'accept' && issuedBeforeStart !== 'refuse') {
+      throw new ServiceAuthConfigError(["issuedBeforeStart: write 'accept' or 'refuse'"]);
+    }
+    this.refusesIssuedBeforeStart = issuedBeforeStart === 'refuse';
     this.monotonicNow = options.monotonicNow ?? (() => performance.now());
+    this.startedAt = this.monotonicNow();
     this.sweptSecond = this.nowSecond();
   }
 
@@ -47,7 +63,16 @@ export class MemoryReplayStore implements ReplayStore {
     return this.live.size;
   }
 
+  /** Warns in a worker of `node:cluster`, which PM2's cluster mode is too: the others do not see these uses. */
+  start(observer: ServiceAuthObserver): void {
+    if (!cluster.isWorker) return;
+    const reason =
+      'each process of the cluster remembers for itself: give replayStore a shared one';
+    tell(observer, { type: 'replay_store_unsafe', reason });
+  }
+
   recordUse(use: TokenUse): TokenUseVerdict {
+    if (this.refusesIssuedBeforeStart && this.mayBeIssuedBeforeStart(use)) return 'seen';
     this.sweep();
     const key = digestTokenUse(use, 'binary');
     if (this.live.has(key) || use.forgetAtSeconds <= this.forgottenUntilSeconds) return 'seen';
@@ -58,6 +83,15 @@ export class MemoryReplayStore implements ReplayStore {
     }
     this.remember(key, use);
     return 'first';
+  }
+
+  /** By the issuer's clock, which may have been ahead when a token was used before the start. */
+  private mayBeIssuedBeforeStart(use: TokenUse): boolean {
+    const { issuedAtSeconds, nowSeconds, clockToleranceSeconds = 0 } = use;
+    const startedAtSeconds = nowSeconds - (this.monotonicNow() - this.startedAt) / 1000;
+    return !(
+      issuedAtSeconds !== undefined && issuedAtSeconds > startedAtSeconds + clockToleranceSeconds
+    );
   }
 
   private remember(key: string, use: TokenUse): void {
@@ -73,7 +107,10 @@ export class MemoryReplayStore implements ReplayStore {
     this.live.add(key);
   }
 
-  /** Forgets what is due. Each second is visited once, each entry is removed once. */
+  /**
+   * Forgets what is due. At most once a second all pending seconds are looked at, of which there are as many as
+   * a token may live; each entry is removed once. A request does none of this but the first of its second.
+   */
   private sweep(): void {
     const now = this.nowSecond();
     if (now <= this.sweptSecond) return;

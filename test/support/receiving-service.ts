@@ -1,4 +1,4 @@
-import { All, Controller, HttpCode, Req, UseGuards } from '@nestjs/common';
+import { All, Controller, HttpCode, type LoggerService, Req, UseGuards } from '@nestjs/common';
 import {
   ServiceAuthModule,
   type ServiceAuthModuleOptions,
@@ -25,9 +25,11 @@ class EverythingController {
 export async function startCensus(
   adapter: Adapter,
   options: Partial<ServiceAuthModuleOptions> = {},
+  logger?: LoggerService,
 ): Promise<TestService> {
   return await startService({
     adapter,
+    logger,
     imports: [
       ServiceAuthModule.forRoot({
         issuer: CENSUS,

@@ -14,6 +14,8 @@ export interface OpenClient {
 
 export interface ClientOptions {
   readonly keyPrefix?: string;
+  readonly username?: string;
+  readonly password?: string;
 }
 
 export type ClientName = 'ioredis' | 'node-redis';
@@ -22,9 +24,9 @@ export type ClientName = 'ioredis' | 'node-redis';
 export function openClient(
   name: ClientName,
   port: number,
-  { keyPrefix }: ClientOptions = {},
+  options: ClientOptions = {},
 ): OpenClient {
-  return name === 'ioredis' ? openIoredis(port, keyPrefix) : openNodeRedis(port, keyPrefix);
+  return name === 'ioredis' ? openIoredis(port, options) : openNodeRedis(port, options);
 }
 
 /** Everything a store does, it does over both: `describe.each(CLIENTS)('over %s', (name) => ...)`. */
@@ -40,8 +42,8 @@ async function nextReady(client: {
   await new Promise<void>((resolve) => client.once('ready', resolve));
 }
 
-function openIoredis(port: number, keyPrefix: string | undefined): OpenClient {
-  const client = new Redis({ port, keyPrefix, retryStrategy: () => RETRY_MILLISECONDS });
+function openIoredis(port: number, options: ClientOptions): OpenClient {
+  const client = new Redis({ ...options, port, retryStrategy: () => RETRY_MILLISECONDS });
   client.on('error', () => undefined);
   return {
     client,
@@ -53,9 +55,9 @@ function openIoredis(port: number, keyPrefix: string | undefined): OpenClient {
   };
 }
 
-function openNodeRedis(port: number, keyPrefix: string | undefined): OpenClient {
+function openNodeRedis(port: number, options: ClientOptions): OpenClient {
   const socket = { host: '127.0.0.1', port, reconnectStrategy: () => RETRY_MILLISECONDS };
-  const client = createClient({ socket, keyPrefix });
+  const client = createClient({ ...options, socket });
   client.on('error', () => undefined);
   client.connect().catch(() => undefined);
   return {
