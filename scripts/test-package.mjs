@@ -42,7 +42,7 @@ const TABLE = [
     folder: 'core-without-nest',
     lock: 'package-lock.json',
     packages: [],
-    absent: ['@nestjs', 'rxjs', 'reflect-metadata', 'axios'],
+    absent: ['@nestjs', 'rxjs', 'reflect-metadata', 'axios', 'ioredis', 'redis'],
   },
 ];
 

@@ -138,7 +138,7 @@ export interface ServiceAuthOptions {
   maxBufferedBodyBytes?: number;
   /** Remembers used tokens. Default: in the memory of this process. */
   replayStore?: ReplayStore;
-  /** Hears of keys that change or cannot be had. */
+  /** Hears of keys that change or cannot be had, and of a replay store in trouble. */
   observer?: ServiceAuthObserver;
   /** The clock, in milliseconds since the epoch. Default `Date.now`. Given, it also times the fetching of keys. */
   now?: () => number;

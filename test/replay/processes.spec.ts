@@ -96,7 +96,9 @@ describe('several processes of one service', () => {
 
   it('CF-10 are warned of a memory store where they are workers of a cluster', async () => {
     const workers = await ready(forkProcess('primary'), undefined, 2);
-    const warning = expect.stringContaining('each process of the cluster remembers for itself');
+    const warning: unknown = expect.stringContaining(
+      'each process of the cluster remembers for itself',
+    );
     expect(workers.map(({ warnings }) => warnings)).toEqual([[warning], [warning]]);
     const [alone] = await ready(forkProcess());
     expect(alone?.warnings).toEqual([]);

@@ -5,7 +5,7 @@ import { describeRedis, RedisServer } from '../support/redis-server.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
 import { tokenUse, tokenUses, verdictOf, verdictsOf } from '../support/token-use.js';
 
-const PATIENTLY = { timeoutMilliseconds: 5000 };
+const PATIENTLY = { timeoutMilliseconds: 10_000 };
 
 describeRedis.each(CLIENTS)('what Redis loses, over %s', (name) => {
   const closing = closeAfterEach();
@@ -64,10 +64,14 @@ describeRedis.each(CLIENTS)('what Redis loses, over %s', (name) => {
     });
 
     it('forgets nothing that was accepted where replicas are waited for', async () => {
-      const waitForReplicas = { count: 1, timeoutMilliseconds: 200 };
+      const waitForReplicas = { count: 1, timeoutMilliseconds: 1000 };
       const { store, cutReplica, failOver } = await openPair({ waitForReplicas });
-      const accepted = tokenUses(10);
-      expect(await verdictsOf(store, accepted)).toEqual(Array(10).fill('first'));
+      const accepted = [];
+      while (accepted.length < 3) {
+        const one = tokenUse();
+        // A busy machine may take longer than a second, and then it is refused.
+        if ((await verdictOf(store, one)) === 'first') accepted.push(one);
+      }
 
       cutReplica();
       const refused = tokenUse();
@@ -76,7 +80,7 @@ describeRedis.each(CLIENTS)('what Redis loses, over %s', (name) => {
       );
       expect(await verdictOf(store, refused)).toBe('seen');
       await failOver();
-      expect(await verdictsOf(store, accepted)).toEqual(Array(10).fill('seen'));
+      expect(await verdictsOf(store, accepted)).toEqual(Array(3).fill('seen'));
       // The new primary has no replica, so that nothing is accepted before it has one.
       expect(await verdictOf(store, tokenUse())).toContain('fewer than 1 replicas');
     });

@@ -152,7 +152,7 @@ describeRedis.each(CLIENTS)('a Redis in trouble, over %s', (name) => {
   });
 
   describe('RF-03 slower than a request may wait', () => {
-    it.each([
+    it.each<[string, (redis: RedisServer) => unknown, (redis: RedisServer) => unknown]>([
       ['it stands still', (redis: RedisServer) => redis.freeze(), (r: RedisServer) => r.thaw()],
       [
         'it is told to pause',

@@ -13,19 +13,23 @@ export interface Instructions {
   readonly redisPort?: number;
 }
 
-if (cluster.isPrimary && process.argv[2] === 'primary') {
-  // Two workers, as PM2 and others make them; messages pass through.
-  cluster.setupPrimary({ args: [] });
-  const workers = [cluster.fork(), cluster.fork()];
-  for (const worker of workers) worker.on('message', (message) => process.send?.(message));
-  process.on('message', (message) => workers.forEach((worker) => worker.send(message as object)));
-  process.on('disconnect', () => process.exit());
+if (cluster.isWorker) {
+  const { publicKey, redisPort } = JSON.parse(process.argv[2] ?? '') as Instructions;
+  await serve(publicKey, redisPort);
+} else if (process.argv[2] === 'primary') {
+  process.once('message', (instructions) => {
+    // Two workers, as PM2 and others make them.
+    cluster.setupPrimary({ args: [JSON.stringify(instructions)] });
+    for (const worker of [cluster.fork(), cluster.fork()]) {
+      worker.on('message', (message) => process.send?.(message));
+    }
+  });
 } else {
   process.once('message', ({ publicKey, redisPort }: Instructions) => {
     void serve(publicKey, redisPort);
   });
-  process.on('disconnect', () => process.exit());
 }
+process.on('disconnect', () => process.exit());
 
 async function serve(publicKey: string, redisPort: number | undefined): Promise<void> {
   const replayStore =

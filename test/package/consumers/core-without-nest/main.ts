@@ -1,7 +1,12 @@
 // Signing and verifying without a framework.
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
-import { createServiceAuth, ServiceTokenRefusedError } from 'nestjs-service-auth/core';
+import {
+  createServiceAuth,
+  ServiceAuthConfigError,
+  ServiceTokenRefusedError,
+} from 'nestjs-service-auth/core';
+import { RedisReplayStore } from 'nestjs-service-auth/redis';
 
 const HERALD = 'https://herald.service/';
 const CENSUS = 'https://census.service/';
@@ -34,3 +39,6 @@ assert.equal(identity.issuer, HERALD);
 await assert.rejects(verify(await sign(), Buffer.from('{"name":"Eve"}')), (error) => {
   return error instanceof ServiceTokenRefusedError && error.code === 'body_mismatch';
 });
+
+// Needs no client to be loaded, and one to be made; the errors are those of the other entry point.
+assert.throws(() => new RedisReplayStore({} as never), ServiceAuthConfigError);
