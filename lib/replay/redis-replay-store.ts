@@ -19,6 +19,9 @@ import { digestTokenUse } from './token-use-digest.js';
 /** How many commands may wait for a Redis that says nothing. Beyond it requests are refused at once. */
 const MAX_UNANSWERED = 10_000;
 
+/** How far the clocks of processes that share a Redis may differ without a token being used twice. */
+const CLOCK_MARGIN_MILLISECONDS = 60_000;
+
 /** For what happens at start, which no request waits for. */
 const START_MILLISECONDS = 5000;
 
@@ -157,9 +160,18 @@ export class RedisReplayStore implements ReplayStore {
   }
 }
 
-/** Redis takes whole milliseconds from 1. */
-function millisecondsToRemember({ forgetAtSeconds, nowSeconds }: TokenUse): number {
-  return Math.max(1, Math.ceil((forgetAtSeconds - nowSeconds) * 1000));
+/**
+ * Counted from when the token was issued, and a margin longer than anybody may still accept it: this
+ * process's clock may be ahead of the others', or be put back later.
+ */
+function millisecondsToRemember({
+  forgetAtSeconds,
+  nowSeconds,
+  issuedAtSeconds,
+}: TokenUse): number {
+  const fromSeconds = Math.min(nowSeconds, issuedAtSeconds ?? nowSeconds);
+  const milliseconds = Math.ceil((forgetAtSeconds - fromSeconds) * 1000);
+  return Math.max(0, milliseconds) + CLOCK_MARGIN_MILLISECONDS;
 }
 
 /** The text alone: the error objects of clients hold commands, credentials among them. */
