@@ -32,6 +32,7 @@ export {
 } from './core/index.js';
 export { type IssuerKeyHealth, KeyHealth } from './nest/key-health.js';
 export { AllowIssuers } from './nest/allow-issuers.decorator.js';
+export { MaxBodyBytes } from './nest/max-body-bytes.decorator.js';
 export { RequireSubject } from './nest/require-subject.decorator.js';
 export {
   OptionalServiceAuth,

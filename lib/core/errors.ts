@@ -47,7 +47,7 @@ export const REFUSALS = {
 /** A stable code of protocol section 5. */
 export type RefusalCode = keyof typeof REFUSALS;
 
-/** The codes that answer 503: nothing is wrong with the request, it just cannot be decided now. */
+/** The codes that always answer 503: nothing is wrong with the request, it just cannot be decided now. */
 export type UnavailableCode = 'key_unavailable' | 'replay_store_unavailable';
 
 /** What this library throws on purpose, so that one `instanceof` tells it from a bug. */
@@ -80,14 +80,15 @@ export class ServiceTokenRefusedError extends ServiceAuthError {
 /** The request cannot be decided (503): the operators of this service must act, the caller may retry. */
 export class ServiceAuthUnavailableError extends ServiceAuthError {
   override readonly name = 'ServiceAuthUnavailableError';
-  readonly code: UnavailableCode;
+  /** `body_unverifiable` where a large body cannot be kept until it is verified: the disk is full, say. */
+  readonly code: UnavailableCode | 'body_unverifiable';
   readonly status = 503;
   readonly detail: string | undefined;
   /** When a retry makes sense, in seconds; sent as `Retry-After`. */
   readonly retryAfterSeconds: number;
 
   constructor(
-    code: UnavailableCode,
+    code: UnavailableCode | 'body_unverifiable',
     details: { detail?: string; retryAfterSeconds?: number } & ErrorOptions = {},
   ) {
     super(REFUSALS[code].message, { cause: details.cause });

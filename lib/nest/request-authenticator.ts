@@ -1,3 +1,4 @@
+import { tmpdir } from 'node:os';
 import {
   type ExecutionContext,
   Inject,
@@ -20,7 +21,7 @@ import type { Route } from './route-policy.js';
 import { MODULE_OPTIONS_TOKEN } from './service-auth.module-definition.js';
 import type { ServiceAuthModuleOptions, ServiceUserResolver } from './service-auth.options.js';
 import { ServiceCallContext } from './service-call.context.js';
-import type { Exchange, Transport } from './transports/transport.js';
+import type { Exchange, ExchangeSettings, Transport } from './transports/transport.js';
 
 /** Verifies a request once, whoever asks, and turns what was proved into the application's user. */
 @Injectable()
@@ -56,7 +57,7 @@ export class RequestAuthenticator implements OnModuleInit {
     context: ExecutionContext,
     route: Route,
   ): Promise<ServiceIdentity | undefined> {
-    const exchange = transport.open(context, this.serviceAuth.receiving);
+    const exchange = transport.open(context, this.settingsFor(route));
     const state = requestStateOf(exchange.key);
     if (state.verification === undefined || state.verifier !== this) {
       state.identity = undefined;
@@ -67,6 +68,16 @@ export class RequestAuthenticator implements OnModuleInit {
     const identity = await state.verification;
     this.assertRoute(exchange, identity, route);
     return identity;
+  }
+
+  private settingsFor({ maxBodyBytes }: Route): ExchangeSettings {
+    const { realm, maxBufferedBodyBytes } = this.serviceAuth.receiving;
+    const bodyLimits = {
+      maxBufferedBytes: maxBufferedBodyBytes,
+      maxBytes: maxBodyBytes,
+      spoolDirectory: this.options.spoolDirectory ?? tmpdir(),
+    };
+    return { realm, bodyLimits };
   }
 
   private assertRoute(

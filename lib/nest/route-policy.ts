@@ -1,6 +1,7 @@
 import type { ExecutionContext } from '@nestjs/common';
 import type { RoutePolicy } from '../core/index.js';
 import { allowedIssuersOf } from './allow-issuers.decorator.js';
+import { MAX_BODY_BYTES } from './max-body-bytes.decorator.js';
 import { SUBJECT_REQUIRED } from './require-subject.decorator.js';
 import { ROUTE_MODE, type RouteMode } from './route-mode.decorator.js';
 
@@ -8,21 +9,26 @@ import { ROUTE_MODE, type RouteMode } from './route-mode.decorator.js';
 export interface Route {
   readonly mode: RouteMode;
   readonly policy: RoutePolicy;
+  /** How large a body that no parser reads may be; undefined: as large as is kept in memory. */
+  readonly maxBodyBytes: number | undefined;
 }
 
 /**
  * Reads what a route asks for. Requirements of controller and handler add up; the nearest of
- * `@SkipServiceAuth()` and `@OptionalServiceAuth()` loosens, unless the route also requires something.
+ * `@SkipServiceAuth()` and `@OptionalServiceAuth()` loosens, unless the route also requires something;
+ * the nearest `@MaxBodyBytes()` counts.
  */
 export function routeOf(context: ExecutionContext): Route {
   const places = [context.getHandler(), context.getClass()];
   const allowedIssuers = places.flatMap(allowedIssuersOf);
   const subjectRequired = places.some((place) => read<true>(SUBJECT_REQUIRED, place).length > 0);
   const requires = allowedIssuers.length > 0 || subjectRequired;
+  const [maxBodyBytes] = places.flatMap((place) => read<number>(MAX_BODY_BYTES, place));
   const [mode = 'required'] = places.flatMap((place) => read<RouteMode>(ROUTE_MODE, place));
   return {
     mode: requires ? 'required' : mode,
     policy: { allowedIssuers, subjectRequired },
+    maxBodyBytes,
   };
 }
 

@@ -1,3 +1,5 @@
+import { statSync } from 'node:fs';
+import { isAbsolute } from 'node:path';
 import { Logger } from '@nestjs/common';
 import {
   type Profile,
@@ -20,9 +22,14 @@ export async function createServiceAuthFrom(
   options: ServiceAuthModuleOptions,
   finderOfClass: TrustedIssuerFinderProvider,
 ): Promise<ServiceAuth> {
-  const { userResolver, tokenAfterVerification, trustedIssuers, observer, ...others } = {
-    ...options,
-  };
+  const {
+    userResolver,
+    tokenAfterVerification,
+    spoolDirectory,
+    trustedIssuers,
+    observer,
+    ...others
+  } = { ...options };
   const coreOptions = {
     ...others,
     observer: observer ?? loggingObserver(),
@@ -31,6 +38,7 @@ export async function createServiceAuthFrom(
   const problems = [
     ...findResolverProblem(userResolver),
     ...findTokenProblem(tokenAfterVerification),
+    ...findFolderProblem(spoolDirectory),
   ];
   const serviceAuth = await createOrCollect(coreOptions, problems);
   warnOfOriginalProfile(serviceAuth.settings);
@@ -66,6 +74,20 @@ function findResolverProblem(resolver: unknown): string[] {
 function findTokenProblem(word: unknown): string[] {
   if (word === undefined || word === 'remove' || word === 'keep') return [];
   return ["tokenAfterVerification: write 'remove' or 'keep'"];
+}
+
+function findFolderProblem(path: unknown): string[] {
+  if (path === undefined || (typeof path === 'string' && isFolder(path))) return [];
+  return ['spoolDirectory: write the absolute path of a folder that is there'];
+}
+
+/** Whether it can be written to is not asked: that may change with every upload. */
+function isFolder(path: string): boolean {
+  try {
+    return isAbsolute(path) && statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
 }
 
 function warnOfOriginalProfile({ receiving, sending }: ServiceAuthSettings): void {

@@ -21,6 +21,11 @@ export interface ServiceAuthModuleOptions extends Omit<ServiceAuthOptions, 'trus
    * module or can be built from the providers this module sees. Runs once per request.
    */
   userResolver?: ServiceUserResolver | Type<ServiceUserResolver>;
+  /**
+   * Where bodies over `maxBufferedBodyBytes` wait for their verification, on routes that take them with
+   * `@MaxBodyBytes()`: the absolute path of a folder on a disk. Default: the temporary folder of the system.
+   */
+  spoolDirectory?: string;
   /** Whether the token stays in the request's headers once the guard has read it. Default `remove`. */
   tokenAfterVerification?: 'remove' | 'keep';
 }

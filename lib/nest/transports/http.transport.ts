@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import {
   type ExecutionContext,
   ForbiddenException,
@@ -59,7 +59,7 @@ class HttpExchange implements Exchange {
       method: raw.method ?? '',
       target: this.frameworkRequest.originalUrl ?? raw.url ?? '',
       rawHeaders: [...raw.rawHeaders],
-      body: bodyOf(raw, settings.maxBufferedBodyBytes),
+      body: bodyOf(raw, rawRequestOf(this.response) as ServerResponse, settings.bodyLimits),
     };
   }
 
@@ -95,7 +95,7 @@ class HttpExchange implements Exchange {
     if (this.key.httpVersionMajor >= 2) {
       // Nobody will read what is left, and a stream that is not read to its end never closes.
       this.key.resume();
-    } else if (error.status === 413) {
+    } else if (error.code === 'body_unverifiable' && error.status !== 415) {
       // What is left of a body nobody will read must not be taken for the next request.
       this.setHeader('Connection', 'close');
     }

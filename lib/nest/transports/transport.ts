@@ -4,6 +4,7 @@ import type {
   ServiceAuthUnavailableError,
   ServiceTokenRefusedError,
 } from '../../core/index.js';
+import type { BodyLimits } from './body-limits.js';
 import { httpTransport } from './http.transport.js';
 import { refuseUnsupported } from './unsupported.transport.js';
 
@@ -22,11 +23,11 @@ export interface Exchange {
   refuse(error: ServiceTokenRefusedError | ServiceAuthUnavailableError): Error;
 }
 
-/** What a transport needs to know of the settings. */
+/** What a transport needs to know of the settings, and of the route. */
 export interface ExchangeSettings {
   /** The name of the service in a challenge. */
   readonly realm: string;
-  readonly maxBufferedBodyBytes: number;
+  readonly bodyLimits: BodyLimits;
 }
 
 /** A way in which requests reach a Nest application. */

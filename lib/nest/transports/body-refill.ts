@@ -1,0 +1,88 @@
+import type { EventEmitter } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import type { BodySpool } from './body-spool.js';
+import type { BodyWatch } from './body-watch.js';
+
+/**
+ * Gives a spooled body to whoever reads the request next: a piece of the file whenever the stream asks
+ * for more, so that a slow reader holds no more than a piece in memory. The file goes with its last
+ * byte, with the client, or with the answer if nobody reads by then.
+ */
+export function refillFrom(spool: BodySpool, watch: BodyWatch, response: EventEmitter): void {
+  new BodyRefill(spool, watch, response).start();
+}
+
+class BodyRefill {
+  private readonly raw: IncomingMessage;
+  private isOver = false;
+  private isReading = false;
+  /** Watched once the request is answered and still read. */
+  private connection: EventEmitter | undefined;
+
+  constructor(
+    private readonly spool: BodySpool,
+    private readonly watch: BodyWatch,
+    private readonly response: EventEmitter,
+  ) {
+    this.raw = watch.raw;
+  }
+
+  start(): void {
+    this.raw.once('close', this.onRequestClosed);
+    this.response.once('finish', this.onAnswered).once('close', this.onAnswered);
+    // As the option `read` of a stream would: the socket has nothing left to give.
+    this.raw._read = () => void this.pull();
+    // The stream has asked already, for the bytes after the last that were drained.
+    void this.pull();
+  }
+
+  private async pull(): Promise<void> {
+    if (this.isReading || this.isOver) return;
+    this.isReading = true;
+    try {
+      const piece = await this.spool.read();
+      this.isReading = false; // the push may ask for more at once
+      if (this.isOver) return;
+      if (piece === undefined) this.stop();
+      this.watch.refill(piece ?? null);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  private readonly onRequestClosed = (): void => this.fail();
+
+  /** Node throws away what nobody reads of a request that is answered, and so does this. */
+  private readonly onAnswered = (): void => {
+    if (this.isOver) return;
+    if (!isBeingRead(this.raw)) {
+      this.stop();
+      this.watch.refill(null);
+      this.raw.resume();
+    } else if (this.raw.httpVersionMajor < 2) {
+      // Whoever answers early may read on while the connection lasts.
+      this.connection = this.raw.socket.once('close', this.onRequestClosed);
+    }
+  };
+
+  private fail(error?: unknown): void {
+    if (this.isOver) return;
+    this.stop();
+    // Without a listener an error would end the process: closing too early tells readers enough.
+    const canTell = error instanceof Error && this.raw.listenerCount('error') > 0;
+    this.raw.destroy(canTell ? error : undefined);
+  }
+
+  private stop(): void {
+    this.isOver = true;
+    this.raw.off('close', this.onRequestClosed);
+    this.response.off('finish', this.onAnswered).off('close', this.onAnswered);
+    this.connection?.off('close', this.onRequestClosed);
+    void this.spool.close();
+  }
+}
+
+function isBeingRead(raw: IncomingMessage): boolean {
+  const listeners = raw.listenerCount('data') + raw.listenerCount('readable');
+  return raw.readableFlowing === true || listeners > 0;
+}
