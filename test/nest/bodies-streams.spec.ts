@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { Agent, type ClientRequest, createServer, type IncomingMessage, request } from 'node:http';
+import { Agent, createServer, type IncomingMessage } from 'node:http';
 import { type AddressInfo, connect, type Server, type Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import multipart from '@fastify/multipart';
@@ -8,22 +8,24 @@ import { HttpAdapterHost, NestFactory } from '@nestjs/core';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import express, { json } from 'express';
-import type { FastifyInstance } from 'fastify';
 import { ServiceAuthModule } from 'nestjs-service-auth';
 import { Caller } from '../support/caller.js';
 import { sha256 } from '../support/forge.js';
 import { createInbox, type Inbox, type Received } from '../support/inbox.js';
 import { LogRecorder } from '../support/log-recorder.js';
+import { acceptEverything } from '../support/middleware.js';
 import { callOver, pipeline } from '../support/one-socket.js';
 import { type Adapter, ADAPTERS, startService, type TestService } from '../support/service.js';
 import {
+  answerTo,
   bodyHeaders,
   type BodyRequest,
   bodyToken,
-  codeOf,
+  openBody,
   sendBody,
   splitBody,
 } from '../support/signed-body.js';
+import { TurnableClock } from '../support/turnable-clock.js';
 
 /** What happens around a body: slow, broken off, too large, read by others, on a shared connection. */
 
@@ -42,35 +44,9 @@ const bytes = (length: number, fill = 'a'): BodyRequest => ({
   body: Buffer.alloc(length, fill),
 });
 
-/** A clock that can be turned, and tells when it is next looked at: the token is good so far. */
-class Clock {
-  private turnedBy = 0;
-  private watchers: (() => void)[] = [];
-
-  readonly now = (): number => {
-    for (const watcher of this.watchers.splice(0)) setImmediate(watcher);
-    return Date.now() + this.turnedBy;
-  };
-
-  /** Resolves in the turn of the event loop after the clock was looked at. */
-  nextLook(): Promise<void> {
-    return new Promise((resolve) => this.watchers.push(resolve));
-  }
-
-  turnBy(seconds: number): void {
-    this.turnedBy += seconds * 1000;
-  }
-}
-
-/** Fastify answers 415 to types it has no parser for; this one hands the stream on unread. */
-function acceptEverything(app: NestFastifyApplication): void {
-  const fastify = app.getHttpAdapter().getInstance() as unknown as FastifyInstance;
-  fastify.addContentTypeParser('*', (_request, _stream, done) => done(null));
-}
-
 interface Started extends TestService {
   readonly inbox: Inbox;
-  readonly clock: Clock;
+  readonly clock: TurnableClock;
 }
 
 async function start(
@@ -79,7 +55,7 @@ async function start(
   logger?: LogRecorder,
 ): Promise<Started> {
   const inbox = createInbox(adapter);
-  const clock = new Clock();
+  const clock = new TurnableClock();
   const auth = ServiceAuthModule.forRoot({
     issuer: CENSUS,
     trustedIssuers: [herald.trusted],
@@ -111,20 +87,6 @@ function deferred(): { promise: Promise<unknown>; resolve: (value: unknown) => v
   let resolve: (value: unknown) => void = () => undefined;
   const promise = new Promise<unknown>((settle) => (resolve = settle));
   return { promise, resolve };
-}
-
-/** A request whose body is written by the test, piece by piece. */
-function open(port: number, target: string, sent: BodyRequest, token: string): ClientRequest {
-  const headers = { ...bodyHeaders(sent), jwt: token };
-  const options = { host: '127.0.0.1', port, method: sent.method, path: target, agent: false };
-  return request({ ...options, headers });
-}
-
-async function answerTo(outgoing: ClientRequest): Promise<{ status: number; code: unknown }> {
-  const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
-  const received: Buffer[] = [];
-  for await (const chunk of response) received.push(chunk as Buffer);
-  return { status: response.statusCode ?? 0, code: codeOf(Buffer.concat(received).toString()) };
 }
 
 /** The stream by its digest: comparing large buffers member by member takes seconds. */
@@ -168,7 +130,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     const [first, second] = splitBody(slow.body, 2);
 
     async function sendSlowly(target: string, between: () => void) {
-      const outgoing = open(service.port, target, slow, bodyToken(herald, target, slow));
+      const outgoing = openBody(service.port, target, slow, bodyToken(herald, target, slow));
       const atBody = service.clock.nextLook();
       outgoing.write(first);
       await atBody;
@@ -198,7 +160,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     async function breakOff(target: string, sent: BodyRequest, token: string): Promise<void> {
       const server = service.app.getHttpServer() as Server;
       const connected = once(server, 'connection') as Promise<[Socket]>;
-      const outgoing = open(service.port, target, sent, token);
+      const outgoing = openBody(service.port, target, sent, token);
       outgoing.on('error', () => undefined);
       const atBody = service.clock.nextLook();
       outgoing.write(sent.body.subarray(0, 40 * KIB));
@@ -237,7 +199,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
       const target = nextTarget();
       const sent = bytes(80 * KIB);
       const arrived = once(impatient.app.getHttpServer() as Server, 'request');
-      const outgoing = open(impatient.port, target, sent, bodyToken(herald, target, sent));
+      const outgoing = openBody(impatient.port, target, sent, bodyToken(herald, target, sent));
       outgoing.on('error', () => undefined);
       outgoing.write(sent.body.subarray(0, 9));
       await arrived;
@@ -407,7 +369,7 @@ describe('with a parser that is done before the body is', () => {
 
   async function endLate(rest: string) {
     const target = nextTarget();
-    const outgoing = open(service.port, target, zipped, bodyToken(herald, target, zipped));
+    const outgoing = openBody(service.port, target, zipped, bodyToken(herald, target, zipped));
     const atBody = service.clock.nextLook();
     outgoing.write(zipped.body);
     await atBody; // parsed and about to be verified, and the last chunk is not there yet

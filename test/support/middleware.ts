@@ -6,6 +6,7 @@ import {
   type NestModule,
   type Type,
 } from '@nestjs/common';
+import type { FastifyInstance } from 'fastify';
 import type { Adapter } from './service.js';
 
 /** A request as both frameworks have it: Express's own, or Fastify's around Node's. */
@@ -54,6 +55,12 @@ function addFastifyHook(
   fastify.addHook(name, (request, reply, done) =>
     middleware(request, ('raw' in reply ? reply.raw : reply) as ServerResponse, done),
   );
+}
+
+/** Fastify answers 415 to types it has no parser for; this one hands the stream on unread. */
+export function acceptEverything(app: INestApplication): void {
+  const fastify = app.getHttpAdapter().getInstance() as unknown as FastifyInstance;
+  fastify.addContentTypeParser('*', (_request, _stream, done) => done(null));
 }
 
 /** Node's own request, whichever framework wraps it. */

@@ -1,4 +1,10 @@
-import { request, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
+import { once } from 'node:events';
+import {
+  type ClientRequest,
+  request,
+  type IncomingMessage,
+  type OutgoingHttpHeaders,
+} from 'node:http';
 import type { Caller } from './caller.js';
 import { sha256, type Json } from './forge.js';
 
@@ -75,6 +81,28 @@ export async function sendBody(
     if (sent.trailers) outgoing.addTrailers(sent.trailers);
     outgoing.end();
   });
+}
+
+/** A request whose body is written by the test, piece by piece. */
+export function openBody(
+  port: number,
+  target: string,
+  sent: BodyRequest,
+  token: string,
+): ClientRequest {
+  const headers = { ...bodyHeaders(sent), jwt: token };
+  const options = { host: '127.0.0.1', port, method: sent.method, path: target, agent: false };
+  return request({ ...options, headers });
+}
+
+/** The answer to a request whose body the test writes. */
+export async function answerTo(
+  outgoing: ClientRequest,
+): Promise<{ status: number; code: unknown }> {
+  const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
+  const received: Buffer[] = [];
+  for await (const chunk of response) received.push(chunk as Buffer);
+  return { status: response.statusCode ?? 0, code: codeOf(Buffer.concat(received).toString()) };
 }
 
 /** Cuts a body into `count` pieces of about the same size. */

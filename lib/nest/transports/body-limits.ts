@@ -39,7 +39,8 @@ export function refuseBody(detail: string): never {
 
 /** The 503 for a body that this service has no place for: the caller did nothing wrong. */
 export function unspoolable(cause: unknown): ServiceAuthUnavailableError {
-  const reason = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown error';
+  const reason =
+    typeof cause === 'object' && cause !== null && 'code' in cause ? String(cause.code) : 'unknown';
   return new ServiceAuthUnavailableError('body_unverifiable', {
     detail: `the body could not be written to a temporary file: ${reason}`,
     cause,

@@ -16,8 +16,8 @@ class BodyRefill {
   private readonly raw: IncomingMessage;
   private isOver = false;
   private isReading = false;
-  /** Watched once the request is answered and still read. */
-  private connection: EventEmitter | undefined;
+  /** Node may take it from the request once that is answered; injected requests may have none. */
+  private readonly connection: EventEmitter | null;
 
   constructor(
     private readonly spool: BodySpool,
@@ -25,6 +25,7 @@ class BodyRefill {
     private readonly response: EventEmitter,
   ) {
     this.raw = watch.raw;
+    this.connection = watch.raw.httpVersionMajor < 2 ? watch.raw.socket : null;
   }
 
   start(): void {
@@ -54,23 +55,24 @@ class BodyRefill {
 
   /** Node throws away what nobody reads of a request that is answered, and so does this. */
   private readonly onAnswered = (): void => {
+    this.response.off('finish', this.onAnswered).off('close', this.onAnswered);
     if (this.isOver) return;
     if (!isBeingRead(this.raw)) {
       this.stop();
       this.watch.refill(null);
       this.raw.resume();
-    } else if (this.raw.httpVersionMajor < 2) {
+    } else {
       // Whoever answers early may read on while the connection lasts.
-      this.connection = this.raw.socket.once('close', this.onRequestClosed);
+      this.connection?.once('close', this.onRequestClosed);
     }
   };
 
-  private fail(error?: unknown): void {
+  private fail(cause?: unknown): void {
     if (this.isOver) return;
     this.stop();
     // Without a listener an error would end the process: closing too early tells readers enough.
-    const canTell = error instanceof Error && this.raw.listenerCount('error') > 0;
-    this.raw.destroy(canTell ? error : undefined);
+    const canTell = this.raw.listenerCount('error') > 0;
+    this.raw.destroy(canTell ? new Error('The rest of the body is gone.', { cause }) : undefined);
   }
 
   private stop(): void {
