@@ -83,7 +83,7 @@ async function measure(adapter, target, isTampered) {
   try {
     const [port] = await once(receiver, 'message');
     const isForm = target === '/form';
-    for (let at = 0; at < 50; at++) {
+    for (let at = 0; at < 300; at++) {
       await upload(Number(port), target, { size: 1024, isForm, isTampered: false });
     }
     const before = peakOf(receiver.pid);
