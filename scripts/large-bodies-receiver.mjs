@@ -26,15 +26,24 @@ const MAX_BODY = 101 * 1024 * 1024;
 const folder = await mkdtemp(join(tmpdir(), 'large-bodies-'));
 process.on('SIGTERM', () => void rm(folder, { recursive: true }).finally(() => process.exit()));
 
+/**
+ * Express's request with what multer adds to it, or Fastify's with what its plugin does.
+ *
+ * @typedef {AsyncIterable<Buffer> & {
+ *   raw?: AsyncIterable<Buffer>,
+ *   file: { size: number } & (() => Promise<{ file: import('node:stream').Readable }>),
+ * }} UploadRequest
+ */
+
 class UploadController {
-  /** @param {any} request */
+  /** @param {UploadRequest} request */
   async bytes(request) {
     let size = 0;
     for await (const chunk of request.raw ?? request) size += chunk.length;
     return { size };
   }
 
-  /** @param {any} request */
+  /** @param {UploadRequest} request */
   async form(request) {
     if (isExpress) return { size: request.file.size };
     const part = await request.file();
@@ -79,13 +88,14 @@ const app = await NestFactory.create(
   { logger: ['error'] },
 );
 if (!isExpress) {
-  const fastify = app.getHttpAdapter().getInstance();
-  await fastify.register(multipart, { limits: { fileSize: MAX_BODY } });
-  fastify.addContentTypeParser(
-    'application/octet-stream',
-    (/** @type {unknown} */ _request, /** @type {unknown} */ _stream, /** @type {any} */ done) =>
-      done(null),
+  const fastify = /** @type {import('fastify').FastifyInstance} */ (
+    app.getHttpAdapter().getInstance()
   );
+  await fastify.register(multipart, { limits: { fileSize: MAX_BODY } });
+  fastify.addContentTypeParser('application/octet-stream', (_request, _stream, done) => done(null));
 }
 await app.listen(0, '127.0.0.1');
-process.send?.(app.getHttpServer().address().port);
+const server = /** @type {{ address(): import('node:net').AddressInfo | null }} */ (
+  app.getHttpServer()
+);
+process.send?.(server.address()?.port);
