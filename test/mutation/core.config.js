@@ -1,9 +1,4 @@
-import config from '../../jest.config.js';
+import base from './base.config.js';
 
-/** What is run for every mutant of lib/core: fast, without HTTP. */
-export default {
-  ...config,
-  rootDir: '../..',
-  testMatch: undefined,
-  testRegex: ['test/core/.*\\.spec\\.ts$'],
-};
+/** What is run for every mutant of lib/core and of the memory store: fast, without HTTP. */
+export default { ...base, testRegex: ['test/(?:core|replay|vectors)/.*\\.spec\\.ts$'] };

@@ -1,0 +1,695 @@
+// The checks of the verify path, each as the edit that takes it out: read by scripts/test-removed-checks.mjs.
+
+/**
+ * @typedef {object} Removal
+ * @property {string} check what the check asks, in a few words
+ * @property {string} file
+ * @property {string} text what is taken out: it must stand in the file exactly once
+ * @property {string} [instead] what is put in its place. Default: nothing
+ * @property {string} [spec] the test file that must notice
+ * @property {string} [tests] the tests of that file to run, as a pattern. Default: all
+ */
+
+const CORE = 'test/core/attacks.spec.ts';
+const STORE = 'test/replay/memory-replay-store.spec.ts';
+const HTTP = 'test/nest/refusals.spec.ts';
+const SEQUENCES = 'test/nest/attack-sequences.spec.ts';
+const GUARD = 'test/nest/guard-checks.spec.ts';
+
+/** @param {string} file @param {Omit<Removal, 'file'>[]} removals @returns {Removal[]} */
+const inFile = (file, removals) => removals.map((removal) => ({ file, ...removal }));
+
+const SYNTAX = inFile('lib/core/token-syntax.ts', [
+  {
+    check: 'a token has at most 8192 characters',
+    text: `  if (compact.length > MAX_TOKEN_LENGTH) refuse('token_too_large');\n`,
+  },
+  {
+    check: 'one header holds one token',
+    text: `  if (JOINED_TOKENS.test(compact)) refuse('token_repeated', 'several tokens in one header');\n`,
+  },
+  {
+    check: 'three segments of base64url',
+    text: `  if (!COMPACT_JWS.test(compact)) refuse('token_malformed', 'not three base64url segments');\n`,
+  },
+  { check: 'the signature is canonical base64url', text: `  decodeCanonical(encodedSignature);\n` },
+  {
+    check: 'the request has one JWT header',
+    text: `  if (values.length > 1) refuse('token_repeated', 'several JWT headers');\n`,
+  },
+  {
+    check: 'the JWT header is not empty',
+    text: `return value === '' ? refuse('token_missing') : value;`,
+    instead: 'return value;',
+  },
+  {
+    check: 'no stray bits in base64url',
+    text: `  if (bytes.toString('base64url') !== segment) refuse('token_malformed', 'base64url not canonical');\n`,
+  },
+  {
+    check: 'what is no JSON is refused, not thrown',
+    text: `    return refuse(error.kind === 'members' ? code : 'token_malformed', error.message);`,
+    instead: '    throw error;',
+  },
+]);
+
+const JSON_TEXT = inFile('lib/core/unambiguous-json.ts', [
+  {
+    check: 'header and payload are objects',
+    text: `  if (!isObject(value)) throw new JsonFlaw('text', 'not a JSON object');\n`,
+  },
+  {
+    check: 'header and payload are read the same by every parser',
+    text: `  assertUnambiguous(json);\n`,
+  },
+  {
+    check: 'an object without a prototype',
+    text: `Object.assign(Object.create(null) as UnverifiedObject, value)`,
+    instead: 'value',
+    spec: HTTP,
+    tests: 'CL-21',
+  },
+  { check: 'UTF-8 is well formed', text: 'fatal: true, ', instead: '' },
+  { check: 'no byte order mark', text: ', ignoreBOM: true', instead: '' },
+  {
+    check: 'header and payload are JSON',
+    text: `throw new JsonFlaw('text', 'not JSON in UTF-8');`,
+    instead: `return { json: '{}', value: {} };`,
+  },
+  {
+    check: 'member names are looked at',
+    text: `      if (expectsName) assertNewName(text, open.at(-1));\n`,
+  },
+  {
+    check: 'no nesting deeper than 16',
+    text: '      if (open.length > MAX_DEPTH) throw new JsonFlaw(\'members\', `nested deeper than ${MAX_DEPTH}`);\n',
+  },
+  {
+    check: 'no duplicate members',
+    text: `  if (names === undefined || names.has(name)) throw new JsonFlaw('members', 'duplicate member');\n`,
+    instead: '  if (names === undefined) return;\n',
+  },
+  {
+    check: 'no __proto__, no constructor',
+    text: `  if (FORBIDDEN_NAMES.has(name)) throw new JsonFlaw('members', 'member with a forbidden name');\n`,
+  },
+  {
+    check: 'no lone surrogates',
+    text: `  if (!text.isWellFormed()) throw new JsonFlaw('text', 'a string with a lone surrogate');\n`,
+  },
+]);
+
+const HEADER = inFile('lib/core/jose-header.ts', [
+  {
+    check: 'alg is a string',
+    text: `  if (typeof alg !== 'string') refuse('header_invalid', 'alg is not a string');\n`,
+  },
+  {
+    check: 'no critical extension',
+    text: `  if ('crit' in header) refuse('header_invalid', 'crit is refused');\n`,
+  },
+  {
+    check: 'kid has the form of a key id',
+    text: `  if (kid !== undefined && !isKeyId(kid)) refuse('header_invalid', 'kid is not acceptable');\n`,
+  },
+  {
+    check: 'typ is a string',
+    text: `  if (typ !== undefined && typeof typ !== 'string') refuse('header_invalid', 'typ is not a string');\n`,
+  },
+  {
+    check: 'alg is one of the protocol',
+    text: `  if (!isAlgorithm(alg)) refuse('algorithm_refused', 'alg is not one of the protocol');\n`,
+  },
+  {
+    check: 'only the members of the profile',
+    text: `  if (stranger !== undefined) refuse('header_invalid', 'a member the profile does not allow');\n`,
+  },
+  {
+    check: 'typ is that of the profile',
+    text: 'mediaType(header.type) !== rules.type) {\n    refuse(\'header_invalid\', `typ is not ${rules.type}`);',
+    instead: 'false) {\n',
+  },
+  { check: 'typ is there', text: 'rules.typeRequired', instead: 'false' },
+  {
+    check: 'kid is there',
+    text: `  if (header.keyId === undefined && rules.keyIdRequired) refuse('key_unknown', 'no kid');\n`,
+    tests: 'HP-12',
+  },
+  { check: 'kid is a string', text: `    typeof kid === 'string' &&\n` },
+  { check: 'kid is not empty', text: `    kid !== '' &&\n` },
+  { check: 'kid has at most 256 characters', text: `    kid.length <= MAX_KEY_ID_LENGTH &&\n` },
+  {
+    check: 'kid has no control characters',
+    text: ` &&\n    !CONTROL_CHARACTER.test(kid)`,
+  },
+]);
+
+const CLAIMS = inFile('lib/core/claims.ts', [
+  {
+    check: 'iss is there',
+    text: `readName(payload, 'iss') ?? refuse('claim_missing', 'iss')`,
+    instead: `readName(payload, 'iss') ?? ''`,
+  },
+  {
+    check: 'every claim the profile requires',
+    text: `  if (missing !== undefined) refuse('claim_missing', missing);\n`,
+  },
+  {
+    check: 'bdy is a digest the profile accepts',
+    text: '    refuse(\'claim_invalid\', `bdy is ${claims.body.algorithm}, which the profile does not accept`);\n',
+  },
+  {
+    check: 'iss, aud, sub, jti, req, bdy are strings',
+    text: 'return typeof value === \'string\' ? value : refuse(\'claim_invalid\', `${name} is not a string`);',
+    instead: 'return value as string;',
+  },
+  {
+    check: 'iss and aud are not empty',
+    text: 'return value === \'\' ? refuse(\'claim_invalid\', `${name} is empty`) : value;',
+    instead: 'return value;',
+  },
+  {
+    check: 'sub can be the URI of a user',
+    text: 'return flaw === undefined ? subject : refuse(\'claim_invalid\', `sub is ${flaw}`);',
+    instead: 'return subject;',
+  },
+  {
+    check: 'jti and req have the form of theirs',
+    text: '  return refuse(\'claim_invalid\', `${name} has the wrong form`);',
+    instead: '  return value;',
+  },
+  {
+    check: 'req has at most 4096 characters',
+    text: `    refuse('claim_invalid', 'req is too long');\n`,
+  },
+  {
+    check: 'times are finite numbers',
+    text: '    refuse(\'claim_invalid\', `${name} is not a finite number`);\n',
+  },
+  {
+    check: 'bdy has the form of a digest',
+    text: `bodyHashAlgorithmOf(digest) ?? refuse('claim_invalid', 'bdy is not a digest')`,
+    instead: `bodyHashAlgorithmOf(digest) ?? 'sha256'`,
+  },
+  {
+    check: 'hdr is an object',
+    text: `  if (!isObject(hdr)) refuse('claim_invalid', 'hdr is not an object');\n`,
+  },
+  {
+    check: 'hdr has at most 32 members',
+    text: `  if (entries.length > MAX_BOUND_HEADERS) refuse('claim_invalid', 'hdr has too many members');\n`,
+  },
+  {
+    check: 'hdr names headers in lower case',
+    text: `    if (!HEADER_NAME.test(name))\n      refuse('claim_invalid', 'hdr has a name that is no lower-case header');\n`,
+  },
+  {
+    check: 'hdr holds strings',
+    text: `    if (typeof value !== 'string') refuse('claim_invalid', 'hdr has a value that is not a string');\n`,
+  },
+]);
+
+const SUBJECT = inFile('lib/core/subject.ts', [
+  {
+    check: 'sub has at most 1024 characters',
+    text: '  if (subject.length > MAX_SUBJECT_LENGTH) return `longer than ${MAX_SUBJECT_LENGTH} characters`;\n',
+  },
+  {
+    check: 'sub has no control, format or space characters',
+    text: `  if (UNSAFE_CHARACTER.test(subject)) return 'with a control or space character';\n`,
+  },
+  {
+    check: 'sub is absolute',
+    text: `  if (!ABSOLUTE_URI.test(subject)) return 'not an absolute URI';\n`,
+  },
+  {
+    check: 'sub has no scheme that runs or reads',
+    text: `  if (REFUSED_SCHEME.test(subject)) return 'with a scheme that is refused';\n`,
+  },
+  {
+    check: 'sub has no credentials',
+    text: `  if (USERINFO.test(subject)) return 'with credentials';\n`,
+  },
+  {
+    check: 'a sub of the web names a host',
+    text: `  if (WEB_URI.test(subject) && !/^https?:\\/\\/[^/]/i.test(subject)) return 'not an absolute URI';\n`,
+  },
+  {
+    check: 'a sub of the web is a URL',
+    text: `  if (WEB_URI.test(subject) && !URL.canParse(subject)) return 'not an absolute URI';\n`,
+  },
+  {
+    check: 'no dot segments under a prefix',
+    text: '!DOT_SEGMENT.test(subject) && ',
+  },
+]);
+
+const TIMES = inFile('lib/core/token-times.ts', [
+  {
+    check: 'exp is not over',
+    text: `  if (exp !== undefined && exp + tolerance <= now) refuse('token_expired');\n`,
+  },
+  {
+    check: 'iat is not ahead',
+    text: `  if (iat !== undefined && iat - tolerance > now) refuse('token_not_yet_valid', 'iat');\n`,
+  },
+  {
+    check: 'exp is after iat',
+    text: `    if (iat !== undefined && exp <= iat) refuse('claim_invalid', 'exp is not after iat');\n`,
+  },
+  {
+    check: 'exp is not before nbf',
+    text: `    if (nbf !== undefined && exp < nbf) refuse('claim_invalid', 'exp is before nbf');\n`,
+  },
+  {
+    check: 'iat is no longer ago than a token may live',
+    text: `    refuse('token_expired', 'issued longer ago than a token may live');\n`,
+  },
+  {
+    check: 'a token does not live too long',
+    text: `  if (exp !== undefined && iat !== undefined && exp - iat > longest) refuse('lifetime_too_long');\n`,
+  },
+  {
+    check: 'nbf is not ahead',
+    text: `  if (nbf !== undefined && nbf - tolerance > now) refuse('token_not_yet_valid', 'nbf');\n`,
+  },
+]);
+
+const SIGNATURE = inFile('lib/core/token-signature.ts', [
+  {
+    check: 'the signature is that of the key',
+    text: `    await compactVerify(compact, key, { algorithms: [algorithm] });\n`,
+  },
+  {
+    check: 'a wrong signature is refused, not thrown',
+    text: `    if (error instanceof errors.JWSSignatureVerificationFailed) refuse('signature_invalid');\n`,
+  },
+]);
+
+const DECISION = inFile('lib/core/verify-request.ts', [
+  {
+    check: 'the header is that of the profile',
+    text: `  assertHeaderProfile(header, token.unverifiedHeader, rules);\n`,
+  },
+  {
+    check: 'the claims are those of the profile',
+    text: `  assertClaimsProfile(claims, token.unverifiedPayload, rules);\n`,
+  },
+  {
+    check: 'the signature is verified',
+    text: `  await assertSignature(token, header.algorithm, readAlgorithm(key, header));\n`,
+  },
+  {
+    check: 'the times are asserted',
+    text: `  assertTimes(claims, trusted.profile, settings, now());\n  const audience`,
+    instead: '  const audience',
+  },
+  {
+    check: 'the request is bound',
+    text: 'if (await assertBinding(request, claims, trusted, settings)) {',
+    instead: 'if (false) {',
+  },
+  {
+    check: 'the times are asserted again after a slow body',
+    text: `    assertTimes(claims, trusted.profile, settings, now());\n  }`,
+    instead: '  }',
+    spec: SEQUENCES,
+    tests: 'TM-17',
+  },
+  { check: 'the policy is asserted', text: `  assertPolicy(claims, trusted, policy);\n` },
+  {
+    check: 'the first use is asserted',
+    text: `  await assertFirstUse(claims, trusted, settings, now());\n`,
+    spec: HTTP,
+    tests: 'RP-',
+  },
+  {
+    check: 'the issuer is trusted',
+    text: `(await settings.trustedIssuers.find(unverifiedIssuer)) ?? refuse('issuer_unknown')`,
+    instead: `(await settings.trustedIssuers.find(unverifiedIssuer)) ??\n    [...settings.trustedIssuers.known()][0]!`,
+  },
+  {
+    check: 'the key is one of the issuer',
+    text: `?? refuse('key_unknown')`,
+    instead: `?? (await trusted.keys.find(undefined))!`,
+  },
+  {
+    check: 'alg is the algorithm of the key',
+    text: `key.byAlgorithm.get(header.algorithm) ??\n    refuse('algorithm_refused', 'alg is not the algorithm of the key')`,
+    instead: 'key.byAlgorithm.get(header.algorithm) ?? [...key.byAlgorithm.values()][0]!',
+  },
+  {
+    check: 'aud is this service',
+    text: `  if (audience === undefined || !settings.audiences.has(audience)) refuse('audience_mismatch');\n`,
+  },
+  {
+    check: 'req is the request',
+    text: `    if (claims.requestLine !== binding.req) refuse('request_mismatch');\n`,
+  },
+  {
+    check: 'the headers are asserted',
+    text: `    assertHeaders(bound, binding.hdr, bindable, required);\n`,
+  },
+  {
+    check: 'the body is asserted',
+    text: `await assertBody(bindable, claims.body, binding);`,
+    instead: 'false;',
+  },
+  {
+    check: 'a bound header has the value it had',
+    text: '    if (received[name] !== value) refuse(\'header_mismatch\', `${name} differs`);\n',
+  },
+  {
+    check: 'a header that must be bound is bound',
+    text: '      refuse(\'header_mismatch\', `${name} is not bound`);\n',
+  },
+  {
+    check: 'content without bdy is refused',
+    text: `    if (request.body.hasContent) refuse('claim_missing', 'bdy');\n`,
+  },
+  {
+    check: 'bdy is the digest of the content',
+    text: `  if ((waited ? await digest : digest) !== claim.digest) refuse('body_mismatch');\n`,
+  },
+  {
+    check: 'what the route asks is asserted',
+    text: `  assertRoutePolicy({ issuer: trusted.issuer, subject }, policy);\n`,
+  },
+  {
+    check: 'the issuer may speak for the subject',
+    text: `    refuse('subject_not_allowed');\n`,
+  },
+  {
+    check: 'the issuer may call the route',
+    text: `    if (!allowed.has(caller.issuer)) refuse('issuer_not_allowed');\n`,
+  },
+  {
+    check: 'the route gets the subject it needs',
+    text: `  if (policy.subjectRequired && caller.subject === undefined) refuse('subject_missing');\n`,
+  },
+  {
+    check: 'a used token is refused',
+    text: `  if (verdict === 'seen') refuse('token_replayed');\n`,
+    spec: HTTP,
+    tests: 'RP-',
+  },
+  {
+    check: 'a store that gives no verdict refuses',
+    text: `  if (verdict !== 'first') {\n    throw new`,
+    instead: '  if (false) {\n    throw new',
+    spec: HTTP,
+    tests: 'RP-17',
+  },
+  {
+    check: 'a store that fails refuses',
+    text: `    throw new ServiceAuthUnavailableError('replay_store_unavailable', { cause });\n`,
+    instead: `    return 'first';\n`,
+    spec: HTTP,
+    tests: 'RP-17',
+  },
+  {
+    check: 'a store that says it is unavailable refuses',
+    text: `    if (cause instanceof ServiceAuthUnavailableError) throw cause;\n`,
+    instead: `    if (cause instanceof ServiceAuthUnavailableError) return 'first';\n`,
+    spec: HTTP,
+    tests: 'RP-12',
+  },
+  {
+    check: 'a use is remembered until the tolerance is over',
+    text: 'expiresAtSeconds + settings.clockToleranceSeconds',
+    instead: 'expiresAtSeconds',
+    spec: SEQUENCES,
+    tests: 'RP-08',
+  },
+]);
+
+const STORES = inFile('lib/replay/memory-replay-store.ts', [
+  {
+    check: 'a use that lives is seen',
+    text: 'this.live.has(key) || ',
+    spec: STORE,
+  },
+  {
+    check: 'what could have been forgotten is seen',
+    text: ' || use.forgetAtSeconds <= this.forgottenUntilSeconds',
+    spec: STORE,
+  },
+  {
+    check: 'a full store refuses',
+    text: 'if (this.live.size >= this.maxEntries) {\n      throw',
+    instead: 'if (false) {\n      throw',
+    spec: STORE,
+  },
+  {
+    check: 'uses are kept by issuer',
+    text: 'JSON.stringify([issuer, tokenId])',
+    instead: 'JSON.stringify([tokenId])',
+    spec: SEQUENCES,
+    tests: 'RP-04',
+  },
+]);
+
+const AT_THE_DOOR = [
+  ...inFile('lib/nest/service-jwt.guard.ts', [
+    {
+      check: 'the guard authenticates',
+      text: `    await this.authenticator.authenticate(transport, context, route);\n`,
+      spec: GUARD,
+    },
+    { check: 'contexts it does not know are refused first', text: `    const transport = await transportOf(context);\n    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n`, instead: `    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n    const transport = await transportOf(context);\n`, spec: GUARD },
+  ]),
+  ...inFile('lib/nest/transports/transport.ts', [
+    {
+      check: 'no context but HTTP',
+      text: 'TRANSPORTS.get(type) ?? (await refuseUnsupported(type))',
+      instead: 'TRANSPORTS.get(type) ?? httpTransport',
+      spec: GUARD,
+    },
+  ]),
+  ...inFile('lib/nest/transports/unsupported.transport.ts', [
+    {
+      check: 'a message is refused',
+      text: `    throw new RpcException({ status: 'error', code, message });\n`,
+      instead: '    return undefined as never;\n',
+      spec: 'test/nest/unsupported-contexts.spec.ts',
+      tests: 'TF-01',
+    },
+    {
+      check: 'a message on a web socket is refused',
+      text: `    throw new WsException({ status: 'error', code, message });\n`,
+      instead: '    return undefined as never;\n',
+      spec: 'test/nest/unsupported-contexts.spec.ts',
+      tests: 'TF-04',
+    },
+    {
+      check: 'any other context is refused',
+      text: `  throw toHttpException(refusal);`,
+      instead: '  return undefined as never;',
+      spec: GUARD,
+    },
+  ]),
+  ...inFile('lib/nest/route-policy.ts', [
+    {
+      check: 'requirements win over what opens a route',
+      text: `requires ? 'required' : mode`,
+      instead: 'mode',
+      spec: GUARD,
+    },
+    {
+      check: 'requirements of the controller count',
+      text: 'places.flatMap(allowedIssuersOf)',
+      instead: 'allowedIssuersOf(context.getHandler())',
+      spec: GUARD,
+    },
+    {
+      check: '@RequireSubject() on the controller counts',
+      text: 'places.some(',
+      instead: '[context.getHandler()].some(',
+      spec: GUARD,
+    },
+    {
+      check: 'a route without any decorator is guarded',
+      text: `const [mode = 'required'] =`,
+      instead: `const [mode = 'optional'] =`,
+      spec: GUARD,
+    },
+    { check: '@AllowIssuers() reaches the policy', text: 'policy: { allowedIssuers, ', instead: 'policy: { ', spec: GUARD },
+    { check: '@RequireSubject() reaches the policy', text: ', subjectRequired },', instead: ' },', spec: GUARD },
+  ]),
+  ...inFile('lib/nest/allow-issuers.decorator.ts', [
+    {
+      check: '@AllowIssuers() names somebody',
+      text: `  if (issuers.length === 0) {\n    throw`,
+      instead: '  if (false) {\n    throw',
+      spec: GUARD,
+    },
+    { check: 'lists add up', text: '[...lists, new Set(issuers)]', instead: '[new Set(issuers)]', spec: GUARD },
+  ]),
+  ...inFile('lib/nest/request-authenticator.ts', [
+    {
+      check: 'one application does not take the word of another',
+      text: ' || state.verifier !== this',
+      spec: GUARD,
+    },
+    {
+      check: 'each route asserts what it asks',
+      text: `    this.assertRoute(exchange, identity, route);\n`,
+      spec: GUARD,
+    },
+    {
+      check: 'a second route asserts its policy',
+      text: 'if (identity) assertRoutePolicy(identity, route.policy);',
+      instead: 'if (identity) return;',
+      spec: GUARD,
+    },
+    {
+      check: 'a second route does not take an anonymous caller',
+      text: `throw new ServiceTokenRefusedError('token_missing')`,
+      instead: 'return',
+      spec: GUARD,
+    },
+    {
+      check: 'only a caller without a token is anonymous',
+      text: ' && !exchange.hasToken',
+      spec: HTTP,
+      tests: 'AI-14',
+    },
+    {
+      check: 'a refusal by a second route is not swallowed',
+      text: `      throw error instanceof ServiceAuthError ? this.refuse(exchange, error) : error;\n`,
+      spec: GUARD,
+    },
+    {
+      check: 'a refusal is not swallowed',
+      text: `      throw this.refuse(exchange, error);`,
+      instead: '      return undefined;',
+      spec: GUARD,
+    },
+    {
+      check: 'an unknown error is not swallowed',
+      text: `      if (!(error instanceof ServiceAuthError)) throw error;\n`,
+      instead: `      if (!(error instanceof ServiceAuthError)) return undefined;\n`,
+      spec: GUARD,
+    },
+    {
+      check: 'the token is taken out of the request',
+      text: `      if (this.options.tokenAfterVerification !== 'keep') exchange.removeToken();\n`,
+      spec: GUARD,
+    },
+    {
+      check: 'a user nobody knows is refused',
+      text: `    if (user === null || user === undefined) throw new ServiceTokenRefusedError('subject_unknown');\n`,
+      spec: GUARD,
+    },
+    {
+      check: 'request.user is not taken over from others',
+      text: `    if (this.userResolver) exchange.setUser(await`,
+      instead: `    if (false) exchange.setUser(await`,
+      spec: GUARD,
+    },
+    {
+      check: 'an anonymous caller has no user',
+      text: `      if (this.userResolver) exchange.setUser(undefined);\n`,
+      spec: GUARD,
+    },
+  ]),
+  ...inFile('lib/nest/service-subject.decorator.ts', [
+    {
+      check: '@ServiceSubject() has a subject',
+      text: `    throw toHttpException(new ServiceTokenRefusedError('subject_missing'));\n`,
+      spec: GUARD,
+    },
+  ]),
+  ...inFile('lib/nest/service-caller.decorator.ts', [
+    {
+      check: 'nothing is injected that nobody verified',
+      text: 'if (state?.verification === undefined) {\n    throw',
+      instead: 'if (state?.verification === undefined) return;\n  if (state === undefined) {\n    throw',
+      spec: GUARD,
+    },
+  ]),
+  ...inFile('lib/nest/transports/http.transport.ts', [
+    {
+      check: 'an empty header beside another is no anonymous caller',
+      text: ' || tokens.length > 1',
+      spec: HTTP,
+      tests: 'AI-14',
+    },
+    {
+      check: 'the header leaves headers',
+      text: `    delete headers[TOKEN_HEADER];\n`,
+      spec: GUARD,
+    },
+    {
+      check: 'the header leaves rawHeaders',
+      text: `      if (rawHeaders[at]?.toLowerCase() === TOKEN_HEADER) rawHeaders[at + 1] = '';\n`,
+      spec: GUARD,
+    },
+    {
+      check: 'caches are told of the token',
+      text: `    this.setHeader('Vary', appendToken(this.response.getHeader('Vary')));\n`,
+      spec: HTTP,
+      tests: 'TS-01|TF-17',
+    },
+    {
+      check: 'answers are private',
+      text: `    if (!isPrivate) this.setHeader('Cache-Control', 'private');\n`,
+      spec: HTTP,
+      tests: 'TS-01|TF-17',
+    },
+    {
+      check: '401 carries a challenge',
+      text: '      this.setHeader(\'WWW-Authenticate\', `JWT realm="${this.settings.realm}"${reason}`);\n',
+      spec: HTTP,
+      tests: 'TS-01|TF-17',
+    },
+    {
+      check: '503 says when to try again',
+      text: `      this.setHeader('Retry-After', String(Math.ceil(error.retryAfterSeconds)));\n`,
+      spec: HTTP,
+      tests: 'RP-17',
+    },
+    {
+      check: 'the whole target is bound, as on the wire',
+      text: `this.frameworkRequest.originalUrl ?? raw.url ?? ''`,
+      instead: `(this.frameworkRequest.originalUrl ?? raw.url ?? '').split('?')[0] ?? ''`,
+      spec: HTTP,
+      tests: 'RB-',
+    },
+    {
+      check: 'the body is that of the wire',
+      text: 'bodyOf(raw, settings.maxBufferedBodyBytes)',
+      instead: 'new Uint8Array()',
+      spec: HTTP,
+      tests: 'BB-',
+    },
+  ]),
+];
+
+/** @type {readonly Removal[]} */
+export const REMOVALS = [
+  ...SYNTAX,
+  ...JSON_TEXT,
+  ...HEADER,
+  ...CLAIMS,
+  ...SUBJECT,
+  ...TIMES,
+  ...SIGNATURE,
+  ...DECISION,
+  ...STORES,
+  ...AT_THE_DOOR,
+].map((removal) => ({ spec: CORE, ...removal }));
+
+/**
+ * Lines that look like checks and need no entry of their own: file, text, reason.
+ *
+ * @type {readonly [file: string, text: string, reason: string][]}
+ */
+export const EXEMPT = [
+  [
+    'lib/replay/memory-replay-store.ts',
+    `throw new ServiceAuthConfigError(['maxEntries`,
+    'about configuration, not about a request',
+  ],
+  ['lib/replay/memory-replay-store.ts', `return 'first';`, 'lets in, refuses nothing'],
+];

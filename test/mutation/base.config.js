@@ -1,0 +1,16 @@
+import { fileURLToPath } from 'node:url';
+import config from '../../jest.config.js';
+
+const here = (name) => fileURLToPath(new URL(name, import.meta.url));
+
+/** How tests are run for a mutant: within one process, the quick ones first, until one fails. */
+export default {
+  ...config,
+  rootDir: here('../..'),
+  testRunner: here('failing-fast.jest-circus.cjs'),
+  testEnvironment: here('failing-fast.environment.cjs'),
+  testSequencer: here('quick-first.sequencer.cjs'),
+  maxWorkers: 1,
+  // A limit makes Jest start processes of its own.
+  workerIdleMemoryLimit: undefined,
+};

@@ -1,0 +1,9 @@
+import base from './base.config.js';
+
+/** What is run for every mutant of the guard: real requests to applications on both frameworks. */
+export default {
+  ...base,
+  testRegex: [
+    'test/nest/(?:refusals|attack-sequences|guard|decorators|unsupported-contexts|propagation)\\.spec\\.ts$',
+  ],
+};
