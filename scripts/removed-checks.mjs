@@ -11,6 +11,7 @@
  */
 
 const CORE = 'test/core/attacks.spec.ts';
+const NEIGHBOURS = 'test/core/removed-checks.spec.ts';
 const STORE = 'test/replay/memory-replay-store.spec.ts';
 const HTTP = 'test/nest/refusals.spec.ts';
 const SEQUENCES = 'test/nest/attack-sequences.spec.ts';
@@ -82,7 +83,7 @@ const JSON_TEXT = inFile('lib/core/unambiguous-json.ts', [
   },
   {
     check: 'no nesting deeper than 16',
-    text: '      if (open.length > MAX_DEPTH) throw new JsonFlaw(\'members\', `nested deeper than ${MAX_DEPTH}`);\n',
+    text: "      if (open.length > MAX_DEPTH) throw new JsonFlaw('members', `nested deeper than ${MAX_DEPTH}`);\n",
   },
   {
     check: 'no duplicate members',
@@ -119,6 +120,8 @@ const HEADER = inFile('lib/core/jose-header.ts', [
   {
     check: 'alg is one of the protocol',
     text: `  if (!isAlgorithm(alg)) refuse('algorithm_refused', 'alg is not one of the protocol');\n`,
+    spec: NEIGHBOURS,
+    tests: 'SG-09',
   },
   {
     check: 'only the members of the profile',
@@ -126,7 +129,7 @@ const HEADER = inFile('lib/core/jose-header.ts', [
   },
   {
     check: 'typ is that of the profile',
-    text: 'mediaType(header.type) !== rules.type) {\n    refuse(\'header_invalid\', `typ is not ${rules.type}`);',
+    text: "mediaType(header.type) !== rules.type) {\n    refuse('header_invalid', `typ is not ${rules.type}`);",
     instead: 'false) {\n',
   },
   { check: 'typ is there', text: 'rules.typeRequired', instead: 'false' },
@@ -156,26 +159,26 @@ const CLAIMS = inFile('lib/core/claims.ts', [
   },
   {
     check: 'bdy is a digest the profile accepts',
-    text: '    refuse(\'claim_invalid\', `bdy is ${claims.body.algorithm}, which the profile does not accept`);\n',
+    text: "    refuse('claim_invalid', `bdy is ${claims.body.algorithm}, which the profile does not accept`);\n",
   },
   {
     check: 'iss, aud, sub, jti, req, bdy are strings',
-    text: 'return typeof value === \'string\' ? value : refuse(\'claim_invalid\', `${name} is not a string`);',
+    text: "return typeof value === 'string' ? value : refuse('claim_invalid', `${name} is not a string`);",
     instead: 'return value as string;',
   },
   {
     check: 'iss and aud are not empty',
-    text: 'return value === \'\' ? refuse(\'claim_invalid\', `${name} is empty`) : value;',
+    text: "return value === '' ? refuse('claim_invalid', `${name} is empty`) : value;",
     instead: 'return value;',
   },
   {
     check: 'sub can be the URI of a user',
-    text: 'return flaw === undefined ? subject : refuse(\'claim_invalid\', `sub is ${flaw}`);',
+    text: "return flaw === undefined ? subject : refuse('claim_invalid', `sub is ${flaw}`);",
     instead: 'return subject;',
   },
   {
     check: 'jti and req have the form of theirs',
-    text: '  return refuse(\'claim_invalid\', `${name} has the wrong form`);',
+    text: "  return refuse('claim_invalid', `${name} has the wrong form`);",
     instead: '  return value;',
   },
   {
@@ -184,7 +187,7 @@ const CLAIMS = inFile('lib/core/claims.ts', [
   },
   {
     check: 'times are finite numbers',
-    text: '    refuse(\'claim_invalid\', `${name} is not a finite number`);\n',
+    text: "    refuse('claim_invalid', `${name} is not a finite number`);\n",
   },
   {
     check: 'bdy has the form of a digest',
@@ -237,6 +240,8 @@ const SUBJECT = inFile('lib/core/subject.ts', [
   {
     check: 'a sub of the web is a URL',
     text: `  if (WEB_URI.test(subject) && !URL.canParse(subject)) return 'not an absolute URI';\n`,
+    spec: NEIGHBOURS,
+    tests: 'CL-15',
   },
   {
     check: 'no dot segments under a prefix',
@@ -313,7 +318,7 @@ const DECISION = inFile('lib/core/verify-request.ts', [
     check: 'the times are asserted again after a slow body',
     text: `    assertTimes(claims, trusted.profile, settings, now());\n  }`,
     instead: '  }',
-    spec: SEQUENCES,
+    spec: NEIGHBOURS,
     tests: 'TM-17',
   },
   { check: 'the policy is asserted', text: `  assertPolicy(claims, trusted, policy);\n` },
@@ -357,11 +362,11 @@ const DECISION = inFile('lib/core/verify-request.ts', [
   },
   {
     check: 'a bound header has the value it had',
-    text: '    if (received[name] !== value) refuse(\'header_mismatch\', `${name} differs`);\n',
+    text: "    if (received[name] !== value) refuse('header_mismatch', `${name} differs`);\n",
   },
   {
     check: 'a header that must be bound is bound',
-    text: '      refuse(\'header_mismatch\', `${name} is not bound`);\n',
+    text: "      refuse('header_mismatch', `${name} is not bound`);\n",
   },
   {
     check: 'content without bdy is refused',
@@ -418,7 +423,7 @@ const DECISION = inFile('lib/core/verify-request.ts', [
     check: 'a use is remembered until the tolerance is over',
     text: 'expiresAtSeconds + settings.clockToleranceSeconds',
     instead: 'expiresAtSeconds',
-    spec: SEQUENCES,
+    spec: NEIGHBOURS,
     tests: 'RP-08',
   },
 ]);
@@ -456,7 +461,12 @@ const AT_THE_DOOR = [
       text: `    await this.authenticator.authenticate(transport, context, route);\n`,
       spec: GUARD,
     },
-    { check: 'contexts it does not know are refused first', text: `    const transport = await transportOf(context);\n    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n`, instead: `    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n    const transport = await transportOf(context);\n`, spec: GUARD },
+    {
+      check: 'contexts it does not know are refused first',
+      text: `    const transport = await transportOf(context);\n    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n`,
+      instead: `    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n    const transport = await transportOf(context);\n`,
+      spec: GUARD,
+    },
   ]),
   ...inFile('lib/nest/transports/transport.ts', [
     {
@@ -513,8 +523,18 @@ const AT_THE_DOOR = [
       instead: `const [mode = 'optional'] =`,
       spec: GUARD,
     },
-    { check: '@AllowIssuers() reaches the policy', text: 'policy: { allowedIssuers, ', instead: 'policy: { ', spec: GUARD },
-    { check: '@RequireSubject() reaches the policy', text: ', subjectRequired },', instead: ' },', spec: GUARD },
+    {
+      check: '@AllowIssuers() reaches the policy',
+      text: 'policy: { allowedIssuers, ',
+      instead: 'policy: { ',
+      spec: GUARD,
+    },
+    {
+      check: '@RequireSubject() reaches the policy',
+      text: ', subjectRequired },',
+      instead: ' },',
+      spec: GUARD,
+    },
   ]),
   ...inFile('lib/nest/allow-issuers.decorator.ts', [
     {
@@ -523,7 +543,12 @@ const AT_THE_DOOR = [
       instead: '  if (false) {\n    throw',
       spec: GUARD,
     },
-    { check: 'lists add up', text: '[...lists, new Set(issuers)]', instead: '[new Set(issuers)]', spec: GUARD },
+    {
+      check: 'lists add up',
+      text: '[...lists, new Set(issuers)]',
+      instead: '[new Set(issuers)]',
+      spec: GUARD,
+    },
   ]),
   ...inFile('lib/nest/request-authenticator.ts', [
     {
@@ -604,7 +629,8 @@ const AT_THE_DOOR = [
     {
       check: 'nothing is injected that nobody verified',
       text: 'if (state?.verification === undefined) {\n    throw',
-      instead: 'if (state?.verification === undefined) return;\n  if (state === undefined) {\n    throw',
+      instead:
+        'if (state?.verification === undefined) return;\n  if (state === undefined) {\n    throw',
       spec: GUARD,
     },
   ]),

@@ -15,26 +15,23 @@ const COPIED = ['lib', 'test', 'package.json', 'jest.config.js', 'tsconfig.json'
 
 /** The verify path: a line of these files that refuses must be taken out by an entry, or be exempt. */
 const GUARDED = [
-  ...['token-syntax', 'unambiguous-json', 'jose-header', 'claims', 'subject', 'token-times'],
-  ...['token-signature', 'request-binding', 'verify-request'],
-]
-  .map((name) => `lib/core/${name}.ts`)
-  .concat(
-    ['service-jwt.guard', 'request-authenticator', 'route-policy', 'request-state'].map(
-      (name) => `lib/nest/${name}.ts`,
-    ),
-    ['service-subject', 'service-caller', 'allow-issuers'].map(
-      (name) => `lib/nest/${name}.decorator.ts`,
-    ),
-    ['http.transport', 'unsupported.transport', 'transport'].map(
-      (name) => `lib/nest/transports/${name}.ts`,
-    ),
-    ['lib/replay/memory-replay-store.ts'],
-  );
+  ...filesOf('lib/core', 'token-syntax unambiguous-json jose-header claims subject token-times'),
+  ...filesOf('lib/core', 'token-signature request-binding verify-request'),
+  ...filesOf('lib/nest', 'service-jwt.guard request-authenticator route-policy request-state'),
+  ...filesOf('lib/nest', 'service-subject.decorator service-caller.decorator'),
+  ...filesOf('lib/nest', 'allow-issuers.decorator'),
+  ...filesOf('lib/nest/transports', 'http.transport unsupported.transport transport'),
+  'lib/replay/memory-replay-store.ts',
+];
 
 /** A line that refuses, throws or asserts; not one that declares what does. */
 const CHECK = /(?<![.\w])refuse\(|\bthrow new \w+|\bassert[A-Z]\w*\(|\breturn '/;
 const DECLARATION = /^\s*(?:export |private |async )*(?:function|import|assert\w+\(|refuse\(\w+:)/;
+
+/** @param {string} folder @param {string} names */
+function filesOf(folder, names) {
+  return names.split(' ').map((name) => `${folder}/${name}.ts`);
+}
 
 /** @param {string} path */
 const readSource = (path) => readFileSync(join(ROOT, path), 'utf8');
@@ -110,7 +107,10 @@ function runTests(folder, spec, tests) {
 function tryWithout(folder, removal) {
   const path = join(folder, removal.file);
   const source = readSource(removal.file);
-  writeFileSync(path, source.replace(removal.text, () => removal.instead ?? ''));
+  writeFileSync(
+    path,
+    source.replace(removal.text, () => removal.instead ?? ''),
+  );
   try {
     return { removal, ...runTests(folder, removal.spec ?? '', removal.tests) };
   } finally {

@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import config from '../../jest.config.js';
 
+/** @param {string} name */
 const here = (name) => fileURLToPath(new URL(name, import.meta.url));
 
 /** How tests are run for a mutant: within one process, the quick ones first, until one fails. */
