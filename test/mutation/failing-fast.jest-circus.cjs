@@ -1,3 +1,4 @@
+const { createRequire } = require('node:module');
 const { createEmptyTestResult } = require('@jest/test-result');
 const { activeMutant } = require('./active-mutant.cjs');
 
@@ -10,7 +11,7 @@ const { activeMutant } = require('./active-mutant.cjs');
 
 /** It comes without types. */
 const { default: runFile } = /** @type {{ default: RunFile }} */ (
-  module.require('jest-circus/runner')
+  createRequire(__filename)('jest-circus/runner')
 );
 
 /**
