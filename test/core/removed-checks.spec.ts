@@ -1,6 +1,7 @@
 import {
   createServiceAuth,
   type ServiceAuth,
+  ServiceAuthUnavailableError,
   ServiceTokenRefusedError,
   type TokenUse,
 } from 'nestjs-service-auth/core';
@@ -204,7 +205,7 @@ const REFUSED: [title: string, code: string, detail: string | undefined, change:
       ['CL-15', 'https://[census.service/user/12/', 'not an absolute URI'],
     ] as const
   ).map(([id, subject, flaw]): (typeof REFUSED)[number] => [
-    `${id} sub ${subject.slice(0, 40)}`,
+    `${id} sub ${JSON.stringify(subject.slice(0, 40))}`,
     'claim_invalid',
     `sub is ${flaw}`,
     { subject },
@@ -242,6 +243,7 @@ const ACCEPTED: [title: string, change: AttemptParts][] = [
 describe('the checks of the verifier, each told from its neighbours', () => {
   const uses: TokenUse[] = [];
   let milliseconds = NOW_SECONDS * 1000;
+  let answer: () => unknown;
   let census: ServiceAuth;
   beforeAll(async () => {
     census = await createServiceAuth({
@@ -252,20 +254,28 @@ describe('the checks of the verifier, each told from its neighbours', () => {
       replayStore: {
         recordUse: (use) => {
           uses.push(use);
-          return 'first';
+          return answer() as 'first';
         },
       },
     });
   });
-  beforeEach(() => (milliseconds = NOW_SECONDS * 1000));
+  beforeEach(() => {
+    milliseconds = NOW_SECONDS * 1000;
+    answer = () => 'first';
+  });
   afterAll(() => census.close());
 
-  async function verify(parts: AttemptParts, afterBody = () => {}): Promise<[string, unknown]> {
+  async function verify(
+    parts: AttemptParts,
+    afterBody = () => {},
+    settle?: () => Promise<void>,
+  ): Promise<[string, unknown]> {
     const attempt = withParts(BASELINE, parts);
     const request = toCall(attempt, tokenFor(attempt, NOW_SECONDS));
     const bytes = Buffer.from(request.body ?? '');
     const body = {
       hasContent: bytes.length > 0,
+      settle,
       digest: async (algorithm: string) => {
         afterBody();
         return await Promise.resolve(digest(algorithm, bytes));
@@ -280,6 +290,7 @@ describe('the checks of the verifier, each told from its neighbours', () => {
       return ['accepted', undefined];
     } catch (error) {
       if (error instanceof ServiceTokenRefusedError) return [error.code, error.detail];
+      if (error instanceof ServiceAuthUnavailableError) return [error.code, error.detail];
       throw error;
     }
   }
@@ -314,6 +325,36 @@ describe('the checks of the verifier, each told from its neighbours', () => {
     expect(await remembered({ jti, iat: NOW_SECONDS - 100 }, ORIGINAL)).toEqual([3500 + TOLERANCE]);
     expect(await remembered({ jti }, ORIGINAL)).toEqual([3600 + TOLERANCE]);
     expect(await remembered({}, ORIGINAL)).toEqual([]);
+  });
+
+  it.each([
+    [66, 'accepted'],
+    [67, 'token_expired'],
+  ])(
+    'TM-17 a token of 60 seconds, and %s until it is known that nothing follows: %s',
+    async (seconds, verdict) => {
+      const settle = async (): Promise<void> => {
+        milliseconds += seconds * 1000;
+        await Promise.resolve();
+      };
+      expect((await verify({}, undefined, settle))[0]).toBe(verdict);
+    },
+  );
+
+  const noVerdict = 'the store answered neither "first" nor "seen"';
+  const full = new ServiceAuthUnavailableError('replay_store_unavailable', { detail: 'full' });
+  const fail = (error: unknown) => (): never => {
+    throw error;
+  };
+  it.each<[string, () => unknown, string, string | undefined]>([
+    ['RP-01 says seen', () => 'seen', 'token_replayed', undefined],
+    ['RP-17 says nothing', () => undefined, 'replay_store_unavailable', noVerdict],
+    ['RP-17 says OK', () => 'OK', 'replay_store_unavailable', noVerdict],
+    ['RP-17 throws', fail(new Error('canary')), 'replay_store_unavailable', undefined],
+    ['RP-12 throws what it is short of', fail(full), 'replay_store_unavailable', 'full'],
+  ])('a store that %s', async (_title, said, code, detail) => {
+    answer = said;
+    expect(await verify({})).toEqual([code, detail]);
   });
 
   it('BB-01 asks for the digest that bdy names', async () => {
