@@ -61,6 +61,8 @@ const NOT_URIS = [
   /https:\/\/.*/,
   new URL('https://census.service/'),
   ['https://census.service/'],
+  'https://*.service/',
+  'https://census.service/*',
 ];
 
 const show = (value: unknown): string =>

@@ -426,6 +426,21 @@ describe.each(ADAPTERS)('on %s', (adapter: Adapter) => {
       expect(await send({ ...request, headers: {} })).toMatchObject({ status: 404 });
     });
 
+    it('RB-22 OPTIONS runs no handler where CORS answers it', async () => {
+      const service = await startCensus({ adapter, service: { nest: { cors: true } } });
+      try {
+        const preflight = { origin: 'https://page.test', 'access-control-request-method': 'GET' };
+        const options = { method: 'OPTIONS', target: '/api/thing/1', headers: preflight };
+        expect(await send(options, service)).toMatchObject({ status: 204, text: '' });
+        const unsigned = { target: options.target, headers: preflight };
+        expectRefused(await send(unsigned, service), { code: 'token_missing' });
+        const signed = prepare({ headers: preflight }).request;
+        expect(await send(signed, service)).toMatchObject({ status: 200 });
+      } finally {
+        await service.close();
+      }
+    });
+
     it('TS-06 finds no token in the query or in the body', async () => {
       const { token, request } = prepare();
       const inQuery = { target: `/api/thing/1?jwt=${token}&JWT=${token}&access_token=${token}` };

@@ -114,7 +114,7 @@ function secretsIn(token: string, known: readonly string[]): string[] {
     }
   });
   const isSecret = (text: string): boolean =>
-    text.length > 12 && !known.some((name) => name.includes(text));
+    text.length > 12 && !known.some((name) => name.includes(text.trim()));
   return [...tellingSegments([token]), ...parts.filter(isSecret)];
 }
 
