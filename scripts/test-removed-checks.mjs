@@ -21,7 +21,8 @@ const GUARDED = [
   ...filesOf('lib/nest', 'service-subject.decorator service-caller.decorator'),
   ...filesOf('lib/nest', 'allow-issuers.decorator'),
   ...filesOf('lib/nest/transports', 'http.transport unsupported.transport transport'),
-  'lib/replay/memory-replay-store.ts',
+  ...filesOf('lib/nest/transports', 'http-body body-drain'),
+  ...filesOf('lib/replay', 'memory-replay-store redis-replay-store'),
 ];
 
 /** A line that refuses, throws or asserts; not one that declares what does. */

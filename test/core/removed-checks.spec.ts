@@ -178,8 +178,18 @@ const REFUSED: [title: string, code: string, detail: string | undefined, change:
     'content-type is not bound',
     { ...POSTED, claims: { hdr: undefined } },
   ],
-  ['TM-11 iat', 'token_not_yet_valid', 'iat', { claims: { iat: NOW_SECONDS + 30 } }],
-  ['TM-14 nbf', 'token_not_yet_valid', 'nbf', { claims: { nbf: NOW_SECONDS + 30 } }],
+  [
+    'TM-11 iat',
+    'token_not_yet_valid',
+    'iat is 30.0 s ahead of this clock',
+    { claims: { iat: NOW_SECONDS + 30 } },
+  ],
+  [
+    'TM-14 nbf',
+    'token_not_yet_valid',
+    'nbf is 30.0 s ahead of this clock',
+    { claims: { nbf: NOW_SECONDS + 30 } },
+  ],
   [
     'TM-08 exp at iat',
     'claim_invalid',
