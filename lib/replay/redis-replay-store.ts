@@ -22,6 +22,8 @@ const MAX_UNANSWERED = 10_000;
 /** How far the clocks of processes that share a Redis may differ without a token being used twice. */
 const CLOCK_MARGIN_MILLISECONDS = 60_000;
 
+const ACCEPTS_UNCHECKED = 'they are accepted unchecked while Redis cannot tell (onUnavailable)';
+
 /** For what happens at start, which no request waits for. */
 const START_MILLISECONDS = 5000;
 
@@ -70,10 +72,13 @@ export class RedisReplayStore implements ReplayStore {
     }
   }
 
-  /** Begins to report trouble, and looks whether Redis may evict keys. */
+  /** Begins to report trouble, looks whether Redis may evict keys, and warns of a loose option. */
   async start(observer: ServiceAuthObserver): Promise<void> {
     this.observers.add(observer);
-    const { connection, requireConnectionAtStart } = this.settings;
+    const { connection, onUnavailable, requireConnectionAtStart } = this.settings;
+    if (onUnavailable === 'accept-unchecked') {
+      tell(observer, { type: 'replay_store_unsafe', reason: ACCEPTS_UNCHECKED });
+    }
     if (connection.isReady()) await this.reportEviction();
     else if (requireConnectionAtStart) await this.assertConnected();
     else this.reportFailedConnection(observer);

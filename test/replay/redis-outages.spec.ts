@@ -130,9 +130,12 @@ describeRedis.each(CLIENTS)('a Redis in trouble, over %s', (name) => {
       expect(await recovered).toMatchObject({ refused: 20, acceptedUnchecked: 0 });
     });
 
-    it('lets through what it cannot check where that is written, counts it, and says so', async () => {
+    it('CF-12 lets through what it cannot check where that is written, counts it, and says so', async () => {
       const options = { ...PATIENTLY, onUnavailable: 'accept-unchecked' } as const;
       const { store, open, proxy, events } = await openThroughProxy(options);
+      expect(events.of('replay_store_unsafe').map(({ reason }) => reason)).toEqual([
+        expect.stringContaining('onUnavailable'),
+      ]);
       const one = tokenUse();
       expect(await verdictOf(store, one)).toBe('first');
       expect(await verdictOf(store, one)).toBe('seen');
