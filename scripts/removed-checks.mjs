@@ -512,7 +512,8 @@ const BODIES = [
     {
       check: 'bytes held in memory are within the limit',
       text: `      if (!this.raw.readableDidRead) assertWithin(limits, this.raw.readableLength);\n`,
-      spec: 'test/nest/bodies-streams.spec.ts',
+      spec: HTTP,
+      tests: 'BB-05',
     },
     {
       check: 'a body others have read is not verified',

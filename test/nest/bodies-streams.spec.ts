@@ -422,7 +422,7 @@ describe('behind what runs before this library', () => {
     },
   );
 
-  describe.each(ADAPTERS)('what others began to read, on %s', (adapter) => {
+  describe.each(ADAPTERS)('BB-04 what others began to read, on %s', (adapter) => {
     const sent = bytes(90 * KIB);
     let service: Started;
     beforeAll(async () => {

@@ -256,7 +256,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     });
   });
 
-  describe('the limit', () => {
+  describe('BB-26 the limit', () => {
     const over = (limit: number): BodyRequest => binary(content(limit + 1));
     const limits = [
       { title: 'of the controller', path: readingPath('in a loop'), limit: MAX_BODY },

@@ -52,7 +52,10 @@ export async function startService(options: TestServiceOptions): Promise<TestSer
     ...metadata
   } = options;
   const module: DynamicModule = { module: TestServiceModule, ...metadata };
-  const httpAdapter = adapter === 'express' ? new ExpressAdapter() : new FastifyAdapter(fastify);
+  const httpAdapter =
+    adapter === 'express'
+      ? new ExpressAdapter()
+      : new FastifyAdapter({ forceCloseConnections: true, ...fastify });
   const app = await NestFactory.create(module as never, httpAdapter, {
     abortOnError: false,
     forceCloseConnections: true,

@@ -202,6 +202,13 @@ const unverifiable: AttackRow[] = [
     change: { body: 'x'.repeat(200_000) },
   },
   {
+    title: 'BB-05 a body a byte over maxBufferedBodyBytes, which is there as soon as its header',
+    code: 'body_unverifiable',
+    status: 413,
+    common: { ...POSTED, contentType: 'application/octet-stream', body: 'x'.repeat(1024) },
+    change: { body: 'x'.repeat(1025) },
+  },
+  {
     title: 'BB-26 a multipart body over maxBufferedBodyBytes',
     code: 'body_unverifiable',
     status: 413,
