@@ -46,6 +46,8 @@ const CENSUS = 'https://census.service';
 const HANG_MILLISECONDS = 15_000;
 /** So long after a fault that what is in flight, or connects again, may still see it. */
 const GRACE_MILLISECONDS = 4_000;
+/** A request waits for Redis for 100 ms. */
+const STALL_MILLISECONDS = 60;
 /** How long a token lives, with the tolerance, and a little more. */
 const TOKEN_MILLISECONDS = 70_000;
 const MEBIBYTE = 1024 * 1024;
@@ -60,6 +62,8 @@ const counts = {
   refused: 0,
   undecided: 0,
   aborted: 0,
+  /** Times at which Redis was slow without being made to be. */
+  stalls: 0,
   wronglyAccepted: 0,
   wronglyRefused: 0,
   acceptedTwice: 0,
@@ -113,17 +117,36 @@ async function freePort() {
   return typeof address === 'object' ? (address?.port ?? 0) : 0;
 }
 
-/** @returns {Promise<boolean>} whether it has started and read what it kept */
-async function isRedisUp() {
+/** @param {string} command @returns {Promise<boolean>} whether Redis answers with a word of success */
+async function redisTakes(command) {
   return await new Promise((resolve) => {
-    const socket = connect(redisPort, '127.0.0.1', () => socket.write('PING\r\n'));
+    const socket = connect(redisPort, '127.0.0.1', () => socket.write(`${command}\r\n`));
     socket.setTimeout(1000, () => socket.destroy());
     socket.once('data', (answer) => {
-      resolve(answer.toString().startsWith('+PONG'));
+      resolve(answer.toString().startsWith('+'));
       socket.destroy();
     });
     socket.on('error', () => undefined).on('close', () => resolve(false));
   });
+}
+
+/** It has started, and read what it kept. */
+const isRedisUp = async () => await redisTakes('PING');
+
+/**
+ * A disk or a machine that is busy holds Redis up for longer than a request may wait, which is a fault like
+ * those made on purpose: whoever asks Redis from here sees it too.
+ */
+async function watchRedis() {
+  while (!isOver) {
+    const begunAt = Date.now();
+    const isTaken = await redisTakes('SET chaos:probe 1 PX 1000');
+    if (!isTaken || Date.now() - begunAt > STALL_MILLISECONDS) {
+      if (!isStoreInTrouble && Date.now() > storeTroubleUntil) counts.stalls++;
+      storeTroubleUntil = Date.now() + GRACE_MILLISECONDS;
+    }
+    await sleep(20);
+  }
 }
 
 async function troubleRedis() {
@@ -625,6 +648,7 @@ function judgeMemory() {
 
 console.log(`seed ${SEED}, ${MINUTES} minutes, about ${RATE} requests a second`);
 void troubleRedis();
+void watchRedis();
 void troubleKeys();
 void troubleClocks();
 void rotateKeys();
