@@ -23,6 +23,7 @@ import { parseArgs } from 'node:util';
 /** @typedef {import('node:child_process').ChildProcess} ChildProcess */
 /** @typedef {import('node:crypto').KeyObject} KeyObject */
 /** @typedef {{ rss: number, heapUsed: number, keyIds: string[], uncaught: string[] }} State */
+/** @typedef {{ id?: number, result?: State, isRedisReady?: boolean }} Told */
 /** @typedef {{ status: number, code: string }} Answer */
 /** @typedef {{ method: string, target: string, headers: Record<string, string | string[]>, body: Buffer }} Sent */
 /** @typedef {'accept' | 'refuse' | 'undecided'} Expected */
@@ -264,6 +265,7 @@ async function troubleKeys() {
 class Receiver {
   offset = 0;
   steppedAt = 0;
+  storeTroubleUntil = 0;
   /** @type {Map<number, (state: State) => void>} */
   waiting = new Map();
   lastId = 0;
@@ -275,9 +277,12 @@ class Receiver {
     this.adapter = adapter;
     this.child = child;
     this.port = port;
-    child.on('message', (/** @type {{ id: number, result: State }} */ { id, result }) => {
-      this.waiting.get(id)?.(result);
-      this.waiting.delete(id);
+    child.on('message', (/** @type {Told} */ { id, result, isRedisReady }) => {
+      if (isRedisReady !== undefined) this.noteRedis(isRedisReady);
+      else if (id !== undefined && result) {
+        this.waiting.get(id)?.(result);
+        this.waiting.delete(id);
+      }
     });
     child.on('exit', (code) => {
       if (!isOver) complain('crashed', `${adapter} exited with ${code}`);
@@ -294,8 +299,15 @@ class Receiver {
     const child = fork(program, [adapter, String(redisPort), JSON.stringify(trusted)], {
       execArgv: ['--expose-gc'],
     });
-    const [{ port }] = /** @type {[{ port: number }]} */ (await once(child, 'message'));
-    return new Receiver(adapter, child, port);
+    for (;;) {
+      const [{ port }] = /** @type {[{ port?: number }]} */ (await once(child, 'message'));
+      if (port !== undefined) return new Receiver(adapter, child, port);
+    }
+  }
+
+  /** A client may take its time to connect again once Redis is back. @param {boolean} isReady */
+  noteRedis(isReady) {
+    this.storeTroubleUntil = isReady ? Date.now() + 1000 : Infinity;
   }
 
   /** @param {'tell' | 'step'} task @param {number} [milliseconds] @returns {Promise<State>} */
@@ -489,7 +501,8 @@ const used = [];
 async function judge(sent, wanted, kind, isSlow = false) {
   const receiver = pick(receivers);
   const begunAt = Date.now();
-  const isTroubled = () => isStoreInTrouble || begunAt < storeTroubleUntil;
+  const isTroubled = () =>
+    isStoreInTrouble || begunAt < Math.max(storeTroubleUntil, receiver.storeTroubleUntil);
   const wasTroubled = isTroubled();
   const { offset, steppedAt } = receiver;
   counts.requests++;

@@ -47,6 +47,9 @@ async function openStore() {
     commandTimeout: 2000,
     retryStrategy: () => 200,
   });
+  // Whether the client has a connection is its own word, and no verdict of the store.
+  client.on('ready', () => process.send?.({ isRedisReady: true }));
+  client.on('close', () => process.send?.({ isRedisReady: false }));
   client.on('error', () => undefined);
   const own = new URL('redis.js', DIST);
   if (existsSync(own)) {

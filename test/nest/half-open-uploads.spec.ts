@@ -16,8 +16,8 @@ const herald = new Caller('https://herald.service/', CENSUS);
 const UPLOADS = 1000;
 const ANNOUNCED = 900 * 1024;
 const SENT = 1024;
-/** Of heap and buffers together, for each upload: what it announces is never set aside. */
-const MAX_BYTES_EACH = 64 * 1024;
+/** Of heap and buffers on both sides together, for each upload: what it announces is never set aside. */
+const MAX_BYTES_EACH = 256 * 1024;
 
 const sent: BodyRequest = {
   method: 'POST',

@@ -78,6 +78,8 @@ async function start(adapter: Adapter): Promise<Started> {
   });
   const service = await startService({
     adapter,
+    // On Nest 11 it waits for uploads that never end, whatever Nest is told.
+    fastify: { forceCloseConnections: true },
     imports: [auth],
     controllers: uploads.controllers,
     logger: logs,

@@ -30,6 +30,7 @@ export interface TestServiceOptions extends ModuleMetadata {
   /** What Fastify itself is made with. */
   readonly fastify?: {
     readonly bodyLimit?: number;
+    readonly forceCloseConnections?: true;
     readonly rewriteUrl?: (request: { readonly url?: string }) => string;
   };
   /** Runs between creation and listening: what an application does in its main.ts. */
@@ -52,10 +53,7 @@ export async function startService(options: TestServiceOptions): Promise<TestSer
     ...metadata
   } = options;
   const module: DynamicModule = { module: TestServiceModule, ...metadata };
-  const httpAdapter =
-    adapter === 'express'
-      ? new ExpressAdapter()
-      : new FastifyAdapter({ forceCloseConnections: true, ...fastify });
+  const httpAdapter = adapter === 'express' ? new ExpressAdapter() : new FastifyAdapter(fastify);
   const app = await NestFactory.create(module as never, httpAdapter, {
     abortOnError: false,
     forceCloseConnections: true,
