@@ -534,7 +534,8 @@ async function judge(sent, wanted, kind, isSlow = false) {
   }
   counts[is503 ? 'undecided' : 'refused']++;
   if (wanted !== 'accept') {
-    const isKeyAnswer = wanted === 'undecided' && code === 'key_unavailable';
+    // A replay may name a key that was withdrawn since, which nobody can tell while the key server is down.
+    const isKeyAnswer = code === 'key_unavailable' && (wanted === 'undecided' || kind === 'replay');
     const isStoreAnswer = code === 'replay_store_unavailable';
     if (status >= 500 && !isKeyAnswer && !isStoreAnswer) complain('wronglyRefused', told);
     return;

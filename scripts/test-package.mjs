@@ -80,7 +80,8 @@ function checkFiles(tarball) {
   const listing = execFileSync('tar', ['-tzf', tarball], { encoding: 'utf8' });
   const files = listing.split('\n').filter(Boolean);
   console.log(`${files.length} files, ${statSync(tarball).size} bytes packed`);
-  const expected = /^package\/(dist\/.+\.(js|d\.ts)|docs\/.+|README\.md|LICENSE|package\.json)$/;
+  const expected =
+    /^package\/(dist\/.+\.(js|d\.ts)|docs\/.+|README\.md|SECURITY\.md|LICENSE|package\.json)$/;
   assert.deepEqual(
     files.filter((file) => !expected.test(file) || /\.(spec|pem)\b|\.keys/.test(file)),
     [],
