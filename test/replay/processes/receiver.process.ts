@@ -1,11 +1,19 @@
 // A service that receives, in a process of its own: it is sent what it needs, and sends back its port.
 import cluster from 'node:cluster';
+import { once } from 'node:events';
 import { Redis } from 'ioredis';
 import { MemoryReplayStore } from 'nestjs-service-auth/core';
 import { RedisReplayStore } from 'nestjs-service-auth/redis';
 import { LogRecorder } from '../../support/log-recorder.js';
 import { startCensus } from '../../support/receiving-service.js';
 import { HERALD } from '../../support/sending-service.js';
+
+/** Before that every request would be answered 503. */
+async function connectedTo(port: number): Promise<Redis> {
+  const client = new Redis(port);
+  if (client.status !== 'ready') await once(client, 'ready');
+  return client;
+}
 
 /** What the test sends: a key, and the port of Redis where uses are to be shared. */
 export interface Instructions {
@@ -35,7 +43,10 @@ async function serve(publicKey: string, redisPort: number | undefined): Promise<
   const replayStore =
     redisPort === undefined
       ? new MemoryReplayStore()
-      : new RedisReplayStore({ client: new Redis(redisPort), timeoutMilliseconds: 2000 });
+      : new RedisReplayStore({
+          client: await connectedTo(redisPort),
+          timeoutMilliseconds: 10_000,
+        });
   const logger = new LogRecorder();
   const service = await startCensus(
     'fastify',
