@@ -25,7 +25,7 @@ import {
   sendBody,
   splitBody,
 } from '../support/signed-body.js';
-import { canSeeDescriptors, SpoolFolder } from '../support/spool-folder.js';
+import { canSeeDescriptors, itOnLinux, SpoolFolder } from '../support/spool-folder.js';
 import { TurnableClock } from '../support/turnable-clock.js';
 import {
   binary,
@@ -312,7 +312,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
       await expectPasses(target, bytes, token, received);
     }
 
-    (canSeeDescriptors ? it : it.skip)('by its name while it is written (Linux)', async () => {
+    itOnLinux('by its name while it is written (Linux)', async () => {
       const target = nextTarget(path);
       const { end } = await openUntilEnd(target, bytes, bodyToken(herald, target, bytes));
       expect(service.folder.names).toEqual([]);
@@ -483,7 +483,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     expect(opened).toBe(descriptor);
   }
 
-  (canSeeDescriptors ? it : it.skip)('answers 503 when the disk is full (Linux)', async () => {
+  itOnLinux('answers 503 when the disk is full (Linux)', async () => {
     const target = nextTarget(readingPath('in a loop'));
     const token = bodyToken(herald, target, bytes);
     const { end } = await openUntilEnd(target, bytes, token);

@@ -48,3 +48,8 @@ export class SpoolFolder {
 
 /** Whether the system tells which files a process has open. */
 export const canSeeDescriptors = process.platform === 'linux';
+
+if (!canSeeDescriptors) console.warn('Skipped: what needs /proc or /dev/full, which is Linux.');
+
+/** Tests that need them; skipped, with a line that says so, on other systems. CI is Linux. */
+export const itOnLinux: typeof it = canSeeDescriptors ? it : it.skip;
