@@ -70,8 +70,7 @@ function assertUnambiguous(json: string): void {
       expectsName = character === '{';
       if (open.length > MAX_DEPTH) throw new JsonFlaw('members', `nested deeper than ${MAX_DEPTH}`);
     } else if (character === '}' || character === ']') {
-      open.pop();
-      expectsName = false;
+      open.pop(); // what follows is never a name: a comma, another end, or nothing
     } else if (character === ',') {
       expectsName = open.at(-1) !== undefined;
     }

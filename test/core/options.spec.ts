@@ -149,6 +149,11 @@ const MISTAKES: [title: string, change: Options, field: string][] = [
     withIssuer({ algorithms: ['ES256', 'toString'] }),
     'trustedIssuers[0].algorithms[1]',
   ],
+  [
+    'CF-03 the name of an algorithm in a list of its own',
+    withIssuer({ algorithms: ['ES256', ['ES256']] }),
+    'trustedIssuers[0].algorithms[1]',
+  ],
   ['CF-03 no algorithm', withIssuer({ algorithms: [] }), 'trustedIssuers[0].algorithms'],
   [
     'CF-03 algorithms that are no list',

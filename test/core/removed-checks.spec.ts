@@ -7,7 +7,9 @@ import {
 } from 'nestjs-service-auth/core';
 import {
   type AttemptParts,
+  encodeWithStrayBit,
   sendAs,
+  signSegments,
   tokenFor,
   toCall,
   withHeaderText,
@@ -24,10 +26,13 @@ import {
   strangerKey,
   trustedIssuers,
 } from '../support/census.js';
-import { digest, md5, sha256 } from '../support/forge.js';
+import { codeOf } from '../support/peers.js';
+import { digest, encode, md5, sha256 } from '../support/forge.js';
 
 const UNKNOWN = 'https://unknown.service/';
 const TOLERANCE = 7;
+const hdrOf = (length: number): Record<string, string> =>
+  Object.fromEntries(Array.from({ length }, (_, at) => [`h${at}`, 'x']));
 const twice = (token: string, between: string): string => token + between + token;
 
 /** What only one check tells from its neighbours: each is refused with the code and the detail of that check. */
@@ -77,6 +82,15 @@ const REFUSED: [title: string, code: string, detail: string | undefined, change:
     'token_malformed',
     'base64url not canonical',
     { send: sendAs((token) => `${token}x`) },
+  ],
+  [
+    'TS-16 a header with a stray bit',
+    'token_malformed',
+    'base64url not canonical',
+    {
+      build: (header, claims, key) =>
+        signSegments(encodeWithStrayBit(header), encode(JSON.stringify(claims)), key),
+    },
   ],
   [
     'TS-26 no JSON',
@@ -148,12 +162,7 @@ const REFUSED: [title: string, code: string, detail: string | undefined, change:
     { ...POSTED, claims: { bdy: md5(POSTED.body) } },
   ],
   ['CL-12 hdr', 'claim_invalid', 'hdr is not an object', { claims: { hdr: [] } }],
-  [
-    'CL-12 33 headers',
-    'claim_invalid',
-    'hdr has too many members',
-    { claims: { hdr: Object.fromEntries(Array.from({ length: 33 }, (_, at) => [`h${at}`, ''])) } },
-  ],
+  ['CL-12 33 headers', 'claim_invalid', 'hdr has too many members', { claims: { hdr: hdrOf(33) } }],
   [
     'CL-12 a name',
     'claim_invalid',
@@ -177,6 +186,27 @@ const REFUSED: [title: string, code: string, detail: string | undefined, change:
     'header_mismatch',
     'content-type is not bound',
     { ...POSTED, claims: { hdr: undefined } },
+  ],
+  [
+    'TM-01 exp',
+    'token_expired',
+    'exp is 30.0 s behind this clock',
+    { claims: { iat: NOW_SECONDS - 90, exp: NOW_SECONDS - 30 } },
+  ],
+  [
+    'TM-02 exp at the last moment',
+    'token_expired',
+    `exp is ${TOLERANCE}.0 s behind this clock`,
+    { claims: { iat: NOW_SECONDS - 67, exp: NOW_SECONDS - TOLERANCE } },
+  ],
+  [
+    'TM-12 an original token of long ago that says it ends much later',
+    'token_expired',
+    'issued longer ago than a token may live',
+    {
+      ...ORIGINAL,
+      claims: { ...ORIGINAL.claims, iat: NOW_SECONDS - 100_000, exp: NOW_SECONDS + 60 },
+    },
   ],
   [
     'TM-11 iat',
@@ -213,6 +243,7 @@ const REFUSED: [title: string, code: string, detail: string | undefined, change:
       ['CL-15', 'http:census.service/12/', 'not an absolute URI'],
       ['CL-15', 'https://census.service:99999/user/12/', 'not an absolute URI'],
       ['CL-15', 'https://[census.service/user/12/', 'not an absolute URI'],
+      ['CL-15', 'https:census?https://census.service/12/', 'not an absolute URI'],
     ] as const
   ).map(([id, subject, flaw]): (typeof REFUSED)[number] => [
     `${id} sub ${JSON.stringify(subject.slice(0, 40))}`,
@@ -238,6 +269,12 @@ const REFUSED: [title: string, code: string, detail: string | undefined, change:
 const ACCEPTED: [title: string, change: AttemptParts][] = [
   ['CL-20 a list with the same string three times', { claims: { tags: ['a', 'a', 'a'] } }],
   ['CL-20 a list with the names that members must not have', { claims: { a: ['b', '__proto__'] } }],
+  [
+    'TS-30 a name that was used within another member',
+    { claims: { first: { name: { name: 1 } }, name: 1, second: [{ name: 1 }, { name: 2 }] } },
+  ],
+  ['TS-31 17 lists side by side', { claims: { wide: Array.from({ length: 17 }, () => [{}]) } }],
+  ['CL-12 32 headers', { claims: { hdr: hdrOf(32) }, headers: hdrOf(32) }],
   ['TS-31 nested 16 deep', { claims: { deep: JSON.parse('['.repeat(15) + ']'.repeat(15)) } }],
   ['CL-15 a URN with the name of a scheme in it', { subject: 'urn:census:data:1' }],
   ['CL-15 a URN with https: in it', { subject: 'urn:census:https:12' }],
@@ -365,6 +402,41 @@ describe('the checks of the verifier, each told from its neighbours', () => {
   ])('a store that %s', async (_title, said, code, detail) => {
     answer = said;
     expect(await verify({})).toEqual([code, detail]);
+  });
+
+  it('RP-17 a store that throws is told of with what it threw', async () => {
+    const cause = new Error('canary');
+    answer = fail(cause);
+    const attempt = withParts(BASELINE, {});
+    const { method = 'GET', target } = toCall(attempt, '');
+    const rawHeaders = ['JWT', tokenFor(attempt, NOW_SECONDS)];
+    const request = { method, target, rawHeaders, body: new Uint8Array() };
+    await expect(census.verify(request)).rejects.toMatchObject({ cause });
+    answer = () => 'first';
+    await expect(census.verify(request)).resolves.toMatchObject({ issuer: attempt.issuer });
+  });
+
+  it('TS-03 a header that is a name without a value is no token, and makes two of one', async () => {
+    const attempt = withParts(BASELINE, {});
+    const { method = 'GET', target } = toCall(attempt, '');
+    const token = tokenFor(attempt, NOW_SECONDS);
+    const verdictOn = async (...rawHeaders: string[]): Promise<string> =>
+      await codeOf(() => census.verify({ method, target, rawHeaders, body: new Uint8Array() }));
+    expect(await verdictOn('jwt')).toBe('token_missing');
+    expect(await verdictOn('jwt', token, 'jwt')).toBe('token_repeated');
+    expect(await verdictOn('jwt', token, 'x-other')).toBe('accepted');
+  });
+
+  it('claims cannot be changed by whom they are given to, however deep', async () => {
+    const attempt = withParts(BASELINE, { claims: { roles: [{ name: 'reader' }], none: null } });
+    const { method = 'GET', target } = toCall(attempt, '');
+    const rawHeaders = ['JWT', tokenFor(attempt, NOW_SECONDS)];
+    const identity = await census.verify({ method, target, rawHeaders, body: new Uint8Array() });
+    const roles = identity.claims['roles'] as object[];
+    expect(roles).toEqual([{ name: 'reader' }]);
+    for (const each of [identity, identity.claims, roles, roles[0]]) {
+      expect(Object.isFrozen(each)).toBe(true);
+    }
   });
 
   it('BB-01 asks for the digest that bdy names', async () => {

@@ -59,6 +59,7 @@ describe('a strict token', () => {
       outgoing({ headers: { 'CONTENT-type': 'A/B;c="D"' } }),
       { 'content-type': 'A/B;c="D"' },
     ],
+    ['an empty value', outgoing({ headers: { 'content-type': '' } }), { 'content-type': '' }],
     [
       'other headers',
       outgoing({ headers: { 'content-type': 'a/b', 'x-order': '7', authorization: 'secret' } }),

@@ -12,6 +12,7 @@ import { CENSUS, HERALD, now, outgoing, USER } from '../support/peers.js';
 const key = createKey();
 const NO_BODY = new Uint8Array();
 const VETERAN = 'https://veteran.service/';
+const MAX_TOKEN_LENGTH = 8192;
 const CANARY = 'canary-value-of-a-header';
 
 /** Failures of the clients, which know what is not yet bytes and for whom a call is made. */
@@ -160,6 +161,44 @@ describe('sign() refuses', () => {
     expect(failure?.message).toContain(SIGNING_FAILURES[code]);
     expect(failure?.message).not.toMatch(/canary|pass@|Set-Cookie/);
     expect(await failureOf(outgoing(twin), options)).toBeUndefined();
+  });
+
+  it.each<[string, Partial<OutgoingRequest>]>([
+    ['header_unsignable', { headers: { 'content-type': ['a/b', 'c/d'] } }],
+    ['subject_invalid', { subject: 'census' }],
+    ['target_unknown', { url: 'https://orders.service/secret?canary' }],
+  ])('%s and says what it is about', async (code, bad) => {
+    const about = { header_unsignable: 'content-type', subject_invalid: 'not an absolute URI' };
+    const detail = { ...about, target_unknown: 'https://orders.service' }[code];
+    expect(await failureOf(outgoing(bad))).toMatchObject({ code, detail });
+  });
+
+  it('a token of 8193 characters, and none of 8192', async () => {
+    const lengths: (number | string)[] = [];
+    // Base64url has no text of one character more than a multiple of four, so not every key id meets the limit.
+    for (const keyId of ['a', 'ab', 'abc']) {
+      const service = await createServiceAuth({
+        issuer: HERALD,
+        signingKey: { privateKey: key.privateKey, keyId },
+        targets: [{ baseUrl: CENSUS }],
+        signedHeaders: ['x-large'],
+        now,
+      });
+      const lengthFor = async (size: number): Promise<number | string> => {
+        const request = outgoing({ headers: { 'x-large': 'x'.repeat(size) }, body: NO_BODY });
+        try {
+          return (await service.sign(request))?.length ?? 'unsigned';
+        } catch (error) {
+          return error instanceof ServiceSigningError ? error.code : String(error);
+        }
+      };
+      const left = MAX_TOKEN_LENGTH - Number(await lengthFor(5000));
+      const about = 5000 + Math.floor((left * 3) / 4);
+      for (let size = about - 4; size < about + 4; size++) lengths.push(await lengthFor(size));
+    }
+    expect(lengths).toContain(MAX_TOKEN_LENGTH);
+    expect(lengths).toContain('token_too_large');
+    expect(lengths.filter((each) => Number(each) > MAX_TOKEN_LENGTH)).toEqual([]);
   });
 
   it('everything in a service without a signing key: sending_disabled', async () => {

@@ -44,7 +44,11 @@ describe('MemoryReplayStore', () => {
     const full = new MemoryReplayStore({ maxEntries: 1 });
     full.recordUse(use());
     expect(() => full.recordUse(use())).toThrow(
-      expect.objectContaining({ code: 'replay_store_unavailable', status: 503 }),
+      expect.objectContaining({
+        code: 'replay_store_unavailable',
+        status: 503,
+        detail: 'the memory store is full (1 entries)',
+      }),
     );
   });
 
@@ -52,7 +56,7 @@ describe('MemoryReplayStore', () => {
     for (const lifetime of [10, 20, 30]) store.recordUse(use(lifetime));
     clocks.pass(10);
     expect(() => store.recordUse(use())).toThrow(ServiceAuthUnavailableError);
-    clocks.pass(3);
+    clocks.pass(1);
     expect(store.recordUse(use())).toBe('first');
     expect(() => store.recordUse(use())).toThrow(ServiceAuthUnavailableError);
     expect(store.size).toBe(3);
@@ -85,6 +89,58 @@ describe('MemoryReplayStore', () => {
       expect(() => new MemoryReplayStore({ maxEntries: undefined })).not.toThrow();
     },
   );
+
+  it.each(['Refuse', '', true, null, {}])(
+    'cannot be made with another word than its own: issuedBeforeStart %p',
+    (issuedBeforeStart) => {
+      const make = (): unknown =>
+        new MemoryReplayStore({ issuedBeforeStart: issuedBeforeStart as 'refuse' });
+      expect(make).toThrow("issuedBeforeStart: write 'accept' or 'refuse'");
+      for (const known of ['accept', 'refuse', undefined] as const) {
+        expect(() => new MemoryReplayStore({ issuedBeforeStart: known })).not.toThrow();
+      }
+    },
+  );
+
+  it('warns nobody outside of a cluster', () => {
+    const events: unknown[] = [];
+    store.start({ observe: (event) => events.push(event) });
+    expect(events).toEqual([]);
+  });
+
+  describe('RP-13 of tokens that were issued before it was made', () => {
+    const issued = (secondsAgo: number | undefined, tolerance?: number): TokenUse => ({
+      ...use(),
+      issuedAtSeconds: secondsAgo === undefined ? undefined : clocks.wallSeconds - secondsAgo,
+      clockToleranceSeconds: tolerance,
+    });
+    const made = (issuedBeforeStart?: 'accept' | 'refuse'): MemoryReplayStore => {
+      const { monotonicNow } = clocks;
+      return new MemoryReplayStore({ issuedBeforeStart, monotonicNow });
+    };
+
+    it.each([
+      ['a second before', 11, undefined, 'seen'],
+      ['at that moment', 10, undefined, 'seen'],
+      ['a second after', 9, undefined, 'first'],
+      ['after it, by a clock that may be ahead', 6, 5, 'seen'],
+      ['after it even by such a clock', 4, 5, 'first'],
+      ['at an unknown time', undefined, 5, 'seen'],
+    ] as const)('counts those as used: %s', (_when, secondsAgo, tolerance, verdict) => {
+      const [refusing, accepting, silent] = [made('refuse'), made('accept'), made()];
+      clocks.pass(10);
+      const one = issued(secondsAgo, tolerance);
+      expect(refusing.recordUse(one)).toBe(verdict);
+      expect(accepting.recordUse(one)).toBe('first');
+      expect(silent.recordUse(one)).toBe('first');
+    });
+
+    it('goes by a clock of its own where it is given none', () => {
+      const refusing = new MemoryReplayStore({ issuedBeforeStart: 'refuse' });
+      expect(refusing.recordUse(issued(60))).toBe('seen');
+      expect(refusing.recordUse(issued(-60))).toBe('first');
+    });
+  });
 
   describe('TM-18, TM-19: while the wall clock steps', () => {
     it('a use that was forgotten counts as seen', () => {
