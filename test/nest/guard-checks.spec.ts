@@ -91,6 +91,12 @@ class AnyController {
   optional(@Req() request: { user?: unknown }) {
     return { user: request.user ?? 'nobody' };
   }
+  @Get('optional-twice')
+  @OptionalServiceAuth()
+  @UseGuards(ServiceJwtGuard)
+  optionalTwice() {
+    return ok;
+  }
   @Get('user')
   user(@Req() request: { user?: unknown }) {
     return { user: request.user ?? 'nobody' };
@@ -155,8 +161,10 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
       controllers: [AnyController, ForHeraldController, ForUserController],
       providers: [Resolver, { provide: APP_GUARD, useExisting: ServiceJwtGuard }],
       configure: (app) => {
-        useFirst(adapter, app, (request, _response, next) => {
+        useFirst(adapter, app, (request, response, next) => {
           request.user = { name: 'set-before' };
+          const cache = rawRequest(request).headers['x-cache'];
+          if (cache !== undefined) response.setHeader('Cache-Control', cache);
           next();
         });
         if (adapter === 'fastify') {
@@ -228,7 +236,33 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     const { json, text } = await call(census.port, { target: '/any/headers', headers });
     expect(json).toMatchObject({ headers: { 'x-other': 'stays' } });
     expect(json?.['headers']).not.toHaveProperty('jwt');
+    const rawHeaders = json?.['rawHeaders'] as string[];
+    const named = (name: string) => rawHeaders[rawHeaders.findIndex((each) => each === name) + 1];
+    expect([named('x-other'), named('jwt')]).toEqual(['stays', '']);
     expect(text).not.toContain(jwt.split('.')[2]);
+  });
+
+  it('RP-14 the guard applied twice lets in whom a route admits, with a token or without', async () => {
+    const target = '/any/optional-twice';
+    expect(await call(census.port, { target })).toMatchObject({ status: 200, json: ok });
+    expect(await herald.get(census.port, target)).toMatchObject({ status: 200, json: ok });
+  });
+
+  it('TF-12 leaves the user alone where nobody resolves any', async () => {
+    const user = { name: 'set-before' };
+    expect((await herald.get(census.port, '/any/user', USER)).json).toEqual({ user });
+    expect((await call(census.port, { target: '/any/optional' })).json).toEqual({ user });
+  });
+
+  it.each([
+    [undefined, 'private'],
+    ['public, max-age=60', 'private'],
+    ['no-store', 'no-store'],
+    ['private, max-age=60', 'private, max-age=60'],
+  ])('an answer with Cache-Control %s becomes %s', async (cache, becomes) => {
+    const headers = cache === undefined ? {} : { 'x-cache': cache };
+    const answer = await herald.send(census.port, { target: '/any', headers });
+    expect(answer).toMatchObject({ status: 200, headers: { 'cache-control': becomes } });
   });
 
   it('TF-12 the user is the one that was resolved, whoever set another before', async () => {

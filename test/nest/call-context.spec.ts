@@ -1,0 +1,107 @@
+import { EventEmitter, once } from 'node:events';
+import { request } from 'node:http';
+import { Controller, Get, Inject, Req } from '@nestjs/common';
+import { APP_GUARD } from '@nestjs/core';
+import {
+  type CallSubject,
+  OptionalServiceAuth,
+  ServiceAuthModule,
+  ServiceCallContext,
+  ServiceJwtGuard,
+} from 'nestjs-service-auth';
+import { Caller } from '../support/caller.js';
+import { rawRequest, useFirst } from '../support/middleware.js';
+import { ADAPTERS, startService, type TestService } from '../support/service.js';
+
+const CENSUS = 'https://census.service/';
+const USER = 'https://census.service/user/21/';
+const herald = new Caller('https://herald.service/', CENSUS);
+
+/** What the handlers tell the test, and the test tells them. */
+const events = new EventEmitter();
+
+@Controller()
+class WorkController {
+  constructor(@Inject(ServiceCallContext) private readonly context: ServiceCallContext) {}
+
+  /** Answers, and leaves something behind that goes on. */
+  @Get('answered')
+  answered(@Req() incoming: object) {
+    const { socket } = rawRequest(incoming);
+    void once(events, 'go').then(() => events.emit('later', this.context.current()));
+    return { now: this.context.current() ?? 'nobody', port: socket.remotePort };
+  }
+
+  /** Waits for a caller who hangs up meanwhile. */
+  @Get('hung-up')
+  async hungUp(@Req() incoming: object) {
+    const { socket } = rawRequest(incoming);
+    const gone = once(socket, 'close');
+    events.emit('waiting');
+    await gone;
+    events.emit('in-handler', this.context.current());
+    void once(events, 'go').then(() => events.emit('later', this.context.current()));
+    return 'nobody hears this';
+  }
+
+  @Get('optional')
+  @OptionalServiceAuth()
+  optional() {
+    return { now: this.context.current() ?? 'nobody' };
+  }
+}
+
+describe.each(ADAPTERS)('for whom calls are made, on %s', (adapter) => {
+  let census: TestService;
+  beforeAll(async () => {
+    census = await startService({
+      adapter,
+      imports: [ServiceAuthModule.forRoot({ issuer: CENSUS, trustedIssuers: [herald.trusted] })],
+      controllers: [WorkController],
+      providers: [{ provide: APP_GUARD, useExisting: ServiceJwtGuard }],
+      configure: (app) => {
+        useFirst(adapter, app, (_request, response, next) => {
+          response.once('close', () => setImmediate(() => events.emit('closed')));
+          next();
+        });
+      },
+    });
+  });
+  afterAll(async () => await census.close());
+
+  /** What a call that starts now would be made for. */
+  async function laterSubject(): Promise<CallSubject | undefined> {
+    const later = once(events, 'later') as Promise<[CallSubject | undefined]>;
+    events.emit('go');
+    return (await later)[0];
+  }
+
+  it('is its user while a request is served, and nobody once it is answered', async () => {
+    const closed = once(events, 'closed');
+    const answer = await herald.get(census.port, '/answered', USER);
+    expect(answer.json).toMatchObject({ now: { subject: USER } });
+    await closed;
+    expect(await laterSubject()).toBeUndefined();
+  });
+
+  it('is still its user where the caller hangs up, until the handler has done its work', async () => {
+    const [waiting, closed] = [once(events, 'waiting'), once(events, 'closed')];
+    const inHandler = once(events, 'in-handler') as Promise<[CallSubject | undefined]>;
+    const headers = herald.headers({ target: '/hung-up', subject: USER });
+    const outgoing = request({ port: census.port, path: '/hung-up', headers, host: '127.0.0.1' });
+    outgoing.on('error', () => undefined).end();
+    await waiting;
+    outgoing.destroy();
+    expect(await inHandler).toEqual([{ subject: USER }]);
+    await closed;
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(await laterSubject()).toBeUndefined();
+  });
+
+  it('is nobody where the caller proved nothing', async () => {
+    const answer = await herald.send(census.port, { target: '/optional', headers: { jwt: '' } });
+    expect(answer.json).toEqual({ now: 'nobody' });
+    const proved = await herald.get(census.port, '/optional', USER);
+    expect(proved.json).toEqual({ now: { subject: USER } });
+  });
+});
