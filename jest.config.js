@@ -1,3 +1,8 @@
+import { readFileSync } from 'node:fs';
+
+const tsconfig = new URL('tsconfig.json', import.meta.url);
+const { paths } = JSON.parse(readFileSync(tsconfig, 'utf8')).compilerOptions;
+
 /** @type {import('jest').Config} */
 export default {
   testEnvironment: 'node',
@@ -7,10 +12,10 @@ export default {
   moduleNameMapper: {
     // Sources import each other as './x.js' (nodenext); the files on disk are './x.ts'.
     '^(\\.{1,2}/.*)\\.js$': '$1',
-    '^nestjs-service-auth$': '<rootDir>/lib/index.ts',
-    '^nestjs-service-auth/core$': '<rootDir>/lib/framework-free.ts',
-    '^nestjs-service-auth/axios$': '<rootDir>/lib/nest/axios/index.ts',
-    '^nestjs-service-auth/redis$': '<rootDir>/lib/redis.ts',
+    // The entry points of the package, as tsconfig.json maps them to sources.
+    ...Object.fromEntries(
+      Object.entries(paths).map(([name, [file]]) => [`^${name}$`, file.replace('.', '<rootDir>')]),
+    ),
   },
   transform: {
     '^.+\\.ts$': [

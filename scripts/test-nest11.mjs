@@ -17,6 +17,7 @@ const TOOLS = [
   'oxlint-tsgolint',
   'prettier',
   'publint',
+  'rolldown',
 ];
 
 // test/package is about this folder and its tools, and random input is about the core: not about Nest.

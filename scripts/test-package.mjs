@@ -3,12 +3,26 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { ENTRY_POINTS } from './entry-points.mjs';
 import { inTemporaryFolder, readJson, ROOT, run } from './run.mjs';
 
 const CONSUMERS = join(ROOT, 'test/package/consumers');
 const TSC = join(ROOT, 'node_modules/typescript/bin/tsc');
-const NEST = ['@nestjs/common', '@nestjs/core', '@nestjs/platform-express', 'reflect-metadata'];
+const PEERS_OF_NEST = ['@nestjs/common', '@nestjs/core', 'reflect-metadata', 'rxjs'];
+const NEST = [...PEERS_OF_NEST, '@nestjs/platform-express'];
 const AXIOS = ['@nestjs/axios', 'axios'];
+
+/**
+ * The peers that an entry point loads. It must load where these are installed, and these alone.
+ *
+ * @type {Record<string, string[]>}
+ */
+const PEERS = {
+  '.': PEERS_OF_NEST,
+  './core': [],
+  './axios': [...PEERS_OF_NEST, ...AXIOS],
+  './redis': [],
+};
 
 /**
  * Direct dependencies have the versions of `lock`; `absent` must not be there after the installation.
@@ -20,21 +34,21 @@ const TABLE = [
     title: 'Nest 12 with axios',
     folder: 'sender-and-receiver',
     lock: 'package-lock.json',
-    packages: [...NEST, 'rxjs', ...AXIOS],
+    packages: [...NEST, ...AXIOS],
     absent: [],
   },
   {
     title: 'Nest 11 with axios',
     folder: 'sender-and-receiver',
     lock: 'test/package/nest-11/package-lock.json',
-    packages: [...NEST, 'rxjs', ...AXIOS],
+    packages: [...NEST, ...AXIOS],
     absent: [],
   },
   {
     title: 'Nest 12 without axios',
     folder: 'receiver-without-axios',
     lock: 'package-lock.json',
-    packages: [...NEST, 'rxjs'],
+    packages: NEST,
     absent: [...AXIOS, '@nestjs/microservices', '@nestjs/websockets'],
   },
   {
@@ -47,6 +61,9 @@ const TABLE = [
 ];
 
 const results = { passed: 0, failed: 0 };
+
+/** The entry points that were loaded, by `import`, by `require` or from the CommonJS build. */
+const loaded = new Set();
 
 /**
  * @param {string} title
@@ -82,13 +99,16 @@ function checkFiles(tarball) {
   console.log(`${files.length} files, ${statSync(tarball).size} bytes packed`);
   const expected =
     /^package\/(dist\/.+\.(js|d\.ts)|docs\/.+|README\.md|SECURITY\.md|LICENSE|package\.json)$/;
+  const cjs = ['package/dist/cjs/package.json', 'package/dist/cjs/jose.LICENSE.md'];
   assert.deepEqual(
-    files.filter((file) => !expected.test(file) || /\.(spec|pem)\b|\.keys/.test(file)),
+    files.filter(
+      (file) => !(expected.test(file) || cjs.includes(file)) || /\.(spec|pem)\b|\.keys/.test(file),
+    ),
     [],
     'files that nobody needs',
   );
-  for (const name of ['package.json', 'README.md', 'LICENSE', 'dist/index.js', 'dist/index.d.ts']) {
-    assert.ok(files.includes(`package/${name}`), `${name} is missing`);
+  for (const name of ['package/package.json', 'package/README.md', 'package/LICENSE', ...cjs]) {
+    assert.ok(files.includes(name), `${name} is missing`);
   }
 }
 
@@ -110,15 +130,45 @@ function checkConsumer({ folder: sources, lock, packages, absent }, folder, tarb
   mkdirSync(folder);
   cpSync(join(CONSUMERS, sources), folder, { recursive: true });
   cpSync(join(CONSUMERS, 'tsconfig.consumer.json'), join(folder, 'tsconfig.json'));
+  cpSync(join(CONSUMERS, 'load-entry-points.ts'), join(folder, 'load-entry-points.ts'));
   writeFileSync(join(folder, 'package.json'), '{ "private": true, "type": "module" }');
   const wanted = [...packages, '@types/node'].map((name) => `${name}@${versionIn(lock, name)}`);
   const flags = ['--ignore-scripts', '--loglevel=error'];
   run('npm', ['install', ...flags, tarball, ...wanted], { cwd: folder });
   for (const name of absent) assert.ok(!existsSync(join(folder, 'node_modules', name)), name);
   run('node', [TSC, '-p', folder], { cwd: folder });
-  const programs = readdirSync(folder).filter((file) => file.endsWith('.js'));
-  assert.ok(programs.length > 0);
-  for (const program of programs) run('node', [program], { cwd: folder, minutes: 1 });
+  const programs = readdirSync(join(CONSUMERS, sources));
+  for (const program of programs) {
+    run('node', [program.replace(/\.ts$/, '.js')], { cwd: folder, minutes: 1 });
+  }
+  checkEntryPoints(folder);
+}
+
+/**
+ * Each entry point loads where its peers are, and says which one it misses where they are not.
+ *
+ * @param {string} folder
+ */
+function checkEntryPoints(folder) {
+  const options = { cwd: folder, encoding: /** @type {const} */ ('utf8') };
+  const output = execFileSync(process.execPath, ['load-entry-points.js'], options);
+  const { failures, copies } =
+    /** @type {{ failures: Record<string, string | null>, copies: string[] }} */ (
+      JSON.parse(output)
+    );
+  assert.deepEqual(copies, [], 'exported twice, and not the same');
+  assert.equal(Object.keys(failures).length, 3 * ENTRY_POINTS.length);
+  for (const [entry, failure] of Object.entries(failures)) {
+    const peers = PEERS[entry.split(' ')[0] ?? ''];
+    assert.ok(peers, `PEERS must say what ${entry} loads`);
+    const missing = peers.filter((name) => !existsSync(join(folder, 'node_modules', name)));
+    if (missing.length === 0) loaded.add(entry);
+    const isAsExpected =
+      missing.length === 0
+        ? failure === null
+        : missing.some((name) => failure?.includes(`'${name}'`));
+    assert.ok(isAsExpected, `${entry}: ${failure ?? `loaded without ${missing.join(', ')}`}`);
+  }
 }
 
 /**
@@ -137,11 +187,12 @@ inTemporaryFolder((folder) => {
   check('the tarball holds what users need', () => checkFiles(tarball));
   check('jose is the only runtime dependency', () => checkManifest(tarball));
   check('publint', () => run('npx', ['--no', 'publint', tarball, '--strict']));
-  check('attw', () => run('npx', ['--no', 'attw', tarball, '--profile', 'esm-only']));
+  check('attw', () => run('npx', ['--no', 'attw', tarball, '--profile', 'strict']));
   for (const consumer of TABLE) {
     const place = join(folder, consumer.title.replaceAll(' ', '-'));
     check(consumer.title, () => checkConsumer(consumer, place, tarball));
   }
+  check('every entry point was loaded', () => assert.equal(loaded.size, 3 * ENTRY_POINTS.length));
 });
 
 console.log(`\n${results.passed} passed, ${results.failed} failed`);

@@ -121,13 +121,20 @@ describe('the folder rules', () => {
 
 describe('the entry points', () => {
   const read = (name: string): unknown => JSON.parse(readFileSync(join(ROOT, name), 'utf8'));
-  const { name, exports } = read('package.json') as {
+  const { name, main, types, exports, typesVersions } = read('package.json') as {
     name: string;
-    exports: Record<string, string | Record<string, string>>;
+    main: string;
+    types: string;
+    exports: Record<string, string | Record<string, { types: string; default: string }>>;
+    typesVersions: Record<string, Record<string, string[]>>;
   };
   const { paths } = (read('tsconfig.json') as { compilerOptions: { paths: object } })
     .compilerOptions;
   const entries = Object.entries(exports).filter(([, target]) => typeof target === 'object');
+  const files = (folder: string, stem: string) => ({
+    types: `./${folder}/${stem}.d.ts`,
+    default: `./${folder}/${stem}.js`,
+  });
 
   it('are the ones the tests import', () => {
     const names = entries.map(([subpath]) => subpath.replace('.', name));
@@ -135,9 +142,29 @@ describe('the entry points', () => {
   });
 
   it.each(entries)('%s is built from the file that the tests import', (subpath, target) => {
-    const [source] = (paths as Record<string, [string]>)[subpath.replace('.', name)] ?? [];
-    const built = source?.replace('./lib/', './dist/').replace(/\.ts$/, '');
-    expect(target).toEqual({ types: `${built}.d.ts`, default: `${built}.js` });
-    expect(existsSync(join(ROOT, source ?? ''))).toBe(true);
+    const [source = ''] = (paths as Record<string, [string]>)[subpath.replace('.', name)] ?? [];
+    const stem = source.replace('./lib/', '').replace(/\.ts$/, '');
+    const modules = files('dist', stem);
+    // Node takes the first condition it knows: whoever can require an ES module gets the one copy.
+    expect(Object.entries(target)).toEqual([
+      ['module-sync', modules],
+      ['import', modules],
+      ['require', files('dist/cjs', stem)],
+    ]);
+    expect(existsSync(join(ROOT, source))).toBe(true);
+  });
+
+  it('have types where `exports` is not read: "moduleResolution": "node10"', () => {
+    const required = entries.map(([subpath, target]) => {
+      return [
+        subpath.slice(2),
+        typeof target === 'object' ? target['require'] : undefined,
+      ] as const;
+    });
+    const [first, ...others] = required;
+    expect({ types, default: main }).toEqual(first?.[1]);
+    expect(typesVersions).toEqual({
+      '*': Object.fromEntries(others.map(([subpath, file]) => [subpath, [file?.types]])),
+    });
   });
 });
