@@ -8,6 +8,8 @@ export default {
   testEnvironment: 'node',
   roots: ['<rootDir>/test'],
   testRegex: '\\.spec\\.ts$',
+  // Those are tests of applications that are made elsewhere: `npm run test:consumers`.
+  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/package/consumers/'],
   extensionsToTreatAsEsm: ['.ts'],
   moduleNameMapper: {
     // Sources import each other as './x.js' (nodenext); the files on disk are './x.ts'.

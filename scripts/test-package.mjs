@@ -1,9 +1,18 @@
 // Checks what users install: packs the project, then builds and runs small consumers of the tarball.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { ENTRY_POINTS } from './entry-points.mjs';
+import { pack } from './pack.mjs';
 import { inTemporaryFolder, readJson, ROOT, run } from './run.mjs';
 
 const CONSUMERS = join(ROOT, 'test/package/consumers');
@@ -80,18 +89,6 @@ function check(title, body) {
   }
 }
 
-/**
- * @param {string} folder
- * @returns the path of the tarball
- */
-function pack(folder) {
-  run('npm', ['run', '--silent', 'build']);
-  run('npm', ['pack', '--silent', '--ignore-scripts', '--pack-destination', folder]);
-  const [tarball] = readdirSync(folder);
-  assert.ok(tarball);
-  return join(folder, tarball);
-}
-
 /** @param {string} tarball */
 function checkFiles(tarball) {
   const listing = execFileSync('tar', ['-tzf', tarball], { encoding: 'utf8' });
@@ -109,6 +106,16 @@ function checkFiles(tarball) {
   );
   for (const name of ['package/package.json', 'package/README.md', 'package/LICENSE', ...cjs]) {
     assert.ok(files.includes(name), `${name} is missing`);
+  }
+}
+
+/** Jest loads CommonJS alone: no import(), and no package that is ES modules only. */
+function checkCommonJs() {
+  const folder = join(ROOT, 'dist/cjs');
+  const names = readdirSync(folder, { recursive: true, encoding: 'utf8' });
+  for (const name of names.filter((each) => each.endsWith('.js'))) {
+    const source = readFileSync(join(folder, name), 'utf8');
+    assert.doesNotMatch(source, /\bimport\(|\brequire\("jose\b/, name);
   }
 }
 
@@ -185,6 +192,7 @@ function versionIn(lock, name) {
 inTemporaryFolder((folder) => {
   const tarball = pack(folder);
   check('the tarball holds what users need', () => checkFiles(tarball));
+  check('the CommonJS build is CommonJS alone', checkCommonJs);
   check('jose is the only runtime dependency', () => checkManifest(tarball));
   check('publint', () => run('npx', ['--no', 'publint', tarball, '--strict']));
   check('attw', () => run('npx', ['--no', 'attw', tarball, '--profile', 'strict']));
