@@ -6,6 +6,8 @@ import { inTemporaryFolder, readJson, run } from './run.mjs';
 /** @typedef {[title: string, program: string, ...args: string[]]} Step */
 /** @typedef {import('./attack-report.mjs').JestReport & { numPendingTests: number, numTodoTests: number }} Report */
 
+const APPLICATIONS = ['nest-12-vitest', 'nest-11-jest-30'];
+
 /** @type {Step[]} */
 const STEPS = [
   ['formatting', 'npm', 'run', '--silent', 'format:check'],
@@ -22,6 +24,8 @@ const STEPS = [
   ['vectors in another language', 'node', 'test/vectors/python-vectors.mjs'],
   ['keys of and for other tools', 'node', 'test/keys/foreign-keys.mjs'],
   ['what users install', 'npm', 'run', '--silent', 'test:package'],
+  // One of each module system; the others take a minute each: `npm run test:consumers`.
+  ['applications of users', 'node', 'scripts/test-consumers.mjs', ...APPLICATIONS],
   ['tests, Nest 11', 'npm', 'run', '--silent', 'test:nest11', '--'],
 ];
 
