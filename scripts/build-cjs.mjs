@@ -36,7 +36,8 @@ async function bundle() {
 
 /** @param {string} id */
 function isExternal(id) {
-  return !id.startsWith('.') && !isAbsolute(id) && !BUNDLED.includes(id);
+  if (id.startsWith('.') || isAbsolute(id)) return false;
+  return !BUNDLED.some((name) => id === name || id.startsWith(`${name}/`));
 }
 
 /** The same declarations, which TypeScript reads as those of CommonJS modules there. */

@@ -1,5 +1,5 @@
 import { webcrypto } from 'node:crypto';
-import { CompactSign } from 'jose';
+import { CompactSign } from 'jose/jws/compact/sign';
 import type { Algorithm } from './algorithms.js';
 import { refuse } from './errors.js';
 import type { SigningKey } from './keys.js';

@@ -7,7 +7,9 @@ import {
   type webcrypto,
 } from 'node:crypto';
 import { types } from 'node:util';
-import { calculateJwkThumbprint, importJWK, type JWK } from 'jose';
+import type { JWK } from 'jose';
+import { calculateJwkThumbprint } from 'jose/jwk/thumbprint';
+import { importJWK } from 'jose/key/import';
 import { type Algorithm, ALGORITHMS, ServiceAuthConfigError } from '../core/index.js';
 import { isEd25519PublicKey } from './ed25519-point.js';
 import { hasRocaFingerprint } from './roca.js';

@@ -25,10 +25,12 @@ const importing = (module: string): string => `import * as it from '${module}';\
 const IMPORTS: [place: string, refused: string, admitted: string][] = [
   ['lib/core', '@nestjs/common', 'jose'],
   ['lib/core', 'axios', 'node:crypto'],
+  ['lib/core', 'jsonwebtoken', 'jose/jws/compact/sign'],
   ['lib/core', 'node:fs', 'node:crypto'],
   ['lib/core', '../keys/static-key-source.js', './keys.js'],
   ['lib/core', '../nest/service-jwt.guard.js', './request.js'],
   ['lib/keys', '@nestjs/common', 'jose'],
+  ['lib/keys', 'jsonwebtoken', 'jose/key/import'],
   ['lib/keys', '../nest/service-jwt.guard.js', '../core/index.js'],
   ['lib/keys', '../core/keys.js', '../core/index.js'],
   ['lib/keys', '../replay/memory-replay-store.js', './key-material.js'],
