@@ -2,7 +2,7 @@
  * What the package costs before it does anything: its size, its dependencies and the time its first import
  * takes, beside `@nestjs/passport` with `passport-jwt`: `npm run measure:install`. Every import has a process
  * of its own, in which Nest is loaded already; the packages take turns, so that a busy machine slows all of
- * them down alike. Firm is the ratio, not the milliseconds.
+ * them down alike. Firm is the ratio of the CPU time, and not the milliseconds that pass.
  */
 import { execFileSync } from 'node:child_process';
 import { statSync, writeFileSync } from 'node:fs';
@@ -77,18 +77,20 @@ function dependenciesOf(folder, installed) {
 /**
  * @param {string} folder
  * @param {readonly string[]} imported
- * @returns milliseconds
+ * @returns milliseconds that passed, and of CPU time
  */
 function timeImport(folder, imported) {
   const program = `
     import 'reflect-metadata';
     ${NEST.map((name) => `import '${name}';`).join('\n')}
-    const start = performance.now();
+    const [start, before] = [performance.now(), process.cpuUsage()];
     for (const name of ${JSON.stringify(imported)}) await import(name);
-    console.log(performance.now() - start);
+    const { user, system } = process.cpuUsage(before);
+    console.log(JSON.stringify([performance.now() - start, (user + system) / 1000]));
   `;
   const args = ['--input-type=module', '--eval', program];
-  return Number(execFileSync(process.execPath, args, { cwd: folder, encoding: 'utf8' }));
+  const output = execFileSync(process.execPath, args, { cwd: folder, encoding: 'utf8' });
+  return /** @type {[wall: number, cpu: number]} */ (JSON.parse(output));
 }
 
 /** @param {readonly number[]} values */
@@ -98,20 +100,25 @@ function median(values) {
 
 /** @param {string} folder */
 function reportImports(folder) {
-  const [ours, theirs] = Object.values(SUBJECTS).map(({ imported }) => ({
+  const rows = Object.values(SUBJECTS).map(({ imported }) => ({
     imported,
-    times: /** @type {number[]} */ ([]),
+    walls: /** @type {number[]} */ ([]),
+    cpus: /** @type {number[]} */ ([]),
   }));
-  if (ours === undefined || theirs === undefined) throw new Error('nothing to compare');
   for (let round = 0; round < ROUNDS; round += 1) {
-    const turn = round % 2 === 0 ? [ours, theirs] : [theirs, ours];
-    for (const { imported, times } of turn) times.push(timeImport(folder, imported));
+    for (const { imported, walls, cpus } of round % 2 === 0 ? rows : rows.toReversed()) {
+      const [wall, cpu] = timeImport(folder, imported);
+      walls.push(wall);
+      cpus.push(cpu);
+    }
   }
-  for (const { imported, times } of [ours, theirs]) {
-    console.log(`first import of ${imported.join(' + ')}: median ${median(times).toFixed(1)} ms`);
+  for (const { imported, walls, cpus } of rows) {
+    const [wall, cpu] = [median(walls).toFixed(1), median(cpus).toFixed(1)];
+    console.log(`first import of ${imported.join(' + ')}: ${wall} ms, CPU ${cpu} ms`);
   }
-  const ratios = ours.times.map((time, round) => time / (theirs.times[round] ?? Number.NaN));
-  console.log(`ratio, median of ${ROUNDS} pairs: ${median(ratios).toFixed(2)}`);
+  const [ours, theirs] = rows.map(({ cpus }) => cpus);
+  const ratios = ours?.map((cpu, round) => cpu / (theirs?.[round] ?? Number.NaN)) ?? [];
+  console.log(`CPU, ratio, median of ${ROUNDS} pairs: ${median(ratios).toFixed(2)}`);
 }
 
 inTemporaryFolder((folder) => {
