@@ -9,7 +9,7 @@ import { freezeBody } from './axios-body.js';
 import { assertWanted, type AxiosLikeConfig, withChanges } from './axios-config.js';
 import { withoutTraces } from './axios-outcome.js';
 import { signedTransport } from './axios-transport.js';
-import { CALL_SUBJECT, type CallSubject, ChosenSubject } from './call-subject.js';
+import { type CallSubject, decideSubject } from './call-subject.js';
 
 type Adapter<Config, Response> = (config: Config) => Promise<Response>;
 
@@ -71,7 +71,7 @@ async function signed<Config extends AxiosLikeConfig>(
   url: URL,
   parts: SigningParts<Config>,
 ): Promise<Config> {
-  const subject = readSubject(config, parts);
+  const { subject } = decideSubject(config, () => parts.currentSubject());
   const body = await freezeBody(config, parts.maxBufferedBodyBytes);
   url.hash = '';
   const headers = config.headers.concat();
@@ -81,7 +81,7 @@ async function signed<Config extends AxiosLikeConfig>(
     url,
     headers: headers.toJSON() as OutgoingRequest['headers'],
     body: body ?? new Uint8Array(),
-    subject: subject.subject,
+    subject,
   });
   if (token === undefined) throw new ServiceSigningError('target_unknown');
   headers.set('JWT', token);
@@ -112,15 +112,4 @@ async function sendAs<Config extends AxiosLikeConfig, Response extends object>(
     // What fails while a streamed answer is read will name what was sent.
     sent.headers.delete(TOKEN_HEADER);
   }
-}
-
-function readSubject<Config extends AxiosLikeConfig>(
-  config: Config,
-  parts: SigningParts<Config>,
-): CallSubject {
-  const chosen = (config as { [CALL_SUBJECT]?: unknown })[CALL_SUBJECT];
-  if (chosen instanceof ChosenSubject) return chosen;
-  const current = chosen === undefined ? parts.currentSubject() : undefined;
-  if (current === undefined) throw new ServiceSigningError('subject_undecided');
-  return current;
 }

@@ -3,7 +3,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { AxiosAdapter, AxiosStatic } from 'axios';
 import { createSigningAdapter, signingOf, type SigningParts } from '../../clients/axios.js';
 import type { AxiosLikeConfig } from '../../clients/axios-config.js';
-import type { CallSubject } from '../../clients/call-subject.js';
+import { subjectHere } from '../../clients/call-subject.js';
 import { ServiceAuth } from '../../service-auth.js';
 import { ServiceCallContext } from '../service-call.context.js';
 
@@ -109,15 +109,8 @@ export class ServiceSigningInterceptor {
       getUri: (config) => uriBuilder.getUri(config),
       targetOf: (url) => this.serviceAuth.targetOf(url),
       sign: async (request) => await this.serviceAuth.sign(request),
-      currentSubject: () => this.currentSubject(),
+      currentSubject: () => subjectHere(this.callContext, this.serviceAuth.sending),
       maxBufferedBodyBytes: this.serviceAuth.sending.maxBufferedBodyBytes,
     };
-  }
-
-  private currentSubject(): CallSubject | undefined {
-    const current = this.callContext.current();
-    if (current) return current;
-    const actAsItself = this.serviceAuth.sending.subjectOutsideRequest === 'act-as-itself';
-    return actAsItself ? { subject: undefined } : undefined;
   }
 }
