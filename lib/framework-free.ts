@@ -1,4 +1,8 @@
 /** What an application without Nest imports: the subpath `nestjs-service-auth/core`. */
+export type { CallContext, CallSubject } from './clients/call-subject.js';
+export { createSignedFetch, type RequestSigner, type SignedFetch } from './clients/fetch.js';
+export type { AnyFetch, SignedFetchOptions } from './clients/fetch-options.js';
+export { actingAsItself, onBehalfOf } from './clients/fetch-subject.js';
 export * from './core/index.js';
 export { MemoryReplayStore, type MemoryReplayStoreOptions } from './replay/memory-replay-store.js';
 export { createServiceAuth, ServiceAuth } from './service-auth.js';

@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import {
+  actingAsItself,
   createServiceAuth,
+  createSignedFetch,
   ServiceAuthConfigError,
   ServiceTokenRefusedError,
 } from 'nestjs-service-auth/core';
@@ -42,3 +44,16 @@ await assert.rejects(verify(await sign(), Buffer.from('{"name":"Eve"}')), (error
 
 // Needs no client to be loaded, and one to be made; the errors are those of the other entry point.
 assert.throws(() => new RedisReplayStore({} as never), ServiceAuthConfigError);
+
+// The signed fetch needs no framework either.
+const sent: string[] = [];
+const signedFetch = createSignedFetch(herald, {
+  fetch: async (_url: string, init: RequestInit) => {
+    sent.push(new Headers(init.headers).get('jwt') ?? '');
+    return await Promise.resolve(new Response('welcome'));
+  },
+});
+const init = actingAsItself({ method: 'POST', headers, body });
+const response = await signedFetch(`${CENSUS}user`, init);
+assert.equal(await response.text(), 'welcome');
+assert.equal((await verify(sent[0], body)).subject, undefined);

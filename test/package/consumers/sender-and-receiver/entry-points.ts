@@ -1,4 +1,4 @@
-// Which entry point loads axios: `.` must not, `./axios` does.
+// Which entry point loads axios: `.` and `./fetch` must not, `./axios` does.
 import assert from 'node:assert/strict';
 import { register } from 'node:module';
 
@@ -12,3 +12,4 @@ register(`data:text/javascript,${encodeURIComponent(hooks)}`);
 await assert.rejects(import('nestjs-service-auth/axios'), /axios is loaded/);
 assert.equal(typeof (await import('nestjs-service-auth/core')).createServiceAuth, 'function');
 assert.equal(typeof (await import('nestjs-service-auth')).ServiceAuthModule, 'function');
+assert.equal(typeof (await import('nestjs-service-auth/fetch')).ServiceFetchModule, 'function');

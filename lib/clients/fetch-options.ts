@@ -1,0 +1,56 @@
+import { ServiceAuthConfigError } from '../core/index.js';
+import type { CallContext } from './call-subject.js';
+
+/** Any implementation of fetch: that of Node, that of undici, or a function around one of them. */
+export type AnyFetch = (input: never, init: never) => Promise<unknown>;
+
+export interface SignedFetchOptions<Fetch extends AnyFetch = typeof fetch> {
+  /**
+   * What sends the signed requests. It is called with a URL or a `Request` and an init, and has to send
+   * them as they are, once. Default: the global `fetch`, looked up for each call.
+   */
+  readonly fetch?: Fetch;
+  /** Knows for whom a call is made that names nobody. In Nest: the `ServiceCallContext`. Default: nobody does. */
+  readonly callContext?: CallContext;
+}
+
+export interface SignedFetchSettings {
+  readonly send: (input: unknown, init: object) => Promise<unknown>;
+  readonly callContext: CallContext | undefined;
+}
+
+const OPTION_NAMES = ['fetch', 'callContext'] as const satisfies (keyof SignedFetchOptions)[];
+
+/** @throws ServiceAuthConfigError listing every problem, each as `field: what to write` */
+export function readSignedFetchOptions(options: unknown): SignedFetchSettings {
+  const isRecord = typeof options === 'object' && options !== null;
+  const problems = isRecord ? [] : ['options: write an object'];
+  const values = new Map<string, unknown>(isRecord ? Object.entries(options) : []);
+  for (const name of values.keys()) {
+    if (!OPTION_NAMES.some((known) => known === name))
+      problems.push(`${name}: unknown option; remove it`);
+  }
+  const send = values.get('fetch') ?? sendWithGlobalFetch;
+  if (!isSender(send)) problems.push('fetch: write a function that is called like fetch');
+  const callContext = values.get('callContext');
+  const isContext = callContext === undefined || isCallContext(callContext);
+  if (!isContext) problems.push('callContext: write an object with a method current');
+  if (!isSender(send) || !isContext || problems.length > 0) {
+    throw new ServiceAuthConfigError(problems);
+  }
+  return Object.freeze({ send, callContext });
+}
+
+/** Looked up for each call: tests and tracers replace it. */
+async function sendWithGlobalFetch(input: unknown, init: object): Promise<unknown> {
+  return await fetch(input as string, init);
+}
+
+function isSender(value: unknown): value is SignedFetchSettings['send'] {
+  return typeof value === 'function';
+}
+
+function isCallContext(value: unknown): value is CallContext {
+  const isObject = typeof value === 'object' && value !== null;
+  return isObject && typeof Reflect.get(value, 'current') === 'function';
+}

@@ -1,0 +1,131 @@
+import {
+  type OutgoingRequest,
+  parseTargetUrl,
+  type SendingSettings,
+  ServiceSigningError,
+  type Target,
+  TOKEN_HEADER,
+} from '../core/index.js';
+import { type CallSubject, decideSubject, subjectHere } from './call-subject.js';
+import { freezeRequest } from './fetch-body.js';
+import { type FetchCall, readCall } from './fetch-call.js';
+import {
+  type AnyFetch,
+  readSignedFetchOptions,
+  type SignedFetchOptions,
+  type SignedFetchSettings,
+} from './fetch-options.js';
+
+/** A fetch with the parameters and answers of another one. */
+export type SignedFetch<Fetch extends AnyFetch = typeof fetch> = (
+  ...call: Parameters<Fetch>
+) => ReturnType<Fetch>;
+
+/** The service that signs: a `ServiceAuth`. */
+export interface RequestSigner {
+  readonly sending: SendingSettings;
+  targetOf(url: URL): Target | undefined;
+  sign(request: OutgoingRequest): Promise<string | undefined>;
+}
+
+/** Set anew by fetch from the bytes: what a caller writes there can only contradict them. */
+const FRAMING_HEADERS = ['content-length', 'transfer-encoding'];
+
+/**
+ * Makes a fetch whose requests to the configured targets are signed, and then sent as signed; others are
+ * refused unless `unknownTargets` is `send-unsigned`. It is called like fetch and answers like fetch.
+ *
+ * Each call is signed once, for that one attempt: wrap what repeats calls around it, not inside.
+ * Streams, and bodies of `Request` objects, are read into memory first, up to `maxBufferedBodyBytes`. A
+ * redirect is not followed with a token: it is the answer, or with `redirect: 'error'` a failure.
+ *
+ * The returned function fails with
+ *   a ServiceSigningError of any code of `SIGNING_FAILURES` before anything is sent,
+ *   a TypeError where fetch itself refuses the call,
+ *   or whatever the fetch that sends fails with.
+ *
+ * @throws ServiceAuthConfigError for options that are not understood
+ * @throws ServiceSigningError `sending_disabled` where the service has no `signingKey`
+ *
+ * @example
+ * const census = createSignedFetch(auth);
+ * const response = await census('https://census.service/user/', actingAsItself());
+ */
+export function createSignedFetch<Fetch extends AnyFetch = typeof fetch>(
+  signer: RequestSigner,
+  options: SignedFetchOptions<Fetch> = {},
+): SignedFetch<Fetch> {
+  const { send, callContext } = readSignedFetchOptions(options);
+  const { sending } = signer;
+  const parts = { signer, sending, currentSubject: () => subjectHere(callContext, sending) };
+  const signedFetch = async (input: unknown, init?: unknown): Promise<unknown> => {
+    const call = readCall(input, init);
+    const url = parseTargetUrl(call.url);
+    if (signer.targetOf(url) === undefined) return await send(call.input, call.init);
+    return await sendSigned(call, url, parts, send);
+  };
+  return signedFetch as unknown as SignedFetch<Fetch>;
+}
+
+interface SigningParts {
+  readonly signer: RequestSigner;
+  readonly sending: SendingSettings;
+  readonly currentSubject: () => CallSubject | undefined;
+}
+
+async function sendSigned(
+  call: FetchCall,
+  url: URL,
+  parts: SigningParts,
+  send: SignedFetchSettings['send'],
+): Promise<unknown> {
+  const stop = signalOf(call);
+  const request = await signed(call, url, parts, stop);
+  stop.throwIfAborted();
+  const input = typeof call.input === 'string' ? url.href : call.input;
+  try {
+    return await send(input, { ...call.init, ...request });
+  } finally {
+    // Whoever still holds what was sent (a failure, say, of a fetch of the caller's) holds no token.
+    request.headers.delete(TOKEN_HEADER);
+  }
+}
+
+async function signed(
+  call: FetchCall,
+  url: URL,
+  { signer, sending, currentSubject }: SigningParts,
+  stop: AbortSignal,
+) {
+  const { subject } = decideSubject(call.init, currentSubject);
+  const frozen = await freezeRequest(call, sending.maxBufferedBodyBytes, stop);
+  const { method, headers, body, redirect } = frozen;
+  url.hash = '';
+  // The empty query as well: not every version of fetch would send its question mark.
+  if (url.search === '') url.search = '';
+  for (const name of FRAMING_HEADERS) headers.delete(name);
+  const token = await signer.sign({
+    method,
+    url,
+    headers: valuesByName(headers),
+    body: body ?? new Uint8Array(),
+    subject,
+  });
+  if (token === undefined) throw new ServiceSigningError('target_unknown');
+  headers.set('JWT', token);
+  // The token speaks for this one request, so neither it nor the body follows a redirect.
+  return { method, headers, body, redirect: redirect === 'error' ? 'error' : 'manual' };
+}
+
+/** The caller's signal, or that of the request; without one nothing stops the call. */
+function signalOf({ input, init }: FetchCall): AbortSignal {
+  const ofRequest = typeof input === 'string' ? undefined : input.signal;
+  const signal = init.signal === undefined ? ofRequest : init.signal;
+  return signal instanceof AbortSignal ? signal : new AbortController().signal;
+}
+
+function valuesByName(headers: Headers): Record<string, string[]> {
+  const values = new Map<string, string[]>();
+  for (const [name, value] of headers) values.set(name, [...(values.get(name) ?? []), value]);
+  return Object.fromEntries(values);
+}
