@@ -1,9 +1,7 @@
 import { once } from 'node:events';
 import { type ClientHttp2Session, connect, constants } from 'node:http2';
-import { createRequire } from 'node:module';
 import type { AddressInfo, Server } from 'node:net';
 import { Readable } from 'node:stream';
-import { jest } from '@jest/globals';
 import type { INestApplication } from '@nestjs/common';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
@@ -12,6 +10,7 @@ import { ServiceAuthModule } from 'nestjs-service-auth';
 import { Caller } from '../support/caller.js';
 import { sha256, type Json } from '../support/forge.js';
 import { createInbox } from '../support/inbox.js';
+import { injectWithoutCookies } from '../support/inject-without-cookies.js';
 import { bodyHeaders, type BodyRequest, bodyToken, codeOf } from '../support/signed-body.js';
 
 /** Fastify beyond HTTP/1.1 on a socket: cleartext HTTP/2, and requests injected without a server. */
@@ -121,17 +120,10 @@ function flipLetter(body: Buffer): Buffer {
   return flipped;
 }
 
-/** What `app.inject()` loads of cookies is ESM that Jest cannot require before Node 24; none is used. */
-function doWithoutCookies(): void {
-  const toLightMyRequest = createRequire(createRequire(import.meta.url).resolve('fastify'));
-  const toCookie = createRequire(toLightMyRequest.resolve('light-my-request'));
-  jest.doMock(toCookie.resolve('cookie'), () => ({}));
-}
-
 describe('injected into Fastify', () => {
   let app: NestFastifyApplication;
   beforeAll(async () => {
-    doWithoutCookies();
+    injectWithoutCookies();
     app = (await start(new FastifyAdapter())) as NestFastifyApplication;
     await app.init();
     await (app.getHttpAdapter().getInstance() as unknown as FastifyInstance).ready();

@@ -24,6 +24,7 @@ const EXPORTS = {
   './core': './lib/framework-free.js',
   './axios': './lib/nest/axios/index.js',
   './redis': './lib/redis.js',
+  './testing': './lib/testing/index.js',
 };
 
 /** The library and the support of the tests as JavaScript, for processes and threads of their own. */

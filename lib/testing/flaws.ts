@@ -1,0 +1,84 @@
+import { hashBody, type RefusalCode } from '../core/index.js';
+import { createThrowAwayKey, toSigningKey } from './throw-away-keys.js';
+import { type TokenDraft, withClaims } from './token-draft.js';
+
+/** Each way in which a test can have its request refused, and the code of the refusal. */
+export const FLAWS = {
+  'no-token': 'token_missing',
+  expired: 'token_expired',
+  'not-yet-valid': 'token_not_yet_valid',
+  'lifetime-too-long': 'lifetime_too_long',
+  'unknown-issuer': 'issuer_unknown',
+  'unknown-key': 'key_unknown',
+  'forged-signature': 'signature_invalid',
+  'wrong-audience': 'audience_mismatch',
+  'tampered-method': 'request_mismatch',
+  'tampered-target': 'request_mismatch',
+  'tampered-content-type': 'header_mismatch',
+  'tampered-body': 'body_mismatch',
+  replayed: 'token_replayed',
+} as const satisfies Record<string, RefusalCode>;
+
+/** A name of {@link FLAWS}. */
+export type Flaw = keyof typeof FLAWS;
+
+/** The flaws that are in the token; the others are in how it is sent. */
+type TokenFlaw = Exclude<Flaw, 'no-token' | 'replayed'>;
+
+type ApplyFlaw = (draft: TokenDraft, nowSeconds: number) => TokenDraft | Promise<TokenDraft>;
+
+/** Longer than any life and tolerance that a receiver may be configured with, in seconds. */
+const LONG = 3700;
+
+const NOBODY = 'https://nobody.test/';
+
+const APPLY: Readonly<Record<TokenFlaw, ApplyFlaw>> = {
+  expired: (draft, now) => withClaims(draft, { iat: now - LONG - 30, exp: now - LONG }),
+  'not-yet-valid': (draft, now) => withClaims(draft, { iat: now + LONG, exp: now + LONG + 30 }),
+  'lifetime-too-long': (draft, now) => withClaims(draft, { iat: now, exp: now + LONG }),
+  'unknown-issuer': (draft) => withClaims(draft, { iss: NOBODY }),
+  'unknown-key': (draft) => ({ ...draft, header: { ...draft.header, kid: 'nobody' } }),
+  'forged-signature': forge,
+  'wrong-audience': (draft) => withClaims(draft, { aud: NOBODY }),
+  'tampered-method': (draft) => withClaims(draft, { req: `TAMPERED ${requestOf(draft).target}` }),
+  'tampered-target': (draft) => {
+    const { method, target } = requestOf(draft);
+    return withClaims(draft, { req: `${method} ${target}-tampered` });
+  },
+  'tampered-content-type': tamperContentType,
+  'tampered-body': (draft) =>
+    withClaims(draft, { bdy: hashBody('sha256', Buffer.from('tampered')) }),
+};
+
+/** Whether a flaw is in the token itself. */
+export function isTokenFlaw(flaw: Flaw): flaw is TokenFlaw {
+  return Object.hasOwn(APPLY, flaw);
+}
+
+/** The draft of a good token with one flaw. */
+export async function applyFlaw(
+  flaw: TokenFlaw,
+  draft: TokenDraft,
+  nowSeconds: number,
+): Promise<TokenDraft> {
+  return await APPLY[flaw](draft, nowSeconds);
+}
+
+/** What a token is bound to; anything, where it is bound to nothing. */
+function requestOf({ claims }: TokenDraft): { method: string; target: string } {
+  const { req } = claims;
+  const [method = '', target = ''] = typeof req === 'string' ? req.split(' ') : ['ANY', '/'];
+  return { method, target };
+}
+
+function tamperContentType(draft: TokenDraft): TokenDraft {
+  const { hdr } = draft.claims;
+  const bound = typeof hdr === 'object' ? hdr : {};
+  return withClaims(draft, { hdr: { ...bound, 'content-type': 'application/tampered' } });
+}
+
+/** Another key under the key id that the receiver knows. */
+async function forge(draft: TokenDraft): Promise<TokenDraft> {
+  const { key } = await toSigningKey(createThrowAwayKey(draft.key.algorithm));
+  return { ...draft, key: { ...draft.key, key } };
+}

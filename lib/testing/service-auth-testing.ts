@@ -1,0 +1,195 @@
+import { type DynamicModule, type FactoryProvider, Logger } from '@nestjs/common';
+import { ModuleRef } from '@nestjs/core';
+import {
+  type IncomingRequest,
+  ServiceAuthUsageError,
+  type ServiceIdentity,
+} from '../core/index.js';
+import { RequestAuthenticator } from '../nest/request-authenticator.js';
+import { createServiceAuthFrom } from '../nest/service-auth.factory.js';
+import { ServiceAuthModule } from '../nest/service-auth.module.js';
+import { MODULE_OPTIONS_TOKEN } from '../nest/service-auth.module-definition.js';
+import type { ServiceAuthModuleOptions } from '../nest/service-auth.options.js';
+import { ServiceCallContext } from '../nest/service-call.context.js';
+import { TrustedIssuerFinderProvider } from '../nest/trusted-issuer-finder.provider.js';
+import { ServiceAuth } from '../service-auth.js';
+import type { ProviderOverrides } from './provider-overrides.js';
+import { SentRequestVerifier } from './sent-requests.js';
+import { firstTrustedIssuer, ServicesUnderTest } from './services-under-test.js';
+import { TestCaller } from './test-caller.js';
+import { TestClock } from './test-clock.js';
+import { completeOptions, type ServiceAuthTestOptions, withSubstitutes } from './test-options.js';
+import { TestReceiver, type TestReceiverOptions } from './test-receiver.js';
+import { readBody, type SentRequest, toRawHeaders } from './test-request.js';
+import { ThrowAwayKeys } from './throw-away-keys.js';
+import { TokenlessAuthenticator, type TokenlessCaller, TokenlessServiceAuth } from './tokenless.js';
+
+export interface ServiceAuthTestingOptions {
+  /** Where the clock stands at first. Default: the time at which this is made. */
+  readonly startAt?: Date;
+}
+
+/** What the factory of a replaced `ServiceAuth` is given. */
+const SERVICE_AUTH_PARTS = [MODULE_OPTIONS_TOKEN, TrustedIssuerFinderProvider];
+
+/**
+ * The other services, for the tests of one: it signs what they send, and verifies what they get. Every key is
+ * made here and dies with the process; guard, signer and verifier are the real ones.
+ *
+ * @example
+ * `const auth = new ServiceAuthTesting();`
+ * `const app = (await auth.override(Test.createTestingModule({ imports: [AppModule] })).compile()).createNestApplication();`
+ * `await request(app.getHttpServer()).get('/user/42').set(await auth.actingAs(USER).headersFor('GET', '/user/42'));`
+ */
+export class ServiceAuthTesting {
+  /** By which tokens are issued and verified, here and in the application under test. */
+  readonly clock: TestClock;
+  private readonly keys = new ThrowAwayKeys();
+  private readonly services = new ServicesUnderTest();
+  private readonly verifier: SentRequestVerifier;
+
+  constructor({ startAt }: ServiceAuthTestingOptions = {}) {
+    this.clock = new TestClock(startAt);
+    this.verifier = new SentRequestVerifier(this.services, this.keys, this.clock);
+  }
+
+  /**
+   * Stands in for `ServiceAuthModule.forRoot(...)` where a test puts its module together itself.
+   *
+   * @param options what the test has to say. Default: the service is `https://service.test/` and trusts
+   *   `https://caller.test/`
+   */
+  module(options: ServiceAuthTestOptions = {}): DynamicModule {
+    const module = ServiceAuthModule.forRoot(this.complete(options));
+    const serviceAuth: FactoryProvider = {
+      provide: ServiceAuth,
+      useFactory: this.createServiceAuth,
+      inject: SERVICE_AUTH_PARTS,
+    };
+    return { ...module, providers: [...(module.providers ?? []), serviceAuth] };
+  }
+
+  /**
+   * Replaces keys, clock and replay store in the `ServiceAuthModule` of the application, wherever it is imported.
+   * What its options say of trust and policy stays; what they say of keys is not looked at.
+   *
+   * @param builder what `Test.createTestingModule()` gives
+   * @param options stand in for the application's own, which are then not made at all
+   * @returns the same builder
+   */
+  override<Builder extends ProviderOverrides<Builder>>(
+    builder: Builder,
+    options?: ServiceAuthTestOptions,
+  ): Builder {
+    return this.overrideOptions(builder, options)
+      .overrideProvider(ServiceAuth)
+      .useFactory({ factory: this.createServiceAuth, inject: SERVICE_AUTH_PARTS });
+  }
+
+  /**
+   * As `override`, but the guard asks for no token: every request counts as one of `caller`. For tests
+   * about something else; says nothing about whether the application is protected.
+   *
+   * What routes and their decorators ask of callers still holds.
+   */
+  overrideWithoutTokens<Builder extends ProviderOverrides<Builder>>(
+    builder: Builder,
+    caller: TokenlessCaller,
+    options?: ServiceAuthTestOptions,
+  ): Builder {
+    const factory = async (
+      real: ServiceAuthModuleOptions,
+      finder: TrustedIssuerFinderProvider,
+    ): Promise<ServiceAuth> => {
+      const serviceAuth = await this.createServiceAuth(real, finder);
+      new Logger('ServiceAuth').warn('Requests are served without service tokens, for a test.');
+      const issuer = caller.issuer ?? firstTrustedIssuer(serviceAuth);
+      return new TokenlessServiceAuth(serviceAuth, { ...caller, issuer });
+    };
+    return this.overrideOptions(builder, options)
+      .overrideProvider(ServiceAuth)
+      .useFactory({ factory, inject: SERVICE_AUTH_PARTS })
+      .overrideProvider(RequestAuthenticator)
+      .useFactory({
+        factory: (...parts: ConstructorParameters<typeof RequestAuthenticator>) =>
+          new TokenlessAuthenticator(...parts),
+        inject: [ServiceAuth, ServiceCallContext, MODULE_OPTIONS_TOKEN, ModuleRef],
+      });
+  }
+
+  /**
+   * A service that calls the application under test.
+   *
+   * @param issuer its URI; an untrusted one is refused, as in production. Default: the first of `trustedIssuers`
+   */
+  caller(issuer?: string): TestCaller {
+    const { services, keys, clock } = this;
+    return new TestCaller({ services, keys, clock }, { issuer });
+  }
+
+  /** A trusted service that calls on behalf of a user. */
+  actingAs(subject: string): TestCaller {
+    return this.caller().actingAs(subject);
+  }
+
+  /** A trusted service that calls in its own name. */
+  actingAsItself(): TestCaller {
+    return this.caller().actingAsItself();
+  }
+
+  /**
+   * Verifies a request that the application under test has sent, as the service it was sent to would: signature,
+   * times, audience, binding and first use.
+   *
+   * @param audience the name of that service. Default: that of the target which the URL belongs to
+   * @returns what the token proves
+   * @throws ServiceTokenRefusedError with a code of `REFUSALS`
+   * @throws ServiceAuthUsageError where the URL belongs to no target of the application
+   */
+  async verifySent(request: SentRequest, audience?: string): Promise<ServiceIdentity> {
+    const received = toIncoming(request);
+    const receiver = audience ?? this.verifier.audienceOf(request.url);
+    return await this.verifier.verify(receiver, received);
+  }
+
+  /** Starts a server that stands for a service which the application under test calls. Close it in the end. */
+  async startReceiver(audience: string, options: TestReceiverOptions = {}): Promise<TestReceiver> {
+    return await new TestReceiver(audience, this.verifier, options).listen();
+  }
+
+  private readonly createServiceAuth = async (
+    options: ServiceAuthModuleOptions,
+    finderOfClass: TrustedIssuerFinderProvider,
+  ): Promise<ServiceAuth> => {
+    const { keys, clock } = this;
+    const substituted = withSubstitutes({ ...options }, finderOfClass, { keys, clock });
+    const serviceAuth = await createServiceAuthFrom(substituted, finderOfClass);
+    this.services.add(serviceAuth);
+    return serviceAuth;
+  };
+
+  private overrideOptions<Builder extends ProviderOverrides<Builder>>(
+    builder: Builder,
+    options: ServiceAuthTestOptions | undefined,
+  ): Builder {
+    if (options === undefined) return builder;
+    return builder.overrideProvider(MODULE_OPTIONS_TOKEN).useValue(this.complete(options));
+  }
+
+  private complete(options: ServiceAuthTestOptions): ServiceAuthModuleOptions {
+    return completeOptions(options, { keys: this.keys, clock: this.clock });
+  }
+}
+
+function toIncoming({ method, url, headers, body }: SentRequest): IncomingRequest {
+  if (!URL.canParse(String(url))) {
+    throw new ServiceAuthUsageError('Give the whole URL that the application has sent to.');
+  }
+  const { pathname, search } = new URL(url);
+  return {
+    method: method.toUpperCase(),
+    target: pathname + search,
+    rawHeaders: toRawHeaders(headers),
+    body: body === undefined || body === null ? new Uint8Array() : readBody(body).bytes,
+  };
+}

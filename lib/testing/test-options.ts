@@ -1,0 +1,104 @@
+import {
+  isAlgorithm,
+  type ServiceAuthOptions,
+  type TrustedIssuerFinder,
+  type TrustedIssuerOptions,
+} from '../core/index.js';
+import type { ServiceAuthModuleOptions } from '../nest/service-auth.options.js';
+import type { TestClock } from './test-clock.js';
+import type { ThrowAwayKeys } from './throw-away-keys.js';
+
+/** The options that the testing kit fills in itself. */
+type FilledIn = 'issuer' | 'signingKey' | 'replayStore' | 'now';
+
+/**
+ * The options of the module, as far as a test has something to say about them. Of `trustedIssuers` the names and
+ * the policy count: their keys are replaced.
+ */
+export interface ServiceAuthTestOptions extends Omit<ServiceAuthModuleOptions, FilledIn> {
+  /** The URI of the service under test. Default `https://service.test/`. */
+  issuer?: string;
+}
+
+/** What makes real settings run in a test. */
+export interface TestSubstitutes {
+  readonly keys: ThrowAwayKeys;
+  readonly clock: TestClock;
+}
+
+/** The service under test where nobody names it, and the one that calls it. */
+const SERVICE = 'https://service.test/';
+const CALLER = 'https://caller.test/';
+
+/** Fills in what a test leaves out: who the service is, whom it trusts, and a key where it calls others. */
+export function completeOptions(
+  options: ServiceAuthTestOptions,
+  { keys }: TestSubstitutes,
+): ServiceAuthModuleOptions {
+  const issuer = options.issuer ?? SERVICE;
+  const { privateKey } = keys.keyOf(issuer);
+  return {
+    ...options,
+    issuer,
+    trustedIssuers: options.trustedIssuers ?? [{ issuer: CALLER }],
+    signingKey: options.targets === undefined ? undefined : { privateKey },
+  };
+}
+
+/**
+ * The same settings with keys, clock and memory of the test: whoever is trusted has a throw-away key, and so has
+ * the service where it signs. Policy, profiles, limits and whatever is wrong stay as they are.
+ *
+ * @param finderOfClass what stands for a finder that the options name by its class
+ */
+export function withSubstitutes(
+  options: ServiceAuthModuleOptions,
+  finderOfClass: TrustedIssuerFinder,
+  substitutes: TestSubstitutes,
+): ServiceAuthModuleOptions {
+  const { issuer, signingKey, trustedIssuers } = options;
+  const { privateKey } = substitutes.keys.keyOf(issuer);
+  return {
+    ...options,
+    signingKey: signingKey === undefined ? undefined : { privateKey },
+    trustedIssuers: withTestKeys(
+      typeof trustedIssuers === 'function' ? finderOfClass : trustedIssuers,
+      substitutes.keys,
+    ),
+    replayStore: undefined,
+    now: substitutes.clock.now,
+  };
+}
+
+function withTestKeys(
+  trustedIssuers: ServiceAuthOptions['trustedIssuers'],
+  keys: ThrowAwayKeys,
+): ServiceAuthOptions['trustedIssuers'] {
+  if (isFinder(trustedIssuers)) {
+    return { find: async (issuer) => withTestKey(await trustedIssuers.find(issuer), keys) };
+  }
+  if (!Array.isArray(trustedIssuers)) return trustedIssuers;
+  return trustedIssuers.map((entry: TrustedIssuerOptions) => withTestKey(entry, keys));
+}
+
+function isFinder(written: ServiceAuthOptions['trustedIssuers']): written is TrustedIssuerFinder {
+  return (
+    typeof written === 'object' &&
+    written !== null &&
+    'find' in written &&
+    !Array.isArray(written) &&
+    typeof written.find === 'function'
+  );
+}
+
+/** What has no name is left to the checks of the library. */
+function withTestKey<T extends TrustedIssuerOptions | null | undefined>(
+  entry: T,
+  keys: ThrowAwayKeys,
+): T {
+  if (typeof entry?.issuer !== 'string') return entry;
+  const { issuer, algorithms } = entry;
+  const admitted = Array.isArray(algorithms) ? algorithms.filter(isAlgorithm) : [];
+  const { publicKey } = keys.keyOf(issuer, admitted);
+  return { ...entry, publicKey, keys: undefined, jwksUri: undefined };
+}

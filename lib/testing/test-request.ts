@@ -1,0 +1,103 @@
+import { ServiceAuthUsageError } from '../core/index.js';
+
+/**
+ * What a test sends. An object goes as JSON, `URLSearchParams` as a form, text and bytes as they are.
+ */
+export type TestBody = string | Uint8Array | URLSearchParams | object;
+
+/** What is further told of a request that a test sends. */
+export interface TestRequestOptions {
+  /**
+   * The Content-Type. Default: what HTTP clients send for such a body: `application/json` for an object,
+   * `application/x-www-form-urlencoded;charset=UTF-8` for a form, `text/plain;charset=UTF-8` for text,
+   * `application/octet-stream` for bytes.
+   */
+  readonly contentType?: string;
+  /** Further headers. Those that the service under test wants bound are signed. */
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** A request that the application under test has sent, as a recording HTTP client or server shows it. */
+export interface SentRequest {
+  readonly method: string;
+  /** The whole URL. */
+  readonly url: string | URL;
+  readonly headers: Headers | Readonly<Record<string, string | readonly string[] | undefined>>;
+  /** The bytes or the text that was sent. An object is taken for what it is as JSON. */
+  readonly body?: TestBody | null;
+}
+
+/** A request of a test as it will be on the wire. */
+export interface TestRequest {
+  readonly method: string;
+  /** Path and query. */
+  readonly target: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly bytes: Uint8Array;
+}
+
+const utf8 = new TextEncoder();
+
+/** @throws ServiceAuthUsageError for a target or a body that no client sends as it is given */
+export function toTestRequest(
+  method: string,
+  target: string | URL,
+  body: TestBody | undefined,
+  { contentType, headers }: TestRequestOptions,
+): TestRequest {
+  const content = body === undefined ? undefined : readBody(body, contentType);
+  const type = content?.type;
+  return {
+    method: method.toUpperCase(),
+    target: readTarget(target),
+    headers: type === undefined ? { ...headers } : { ...headers, 'Content-Type': type },
+    bytes: content?.bytes ?? new Uint8Array(),
+  };
+}
+
+/** Names and values in turns, as a server receives them. */
+export function toRawHeaders(headers: SentRequest['headers']): string[] {
+  const entries: Iterable<[string, string | readonly string[] | undefined]> =
+    headers instanceof Headers ? headers.entries() : Object.entries(headers);
+  return [...entries].flatMap(([name, value]) =>
+    (value === undefined ? [] : [value].flat()).flatMap((each) => [name, String(each)]),
+  );
+}
+
+/** The bytes of a body, and the Content-Type that goes with them. */
+export function readBody(
+  body: TestBody,
+  contentType?: string,
+): { readonly bytes: Uint8Array; readonly type: string | undefined } {
+  if (body instanceof Uint8Array) {
+    return { bytes: body, type: contentType ?? 'application/octet-stream' };
+  }
+  if (typeof body === 'string') {
+    const fallback = body === '' ? undefined : 'text/plain;charset=UTF-8';
+    return { bytes: utf8.encode(body), type: contentType ?? fallback };
+  }
+  if (body instanceof URLSearchParams) {
+    const type = contentType ?? 'application/x-www-form-urlencoded;charset=UTF-8';
+    return { bytes: utf8.encode(body.toString()), type };
+  }
+  return { bytes: utf8.encode(JSON.stringify(body)), type: readJsonType(contentType) };
+}
+
+function readJsonType(contentType = 'application/json'): string {
+  if (/^[^;]+[/+]json\s*(?:;|$)/i.test(contentType)) return contentType;
+  throw new ServiceAuthUsageError(
+    `An object is sent as JSON, not as ${contentType}: give the text or the bytes that are sent.`,
+  );
+}
+
+function readTarget(target: string | URL): string {
+  const text = String(target);
+  const url = text.startsWith('/') ? `http://localhost${text}` : text;
+  if (!URL.canParse(url)) {
+    throw new ServiceAuthUsageError(
+      "The target is no path and no URL: write it with its query, as '/user/42?full=1'.",
+    );
+  }
+  const { pathname, search } = new URL(url);
+  return pathname + search;
+}

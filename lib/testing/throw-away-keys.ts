@@ -1,0 +1,51 @@
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import type { Algorithm, SigningKey } from '../core/index.js';
+import { createSigningKeySource } from '../keys/signing-key-source.js';
+
+/** A key pair that lives as long as the tests that made it. */
+export interface ThrowAwayKey {
+  readonly algorithm: Algorithm;
+  readonly privateKey: KeyObject;
+  readonly publicKey: KeyObject;
+}
+
+const CURVES: Partial<Record<Algorithm, string>> = {
+  ES256: 'P-256',
+  ES384: 'P-384',
+  ES512: 'P-521',
+};
+
+/** Makes a key pair that fits an algorithm. */
+export function createThrowAwayKey(algorithm: Algorithm): ThrowAwayKey {
+  return { algorithm, ...generate(algorithm) };
+}
+
+function generate(algorithm: Algorithm): { privateKey: KeyObject; publicKey: KeyObject } {
+  const namedCurve = CURVES[algorithm];
+  if (namedCurve !== undefined) return generateKeyPairSync('ec', { namedCurve });
+  if (algorithm.startsWith('Ed')) return generateKeyPairSync('ed25519');
+  return generateKeyPairSync('rsa', { modulusLength: 2048 });
+}
+
+/** The key as the signer of the library takes it. */
+export async function toSigningKey({ privateKey, algorithm }: ThrowAwayKey): Promise<SigningKey> {
+  const source = await createSigningKeySource(
+    { privateKey, algorithm },
+    { observer: { observe: () => undefined }, now: () => 0 },
+  );
+  return source.current();
+}
+
+/** One key pair for each service that a test knows, made when it is first needed. */
+export class ThrowAwayKeys {
+  private readonly byIssuer = new Map<string, ThrowAwayKey>();
+
+  /** @param admitted the algorithms the key may have. Default: the one it has, or ES256 */
+  keyOf(issuer: string, admitted: readonly Algorithm[] = []): ThrowAwayKey {
+    const known = this.byIssuer.get(issuer);
+    if (known && (admitted.length === 0 || admitted.includes(known.algorithm))) return known;
+    const key = createThrowAwayKey(admitted[0] ?? 'ES256');
+    this.byIssuer.set(issuer, key);
+    return key;
+  }
+}

@@ -1,0 +1,64 @@
+import type { ExecutionContext } from '@nestjs/common';
+import { assertRoutePolicy, type RoutePolicy, type ServiceIdentity } from '../core/index.js';
+import { RequestAuthenticator } from '../nest/request-authenticator.js';
+import type { Route } from '../nest/route-policy.js';
+import type { Transport } from '../nest/transports/transport.js';
+import { ServiceAuth } from '../service-auth.js';
+
+/** Who every request counts as coming from, where a test does without tokens. */
+export interface TokenlessCaller {
+  /** The service that calls. Default: the first of `trustedIssuers`. */
+  readonly issuer?: string;
+  /** The user it calls for. Left out: it acts for itself. */
+  readonly subject?: string;
+}
+
+/** Takes every request for one of a fixed caller. What a route asks of its callers still holds. */
+export class TokenlessServiceAuth extends ServiceAuth {
+  private readonly identity: ServiceIdentity;
+
+  constructor(
+    private readonly serviceAuth: ServiceAuth,
+    caller: TokenlessCaller & { readonly issuer: string },
+  ) {
+    super(serviceAuth.settings);
+    this.identity = identityOf(caller, serviceAuth.settings.issuer);
+  }
+
+  override async verify(_request: unknown, policy: RoutePolicy = {}): Promise<ServiceIdentity> {
+    assertRoutePolicy(this.identity, policy);
+    return this.identity;
+  }
+
+  override close(): void {
+    this.serviceAuth.close();
+  }
+}
+
+/** Where callers may be anonymous, they are who they are fixed to be as well. */
+export class TokenlessAuthenticator extends RequestAuthenticator {
+  override async authenticate(
+    transport: Transport,
+    context: ExecutionContext,
+    route: Route,
+  ): Promise<ServiceIdentity | undefined> {
+    return await super.authenticate(transport, context, { ...route, mode: 'required' });
+  }
+}
+
+function identityOf(
+  { issuer, subject }: TokenlessCaller & { readonly issuer: string },
+  audience: string,
+): ServiceIdentity {
+  return Object.freeze({
+    issuer,
+    audience,
+    subject,
+    tokenId: undefined,
+    issuedAtSeconds: undefined,
+    expiresAtSeconds: undefined,
+    keyId: 'none',
+    profile: 'strict',
+    claims: Object.freeze({ iss: issuer, aud: audience, ...(subject && { sub: subject }) }),
+  });
+}
