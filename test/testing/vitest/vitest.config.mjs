@@ -1,0 +1,23 @@
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+
+/** @param {string} path */
+const source = (path) => fileURLToPath(new URL(`../../../lib/${path}`, import.meta.url));
+
+/** As an application has it; the package is its sources, as in jest.config.js. */
+export default defineConfig({
+  test: {
+    globals: true,
+    include: ['**/*.test.ts'],
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
+  },
+  resolve: {
+    alias: [
+      { find: /^nestjs-service-auth$/, replacement: source('index.ts') },
+      { find: /^nestjs-service-auth\/core$/, replacement: source('framework-free.ts') },
+      { find: /^nestjs-service-auth\/axios$/, replacement: source('nest/axios/index.ts') },
+      { find: /^nestjs-service-auth\/testing$/, replacement: source('testing/index.ts') },
+    ],
+  },
+});
