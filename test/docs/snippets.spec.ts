@@ -1,13 +1,14 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import ts from 'typescript';
+import { typeScriptOf } from '../support/documentation.js';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 
 /** Every TypeScript block of a page, as the module a reader would paste it into. */
-function snippetsOf(page: string): { name: string; code: string }[] {
-  const blocks = readFileSync(join(ROOT, page), 'utf8').matchAll(/^```ts\n(.*?)^```$/gms);
-  return [...blocks].map(([, code = ''], at) => ({ name: `${page} ${at + 1}`, code }));
+function snippetsOf(page: string): { name: string; code: string; file: string | undefined }[] {
+  const blocks = typeScriptOf(readFileSync(join(ROOT, page), 'utf8'));
+  return blocks.map(({ code, file }, at) => ({ name: `${page} ${at + 1}`, code, file }));
 }
 
 const pages = ['README.md', ...readdirSync(join(ROOT, 'docs')).map((page) => `docs/${page}`)];
@@ -39,7 +40,7 @@ function compile(sources: ReadonlyMap<string, string>): Map<string, string[]> {
 }
 
 describe('the snippets of the documentation', () => {
-  const pathOf = (at: number) => join(ROOT, `snippet-${at}.ts`);
+  const pathOf = (at: number) => join(ROOT, snippets[at]?.file ?? `snippet-${at}.ts`);
   const broken =
     "import { Nothing } from 'nestjs-service-auth';\nexport const nothing = Nothing;\n";
   const sources = new Map(snippets.map(({ code }, at) => [pathOf(at), code]));

@@ -1,0 +1,107 @@
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { FLAWS } from 'nestjs-service-auth/testing';
+import { typeScriptOf } from '../support/documentation.js';
+import { type ReportedTest, runVitest, testsOf } from '../support/vitest-run.js';
+
+const ROOT = join(import.meta.dirname, '..', '..');
+const page = readFileSync(join(ROOT, 'docs/testing-your-application.md'), 'utf8');
+const blocks = typeScriptOf(page);
+
+/** Ends as a test that fails does, so that a runner which says nothing is noticed. */
+const FAILING = "it('fails', () => expect(1).toBe(2));\n";
+
+/** As a reader would write it: the library is its sources. */
+const JEST_CONFIG = `import base from '${pathToFileURL(join(ROOT, 'jest.config.js')).href}';
+export default {
+  ...base,
+  rootDir: '${ROOT}',
+  roots: [import.meta.dirname],
+  testRegex: '\\\\.test\\\\.ts$',
+  maxWorkers: 1,
+};
+`;
+
+/** What Fastify injects with is an ES module that Jest requires from Node 24.9 on. */
+const isInjectable = nodeIsAtLeast(24, 9);
+
+function nodeIsAtLeast(major: number, minor: number): boolean {
+  const [itsMajor = 0, itsMinor = 0] = process.versions.node.split('.').map(Number);
+  return itsMajor > major || (itsMajor === major && itsMinor >= minor);
+}
+
+function writePage(skipped: readonly string[]): string {
+  const folder = mkdtempSync(join(tmpdir(), 'nestjs-service-auth-page-'));
+  for (const { file = '', code } of blocks.filter((block) => !skipped.includes(block.file ?? ''))) {
+    writeFileSync(join(folder, file), code);
+  }
+  writeFileSync(join(folder, 'failing.test.ts'), FAILING);
+  writeFileSync(join(folder, 'jest.config.mjs'), JEST_CONFIG);
+  const compiler = { extends: join(ROOT, 'tsconfig.json'), include: ['*.ts'] };
+  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(compiler));
+  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+  symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'), 'junction');
+  return folder;
+}
+
+async function runJest(folder: string): Promise<readonly ReportedTest[]> {
+  const jest = [
+    join(ROOT, 'node_modules/jest/bin/jest.js'),
+    '--config',
+    'jest.config.mjs',
+    '--json',
+  ];
+  return await testsOf(['--experimental-vm-modules', '--no-warnings', ...jest], folder);
+}
+
+/** How many tests the page has, one for each flaw where it says so. */
+function countTests(skipped: readonly string[]): number {
+  const code = blocks
+    .filter(({ file }) => !skipped.includes(file ?? ''))
+    .map((block) => block.code)
+    .join('');
+  const each = [...code.matchAll(/^it\.each\(Object\.entries\(FLAWS\)/gm)].length;
+  const settings = 3;
+  const plain = [...code.matchAll(/^it\('/gm)].length;
+  return plain + each * Object.keys(FLAWS).length + settings;
+}
+
+describe('the page about testing', () => {
+  it('names the file of every block', () => {
+    expect(blocks.filter(({ file }) => file === undefined)).toEqual([]);
+    expect(blocks.length).toBeGreaterThan(8);
+  });
+
+  it('lists every flaw, and its code', () => {
+    const rows = [...page.matchAll(/^\| `([a-z-]+)` \| `([a-z_]+)` \|$/gm)];
+    expect(Object.fromEntries(rows.map(([, flaw, code]) => [flaw, code]))).toEqual(FLAWS);
+  });
+
+  it('tests a guarded controller in ten lines', () => {
+    const first = blocks.find(({ file }) => file === 'first.test.ts')?.code ?? '';
+    const lines = first.split('\n').filter((line) => !/^(import .*|\/\/.*)?$/.test(line));
+    expect(lines.length).toBeGreaterThan(5);
+    expect(lines.length).toBeLessThanOrEqual(10);
+  });
+
+  it.each([
+    ['Jest', runJest, isInjectable ? [] : ['inject.test.ts']],
+    ['Vitest', runVitest, []],
+  ] as const)(
+    'runs under %s',
+    async (_runner, run, skipped) => {
+      const folder = writePage([...skipped, 'vitest.config.ts']);
+      try {
+        const tests = await run(folder);
+        const failed = tests.filter(({ status }) => status !== 'passed');
+        expect(failed.map(({ fullName }) => fullName)).toEqual(['fails']);
+        expect(tests.length).toBe(countTests(skipped) + failed.length);
+      } finally {
+        rmSync(folder, { recursive: true });
+      }
+    },
+    300_000,
+  );
+});
