@@ -3,14 +3,14 @@ export { type DecodedToken, decodeToken, type TokenCarrier } from './decode-toke
 export { FLAWS, type Flaw } from './flaws.js';
 export type { ProviderOverrides } from './provider-overrides.js';
 export { ServiceAuthTesting, type ServiceAuthTestingOptions } from './service-auth-testing.js';
-export { TestCaller, type TestHeaders } from './test-caller.js';
+export type { TestCaller, TestHeaders } from './test-caller.js';
 export { TestClock } from './test-clock.js';
 export type { ServiceAuthTestOptions } from './test-options.js';
-export {
-  type ReceivedRequest,
-  type TestAnswer,
+export type {
+  ReceivedRequest,
+  TestAnswer,
   TestReceiver,
-  type TestReceiverOptions,
+  TestReceiverOptions,
 } from './test-receiver.js';
 export type { SentRequest, TestBody, TestRequestOptions } from './test-request.js';
 export type { TokenlessCaller } from './tokenless.js';

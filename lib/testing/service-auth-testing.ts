@@ -1,33 +1,29 @@
-import { type DynamicModule, type FactoryProvider, Logger } from '@nestjs/common';
-import { ModuleRef } from '@nestjs/core';
-import {
-  type IncomingRequest,
-  ServiceAuthUsageError,
-  type ServiceIdentity,
-} from '../core/index.js';
+import type { DynamicModule, FactoryProvider } from '@nestjs/common';
+import type { ServiceIdentity } from '../core/index.js';
 import { RequestAuthenticator } from '../nest/request-authenticator.js';
 import { createServiceAuthFrom } from '../nest/service-auth.factory.js';
 import { ServiceAuthModule } from '../nest/service-auth.module.js';
 import { MODULE_OPTIONS_TOKEN } from '../nest/service-auth.module-definition.js';
 import type { ServiceAuthModuleOptions } from '../nest/service-auth.options.js';
-import { ServiceCallContext } from '../nest/service-call.context.js';
 import { TrustedIssuerFinderProvider } from '../nest/trusted-issuer-finder.provider.js';
 import { ServiceAuth } from '../service-auth.js';
 import type { ProviderOverrides } from './provider-overrides.js';
 import { SentRequestVerifier } from './sent-requests.js';
-import { firstTrustedIssuer, ServicesUnderTest } from './services-under-test.js';
+import { ServicesUnderTest } from './services-under-test.js';
 import { TestCaller } from './test-caller.js';
 import { TestClock } from './test-clock.js';
 import { completeOptions, type ServiceAuthTestOptions, withSubstitutes } from './test-options.js';
 import { TestReceiver, type TestReceiverOptions } from './test-receiver.js';
-import { readBody, type SentRequest, toRawHeaders } from './test-request.js';
+import { type SentRequest, toIncoming } from './test-request.js';
 import { ThrowAwayKeys } from './throw-away-keys.js';
-import { TokenlessAuthenticator, type TokenlessCaller, TokenlessServiceAuth } from './tokenless.js';
+import { TOKENLESS_AUTHENTICATOR, type TokenlessCaller, withoutTokens } from './tokenless.js';
 
 export interface ServiceAuthTestingOptions {
   /** Where the clock stands at first. Default: the time at which this is made. */
   readonly startAt?: Date;
 }
+
+type ServiceAuthParts = [ServiceAuthModuleOptions, TrustedIssuerFinderProvider];
 
 /** What the factory of a replaced `ServiceAuth` is given. */
 const SERVICE_AUTH_PARTS = [MODULE_OPTIONS_TOKEN, TrustedIssuerFinderProvider];
@@ -97,24 +93,13 @@ export class ServiceAuthTesting {
     caller: TokenlessCaller,
     options?: ServiceAuthTestOptions,
   ): Builder {
-    const factory = async (
-      real: ServiceAuthModuleOptions,
-      finder: TrustedIssuerFinderProvider,
-    ): Promise<ServiceAuth> => {
-      const serviceAuth = await this.createServiceAuth(real, finder);
-      new Logger('ServiceAuth').warn('Requests are served without service tokens, for a test.');
-      const issuer = caller.issuer ?? firstTrustedIssuer(serviceAuth);
-      return new TokenlessServiceAuth(serviceAuth, { ...caller, issuer });
-    };
+    const factory = async (...parts: ServiceAuthParts): Promise<ServiceAuth> =>
+      withoutTokens(await this.createServiceAuth(...parts), caller);
     return this.overrideOptions(builder, options)
       .overrideProvider(ServiceAuth)
       .useFactory({ factory, inject: SERVICE_AUTH_PARTS })
       .overrideProvider(RequestAuthenticator)
-      .useFactory({
-        factory: (...parts: ConstructorParameters<typeof RequestAuthenticator>) =>
-          new TokenlessAuthenticator(...parts),
-        inject: [ServiceAuth, ServiceCallContext, MODULE_OPTIONS_TOKEN, ModuleRef],
-      });
+      .useFactory(TOKENLESS_AUTHENTICATOR);
   }
 
   /**
@@ -158,8 +143,7 @@ export class ServiceAuthTesting {
   }
 
   private readonly createServiceAuth = async (
-    options: ServiceAuthModuleOptions,
-    finderOfClass: TrustedIssuerFinderProvider,
+    ...[options, finderOfClass]: ServiceAuthParts
   ): Promise<ServiceAuth> => {
     const { keys, clock } = this;
     const substituted = withSubstitutes({ ...options }, finderOfClass, { keys, clock });
@@ -179,17 +163,4 @@ export class ServiceAuthTesting {
   private complete(options: ServiceAuthTestOptions): ServiceAuthModuleOptions {
     return completeOptions(options, { keys: this.keys, clock: this.clock });
   }
-}
-
-function toIncoming({ method, url, headers, body }: SentRequest): IncomingRequest {
-  if (!URL.canParse(String(url))) {
-    throw new ServiceAuthUsageError('Give the whole URL that the application has sent to.');
-  }
-  const { pathname, search } = new URL(url);
-  return {
-    method: method.toUpperCase(),
-    target: pathname + search,
-    rawHeaders: toRawHeaders(headers),
-    body: body === undefined || body === null ? new Uint8Array() : readBody(body).bytes,
-  };
 }

@@ -1,15 +1,9 @@
-import {
-  type IncomingRequest,
-  type ReceivingSettings,
-  ServiceAuthError,
-  ServiceAuthUsageError,
-  type SendingSettings,
-  type SigningKey,
-  signRequest,
-} from '../core/index.js';
 import type { ServiceAuth } from '../service-auth.js';
-import { applyFlaw, type Flaw, FLAWS, isTokenFlaw } from './flaws.js';
+import { assertRefused } from './flawed-request.js';
+import { applyFlaw, type Flaw, isTokenFlaw } from './flaws.js';
 import { firstTrustedIssuer, type ServicesUnderTest } from './services-under-test.js';
+import { signFor } from './sign-for.js';
+import type { TestClock } from './test-clock.js';
 import {
   type TestBody,
   type TestRequest,
@@ -17,7 +11,6 @@ import {
   toRawHeaders,
   toTestRequest,
 } from './test-request.js';
-import type { TestClock } from './test-clock.js';
 import { type ThrowAwayKeys, toSigningKey } from './throw-away-keys.js';
 import { draftOf, signDraft, withClaims } from './token-draft.js';
 
@@ -40,9 +33,6 @@ interface Traits {
   readonly issuedAt?: Date;
   readonly flaw?: Flaw;
 }
-
-/** A life that every receiver accepts which takes the default one. */
-const LIFETIME_SECONDS = 60;
 
 /**
  * A service that calls the application under test. Immutable: each method answers another caller, so that one can
@@ -108,94 +98,28 @@ export class TestCaller {
     const request = toTestRequest(method, target, body, options);
     const { flaw } = this.traits;
     if (flaw === undefined) return { ...request.headers, JWT: await this.token(service, request) };
-    const token = flaw === 'no-token' ? undefined : await this.token(service, request);
-    const headers = token === undefined ? request.headers : { ...request.headers, JWT: token };
-    const received = toIncoming(request, headers);
-    if (flaw === 'replayed') await answerOf(service, received);
-    assertRefused(flaw, await answerOf(service, received));
-    return { ...headers };
+    const token: TestHeaders =
+      flaw === 'no-token' ? {} : { JWT: await this.token(service, request) };
+    const headers = { ...request.headers, ...token };
+    const received = { ...request, rawHeaders: toRawHeaders(headers), body: request.bytes };
+    await assertRefused(flaw, received, service);
+    return headers;
   }
 
   private async token(service: ServiceAuth, request: TestRequest): Promise<string> {
-    const { claims, flaw } = this.traits;
+    const { claims, flaw, issuedAt, subject, audience = service.settings.issuer } = this.traits;
+    const { keys, clock } = this.parts;
     const issuer = this.traits.issuer ?? firstTrustedIssuer(service);
-    const key = await toSigningKey(this.parts.keys.keyOf(issuer));
-    const token = await this.sign(service, request, issuer, key);
+    const key = await toSigningKey(keys.keyOf(issuer));
+    const now = issuedAt ? () => issuedAt.getTime() : clock.now;
+    const token = await signFor(service, request, { issuer, subject, audience, key, now });
     if (claims === undefined && flaw === undefined) return token;
     const draft = withClaims(draftOf(token, key), claims ?? {});
     if (flaw === undefined || !isTokenFlaw(flaw)) return await signDraft(draft);
-    return await signDraft(await applyFlaw(flaw, draft, this.parts.clock.seconds));
-  }
-
-  /** By the signer of the library: a test that stays green while the protocol changes is of no use. */
-  private async sign(
-    { receiving, settings }: ServiceAuth,
-    { method, target, headers, bytes }: TestRequest,
-    issuer: string,
-    key: SigningKey,
-  ): Promise<string> {
-    const { issuedAt, subject, audience = settings.issuer } = this.traits;
-    const trusted = await receiving.trustedIssuers.find(issuer);
-    const profile = trusted?.profile ?? 'strict';
-    const origin = 'http://localhost';
-    const url = origin + receiving.publicPathPrefix + target;
-    const now = issuedAt ? () => issuedAt.getTime() : this.parts.clock.now;
-    return await signRequest(
-      { method, url, headers, body: bytes, subject },
-      { origin, pathPrefix: '/', audience, profile },
-      sendingSettings(key, receiving),
-      { issuer, now },
-    );
+    return await signDraft(await applyFlaw(flaw, draft, clock.seconds));
   }
 
   private with(traits: Traits): TestCaller {
     return new TestCaller(this.parts, { ...this.traits, ...traits });
   }
-}
-
-function sendingSettings(key: SigningKey, receiving: ReceivingSettings): SendingSettings {
-  const { maxTokenLifetimeSeconds, requiredHeaders, maxBufferedBodyBytes } = receiving;
-  return {
-    signingKeys: {
-      current: () => key,
-      published: () => [],
-      refreshIfDue: () => undefined,
-      close: () => undefined,
-    },
-    publishedKeys: undefined,
-    targets: [],
-    unknownTargets: 'refuse',
-    tokenLifetimeSeconds: Math.min(LIFETIME_SECONDS, maxTokenLifetimeSeconds.strict),
-    signedHeaders: requiredHeaders,
-    subjectOutsideRequest: 'refuse',
-    maxBufferedBodyBytes,
-  };
-}
-
-function toIncoming(request: TestRequest, headers: TestHeaders): IncomingRequest {
-  const { method, target, bytes } = request;
-  return { method, target, rawHeaders: toRawHeaders(headers), body: bytes };
-}
-
-/** What the service under test makes of a request: the code of the refusal, or undefined. */
-async function answerOf(
-  service: ServiceAuth,
-  request: IncomingRequest,
-): Promise<string | undefined> {
-  try {
-    await service.verify(request);
-    return undefined;
-  } catch (error) {
-    if (error instanceof ServiceAuthError) return error.code;
-    throw error;
-  }
-}
-
-/** A test of a refusal must not pass, or fail, for another reason than the one it names. */
-function assertRefused(flaw: Flaw, code: string | undefined): void {
-  if (code === FLAWS[flaw]) return;
-  const instead = code === undefined ? 'it is accepted' : `it is refused with ${code}`;
-  throw new ServiceAuthUsageError(
-    `This request cannot be refused as '${flaw}' (${FLAWS[flaw]}): ${instead}.`,
-  );
 }

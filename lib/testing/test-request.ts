@@ -1,4 +1,4 @@
-import { ServiceAuthUsageError } from '../core/index.js';
+import { type IncomingRequest, ServiceAuthUsageError } from '../core/index.js';
 
 /**
  * What a test sends. An object goes as JSON, `URLSearchParams` as a form, text and bytes as they are.
@@ -52,6 +52,24 @@ export function toTestRequest(
     target: readTarget(target),
     headers: type === undefined ? { ...headers } : { ...headers, 'Content-Type': type },
     bytes: content?.bytes ?? new Uint8Array(),
+  };
+}
+
+/**
+ * A request that was sent as its receiver gets it.
+ *
+ * @throws ServiceAuthUsageError without the whole URL
+ */
+export function toIncoming({ method, url, headers, body }: SentRequest): IncomingRequest {
+  if (!URL.canParse(String(url))) {
+    throw new ServiceAuthUsageError('Give the whole URL that the application has sent to.');
+  }
+  const { pathname, search } = new URL(url);
+  return {
+    method: method.toUpperCase(),
+    target: pathname + search,
+    rawHeaders: toRawHeaders(headers),
+    body: body === undefined || body === null ? new Uint8Array() : readBody(body).bytes,
   };
 }
 

@@ -1,9 +1,14 @@
-import type { ExecutionContext } from '@nestjs/common';
+import { type ExecutionContext, Logger } from '@nestjs/common';
+import { ModuleRef } from '@nestjs/core';
 import { assertRoutePolicy, type RoutePolicy, type ServiceIdentity } from '../core/index.js';
 import { RequestAuthenticator } from '../nest/request-authenticator.js';
 import type { Route } from '../nest/route-policy.js';
+import { MODULE_OPTIONS_TOKEN } from '../nest/service-auth.module-definition.js';
+import { ServiceCallContext } from '../nest/service-call.context.js';
 import type { Transport } from '../nest/transports/transport.js';
 import { ServiceAuth } from '../service-auth.js';
+import type { ProviderFactory } from './provider-overrides.js';
+import { firstTrustedIssuer } from './services-under-test.js';
 
 /** Who every request counts as coming from, where a test does without tokens. */
 export interface TokenlessCaller {
@@ -14,7 +19,7 @@ export interface TokenlessCaller {
 }
 
 /** Takes every request for one of a fixed caller. What a route asks of its callers still holds. */
-export class TokenlessServiceAuth extends ServiceAuth {
+class TokenlessServiceAuth extends ServiceAuth {
   private readonly identity: ServiceIdentity;
 
   constructor(
@@ -36,7 +41,7 @@ export class TokenlessServiceAuth extends ServiceAuth {
 }
 
 /** Where callers may be anonymous, they are who they are fixed to be as well. */
-export class TokenlessAuthenticator extends RequestAuthenticator {
+class TokenlessAuthenticator extends RequestAuthenticator {
   override async authenticate(
     transport: Transport,
     context: ExecutionContext,
@@ -45,6 +50,20 @@ export class TokenlessAuthenticator extends RequestAuthenticator {
     return await super.authenticate(transport, context, { ...route, mode: 'required' });
   }
 }
+
+/** The same service, asking for no token; says so in the log. */
+export function withoutTokens(serviceAuth: ServiceAuth, caller: TokenlessCaller): ServiceAuth {
+  new Logger('ServiceAuth').warn('Requests are served without service tokens, for a test.');
+  const issuer = caller.issuer ?? firstTrustedIssuer(serviceAuth);
+  return new TokenlessServiceAuth(serviceAuth, { ...caller, issuer });
+}
+
+/** What stands for the `RequestAuthenticator` of an application without tokens. */
+export const TOKENLESS_AUTHENTICATOR: ProviderFactory = {
+  factory: (...parts: ConstructorParameters<typeof RequestAuthenticator>) =>
+    new TokenlessAuthenticator(...parts),
+  inject: [ServiceAuth, ServiceCallContext, MODULE_OPTIONS_TOKEN, ModuleRef],
+};
 
 function identityOf(
   { issuer, subject }: TokenlessCaller & { readonly issuer: string },

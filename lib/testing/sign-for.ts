@@ -1,0 +1,64 @@
+import {
+  type ReceivingSettings,
+  type SendingSettings,
+  type SigningKey,
+  signRequest,
+} from '../core/index.js';
+import type { ServiceAuth } from '../service-auth.js';
+import type { TestRequest } from './test-request.js';
+
+/** Who calls, whom, for which user, and when. */
+export interface Signer {
+  readonly issuer: string;
+  readonly audience: string;
+  readonly subject: string | undefined;
+  readonly key: SigningKey;
+  readonly now: () => number;
+}
+
+/** What a sender uses that says nothing of it. */
+const LIFETIME_SECONDS = 60;
+
+/** The signer looks at the path alone: the host is what the audience says. */
+const ORIGIN = 'http://localhost';
+
+/**
+ * Signs a request in the way that a service under test expects of its issuer: in the profile, for the public
+ * path, with the headers it wants bound. By the signer of the library, so that the kit cannot differ from it.
+ *
+ * @throws ServiceSigningError with a code of `SIGNING_FAILURES`
+ */
+export async function signFor(
+  { receiving }: ServiceAuth,
+  { method, target, headers, bytes }: TestRequest,
+  { issuer, audience, subject, key, now }: Signer,
+): Promise<string> {
+  const trusted = await receiving.trustedIssuers.find(issuer);
+  const profile = trusted?.profile ?? 'strict';
+  const url = ORIGIN + receiving.publicPathPrefix + target;
+  return await signRequest(
+    { method, url, headers, body: bytes, subject },
+    { origin: ORIGIN, pathPrefix: '/', audience, profile },
+    sendingSettings(key, receiving),
+    { issuer, now },
+  );
+}
+
+function sendingSettings(key: SigningKey, receiving: ReceivingSettings): SendingSettings {
+  const { maxTokenLifetimeSeconds, requiredHeaders, maxBufferedBodyBytes } = receiving;
+  return {
+    signingKeys: {
+      current: () => key,
+      published: () => [],
+      refreshIfDue: () => undefined,
+      close: () => undefined,
+    },
+    publishedKeys: undefined,
+    targets: [],
+    unknownTargets: 'refuse',
+    tokenLifetimeSeconds: Math.min(LIFETIME_SECONDS, maxTokenLifetimeSeconds.strict),
+    signedHeaders: requiredHeaders,
+    subjectOutsideRequest: 'refuse',
+    maxBufferedBodyBytes,
+  };
+}
