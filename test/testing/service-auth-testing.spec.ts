@@ -10,6 +10,7 @@ import {
   Injectable,
   Module,
   Post,
+  Req,
   type Type,
   UseGuards,
 } from '@nestjs/common';
@@ -78,6 +79,10 @@ class WhoController {
   @OptionalServiceAuth()
   optional(@ServiceCaller() caller?: ServiceIdentity) {
     return { subject: caller?.subject };
+  }
+  @Get('me')
+  me(@Req() { user }: { user: unknown }) {
+    return user;
   }
   @Get('open')
   @SkipServiceAuth()
@@ -375,6 +380,32 @@ describe.each(ADAPTERS)('the testing kit on %s', (adapter) => {
         await expect(caller.headersFor('GET', '/who')).rejects.toThrow(instead);
       },
     );
+  });
+
+  describe('with a userResolver', () => {
+    const STRANGER = `${CENSUS}user/404/`;
+    const userResolver = {
+      resolveUser: (subject: string) => (subject === USER ? { name: 'Ada' } : null),
+    };
+    const module = () => appOf(ServiceAuthModule.forRoot({ ...production(), userResolver }));
+
+    it('leaves the resolver of the application in its place', async () => {
+      const app = await start(adapter, auth.override(testing(module())));
+      const known = await auth.actingAs(USER).headersFor('GET', '/who/me');
+      expect(await get(app, '/who/me', known)).toEqual({ status: 200, body: { name: 'Ada' } });
+      const unknown = await auth.actingAs(STRANGER).headersFor('GET', '/who/me');
+      expect(await get(app, '/who/me', unknown)).toMatchObject({
+        body: { code: 'subject_unknown' },
+      });
+    });
+
+    it.each([
+      [USER, { status: 200, body: { name: 'Ada' } }],
+      [STRANGER, { status: 403, body: { code: 'subject_unknown' } }],
+    ])('asks it without tokens too, for %s', async (subject, answer) => {
+      const app = await start(adapter, auth.overrideWithoutTokens(testing(module()), { subject }));
+      expect(await get(app, '/who/me', {})).toMatchObject(answer);
+    });
   });
 
   describe('where a dummy stands for the guard', () => {
