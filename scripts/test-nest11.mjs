@@ -20,9 +20,10 @@ const TOOLS = [
   'rolldown',
 ];
 
-// test/package is about this folder and its tools, and random input is about the core: not about Nest.
+// test/package is about this folder and its tools, test/cli about what it builds, and random input about
+// the core: not about Nest.
 const NOT_COPIED =
-  /^(\.git|node_modules|dist|dist-sample|coverage|package(-lock)?\.json|test\/(package|properties|fuzz))$/;
+  /^(\.git|node_modules|dist|dist-sample|coverage|package(-lock)?\.json|test\/(package|cli|properties|fuzz))$/;
 
 /** @typedef {{ dependencies: Record<string, string>, devDependencies: Record<string, string> }} Manifest */
 

@@ -35,7 +35,8 @@ export async function createKeySource(
   });
 }
 
-function defaultKeyUrl(issuer: string): string {
+/** Where the keys of an issuer are looked for when nothing else is said. */
+export function defaultKeyUrl(issuer: string): string {
   return new URL(DEFAULT_PATH, issuer.endsWith('/') ? issuer : `${issuer}/`).href;
 }
 

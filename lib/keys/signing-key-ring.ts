@@ -102,7 +102,20 @@ async function readNeighbour(
   options: SigningKeyOptions | PublicKeyOptions | undefined,
   path: string,
 ): Promise<PublishedKey | undefined> {
-  if (options === undefined) return undefined;
+  return options === undefined ? undefined : await readPublishedKey(options, path);
+}
+
+/**
+ * Reads one key, of which the public half will do, as it is published.
+ *
+ * @param path what stands before the names of fields in problems, such as `next.`
+ * @throws ServiceAuthConfigError listing every problem, without any key material in it
+ * @see RFC 7517 section 4
+ */
+export async function readPublishedKey(
+  options: SigningKeyOptions | PublicKeyOptions,
+  path: string,
+): Promise<PublishedKey> {
   if (!Object.hasOwn(options ?? {}, 'publicKey')) {
     return (await readSigner(options as SigningKeyOptions, path)).published;
   }

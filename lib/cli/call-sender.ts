@@ -1,0 +1,90 @@
+import { type ServiceAuthOptions, ServiceAuthConfigError, TOKEN_HEADER } from '../core/index.js';
+import { createServiceAuth, type ServiceAuth } from '../service-auth.js';
+import type { CallOptions, CallRequest } from './call.command.js';
+import { loadOptions } from './configuration-module.js';
+import { failImpossible, failUsage } from './exit-codes.js';
+import { readAlgorithm } from './key-files.js';
+
+/** Signs like the service whose key it has. */
+export type CallSender = Pick<ServiceAuth, 'sign' | 'close'>;
+
+/** What signing takes from the options of a service; the rest is for receiving. */
+const SENDING_OPTIONS = [
+  'issuer',
+  'signingKey',
+  'targets',
+  'unknownTargets',
+  'signedHeaders',
+  'tokenLifetimeSeconds',
+] as const satisfies (keyof ServiceAuthOptions)[];
+
+/**
+ * Opens what signs the call: from options on the command line, or from those of a service.
+ *
+ * @throws CommandFailure naming the option to change
+ */
+export async function openSender(
+  { url }: CallRequest,
+  options: CallOptions,
+  now: () => number,
+): Promise<CallSender> {
+  const { config, issuer, key } = options;
+  const { origin } = URL.canParse(url) ? new URL(url) : failUsage('the URL is not absolute');
+  const written = config === undefined ? {} : await takeSending(config);
+  const target = {
+    baseUrl: origin,
+    audience: options.audience ?? `${origin}/`,
+    profile: options.profile,
+  };
+  const isOwnTarget = config === undefined || options.audience !== undefined;
+  const signedHeaders = options.signHeader.filter((name) => name.toLowerCase() !== TOKEN_HEADER);
+  return await open(config, {
+    ...written,
+    ...(issuer === undefined ? {} : { issuer }),
+    ...(key === undefined ? {} : { signingKey: keyOf(key, options) }),
+    ...(isOwnTarget ? { targets: [target] } : {}),
+    ...(signedHeaders.length > 0 ? { signedHeaders } : {}),
+    now,
+  });
+}
+
+async function takeSending(config: string): Promise<Partial<ServiceAuthOptions>> {
+  const options = await loadOptions(config);
+  const names = SENDING_OPTIONS.filter((name) => Object.hasOwn(options, name));
+  return Object.fromEntries(names.map((name) => [name, options[name]]));
+}
+
+function keyOf(keyFile: string, { algorithm, keyId }: CallOptions) {
+  return { keyFile, algorithm: readAlgorithm(algorithm), keyId };
+}
+
+async function open(
+  config: string | undefined,
+  options: Partial<ServiceAuthOptions>,
+): Promise<ServiceAuth> {
+  if (options.issuer === undefined)
+    failUsage('say who calls: --issuer <uri>, or --config <module>');
+  if (options.signingKey === undefined)
+    failUsage('say what signs: --key <file>, or --config <module>');
+  try {
+    // `issuer` is there: it was looked at above.
+    return await createServiceAuth({ ...options, issuer: options.issuer });
+  } catch (error) {
+    if (!(error instanceof ServiceAuthConfigError)) throw error;
+    if (config !== undefined) failImpossible(`${config}: ${error.problems.join('; ')}`);
+    const problems = error.problems.map(nameOption);
+    const isTyped = problems.some((problem) => !problem.startsWith('--key:'));
+    return (isTyped ? failUsage : failImpossible)(problems.join('; '));
+  }
+}
+
+/** The option of the command line that a field of the configuration came from. */
+function nameOption(problem: string): string {
+  return problem
+    .replace(/^targets\[0\]\.audience:/, '--audience:')
+    .replace(/^signingKey\.algorithm:/, '--algorithm:')
+    .replace(/^signingKey\.keyId:/, '--key-id:')
+    .replace(/^signingKey\.(?:keyFile|privateKey):/, '--key:')
+    .replace(/^signedHeaders\[\d+\]:/, '--sign-header:')
+    .replace(/^issuer:/, '--issuer:');
+}

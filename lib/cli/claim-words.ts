@@ -1,0 +1,89 @@
+import { describeMoment, describeSeconds } from './durations.js';
+
+/** One member of a token: its value as it is, and what it says. */
+export interface ExplainedMember {
+  readonly name: string;
+  readonly value: unknown;
+  readonly words: string;
+}
+
+type Describe = (value: unknown, members: Members, nowSeconds: number) => string;
+type Members = Readonly<Record<string, unknown>>;
+
+const HEADER_WORDS: Readonly<Record<string, Describe>> = {
+  alg: () => 'the algorithm it says it is signed with',
+  kid: () => "the id of the signing key, among its issuer's",
+  typ: () => 'what kind of token it says it is',
+};
+
+const DIGEST_NAMES: Readonly<Record<number, string>> = {
+  32: 'MD5',
+  64: 'SHA-256',
+  96: 'SHA-384',
+  128: 'SHA-512',
+};
+
+const CLAIM_WORDS: Readonly<Record<string, Describe>> = {
+  iss: () => 'issuer: the service that calls',
+  aud: () => 'audience: the service that is called',
+  sub: () => 'subject: the user it calls for',
+  iat: (value, _claims, now) => `issued ${moment(value, now)}`,
+  exp: describeExpiry,
+  nbf: (value, _claims, now) => `not valid before ${moment(value, now)}`,
+  jti: () => 'token id: it may be used once',
+  req: () => 'the one request it was made for: method and target',
+  bdy: describeBody,
+  hdr: () => 'the headers it was made for, with their values',
+};
+
+/** Says what the members of a JOSE header mean. */
+export function explainHeader(header: Members, nowSeconds: number): ExplainedMember[] {
+  return explain(header, HEADER_WORDS, nowSeconds);
+}
+
+/** Says what claims mean, with times as seen from `nowSeconds`, and what their absence means. */
+export function explainClaims(claims: Members, nowSeconds: number): ExplainedMember[] {
+  return explain(claims, CLAIM_WORDS, nowSeconds);
+}
+
+/** What it means that a token has none of these claims. */
+export function explainAbsence(claims: Members): string[] {
+  return [
+    ...('sub' in claims ? [] : ['no sub: the service calls for itself, for no user']),
+    ...('bdy' in claims ? [] : ['no bdy: the request has no body']),
+    ...('exp' in claims ? [] : ['no exp: it never expires by itself']),
+    ...('req' in claims ? [] : ['no req: it is bound to no method and no path']),
+  ];
+}
+
+function explain(
+  members: Members,
+  words: Readonly<Record<string, Describe>>,
+  nowSeconds: number,
+): ExplainedMember[] {
+  return Object.entries(members).map(([name, value]) => {
+    const describe = Object.hasOwn(words, name) ? words[name] : undefined;
+    const unknown = 'not of the protocol: nobody looks at it';
+    return { name, value, words: describe?.(value, members, nowSeconds) ?? unknown };
+  });
+}
+
+function describeExpiry(value: unknown, { iat }: Members, nowSeconds: number): string {
+  if (typeof value !== 'number') return 'when it expires';
+  const verb = value <= nowSeconds ? 'expired' : 'expires';
+  const life = typeof iat === 'number' ? `, a life of ${describeSeconds(value - iat)}` : '';
+  return `${verb} ${moment(value, nowSeconds)}${life}`;
+}
+
+function describeBody(value: unknown): string {
+  const name = typeof value === 'string' ? DIGEST_NAMES[value.length] : undefined;
+  return `the ${name ?? '(unknown)'} digest of the body it was made for`;
+}
+
+/** Times far out of range have no date. */
+function moment(value: unknown, nowSeconds: number): string {
+  if (typeof value !== 'number') return '(no number)';
+  const date = new Date(value * 1000);
+  const written = Number.isNaN(date.getTime()) ? '' : ` (${date.toISOString()})`;
+  return `${describeMoment(value, nowSeconds)}${written}`;
+}

@@ -1,0 +1,77 @@
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { ServiceAuthOptions } from '../core/index.js';
+import type { ServiceAuthModuleOptions } from '../nest/service-auth.options.js';
+import { failImpossible } from './exit-codes.js';
+import { codeOf } from './key-files.js';
+
+/** What only a Nest application does with its options; whoever adds one must say so here. */
+const ONLY_IN_NEST: Readonly<
+  Record<Exclude<keyof ServiceAuthModuleOptions, keyof ServiceAuthOptions>, true>
+> = {
+  userResolver: true,
+  spoolDirectory: true,
+  tokenAfterVerification: true,
+};
+
+/** The names under which a module may export its options, the first one found counts. */
+const EXPORT_NAMES = ['serviceAuthOptions', 'options', 'default'] as const;
+
+/** Options that nobody has checked yet. */
+export type UncheckedOptions = Readonly<Record<string, unknown>>;
+
+/**
+ * Loads the module that exports the options of a service: an object, or a function (async or not) that
+ * gives one. The module is run, as the service would run it.
+ *
+ * @returns the options that are not about Nest
+ * @throws CommandFailure saying what is wrong, never with a message of the module: it may quote a key
+ */
+export async function loadOptions(file: string, exportName?: string): Promise<UncheckedOptions> {
+  const path = resolve(file);
+  if (!existsSync(path)) failImpossible(`${file} is not there`);
+  const exported = pick(file, await load(file, path), exportName);
+  const options: unknown = typeof exported === 'function' ? await call(file, exported) : exported;
+  if (typeof options !== 'object' || options === null) {
+    return failImpossible(
+      `${file} exports no options: export an object, or a function that gives one`,
+    );
+  }
+  return Object.fromEntries(
+    Object.entries(options).filter(([name]) => !Object.hasOwn(ONLY_IN_NEST, name)),
+  );
+}
+
+async function load(file: string, path: string): Promise<Record<string, unknown>> {
+  try {
+    return (await import(pathToFileURL(path).href)) as Record<string, unknown>;
+  } catch (error) {
+    const code = codeOf(error);
+    const advice =
+      code === 'ERR_UNKNOWN_FILE_EXTENSION'
+        ? 'name the JavaScript it is built to'
+        : `\`node ${file}\` says more`;
+    return failImpossible(`${file} cannot be loaded (${code}); ${advice}`);
+  }
+}
+
+/** A CommonJS module arrives as the default export of itself. */
+function pick(file: string, module: Record<string, unknown>, wanted: string | undefined): unknown {
+  const inner = Object(module['default']) as Record<string, unknown>;
+  const names = wanted === undefined ? EXPORT_NAMES : [wanted];
+  const found =
+    names.find((name) => name !== 'default' && name in module) ??
+    names.find((name) => name in inner);
+  if (found !== undefined) return module[found] ?? inner[found];
+  if (wanted !== undefined) return failImpossible(`${file} has no export ${wanted}`);
+  return module['default'];
+}
+
+async function call(file: string, give: Function): Promise<unknown> {
+  try {
+    return (await (give as () => unknown)()) as unknown;
+  } catch (error) {
+    return failImpossible(`the function that ${file} exports failed (${codeOf(error)})`);
+  }
+}

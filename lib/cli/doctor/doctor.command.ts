@@ -1,0 +1,174 @@
+import type { Command } from 'commander';
+import {
+  ServiceAuthConfigError,
+  type ServiceAuthEvent,
+  type ServiceAuthOptions,
+  type TrustedIssuerOptions,
+} from '../../core/index.js';
+import { defaultKeyUrl } from '../../keys/key-source.js';
+import { createServiceAuth, type ServiceAuth } from '../../service-auth.js';
+import { loadOptions, type UncheckedOptions } from '../configuration-module.js';
+import { EXIT_CODES, type ExitCode, failUsage } from '../exit-codes.js';
+import type { Finish } from '../program.js';
+import { paint, type Terminal, visible, writeJson } from '../terminal.js';
+import { type Check, fail, ok } from './check.js';
+import { checkClocks } from './clock.check.js';
+import { checkIssuerKeys } from './issuer-keys.check.js';
+import { checkPublishedKeys } from './published-keys.check.js';
+import { checkReplayStore } from './replay-store.check.js';
+import { checkKeyFile, checkSigningKey } from './signing-key.check.js';
+
+interface DoctorOptions {
+  readonly export?: string;
+  readonly publishedAt?: string;
+  readonly strict?: true;
+  readonly json?: true;
+}
+
+const EXAMPLES = `
+The module exports the options of ServiceAuthModule.forRoot, or a function (async or not) that
+gives them, as \`serviceAuthOptions\`, \`options\` or the default export. It is run to be read.
+
+Examples:
+  $ nestjs-service-auth doctor dist/service-auth.options.js
+  $ nestjs-service-auth doctor dist/service-auth.options.js --strict --json
+
+Exit codes: 0 no check failed, 1 one did (with --strict: or warned), 2 the command line is wrong,
+3 the module cannot be loaded.`;
+
+/** Adds the command that checks the configuration of a service, and what it depends on. */
+export function addDoctor(program: Command, terminal: Terminal, finish: Finish): void {
+  program
+    .command('doctor')
+    .summary('check a configuration and what it depends on')
+    .description(
+      'Checks the options of a service, its keys, those of its callers, its clock and its replay store.',
+    )
+    .argument('<module>', 'the JavaScript module that exports the options')
+    .option('--export <name>', 'the export to take')
+    .option('--published-at <url>', "where receivers fetch this service's keys")
+    .option('--strict', 'count a warning as a failure')
+    .option('--json', 'print JSON')
+    .addHelpText('after', EXAMPLES)
+    .action(async (module: string, options: DoctorOptions) =>
+      finish(await examine(module, options, terminal)),
+    );
+}
+
+async function examine(
+  module: string,
+  options: DoctorOptions,
+  terminal: Terminal,
+): Promise<ExitCode> {
+  const { publishedAt } = options;
+  if (publishedAt !== undefined && !URL.canParse(publishedAt))
+    failUsage('--published-at is no URL');
+  const written = await loadOptions(module, options.export);
+  const checks = [
+    ...checkKeyFile(written),
+    ...(await checkService(written, publishedAt, terminal)),
+    ...(await checkReplay(written, terminal)),
+  ];
+  const status = worstOf(checks);
+  if (options.json) writeJson(terminal, { status, checks });
+  else printChecks(checks, terminal);
+  const isGood = status === 'ok' || (status === 'warn' && !options.strict);
+  return isGood ? EXIT_CODES.ok : EXIT_CODES.failed;
+}
+
+/** A service that only sends needs no store. */
+async function checkReplay(options: UncheckedOptions, { now }: Terminal): Promise<Check[]> {
+  return options['trustedIssuers'] === undefined
+    ? []
+    : await checkReplayStore(options['replayStore'], now);
+}
+
+async function checkService(
+  written: UncheckedOptions,
+  publishedAt: string | undefined,
+  terminal: Terminal,
+): Promise<Check[]> {
+  const events: ServiceAuthEvent[] = [];
+  const opened = await open(written, events);
+  if (Array.isArray(opened)) return opened;
+  try {
+    const { settings } = opened;
+    const isListed = Array.isArray(written['trustedIssuers']);
+    return [
+      ok('options', `those of ${settings.issuer} are good`),
+      ...checkSigningKey(settings.sending),
+      ...(await checkPublishedKeys(settings, publishedAt)),
+      ...(await checkIssuerKeys(settings, isListed, events)),
+      ...(await checkClocks(urlsOf(written as Partial<ServiceAuthOptions>), {
+        now: terminal.now,
+        toleranceSeconds: settings.receiving?.clockToleranceSeconds ?? 5,
+      })),
+    ];
+  } finally {
+    opened.close();
+  }
+}
+
+/** The service as it would start, but for what would keep it from starting: that is checked by itself. */
+async function open(
+  written: UncheckedOptions,
+  events: ServiceAuthEvent[],
+): Promise<ServiceAuth | Check[]> {
+  const { trustedIssuers, replayStore } = written;
+  try {
+    return await createServiceAuth({
+      ...(written as unknown as ServiceAuthOptions),
+      trustedIssuers: trustedIssuersOf(trustedIssuers),
+      replayStore: withoutStart(replayStore),
+      requireKeysAtStart: false,
+      observer: { observe: (event) => void events.push(event) },
+    });
+  } catch (error) {
+    if (!(error instanceof ServiceAuthConfigError)) throw error;
+    return error.problems.map((problem) => {
+      const [, field = '', advice = ''] = /^([^:]*): (.*)$/s.exec(problem) ?? [];
+      return fail('options', field || problem, advice);
+    });
+  }
+}
+
+/** A class of finder is made by Nest: here it finds nobody. */
+function trustedIssuersOf(written: unknown): ServiceAuthOptions['trustedIssuers'] {
+  if (typeof written === 'function') return { find: () => undefined };
+  return written as ServiceAuthOptions['trustedIssuers'];
+}
+
+function withoutStart(store: unknown): ServiceAuthOptions['replayStore'] {
+  const { recordUse } = Object(store) as { recordUse?: unknown };
+  // What is no store goes on as it is, so that the options report it.
+  if (typeof recordUse !== 'function') return store as ServiceAuthOptions['replayStore'];
+  return { recordUse: () => 'first' };
+}
+
+/** The key servers of issuers, and the services called. */
+function urlsOf({ trustedIssuers, targets = [] }: Partial<ServiceAuthOptions>): string[] {
+  const issuers = Array.isArray(trustedIssuers)
+    ? (trustedIssuers as readonly TrustedIssuerOptions[])
+    : [];
+  const keyUrls = issuers
+    .filter(({ publicKey, keys }) => publicKey === undefined && keys === undefined)
+    .map(({ issuer, jwksUri }) => jwksUri ?? defaultKeyUrl(issuer));
+  return [...keyUrls, ...targets.map(({ baseUrl }) => baseUrl)];
+}
+
+function worstOf(checks: readonly Check[]): Check['status'] {
+  const has = (status: Check['status']) => checks.some((check) => check.status === status);
+  return has('fail') ? 'fail' : has('warn') ? 'warn' : 'ok';
+}
+
+const COLOURS = { ok: 'green', warn: 'yellow', fail: 'red' } as const;
+
+function printChecks(checks: readonly Check[], terminal: Terminal): void {
+  for (const { check, status, message, advice } of checks) {
+    const word = paint(terminal, COLOURS[status], status.padEnd(4));
+    terminal.out(`${word}  ${check}: ${visible(message)}\n`);
+    if (advice !== null) terminal.out(`      ${visible(advice)}\n`);
+  }
+  const count = (status: Check['status']) => checks.filter((each) => each.status === status).length;
+  terminal.out(`\n${count('ok')} ok, ${count('warn')} warn, ${count('fail')} fail\n`);
+}

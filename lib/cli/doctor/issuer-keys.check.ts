@@ -1,0 +1,50 @@
+import type { ServiceAuthEvent, ServiceAuthSettings } from '../../core/index.js';
+import type { TrustedIssuer } from '../../core/issuers.js';
+import { type Check, fail, ok, warn } from './check.js';
+
+const NAME = 'keys of issuer';
+
+/** Whether there are keys of every issuer that is trusted. */
+export async function checkIssuerKeys(
+  { receiving }: ServiceAuthSettings,
+  isListed: boolean,
+  events: readonly ServiceAuthEvent[],
+): Promise<Check[]> {
+  if (!receiving) return [];
+  if (!isListed) {
+    const advice = 'name the issuers in a list to have their keys checked';
+    return [warn(NAME, 'issuers are looked up when they call, so none is checked', advice)];
+  }
+  const issuers = [...receiving.trustedIssuers.known()];
+  const checks = await Promise.all(issuers.map(checkIssuer));
+  const dropped = events.flatMap((event) =>
+    event.type === 'key_dropped' ? describeDropped(event.issuer, event.reason) : [],
+  );
+  return [...checks.flat(), ...dropped];
+}
+
+async function checkIssuer({ issuer, keys, profile }: TrustedIssuer): Promise<Check[]> {
+  await keys.settled();
+  const { status, keyIds, lastError = 'unknown' } = keys.health();
+  const known = `${issuer}: ${keyIds.join(', ')}`;
+  const check =
+    status === 'unavailable'
+      ? fail(NAME, `${issuer}: ${lastError}`, adviceFor(lastError))
+      : ok(NAME, status === 'static' ? `${known} (configured)` : `${known} (fetched)`);
+  return profile === 'strict' ? [check] : [check, warnOfProfile(issuer)];
+}
+
+function adviceFor(lastError: string): string {
+  return lastError.startsWith('the set has no key')
+    ? 'publish a key of a kind the protocol uses, without its private members'
+    : 'open the URL of its JWK Set from this host: is the service up, the name right, the certificate trusted?';
+}
+
+function warnOfProfile(issuer: string): Check {
+  const message = `${issuer} may use the original profile: its tokens bind no URL and may be replayed`;
+  return warn('profile', message, 'move it to the strict profile when it can sign it');
+}
+
+function describeDropped(issuer: string, reason: string): Check {
+  return warn(NAME, `${issuer}: a key is not used: ${reason}`, 'ask its owner to publish another');
+}

@@ -1,0 +1,101 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as wait } from 'node:timers/promises';
+import type { ReplayStore, ServiceAuthEvent, TokenUse, TokenUseVerdict } from '../../core/index.js';
+import { codeOf } from '../key-files.js';
+import { type Check, fail, ok, warn } from './check.js';
+
+const NAME = 'replay store';
+const RETRY_MILLISECONDS = 100;
+/** A client that has just been made is still connecting. */
+const ATTEMPTS = 30;
+const LIFETIME_SECONDS = 10;
+
+/**
+ * Whether the store tells a first use from a second, and what it says of itself when it starts: of a
+ * Redis, whether it may evict keys. Leaves a used token of no service in it, which expires.
+ *
+ * @param now milliseconds since the epoch
+ */
+export async function checkReplayStore(store: unknown, now: () => number): Promise<Check[]> {
+  if (!isStore(store)) {
+    const advice = 'with several processes, share a `RedisReplayStore` (docs/replay.md)';
+    return [
+      warn(NAME, 'in the memory of each process: another process accepts a token again', advice),
+    ];
+  }
+  const use = createUse(now());
+  const verdict = await askUntilReady(store, use);
+  if (typeof verdict !== 'string') return [failUnreachable(verdict.reason)];
+  const second = await askOnce(store, use);
+  if (verdict !== 'first' || second !== 'seen') {
+    const message = 'it does not tell a second use from the first: tokens can be replayed';
+    return [
+      fail(NAME, message, "make `recordUse` answer 'first' once, then 'seen'"),
+      ...(await warnings(store)),
+    ];
+  }
+  return [ok(NAME, 'in reach, and tells a second use from the first'), ...(await warnings(store))];
+}
+
+function isStore(store: unknown): store is ReplayStore {
+  return typeof store === 'object' && store !== null && 'recordUse' in store;
+}
+
+function createUse(nowMilliseconds: number): TokenUse {
+  const nowSeconds = nowMilliseconds / 1000;
+  return {
+    issuer: 'https://doctor.invalid/',
+    tokenId: randomUUID(),
+    nowSeconds,
+    issuedAtSeconds: nowSeconds,
+    forgetAtSeconds: nowSeconds + LIFETIME_SECONDS,
+    clockToleranceSeconds: 0,
+  };
+}
+
+type Asked = TokenUseVerdict | { readonly reason: string };
+
+async function askUntilReady(store: ReplayStore, use: TokenUse): Promise<Asked> {
+  let asked = await askOnce(store, use);
+  for (let left = ATTEMPTS; left > 0 && typeof asked !== 'string'; left--) {
+    await wait(RETRY_MILLISECONDS);
+    asked = await askOnce(store, use);
+  }
+  return asked;
+}
+
+async function askOnce(store: ReplayStore, use: TokenUse): Promise<Asked> {
+  try {
+    return await store.recordUse(use);
+  } catch (error) {
+    const { detail } = Object(error) as { detail?: unknown };
+    return { reason: typeof detail === 'string' ? detail : codeOf(error) };
+  }
+}
+
+function failUnreachable(reason: string): Check {
+  const advice =
+    'start the store, look at its address and password, and connect the client where the options are made';
+  return fail(NAME, `it cannot be asked: ${reason}`, advice);
+}
+
+/** What it reports when a service starts to use it. */
+async function warnings(store: ReplayStore): Promise<Check[]> {
+  const events: ServiceAuthEvent[] = [];
+  const observer = { observe: (event: ServiceAuthEvent) => void events.push(event) };
+  try {
+    await store.start?.(observer);
+  } catch (error) {
+    return [failUnreachable(codeOf(error))];
+  } finally {
+    store.close?.(observer);
+  }
+  return events.flatMap((event) =>
+    event.type === 'replay_store_unsafe' ? warnOfLoss(event.reason) : [],
+  );
+}
+
+function warnOfLoss(reason: string): Check {
+  const advice = 'a token whose use is lost can be used again until it expires (docs/replay.md)';
+  return warn(NAME, reason, advice);
+}

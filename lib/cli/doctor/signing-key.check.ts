@@ -1,0 +1,40 @@
+import { statSync } from 'node:fs';
+import { platform } from 'node:os';
+import type { SendingSettings } from '../../core/index.js';
+import { isFileOptions } from '../../keys/signing-key-origin.js';
+import type { UncheckedOptions } from '../configuration-module.js';
+import { codeOf } from '../key-files.js';
+import { type Check, fail, ok, warn } from './check.js';
+
+const GROUP_AND_OTHERS = 0o077;
+
+/** Whether anybody but its owner may read the file of the signing key; nothing where it is in no file. */
+export function checkKeyFile({ signingKey }: UncheckedOptions): Check[] {
+  if (!isFileOptions(signingKey)) return [];
+  const { keyFile } = signingKey;
+  try {
+    const mode = statSync(keyFile).mode & 0o777;
+    const octal = mode.toString(8).padStart(4, '0');
+    // Windows has no such modes, and shows all files as readable by everybody.
+    const isOpen = platform() !== 'win32' && (mode & GROUP_AND_OTHERS) !== 0;
+    return isOpen
+      ? [
+          warn(
+            'key file',
+            `${keyFile} has mode ${octal}: others can use it`,
+            `chmod 600 ${keyFile}`,
+          ),
+        ]
+      : [ok('key file', `${keyFile} has mode ${octal}`)];
+  } catch (error) {
+    const advice = 'put the private key there, for this user to read: `nestjs-service-auth keygen`';
+    return [fail('key file', `${String(keyFile)} cannot be read (${codeOf(error)})`, advice)];
+  }
+}
+
+/** Which key signs. That it can sign was seen when it was read. */
+export function checkSigningKey(sending: SendingSettings | undefined): Check[] {
+  if (!sending) return [ok('signing key', 'none: this service only receives')];
+  const { algorithm, keyId } = sending.signingKeys.current();
+  return [ok('signing key', `${algorithm}, key id ${keyId}`)];
+}

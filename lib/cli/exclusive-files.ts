@@ -1,0 +1,36 @@
+import { unlinkSync, writeFileSync } from 'node:fs';
+import { failImpossible } from './exit-codes.js';
+import { codeOf } from './key-files.js';
+
+/** A file that must not be there yet. */
+export interface NewFile {
+  readonly path: string;
+  readonly text: string;
+  readonly mode: number;
+}
+
+/**
+ * Writes new files, all of them or none: each is created with O_EXCL, so that nothing is ever
+ * overwritten, and with its mode, so that nobody reads it in between.
+ *
+ * @throws CommandFailure when one is there already, or cannot be written
+ */
+export function writeNewFiles(files: readonly NewFile[]): void {
+  const written: string[] = [];
+  for (const { path, text, mode } of files) {
+    try {
+      writeFileSync(path, '', { flag: 'wx', mode });
+      written.push(path);
+      writeFileSync(path, text, { flag: 'r+' });
+    } catch (error) {
+      for (const mine of written) unlinkSync(mine);
+      failImpossible(describe(path, codeOf(error)));
+    }
+  }
+}
+
+function describe(path: string, code: string): string {
+  return code === 'EEXIST'
+    ? `${path} is there already and is not overwritten; name another file, or move it away`
+    : `${path} cannot be written (${code})`;
+}

@@ -1,0 +1,41 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+import process from 'node:process';
+import { runCommandLine } from './program.js';
+import type { Terminal } from './terminal.js';
+
+// The only file of the library that knows the process it runs in: its streams, environment and clock.
+const { stdin, stdout, stderr, env } = process;
+
+const isScreen = stdout.isTTY;
+const terminal: Terminal = {
+  out: (text) => void stdout.write(text),
+  err: (text) => void stderr.write(text),
+  readInput: async () => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of stdin as AsyncIterable<Buffer>) chunks.push(chunk);
+    return Buffer.concat(chunks);
+  },
+  now: () => Date.now(),
+  isScreen,
+  hasColours: isScreen && !env['NO_COLOR'] && env['TERM'] !== 'dumb',
+};
+
+/** A reader that has seen enough (`| head`) is no failure. */
+function endQuietly(error: NodeJS.ErrnoException): void {
+  process.exit(error.code === 'EPIPE' ? 0 : 3);
+}
+
+async function flush(stream: NodeJS.WriteStream): Promise<void> {
+  await new Promise<void>((resolve) => stream.write('', () => resolve()));
+}
+
+stdout.on('error', endQuietly);
+stderr.on('error', endQuietly);
+
+const manifest = new URL('../../package.json', import.meta.url);
+const { version } = JSON.parse(readFileSync(manifest, 'utf8')) as { version: string };
+const code = await runCommandLine(process.argv.slice(2), terminal, version);
+await Promise.all([flush(stdout), flush(stderr)]);
+// What a configuration module has opened (a Redis client, say) must not keep the process alive.
+process.exit(code);

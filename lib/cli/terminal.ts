@@ -1,0 +1,47 @@
+/** What a command sees of the process it runs in, so that none of them reads the environment or the clock. */
+export interface Terminal {
+  /** Writes to standard output: what was asked for. */
+  out(text: string | Uint8Array): void;
+  /** Writes to standard error: what is said about it. */
+  err(text: string): void;
+  /** All of standard input. */
+  readInput(): Promise<Buffer>;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** Whether standard output is a screen, which control characters of others must not reach. */
+  readonly isScreen: boolean;
+  /** Whether colours are wanted. */
+  readonly hasColours: boolean;
+}
+
+const ESCAPES = { red: 31, green: 32, yellow: 33, cyan: 36, bold: 1, dim: 2 } as const;
+
+/** Gives a text a colour where colours are wanted. */
+export function paint(terminal: Terminal, style: keyof typeof ESCAPES, text: string): string {
+  return terminal.hasColours ? `\u001b[${ESCAPES[style]}m${text}\u001b[0m` : text;
+}
+
+/** Control, format and line separator characters, which can move a cursor or reverse a line. */
+const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
+
+/** What somebody else wrote, safe to print in one line: nothing in it can steer the terminal. */
+export function visible(text: string): string {
+  return text.replace(INVISIBLE, escapeCharacter);
+}
+
+/** The same for text of several lines. */
+export function visibleLines(text: string): string {
+  return text
+    .split(/\r?\n/)
+    .map((line) => line.split('\t').map(visible).join('\t'))
+    .join('\n');
+}
+
+function escapeCharacter(character: string): string {
+  return `\\u{${character.codePointAt(0)?.toString(16)}}`;
+}
+
+/** Writes one JSON value, for programs. */
+export function writeJson(terminal: Terminal, value: unknown): void {
+  terminal.out(`${JSON.stringify(value, null, 2)}\n`);
+}
