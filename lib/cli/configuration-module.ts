@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { ServiceAuthOptions } from '../core/index.js';
 import type { ServiceAuthModuleOptions } from '../nest/service-auth.options.js';
-import { failImpossible } from './exit-codes.js';
+import { CommandFailure, failImpossible } from './exit-codes.js';
 import { codeOf } from './key-files.js';
 
 /** What only a Nest application does with its options; whoever adds one must say so here. */
@@ -18,6 +18,8 @@ const ONLY_IN_NEST: Readonly<
 /** The names under which a module may export its options, the first one found counts. */
 const EXPORT_NAMES = ['serviceAuthOptions', 'options', 'default'] as const;
 
+const DEADLINE_SECONDS = 15;
+
 /** Options that nobody has checked yet. */
 export type UncheckedOptions = Readonly<Record<string, unknown>>;
 
@@ -31,8 +33,10 @@ export type UncheckedOptions = Readonly<Record<string, unknown>>;
 export async function loadOptions(file: string, exportName?: string): Promise<UncheckedOptions> {
   const path = resolve(file);
   if (!existsSync(path)) failImpossible(`${file} is not there`);
-  const exported = pick(file, await load(file, path), exportName);
-  const options: unknown = typeof exported === 'function' ? await call(file, exported) : exported;
+  const module = await inTime(file, load(file, path));
+  const exported = pick(file, module, exportName);
+  const options: unknown =
+    typeof exported === 'function' ? await inTime(file, call(file, exported)) : exported;
   if (typeof options !== 'object' || options === null) {
     return failImpossible(
       `${file} exports no options: export an object, or a function that gives one`,
@@ -41,6 +45,21 @@ export async function loadOptions(file: string, exportName?: string): Promise<Un
   return Object.fromEntries(
     Object.entries(options).filter(([name]) => !Object.hasOwn(ONLY_IN_NEST, name)),
   );
+}
+
+/** A module may wait for what never comes: a connection, say. */
+async function inTime<T>(file: string, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    const message = `${file} gave nothing within ${DEADLINE_SECONDS} seconds; does it wait for a connection?`;
+    const giveUp = () => reject(new CommandFailure('impossible', message));
+    timer = setTimeout(giveUp, DEADLINE_SECONDS * 1000);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 async function load(file: string, path: string): Promise<Record<string, unknown>> {

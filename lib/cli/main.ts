@@ -30,6 +30,13 @@ async function flush(stream: NodeJS.WriteStream): Promise<void> {
   await new Promise<void>((resolve) => stream.write('', () => resolve()));
 }
 
+/** A configuration module may start what it never waits for; only a name is said, as messages may quote keys. */
+function reportForgotten(error: unknown): void {
+  const { code, name } = Object(error) as { code?: unknown; name?: unknown };
+  terminal.err(`warning: something failed that nobody waited for (${String(code ?? name)})\n`);
+}
+
+process.on('unhandledRejection', reportForgotten);
 stdout.on('error', endQuietly);
 stderr.on('error', endQuietly);
 
