@@ -29,7 +29,7 @@ export async function openSender(
   now: () => number,
 ): Promise<CallSender> {
   const { config, issuer, key } = options;
-  const { origin } = URL.canParse(url) ? new URL(url) : failUsage('the URL is not absolute');
+  const { origin } = new URL(url);
   const written = config === undefined ? {} : await takeSending(config);
   const target = {
     baseUrl: origin,
@@ -82,6 +82,7 @@ async function open(
 function nameOption(problem: string): string {
   return problem
     .replace(/^targets\[0\]\.audience:/, '--audience:')
+    .replace(/^targets\[0\]\.baseUrl:/, 'the URL:')
     .replace(/^signingKey\.algorithm:/, '--algorithm:')
     .replace(/^signingKey\.keyId:/, '--key-id:')
     .replace(/^signingKey\.(?:keyFile|privateKey):/, '--key:')

@@ -116,8 +116,20 @@ async function readRequest(
     failUsage(`${method} is sent without a body: leave --data out, or say --method`);
   }
   const headers = Object.fromEntries(header.map(readHeader));
+  if (Object.keys(headers).length < header.length) failUsage('--header: one is there twice');
+  assertSendable(url, method, headers);
   const body = await readData(data, terminal);
   return { method, url, headers, body, subject };
+}
+
+/** What `fetch` itself would not send: a method or a header it does not allow, credentials in the URL. */
+function assertSendable(url: string, method: string, headers: Record<string, string>): void {
+  if (!URL.canParse(url)) failUsage('the URL is not absolute');
+  try {
+    void new Request(url, { method, headers });
+  } catch {
+    failUsage('this cannot be sent: look at the URL, the method and the headers');
+  }
 }
 
 function readHeader(text: string): [name: string, value: string] {

@@ -325,6 +325,9 @@ describe('call, of a server of any kind', () => {
   it.each([
     ['a header that is none', ['-H', 'nonsense']],
     ['a token of its own', ['-H', 'JWT: abc']],
+    ['a header twice', ['-H', 'A: 1', '-H', 'a: 2']],
+    ['a header that no request carries', ['-H', 'a(b: 1']],
+    ['a method that fetch does not send', ['-X', 'TRACE']],
     ['a body for GET', ['-X', 'GET', '--data', 'x']],
     ['a method that is none', ['-X', 'G T']],
     ['an issuer that is no URI', ['--issuer', 'herald']],
@@ -339,6 +342,15 @@ describe('call, of a server of any kind', () => {
     expect(ran.stderr).toMatch(/^error: /);
     expect(received).toEqual([]);
   });
+
+  it.each(['user/42', 'ftp://census.service/', 'http://ada:secret@census.service/'])(
+    'takes the URL %s for a wrong command line, and quotes no credentials',
+    async (wrong) => {
+      const ran = await runProgram(['call', wrong, '--issuer', HERALD, '--key', keyFile]);
+      expect(ran.code).toBe(2);
+      expect(ran.stderr).not.toContain('secret');
+    },
+  );
 
   it('never quotes a key file that is no good', async () => {
     const bad = folder.path('bad.pem');

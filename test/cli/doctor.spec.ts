@@ -238,7 +238,13 @@ describe('doctor', () => {
   });
 
   it.each([
-    ['warns of', 'a store in memory', 'replayStore: undefined', 'warn'],
+    ['warns of', 'no store', 'replayStore: undefined', 'warn'],
+    [
+      'warns of',
+      'a store in memory',
+      'replayStore: new (class MemoryReplayStore { recordUse = store.recordUse })()',
+      'warn',
+    ],
     [
       'fails for',
       'a store that sees no replay',

@@ -17,28 +17,25 @@ const LIFETIME_SECONDS = 10;
  * @param now milliseconds since the epoch
  */
 export async function checkReplayStore(store: unknown, now: () => number): Promise<Check[]> {
-  if (!isStore(store)) {
-    const advice = 'with several processes, share a `RedisReplayStore` (docs/replay.md)';
-    return [
-      warn(NAME, 'in the memory of each process: another process accepts a token again', advice),
-    ];
-  }
+  if (store === undefined) return [warnOfMemory()];
+  // The options have reported it already.
+  if (!isStore(store)) return [];
+  const more = isInMemory(store) ? [warnOfMemory()] : [];
   const use = createUse(now());
   const verdict = await askUntilReady(store, use);
   if (typeof verdict !== 'string') return [failUnreachable(verdict.reason)];
   const second = await askOnce(store, use);
-  if (verdict !== 'first' || second !== 'seen') {
-    const message = 'it does not tell a second use from the first: tokens can be replayed';
-    return [
-      fail(NAME, message, "make `recordUse` answer 'first' once, then 'seen'"),
-      ...(await warnings(store)),
-    ];
-  }
-  return [ok(NAME, 'in reach, and tells a second use from the first'), ...(await warnings(store))];
+  const isGood = verdict === 'first' && second === 'seen';
+  return [isGood ? okStore() : failBlind(), ...more, ...(await warnings(store))];
 }
 
 function isStore(store: unknown): store is ReplayStore {
   return typeof store === 'object' && store !== null && 'recordUse' in store;
+}
+
+/** By its name, as there may be another copy of the class in the process. */
+function isInMemory(store: ReplayStore): boolean {
+  return store.constructor.name === 'MemoryReplayStore';
 }
 
 function createUse(nowMilliseconds: number): TokenUse {
@@ -71,6 +68,20 @@ async function askOnce(store: ReplayStore, use: TokenUse): Promise<Asked> {
     const { detail } = Object(error) as { detail?: unknown };
     return { reason: typeof detail === 'string' ? detail : codeOf(error) };
   }
+}
+
+function warnOfMemory(): Check {
+  const message = 'in the memory of each process: another process accepts a token again';
+  return warn(NAME, message, 'with several processes, share a `RedisReplayStore` (docs/replay.md)');
+}
+
+function okStore(): Check {
+  return ok(NAME, 'in reach, and tells a second use from the first');
+}
+
+function failBlind(): Check {
+  const message = 'it does not tell a second use from the first: tokens can be replayed';
+  return fail(NAME, message, "make `recordUse` answer 'first' once, then 'seen'");
 }
 
 function failUnreachable(reason: string): Check {
