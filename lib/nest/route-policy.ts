@@ -13,13 +13,18 @@ export interface Route {
   readonly maxBodyBytes: number | undefined;
 }
 
+/** What the route of a request asks for. */
+export function routeOf(context: ExecutionContext): Route {
+  return readRoute(context.getHandler(), context.getClass());
+}
+
 /**
  * Reads what a route asks for. Requirements of controller and handler add up; the nearest of
  * `@SkipServiceAuth()` and `@OptionalServiceAuth()` loosens, unless the route also requires something;
  * the nearest `@MaxBodyBytes()` counts.
  */
-export function routeOf(context: ExecutionContext): Route {
-  const places = [context.getHandler(), context.getClass()];
+export function readRoute(handler: object, controller: object): Route {
+  const places = [handler, controller];
   const allowedIssuers = places.flatMap(allowedIssuersOf);
   const subjectRequired = places.some((place) => read<true>(SUBJECT_REQUIRED, place).length > 0);
   const requires = allowedIssuers.length > 0 || subjectRequired;

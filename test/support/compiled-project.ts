@@ -23,8 +23,10 @@ const EXPORTS = {
   '.': './lib/index.js',
   './core': './lib/framework-free.js',
   './axios': './lib/nest/axios/index.js',
+  './fetch': './lib/fetch.js',
   './redis': './lib/redis.js',
   './testing': './lib/testing/index.js',
+  './openapi': './lib/nest/openapi/index.js',
 };
 
 /** The library and the support of the tests as JavaScript, for processes and threads of their own. */

@@ -1,0 +1,83 @@
+import type { INestApplication } from '@nestjs/common';
+import { type OpenAPIObject, type SwaggerDocumentOptions, SwaggerModule } from '@nestjs/swagger';
+import {
+  addRefusals,
+  askForToken,
+  asksForToken,
+  type Operation,
+  refusalComponents,
+} from './described-operation.js';
+import { isGuardedThroughout, modeOf } from './guarded-routes.js';
+import type { RefusalStatus } from './refusal-responses.js';
+import { RouteMarks, withoutMarks } from './route-marks.js';
+import { SECURITY_SCHEME, SERVICE_AUTH_SCHEME } from './service-auth.scheme.js';
+
+/**
+ * Makes the document of an application as `SwaggerModule.createDocument()` does, and describes on every
+ * operation that `ServiceJwtGuard` guards what it asks for and answers: the security scheme, and the
+ * refusals by status with their codes. Guards of a route, of a controller, and of the application are
+ * seen; `@SkipServiceAuth()` and `@OptionalServiceAuth()` count as they do for requests. What a handler
+ * says of a status itself stays, beside what the guard says. Not seen is a guard of the application's
+ * own that calls ours: write `@ApiServiceAuth()` there.
+ *
+ * @throws ServiceAuthUsageError for an application that `NestFactory.create()` has not made
+ */
+export function createServiceAuthDocument(
+  app: INestApplication,
+  config: Omit<OpenAPIObject, 'paths'>,
+  options?: SwaggerDocumentOptions,
+): OpenAPIObject {
+  const guardedThroughout = isGuardedThroughout(app);
+  const marks = new RouteMarks(app);
+  try {
+    const document = SwaggerModule.createDocument(app, config, options);
+    const statuses = new Set<RefusalStatus>();
+    for (const [method, operation] of operationsOf(document)) {
+      const route = marks.routeOf(operation.security ?? []);
+      removeMarks(operation);
+      const mode = route ? modeOf(route, guardedThroughout) : 'skip';
+      if (mode === 'skip' || asksForToken(operation)) continue;
+      askForToken(operation, mode, document.security);
+      for (const status of addRefusals(operation, method)) statuses.add(status);
+    }
+    return withComponents(document, statuses);
+  } finally {
+    marks.remove();
+  }
+}
+
+function operationsOf(document: OpenAPIObject): [method: string, operation: Operation][] {
+  const webhooks = (Reflect.get(document, 'webhooks') ?? {}) as OpenAPIObject['paths'];
+  return [...Object.values(document.paths), ...Object.values(webhooks)]
+    .flatMap((item) => Object.entries({ ...item } as Record<string, unknown>))
+    .filter((entry): entry is [string, Operation] => isOperation(entry[1]));
+}
+
+function isOperation(value: unknown): value is Operation {
+  return typeof value === 'object' && value !== null && 'responses' in value;
+}
+
+function removeMarks(operation: Operation): void {
+  const security = withoutMarks(operation.security ?? []);
+  // An empty list would open what the document asks for everywhere.
+  if (security.length > 0) operation.security = security;
+  else delete operation.security;
+}
+
+function withComponents(
+  document: OpenAPIObject,
+  statuses: ReadonlySet<RefusalStatus>,
+): OpenAPIObject {
+  if (!operationsOf(document).some(([, operation]) => asksForToken(operation))) return document;
+  const { components = {} } = document;
+  const { schemas, responses } = refusalComponents(statuses);
+  return {
+    ...document,
+    components: {
+      ...components,
+      schemas: { ...components.schemas, ...schemas },
+      responses: { ...components.responses, ...responses },
+      securitySchemes: { [SERVICE_AUTH_SCHEME]: SECURITY_SCHEME, ...components.securitySchemes },
+    },
+  };
+}
