@@ -11,6 +11,7 @@ import {
 } from '@nestjs/common';
 import type { Response } from 'express';
 import { RequireSubject, ServiceJwtGuard } from 'nestjs-service-auth';
+import { ApiCreateNotification, ApiFindNotification } from './documentation.js';
 import { type NotificationOrder, NotificationOrderPipe } from './notification-order.pipe.js';
 import { NotificationService } from './notification.service.js';
 
@@ -21,6 +22,7 @@ export class NotificationController {
   constructor(@Inject(NotificationService) private readonly notifications: NotificationService) {}
 
   @Post()
+  @ApiCreateNotification()
   async create(
     @Body(NotificationOrderPipe) order: NotificationOrder,
     @Res({ passthrough: true }) response: Response,
@@ -31,6 +33,7 @@ export class NotificationController {
   }
 
   @Get(':id')
+  @ApiFindNotification()
   find(@Param('id') id: string) {
     const notification = this.notifications.find(id);
     if (!notification) throw new NotFoundException('There is no such notification.');

@@ -18,12 +18,13 @@ import type { ServiceName } from './services.js';
 export async function startService(
   name: ServiceName,
   createModule: (environment: Environment) => DynamicModule,
+  configure?: (app: NestExpressApplication) => void,
 ): Promise<void> {
   stopWithTheRunner();
   try {
     const port = readPort(name, process.env);
     const module = createModule(readEnvironment(process.env));
-    await listen(name, module, port);
+    await listen(name, module, port, configure);
     await report({ kind: 'ready' });
   } catch (error) {
     await report({ kind: 'failed', reason: describe(portTaken(error, name) ?? error, name) });
@@ -31,7 +32,12 @@ export async function startService(
   }
 }
 
-async function listen(name: ServiceName, module: DynamicModule, port: number): Promise<void> {
+async function listen(
+  name: ServiceName,
+  module: DynamicModule,
+  port: number,
+  configure?: (app: NestExpressApplication) => void,
+): Promise<void> {
   const logger = new ConsoleLogger({ prefix: name, logLevels: ['warn', 'error', 'fatal'] });
   const app = await NestFactory.create<NestExpressApplication>(module, {
     logger,
@@ -41,6 +47,7 @@ async function listen(name: ServiceName, module: DynamicModule, port: number): P
   app.enableShutdownHooks(['SIGINT', 'SIGTERM']);
   // For the demonstration only, here and below: shows the runner what arrives and which keys are known.
   if (process.send) app.use(reportHops((hop) => void report({ kind: 'hop', ...hop })));
+  configure?.(app);
 
   app.useLogger(false); // Nest logs a taken port too, and one line about it is enough.
   await app.listen(port, '127.0.0.1');

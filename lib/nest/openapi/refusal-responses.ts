@@ -25,15 +25,16 @@ const HEADERS = {
   401: {
     'WWW-Authenticate': {
       description: 'The name of this service, and the code when a token was sent.',
-      schema: { type: 'string' },
-      example: 'JWT realm="https://census.service/", error="token_expired"',
+      schema: {
+        type: 'string',
+        example: 'JWT realm="https://census.service/", error="token_expired"',
+      },
     },
   },
   503: {
     'Retry-After': {
       description: 'When it makes sense to ask again, in seconds.',
-      schema: { type: 'integer', minimum: 1 },
-      example: 1,
+      schema: { type: 'integer', minimum: 1, example: 1 },
     },
   },
 };
@@ -48,9 +49,8 @@ interface RefusalBody {
 
 /** The Response Object of a status, with `schema` for what its body looks like. */
 export function refusalResponse<T extends object>(status: RefusalStatus, schema: T) {
-  const bodies = refusalBodies(status);
   const examples = Object.fromEntries(
-    bodies.map((value) => [value.code, { summary: value.message, value }]),
+    refusalBodies(status).map((value) => [value.code, { value }]),
   );
   return {
     description: DESCRIPTIONS[status],
