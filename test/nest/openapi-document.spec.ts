@@ -19,6 +19,7 @@ import {
   ApiProperty,
   ApiResponse,
   ApiSecurity,
+  ApiWebhook,
   type OpenAPIObject,
   SwaggerModule,
 } from '@nestjs/swagger';
@@ -239,6 +240,23 @@ describe.each(ADAPTERS)('createServiceAuthDocument() on %s', (adapter) => {
     expect(await problemsOf(document)).toEqual([]);
   });
 
+  it.each(['before', 'after'])(
+    'tells an heir from what it extends, registered %s it',
+    async (order) => {
+      @Controller('base')
+      class BaseController extends ListController {}
+
+      @Controller('heir')
+      @UseGuards(ServiceJwtGuard)
+      class HeirController extends BaseController {}
+      const both = [BaseController, HeirController];
+      const registered = order === 'before' ? both : both.toReversed();
+      const document = create(await start({ adapter, controllers: registered }));
+      expect(operationAt(document, '/base').security).toBeUndefined();
+      expect(operationAt(document, '/heir').security).toEqual([TOKEN]);
+    },
+  );
+
   it('finds routes whatever their paths, versions and ids are', async () => {
     @Controller({ path: 'things', version: ['1', '2'] })
     @UseGuards(ServiceJwtGuard)
@@ -318,6 +336,30 @@ describe.each(ADAPTERS)('createServiceAuthDocument() on %s', (adapter) => {
     expect(operationAt(document, '/guarded').security).toEqual([{ bearer: [], ...TOKEN }]);
     expect(operationAt(document, '/guarded/open').security).toBeUndefined();
     expect(document.security).toEqual([{ bearer: [] }]);
+  });
+
+  it('describes no webhook: whom this service calls has guards of its own', async () => {
+    @Controller('hooked')
+    @UseGuards(ServiceJwtGuard)
+    class HookedController {
+      @Post()
+      create() {
+        return 'created';
+      }
+
+      @Post('sent')
+      @ApiWebhook('notified')
+      sent() {
+        return 'sent';
+      }
+    }
+    const document = create(await start({ adapter, controllers: [HookedController] }), '3.1.0');
+    const { webhooks = {} } = document as { webhooks?: OpenAPIObject['paths'] };
+    expect(webhooks['notified']?.post).toMatchObject({ operationId: 'HookedController_sent' });
+    expect(webhooks['notified']?.post).not.toHaveProperty('security');
+    expect(refusalsAt({ ...document, paths: webhooks }, 'notified', 'post')).toEqual([]);
+    expect(operationAt(document, '/hooked', 'post').security).toEqual([TOKEN]);
+    expect(JSON.stringify(document)).not.toContain('nestjs-service-auth:');
   });
 
   it('leaves no trace: not in another document, not where nothing is guarded', async () => {

@@ -32,7 +32,7 @@ export function createServiceAuthDocument(
   try {
     const document = SwaggerModule.createDocument(app, config, options);
     const statuses = new Set<RefusalStatus>();
-    for (const [method, operation] of operationsOf(document)) {
+    for (const [method, operation] of operationsOf(document.paths)) {
       const route = marks.routeOf(operation.security ?? []);
       removeMarks(operation);
       const mode = route ? modeOf(route, guardedThroughout) : 'skip';
@@ -40,15 +40,23 @@ export function createServiceAuthDocument(
       askForToken(operation, mode, document.security);
       for (const status of addRefusals(operation, method)) statuses.add(status);
     }
+    // What this service sends to others is for them to guard.
+    for (const [, operation] of operationsOf(webhooksOf(document))) removeMarks(operation);
     return withComponents(document, statuses);
   } finally {
     marks.remove();
   }
 }
 
-function operationsOf(document: OpenAPIObject): [method: string, operation: Operation][] {
-  const webhooks = (Reflect.get(document, 'webhooks') ?? {}) as OpenAPIObject['paths'];
-  return [...Object.values(document.paths), ...Object.values(webhooks)]
+type Paths = OpenAPIObject['paths'];
+
+/** Of OpenAPI 3.1; before that, swagger has them among the paths. */
+function webhooksOf(document: OpenAPIObject): Paths {
+  return (Reflect.get(document, 'webhooks') ?? {}) as Paths;
+}
+
+function operationsOf(paths: Paths): [method: string, operation: Operation][] {
+  return Object.values(paths)
     .flatMap((item) => Object.entries({ ...item } as Record<string, unknown>))
     .filter((entry): entry is [string, Operation] => isOperation(entry[1]));
 }
@@ -68,7 +76,8 @@ function withComponents(
   document: OpenAPIObject,
   statuses: ReadonlySet<RefusalStatus>,
 ): OpenAPIObject {
-  if (!operationsOf(document).some(([, operation]) => asksForToken(operation))) return document;
+  const isUsed = operationsOf(document.paths).some(([, operation]) => asksForToken(operation));
+  if (!isUsed) return document;
   const { components = {} } = document;
   const { schemas, responses } = refusalComponents(statuses);
   return {
