@@ -1,19 +1,23 @@
+import { readPagePort } from './setup/environment.js';
 import { playRefusals } from './story/refusals.js';
 import { Runner } from './story/runner.js';
 import { playStory } from './story/story.js';
 
 const runner = new Runner();
 const { narrator } = runner;
+const isOnce = process.argv.includes('--once');
 
-/** Starts everything, plays the story, and (unless once is enough) leaves the services up. */
+/** Starts everything, plays the story, and (unless once is enough) leaves services and page up. */
 await runner.run(async () => {
+  const pagePort = readPagePort(process.env);
   const stage = await runner.start(process.env);
   const notificationUri = await playStory(stage, narrator);
   if (notificationUri) await playRefusals(stage.environment, notificationUri, narrator);
   if (!narrator.concludes()) process.exitCode = 1;
-  if (process.argv.includes('--once')) return;
+  if (isOnce) return;
+  await runner.openPage(stage, pagePort);
   narrator.heading(
-    'The services stay up; Ctrl-C stops them. Clients to try: sample/clients/python.',
+    'Page and services stay up; Ctrl-C stops them. Clients to try: sample/clients/python.',
   );
   await stage.services.ended;
 });

@@ -14,11 +14,20 @@ export interface Environment {
   readonly smtpUrl: string | undefined;
 }
 
-export const PORTS: Readonly<Record<ServiceName, { variable: string; byDefault: number }>> = {
+/** A port that an environment variable sets. */
+interface PortVariable {
+  readonly variable: string;
+  readonly byDefault: number;
+}
+
+export const PORTS: Readonly<Record<ServiceName, PortVariable>> = {
   census: { variable: 'CENSUS_PORT', byDefault: 4101 },
   herald: { variable: 'HERALD_PORT', byDefault: 4102 },
   another: { variable: 'ANOTHER_PORT', byDefault: 4103 },
 };
+
+/** Of the page that shows them. Where it is taken, the page takes the next one that is free. */
+export const PAGE_PORT: PortVariable = { variable: 'PAGE_PORT', byDefault: 4100 };
 
 const DEFAULT_KEYS = fileURLToPath(new URL('../../sample/.keys', import.meta.url));
 
@@ -40,7 +49,18 @@ export function readEnvironment(variables: NodeJS.ProcessEnv): Environment {
 
 /** The port a service is to listen on; 0 means any free one. */
 export function readPort(name: ServiceName, variables: NodeJS.ProcessEnv): number {
-  const { variable, byDefault } = PORTS[name];
+  return readPortVariable(PORTS[name], variables);
+}
+
+/** The port the page is to listen on; 0 means any free one. */
+export function readPagePort(variables: NodeJS.ProcessEnv): number {
+  return readPortVariable(PAGE_PORT, variables);
+}
+
+function readPortVariable(
+  { variable, byDefault }: PortVariable,
+  variables: NodeJS.ProcessEnv,
+): number {
   const value = variables[variable] || String(byDefault);
   if (/^\d{1,5}$/.test(value) && Number(value) < 65_536) return Number(value);
   throw new SetupError(`${variable} is not a port: write a number from 0 to 65535.`);

@@ -5,6 +5,10 @@ export interface Answer {
   readonly location: string | undefined;
   /** The stable code of a refusal; undefined when it is none. */
   readonly code: string | undefined;
+  /** What a 401 says in `WWW-Authenticate`. */
+  readonly challenge: string | undefined;
+  /** The body as JSON; undefined when it is none. */
+  readonly body: unknown;
 }
 
 export interface SentRequest {
@@ -23,11 +27,14 @@ export async function send({ method, url, headers, body }: SentRequest): Promise
     redirect: 'manual',
     signal: AbortSignal.timeout(TIMEOUT_MILLISECONDS),
   });
-  const { code } = Object(parse(await response.text())) as Record<string, unknown>;
+  const answer = parse(await response.text());
+  const { code } = Object(answer) as Record<string, unknown>;
   return {
     status: response.status,
     location: response.headers.get('location') ?? undefined,
     code: typeof code === 'string' ? code : undefined,
+    challenge: response.headers.get('www-authenticate') ?? undefined,
+    body: answer,
   };
 }
 

@@ -4,7 +4,12 @@ export interface Hop {
   readonly request: string;
   /** What the service answered. */
   readonly status: number;
-  /** The claims of the token, unverified; undefined when there was no token. */
+  /** When it arrived, and when it was answered: milliseconds since the epoch. */
+  readonly arrivedAt: number;
+  readonly answeredAt: number;
+  /** The JOSE header of the token, unverified; undefined when there was no token. */
+  readonly header: Readonly<Record<string, unknown>> | undefined;
+  /** The claims of the token, likewise. */
   readonly claims: Readonly<Record<string, unknown>> | undefined;
   /** The id of the key it says it was signed with. */
   readonly keyId: string | undefined;

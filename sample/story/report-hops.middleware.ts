@@ -13,12 +13,19 @@ export function reportHops(report: (hop: Hop) => void) {
       const [header, claims] = decode(request.headers['jwt']);
       const keyId = typeof header?.['kid'] === 'string' ? header['kid'] : undefined;
       const line = `${request.method} ${request.originalUrl}`;
-      response.once('finish', () =>
-        report({ request: line, status: response.statusCode, claims, keyId }),
-      );
+      const arrivedAt = now();
+      response.once('finish', () => {
+        const { statusCode: status } = response;
+        report({ request: line, status, arrivedAt, answeredAt: now(), header, claims, keyId });
+      });
     }
     next();
   };
+}
+
+/** Milliseconds since the epoch, with fractions: hops are faster than that. */
+function now(): number {
+  return performance.timeOrigin + performance.now();
 }
 
 /** JOSE header and claims. */

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { relative } from 'node:path';
-import { readEnvironment, readPort, SetupError } from '../setup/environment.js';
+import { PAGE_PORT, readEnvironment, readPort, SetupError } from '../setup/environment.js';
+import { type Page, startPage } from '../page/start-page.js';
 import { ensureKeyFiles } from '../setup/key-files.js';
 import { SERVICE_URIS } from '../setup/services.js';
 import { findFreePorts } from './free-ports.js';
@@ -14,6 +15,7 @@ export class Runner {
   readonly narrator = new Narrator();
   private readonly services = new ServiceProcesses();
   private mailbox: Mailbox | undefined;
+  private page: Page | undefined;
 
   /** Runs `play` until it is over, a service ends by itself, or Ctrl-C; then stops everything. */
   async run(play: () => Promise<void>): Promise<void> {
@@ -24,9 +26,22 @@ export class Runner {
       console.error(error instanceof SetupError ? error.message : error);
       process.exitCode = 1;
     } finally {
+      await this.page?.close();
       await this.services.stop();
       await this.mailbox?.close();
     }
+  }
+
+  /** Shows everything on a page of its own, and says where that is. @returns when it can be asked for */
+  async openPage(stage: Stage, wantedPort: number): Promise<void> {
+    this.page = await startPage(stage, wantedPort);
+    const { port, url } = this.page;
+    if (wantedPort !== 0 && port !== wantedPort) {
+      this.narrator.heading(
+        `Port ${wantedPort} (${PAGE_PORT.variable}) is taken: the page is at ${port} instead.`,
+      );
+    }
+    this.narrator.heading(`See it: ${url}`);
   }
 
   /** Starts the mail server and the three services, and says where they are. */

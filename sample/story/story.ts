@@ -58,12 +58,15 @@ export async function playStory(stage: Stage, narrator: Narrator): Promise<strin
 }
 
 /** What a browser would send. */
-export async function welcome({ baseUrls }: Pick<Environment, 'baseUrls'>): Promise<Answer> {
+export async function welcome(
+  { baseUrls }: Pick<Environment, 'baseUrls'>,
+  as = OPERATOR,
+): Promise<Answer> {
   return await send({
     method: 'POST',
     url: new URL('welcome/', baseUrls.another).href,
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ user: NEWCOMER, as: OPERATOR }),
+    body: JSON.stringify({ user: NEWCOMER, as }),
   });
 }
 
