@@ -36,10 +36,10 @@ export interface Attempt {
 }
 
 const TEN_MINUTES_MILLISECONDS = 600_000;
-const NOTHING = 'Nothing';
+const NOTHING = 'Change nothing';
 const REQUEST = 'Change the request';
 const TOKEN = 'Change the token';
-const REUSE = 'Use a good token wrongly';
+const REUSE = 'Use the right key wrongly';
 const KEY = 'Use another key';
 const LEAVE_OUT = 'Leave something out';
 
@@ -155,6 +155,15 @@ export const ATTEMPTS: readonly Attempt[] = [
     make: async (forger) => [await forger.signed({ audience: SERVICE_URIS.census })],
   },
   {
+    id: 'outsider',
+    group: REUSE,
+    title: 'Speak for an outsider',
+    does: 'The right key signs for a user who is none of Census’s.',
+    expected: '403 subject_not_allowed',
+    changed: ['claims.sub'],
+    make: async (forger) => [await forger.signed({ subject: 'https://elsewhere.service/user/1/' })],
+  },
+  {
     id: 'foreign-key',
     group: KEY,
     title: 'Sign with a key of your own',
@@ -200,14 +209,5 @@ export const ATTEMPTS: readonly Attempt[] = [
     expected: '403 subject_missing',
     changed: ['claims.sub'],
     make: async (forger) => [await forger.signed({ subject: null })],
-  },
-  {
-    id: 'outsider',
-    group: LEAVE_OUT,
-    title: 'Speak for an outsider',
-    does: 'The right key signs for a user who is none of Census’s.',
-    expected: '403 subject_not_allowed',
-    changed: ['claims.sub'],
-    make: async (forger) => [await forger.signed({ subject: 'https://elsewhere.service/user/1/' })],
   },
 ];

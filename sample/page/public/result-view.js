@@ -38,6 +38,7 @@ export function resultView(attempt, exchanges, checks) {
     element('h4', {}, 'The answer'),
     answerView(last),
     ...(last.token ? [element('h4', {}, 'Its token'), tokenTables(last.token, changed)] : []),
+    element('a', { class: 'to-list', href: '#tamper' }, 'Back to the attempts'),
   ];
 }
 

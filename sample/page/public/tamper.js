@@ -119,6 +119,7 @@ async function run(attempt, input, { form, send, outcome }, world, report) {
       other.classList.remove('current');
     form.classList.add('current');
     panel.replaceChildren(...resultView(attempt, exchanges, world.checks));
+    panel.scrollTop = 0;
     panel.dataset['outcome'] = text;
     status.textContent = `${attempt.title}: ${text}. ${last.reason}`;
     if (panel.getBoundingClientRect().top > window.innerHeight / 2) panel.scrollIntoView();
