@@ -5,4 +5,4 @@ export type { AnyFetch, SignedFetchOptions } from './clients/fetch-options.js';
 export { actingAsItself, onBehalfOf } from './clients/fetch-subject.js';
 export * from './core/index.js';
 export { MemoryReplayStore, type MemoryReplayStoreOptions } from './replay/memory-replay-store.js';
-export { createServiceAuth, ServiceAuth } from './service-auth.js';
+export { createServiceAuth, ServiceAuth, type VerifyOptions } from './service-auth.js';

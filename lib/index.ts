@@ -1,4 +1,5 @@
 export {
+  type IssuerTrust,
   type KeyMaterial,
   type KeySource,
   type KeySourceHealth,
@@ -8,6 +9,11 @@ export {
   REFUSALS,
   type RefusalCode,
   type ReplayStore,
+  type RequestAccepted,
+  type RequestAnonymous,
+  type RequestFailed,
+  type RequestRefused,
+  type RequestSigned,
   ServiceAuthConfigError,
   ServiceAuthError,
   type ServiceAuthEvent,
@@ -19,6 +25,7 @@ export {
   ServiceSigningError,
   ServiceTokenRefusedError,
   SIGNING_FAILURES,
+  type SigningFailed,
   type SigningFailureCode,
   type SigningKeyFileOptions,
   type SigningKeyOptions,
@@ -32,6 +39,7 @@ export {
 } from './core/index.js';
 export { type IssuerKeyHealth, KeyHealth } from './nest/key-health.js';
 export { AllowIssuers } from './nest/allow-issuers.decorator.js';
+export { LoggingObserver, type LoggingObserverOptions } from './nest/logging-observer.js';
 export { MaxBodyBytes } from './nest/max-body-bytes.decorator.js';
 export { RequireSubject } from './nest/require-subject.decorator.js';
 export {
@@ -51,4 +59,4 @@ export { ServiceCaller } from './nest/service-caller.decorator.js';
 export { ServiceJwtGuard } from './nest/service-jwt.guard.js';
 export { ServiceSubject, type ServiceSubjectOptions } from './nest/service-subject.decorator.js';
 export { MemoryReplayStore, type MemoryReplayStoreOptions } from './replay/memory-replay-store.js';
-export { ServiceAuth } from './service-auth.js';
+export { ServiceAuth, type VerifyOptions } from './service-auth.js';

@@ -2,6 +2,7 @@ import {
   findTarget,
   type IncomingRequest,
   type KeySourceHealth,
+  NO_OBSERVER,
   type OutgoingRequest,
   type PublishedKey,
   type ReceivingSettings,
@@ -14,8 +15,12 @@ import {
   ServiceAuthUsageError,
   type ServiceIdentity,
   ServiceSigningError,
+  SigningReport,
   signRequest,
+  Stopwatch,
   type Target,
+  tell,
+  VerificationProgress,
   verifyRequest,
 } from './core/index.js';
 import { FoundIssuers } from './keys/found-issuers.js';
@@ -31,23 +36,56 @@ export interface JwkSet {
 /** How often it is looked whether keys are due. */
 const REFRESH_MILLISECONDS = 1000;
 
+/** What the framework around a request adds to its verification. */
+export interface VerifyOptions {
+  /** The pattern of the route, as `/users/:id`, for the event. Never the path itself: those have no end. */
+  readonly route?: string;
+  /**
+   * What the application asks besides: the request counts as accepted once this is done, and what it throws
+   * is the decision.
+   */
+  readonly admit?: (identity: ServiceIdentity) => void | Promise<void>;
+}
+
 /** Both paths of one configured service: a request going out, a request coming in. */
 export class ServiceAuth {
   private timer: NodeJS.Timeout | undefined;
+  private readonly signingReport: SigningReport;
 
-  constructor(readonly settings: ServiceAuthSettings) {}
+  constructor(readonly settings: ServiceAuthSettings) {
+    this.signingReport = new SigningReport(settings.observer, settings.monotonicNow);
+  }
 
   /**
-   * Signs a request that is about to be sent, exactly as it is.
+   * Signs a request that is about to be sent, exactly as it is. Observers hear `request_signed` or
+   * `signing_failed`, and nothing of a request that goes out unsigned.
    *
    * @returns the value of the `JWT` header; undefined when the URL belongs to no target and
    *   `unknownTargets` is `send-unsigned`
    * @throws ServiceSigningError with a code of `SIGNING_FAILURES`
    */
   async sign(request: OutgoingRequest): Promise<string | undefined> {
-    const target = this.targetOf(request.url);
     const { issuer, now } = this.settings;
-    return target && (await signRequest(request, target, this.sending, { issuer, now }));
+    const stopwatch = this.signingReport.start();
+    let target: Target | undefined;
+    try {
+      target = this.targetOf(request.url);
+      if (target === undefined) return undefined;
+      const token = await signRequest(request, target, this.sending, { issuer, now });
+      if (stopwatch) this.signingReport.signed(request, target, stopwatch);
+      return token;
+    } catch (error) {
+      this.noteSigningFailure(error, target);
+      throw error;
+    }
+  }
+
+  /**
+   * Tells observers that a request was not signed. For whoever makes a client sign: what fails before
+   * `sign` is called, such as reading a body. An error is told once, whoever tells it.
+   */
+  noteSigningFailure(error: unknown, target?: Target): void {
+    this.signingReport.failed(error, target);
   }
 
   /**
@@ -69,14 +107,36 @@ export class ServiceAuth {
 
   /**
    * Verifies a request that was received. On return it is what its issuer signed, was not seen
-   * before, and satisfies `policy`.
+   * before, and satisfies `policy`. Observers hear of the decision in one event: `request_accepted`,
+   * `request_refused` or `request_failed`.
    *
    * @throws ServiceTokenRefusedError with a code of `REFUSALS`
    * @throws ServiceAuthUnavailableError `key_unavailable`, `replay_store_unavailable`
    * @throws ServiceAuthUsageError in a service without `trustedIssuers`
    */
-  async verify(request: IncomingRequest, policy?: RoutePolicy): Promise<ServiceIdentity> {
-    return await verifyRequest(request, this.receiving, this.settings.now, policy);
+  async verify(
+    request: IncomingRequest,
+    policy?: RoutePolicy,
+    options: VerifyOptions = {},
+  ): Promise<ServiceIdentity> {
+    const { now, observer } = this.settings;
+    const { receiving } = this;
+    const progress = observer === NO_OBSERVER ? undefined : this.beginVerification(options);
+    try {
+      const identity = await verifyRequest(request, receiving, now, policy, progress);
+      progress?.finishVerification();
+      await options.admit?.(identity);
+      const event = progress?.acceptance(identity);
+      if (event) tell(observer, event);
+      return identity;
+    } catch (error) {
+      if (progress) tell(observer, progress.failure(error));
+      throw error;
+    }
+  }
+
+  private beginVerification({ route }: VerifyOptions): VerificationProgress {
+    return new VerificationProgress(new Stopwatch(this.settings.monotonicNow), route);
   }
 
   /** The receiving half of the settings. @throws ServiceAuthUsageError where there is none */

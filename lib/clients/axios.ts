@@ -21,6 +21,8 @@ export interface SigningParts<Config> {
   getUri(config: Config): string;
   targetOf(url: URL): Target | undefined;
   sign(request: OutgoingRequest): Promise<string | undefined>;
+  /** Hears why a request was not signed. */
+  noteSigningFailure(error: ServiceSigningError, target: Target | undefined): void;
   /** For whom calls are made here; undefined when nobody said. */
   currentSubject(): CallSubject | undefined;
   readonly maxBufferedBodyBytes: number;
@@ -53,17 +55,33 @@ export function createSigningAdapter<Config extends AxiosLikeConfig, Response ex
   parts: SigningParts<Config>,
 ): Adapter<Config, Response> {
   const adapter = async (config: Config): Promise<Response> => {
-    const url = parseTargetUrl(parts.getUri(config));
-    // A token that is for us, or was made for another request, goes nowhere.
-    config.headers.delete(TOKEN_HEADER);
-    if (parts.targetOf(url) === undefined) return await inner(config);
-    const sent = await signed(config, url, parts);
+    const sent = await signedIfKnown(config, parts);
+    if (sent === undefined) return await inner(config);
     assertWanted(config);
     return await sendAs(inner, sent, config);
   };
   // Not enumerable: errors show the adapter with all its members.
   const value = { owner: parts.owner, inner } satisfies Signing;
   return Object.defineProperty(adapter, SIGNS, { value });
+}
+
+/** The request as it is sent to a target; undefined where it goes to none. */
+async function signedIfKnown<Config extends AxiosLikeConfig>(
+  config: Config,
+  parts: SigningParts<Config>,
+): Promise<Config | undefined> {
+  let target: Target | undefined;
+  try {
+    const url = parseTargetUrl(parts.getUri(config));
+    // A token that is for us, or was made for another request, goes nowhere.
+    config.headers.delete(TOKEN_HEADER);
+    target = parts.targetOf(url);
+    return target && (await signed(config, url, parts));
+  } catch (error) {
+    // A body that fails, or a caller who no longer wants the answer, is no failure to sign.
+    if (error instanceof ServiceSigningError) parts.noteSigningFailure(error, target);
+    throw error;
+  }
 }
 
 async function signed<Config extends AxiosLikeConfig>(

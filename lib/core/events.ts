@@ -1,5 +1,90 @@
-/** Something an operator may want to know. Never holds a token, a claim or key material. */
+import type { Algorithm } from './algorithms.js';
+import type { RefusalCode, SigningFailureCode } from './errors.js';
+import type { Profile } from './profiles.js';
+
+/**
+ * How far the issuer of a refused request can be believed. `verified`: the signature is its own.
+ * `claimed`: the token names a trusted issuer, and nothing proves it yet. `unknown`: the token names
+ * nobody who is trusted here, or there is none that could be read.
+ */
+export type IssuerTrust = 'verified' | 'claimed' | 'unknown';
+
+/** A request was verified and let in. */
+export interface RequestAccepted {
+  readonly type: 'request_accepted';
+  readonly issuer: string;
+  /** The name under which this service was called. */
+  readonly audience: string;
+  /** Whether the caller acts for a user. Who that is, is not told. */
+  readonly hasSubject: boolean;
+  readonly algorithm: Algorithm;
+  readonly keyId: string;
+  readonly profile: Profile;
+  /** The pattern of the route, as `/users/:id`; undefined where it is not known. */
+  readonly route: string | undefined;
+  /** Until the token was verified, the arrival of the body included. */
+  readonly durationMilliseconds: number;
+}
+
+/** A request was refused, or could not be decided (503). */
+export interface RequestRefused {
+  readonly type: 'request_refused';
+  readonly code: RefusalCode;
+  readonly status: number;
+  /** What exactly failed. Our own words; never a part of a token. */
+  readonly detail: string | undefined;
+  /** The name of a trusted issuer, never one that a caller made up; undefined where `issuerTrust` is `unknown`. */
+  readonly issuer: string | undefined;
+  readonly issuerTrust: IssuerTrust;
+  readonly route: string | undefined;
+  /** Undefined where nothing had to be verified: a route that a verified request was handed on to refused it. */
+  readonly durationMilliseconds: number | undefined;
+}
+
+/** A request without a token was let in by a route that admits it: `@OptionalServiceAuth()`. */
+export interface RequestAnonymous {
+  readonly type: 'request_anonymous';
+  readonly route: string | undefined;
+}
+
+/**
+ * Something else went wrong, and the request was not let in. `usage_error`: this library is used where it
+ * cannot work. `admission_error`: the token is good, and the application's own code failed, such as a
+ * `userResolver`. `unexpected_error`: whatever else.
+ */
+export interface RequestFailed {
+  readonly type: 'request_failed';
+  readonly reason: 'usage_error' | 'admission_error' | 'unexpected_error';
+  readonly route: string | undefined;
+  readonly durationMilliseconds: number;
+}
+
+/** A request that goes out was signed. */
+export interface RequestSigned {
+  readonly type: 'request_signed';
+  /** The service that is called. */
+  readonly audience: string;
+  readonly hasSubject: boolean;
+  readonly profile: Profile;
+  readonly durationMilliseconds: number;
+}
+
+/** A request was not signed, and so not sent. */
+export interface SigningFailed {
+  readonly type: 'signing_failed';
+  readonly code: SigningFailureCode | 'unexpected_error';
+  /** The service that would have been called; undefined where the URL belongs to no target. */
+  readonly audience: string | undefined;
+}
+
+/** Something an operator may want to know. Never holds a token, a subject or key material. */
 export type ServiceAuthEvent =
+  | RequestAccepted
+  | RequestRefused
+  | RequestAnonymous
+  | RequestFailed
+  | RequestSigned
+  | SigningFailed
   /** The keys of an issuer were fetched, or found unchanged. */
   | { readonly type: 'keys_refreshed'; readonly issuer: string; readonly keyIds: readonly string[] }
   /** They could not be fetched; `servingStale` tells whether known keys serve on. */
@@ -41,16 +126,35 @@ export type ServiceAuthEvent =
   /** The replay store works, and may forget a token too early, or see too few of them. */
   | { readonly type: 'replay_store_unsafe'; readonly reason: string };
 
-/** Port: hears what happens. What it throws is ignored. */
+/** Port: hears what happens. What it throws or rejects with is ignored, and nobody waits for it. */
 export interface ServiceAuthObserver {
-  observe(event: ServiceAuthEvent): void;
+  observe(event: ServiceAuthEvent): void | Promise<void>;
 }
 
-/** Tells an observer, whose trouble must not become the request's. */
+/** Stands where nobody listens, and lets events go unmade. */
+export const NO_OBSERVER: ServiceAuthObserver = Object.freeze({ observe: () => undefined });
+
+/** Tells an observer, whose trouble must not become the request's. The event is frozen. */
 export function tell(observer: ServiceAuthObserver, event: ServiceAuthEvent): void {
   try {
-    observer.observe(event);
+    const outcome: unknown = observer.observe(Object.freeze(event));
+    if (isObject(outcome)) Promise.resolve(outcome).catch(() => undefined);
   } catch {
     // An observer only watches.
   }
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
+}
+
+/** One observer for several: each hears everything, whatever becomes of the others. */
+export function tellAll(observers: readonly ServiceAuthObserver[]): ServiceAuthObserver {
+  const [first = NO_OBSERVER, ...others] = observers;
+  if (others.length === 0) return first;
+  return Object.freeze({
+    observe: (event: ServiceAuthEvent) => {
+      for (const observer of observers) tell(observer, event);
+    },
+  });
 }

@@ -14,7 +14,20 @@ export {
   type SigningFailureCode,
   type UnavailableCode,
 } from './errors.js';
-export { type ServiceAuthEvent, type ServiceAuthObserver, tell } from './events.js';
+export {
+  type IssuerTrust,
+  NO_OBSERVER,
+  type RequestAccepted,
+  type RequestAnonymous,
+  type RequestFailed,
+  type RequestRefused,
+  type RequestSigned,
+  type ServiceAuthEvent,
+  type ServiceAuthObserver,
+  type SigningFailed,
+  tell,
+  tellAll,
+} from './events.js';
 export type { ServiceIdentity } from './identity.js';
 export type { IssuerDirectory, TrustedIssuer } from './issuers.js';
 export type {
@@ -55,7 +68,14 @@ export type {
   Target,
 } from './settings.js';
 export { signRequest } from './sign-request.js';
+export { SigningReport } from './signing-report.js';
 export { findTarget, parseTargetUrl } from './targets.js';
 export { JsonFlaw, readJsonObject } from './unambiguous-json.js';
 export { readUnverifiedBodyHash } from './unverified-body-hash.js';
+export {
+  describeRefusal,
+  isRefusal,
+  Stopwatch,
+  VerificationProgress,
+} from './verification-progress.js';
 export { assertRoutePolicy, type RoutePolicy, verifyRequest } from './verify-request.js';

@@ -94,13 +94,14 @@ export class OptionReader {
   /** An object with this method; an absent one is undefined. */
   port<T extends object>(name: string, method: keyof T & string): T | undefined {
     const value = this.raw(name);
-    if (value === undefined) return undefined;
-    const found: unknown =
-      typeof value === 'object' && value !== null
-        ? this.readMember(value, method, name)
-        : undefined;
-    if (typeof found === 'function') return value as T;
-    return this.report(name, `write an object with a method ${method}`);
+    return value === undefined ? undefined : this.portIn<T>(name, value, method);
+  }
+
+  /** A list of objects with this method; an absent list is empty. */
+  ports<T extends object>(name: string, method: keyof T & string): readonly T[] {
+    const value = this.raw(name);
+    const list = Array.isArray(value) ? (value as unknown[]) : [];
+    return list.flatMap((item, at) => this.portIn<T>(`${name}[${at}]`, item, method) ?? []);
   }
 
   integer(name: string, range: { from: number; to: number; fallback: number }): number {
@@ -153,6 +154,13 @@ export class OptionReader {
     );
     if (this.isEmptyList(name)) this.report(name, 'name at least one algorithm, such as ES256');
     return algorithms?.length === 0 ? undefined : algorithms;
+  }
+
+  private portIn<T extends object>(name: string, value: unknown, method: string): T | undefined {
+    const isObject = typeof value === 'object' && value !== null;
+    const found = isObject ? this.readMember(value, method, name) : undefined;
+    if (typeof found === 'function') return value as T;
+    return this.report(name, `write an object with a method ${method}`);
   }
 
   private uriIn(name: string, value: unknown): string | undefined {

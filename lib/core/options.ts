@@ -138,8 +138,13 @@ export interface ServiceAuthOptions {
   maxBufferedBodyBytes?: number;
   /** Remembers used tokens. Default: in the memory of this process. */
   replayStore?: ReplayStore;
-  /** Hears of keys that change or cannot be had, and of a replay store in trouble. */
-  observer?: ServiceAuthObserver;
+  /**
+   * Hears of every decision, of keys that change or cannot be had, and of a replay store in trouble: one
+   * observer, or several.
+   */
+  observer?: ServiceAuthObserver | readonly ServiceAuthObserver[];
   /** The clock, in milliseconds since the epoch. Default `Date.now`. Given, it also times the fetching of keys. */
   now?: () => number;
+  /** A clock that never steps, in milliseconds, for the durations in events. Default `performance.now`. */
+  monotonicNow?: () => number;
 }

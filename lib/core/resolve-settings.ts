@@ -1,5 +1,5 @@
 import { ServiceAuthConfigError, ServiceAuthUsageError } from './errors.js';
-import type { ServiceAuthObserver } from './events.js';
+import { NO_OBSERVER, type ServiceAuthObserver, tellAll } from './events.js';
 import type { IssuerDirectory, TrustedIssuer } from './issuers.js';
 import type { KeySource, SigningKeySource } from './keys.js';
 import { OptionReader, ProblemList } from './option-reader.js';
@@ -55,6 +55,7 @@ const OPTION_NAMES = [
   'replayStore',
   'observer',
   'now',
+  'monotonicNow',
 ] as const satisfies (keyof ServiceAuthOptions)[];
 
 const MEBIBYTE = 1024 * 1024;
@@ -78,6 +79,7 @@ export async function resolveSettings(
     to: 1024 * MEBIBYTE,
     fallback: MEBIBYTE,
   });
+  const monotonicNow = readMonotonicClock(reader);
   const keyFetch = readKeyFetchSettings(reader, now);
   const common = { issuer, maxBufferedBodyBytes, keyFetch };
   const receiving = await resolveReceiving(reader, common, parts, problems);
@@ -89,7 +91,8 @@ export async function resolveSettings(
     );
   }
   if (problems.problems.length > 0) throw new ServiceAuthConfigError(problems.problems);
-  return Object.freeze({ issuer, now, receiving, sending, observer: keyFetch.observer });
+  const { observer } = keyFetch;
+  return Object.freeze({ issuer, now, monotonicNow, receiving, sending, observer });
 }
 
 function readClock(reader: OptionReader): () => number {
@@ -109,6 +112,14 @@ function readTime(milliseconds: unknown): number {
   throw new ServiceAuthUsageError('The option `now` answered no finite number of milliseconds.');
 }
 
+function readMonotonicClock(reader: OptionReader): () => number {
+  const now = reader.raw('monotonicNow');
+  if (typeof now === 'function') return now as () => number;
+  if (now !== undefined)
+    reader.report('monotonicNow', 'write a function that answers milliseconds');
+  return () => performance.now();
+}
+
 const DAY_SECONDS = 24 * 60 * 60;
 
 function readKeyFetchSettings(reader: OptionReader, now: () => number): KeyFetchSettings {
@@ -120,8 +131,14 @@ function readKeyFetchSettings(reader: OptionReader, now: () => number): KeyFetch
       fallback: DAY_SECONDS,
     }),
     steadyNow: reader.raw('now') === undefined ? () => performance.now() : now,
-    observer: reader.port<ServiceAuthObserver>('observer', 'observe') ?? {
-      observe: () => undefined,
-    },
+    observer: readObserver(reader),
   });
+}
+
+/** Without one, or with none in the list, nobody listens. */
+function readObserver(reader: OptionReader): ServiceAuthObserver {
+  if (!Array.isArray(reader.raw('observer'))) {
+    return reader.port<ServiceAuthObserver>('observer', 'observe') ?? NO_OBSERVER;
+  }
+  return tellAll(reader.ports<ServiceAuthObserver>('observer', 'observe'));
 }

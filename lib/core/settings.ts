@@ -10,6 +10,8 @@ export interface ServiceAuthSettings {
   readonly issuer: string;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  /** Milliseconds of a clock that does not step, for durations. */
+  readonly monotonicNow: () => number;
   /** Undefined in a service that only sends. */
   readonly receiving: ReceivingSettings | undefined;
   /** Undefined in a service that only receives. */

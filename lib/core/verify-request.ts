@@ -18,6 +18,7 @@ import { isWithinPrefixes } from './subject.js';
 import { assertTimes } from './token-times.js';
 import { assertSignature } from './token-signature.js';
 import { readToken } from './token-syntax.js';
+import type { VerificationProgress } from './verification-progress.js';
 
 /** What one route asks of a caller, besides a good token. It can only narrow. */
 export interface RoutePolicy {
@@ -32,7 +33,8 @@ export interface RoutePolicy {
  * the first use is recorded last. On return the request is what its issuer signed, was not seen
  * before, and satisfies `policy`.
  *
- * Does not check that the subject exists: that is the application's knowledge.
+ * Does not check that the subject exists: that is the application's knowledge. `progress` hears how far
+ * it came, for the event that tells of the decision.
  *
  * @throws ServiceTokenRefusedError with the code of the first step that fails
  * @throws ServiceAuthUnavailableError `key_unavailable`, `replay_store_unavailable`
@@ -42,18 +44,21 @@ export async function verifyRequest(
   settings: ReceivingSettings,
   now: () => number,
   policy: RoutePolicy = {},
+  progress?: VerificationProgress,
 ): Promise<ServiceIdentity> {
   const token = readToken(headerValues(request.rawHeaders, TOKEN_HEADER));
   const header = readJoseHeader(token.unverifiedHeader);
   const claims = readClaims(token.unverifiedPayload);
 
   const trusted = await findTrustedIssuer(claims.issuer, settings);
+  progress?.nameIssuer(trusted.issuer);
   const rules = PROFILES[trusted.profile];
   assertHeaderProfile(header, token.unverifiedHeader, rules);
   assertClaimsProfile(claims, token.unverifiedPayload, rules);
 
   const key = await findKey(header, trusted);
   await assertSignature(token, header.algorithm, readAlgorithm(key, header));
+  progress?.proveSignature(header.algorithm);
 
   assertTimes(claims, trusted.profile, settings, now());
   const audience = readAudience(claims, settings);

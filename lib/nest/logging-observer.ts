@@ -1,18 +1,120 @@
 import { Logger } from '@nestjs/common';
-import type { ServiceAuthEvent, ServiceAuthObserver } from '../core/index.js';
+import {
+  type RequestRefused,
+  ServiceAuthConfigError,
+  type ServiceAuthEvent,
+  type ServiceAuthObserver,
+} from '../core/index.js';
 
-/** Writes what happens to keys and to the replay store to Nest's log: trouble as a warning, the rest for whoever debugs. */
-export function loggingObserver(): ServiceAuthObserver {
-  const logger = new Logger('ServiceAuth');
-  return {
-    observe: (event) => {
-      const { level, text } = describe(event);
-      logger[level](text);
-    },
-  };
+export interface LoggingObserverOptions {
+  /** Whether requests that were accepted or signed are logged too, at level `verbose`. Default `off`. */
+  successes?: 'verbose' | 'off';
 }
 
-function describe(event: ServiceAuthEvent): { level: 'debug' | 'log' | 'warn'; text: string } {
+const SUCCESSES: ReadonlySet<ServiceAuthEvent['type']> = new Set([
+  'request_accepted',
+  'request_anonymous',
+  'request_signed',
+]);
+
+interface Line {
+  readonly level: 'verbose' | 'debug' | 'log' | 'warn';
+  readonly text: string;
+}
+
+/**
+ * Writes what happens to Nest's log, under the name `ServiceAuth`: trouble that operators must end as a
+ * warning, each refusal for whoever debugs. The observer of a service that gives none; one that gives
+ * others lists it among them to keep the log.
+ *
+ * No line holds a token, a subject or a name that a caller made up.
+ *
+ * @throws ServiceAuthConfigError where an option is unknown, or has a value that is none
+ *
+ * @example
+ * `observer: [new LoggingObserver({ successes: 'verbose' }), new OpenTelemetryObserver()]`
+ */
+export class LoggingObserver implements ServiceAuthObserver {
+  private readonly logger = new Logger('ServiceAuth');
+  private readonly logsSuccesses: boolean;
+
+  constructor(options: LoggingObserverOptions = {}) {
+    const { successes = 'off', ...others } = options;
+    const problems = Object.keys(others).map((name) => `${name}: unknown option; remove it`);
+    if (successes !== 'verbose' && successes !== 'off') {
+      problems.push("successes: write 'verbose' or 'off'");
+    }
+    if (problems.length > 0) throw new ServiceAuthConfigError(problems);
+    this.logsSuccesses = successes === 'verbose';
+  }
+
+  observe(event: ServiceAuthEvent): void {
+    if (!this.logsSuccesses && SUCCESSES.has(event.type)) return;
+    const { level, text } = describe(event);
+    this.logger[level](oneLine(text));
+  }
+}
+
+/** Reasons quote other systems, such as Redis: what they say must not look like a line of its own. */
+function oneLine(text: string): string {
+  return text.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}]/gu, '\u{fffd}');
+}
+
+function describe(event: ServiceAuthEvent): Line {
+  switch (event.type) {
+    case 'request_accepted': {
+      const { issuer, algorithm, keyId, hasSubject, route } = event;
+      const who = `${issuer}${hasSubject ? ' for a user' : ''}`;
+      return { level: 'verbose', text: `Accepted${at(route)}: ${who}, ${algorithm}, key ${keyId}` };
+    }
+    case 'request_refused':
+      return describeRefused(event);
+    case 'request_anonymous':
+      return { level: 'verbose', text: `Accepted${at(event.route)}: nobody, without a token` };
+    case 'request_failed': {
+      // What the application throws on purpose, an exception of Nest say, is no trouble.
+      const level = event.reason === 'admission_error' ? 'debug' : 'warn';
+      return { level, text: `Not decided${at(event.route)}: ${event.reason}` };
+    }
+    case 'request_signed': {
+      const forWhom = event.hasSubject ? ', for a user' : '';
+      return { level: 'verbose', text: `Signed for ${event.audience}${forWhom}` };
+    }
+    case 'signing_failed': {
+      const { code, audience = 'no target' } = event;
+      const level = code === 'unexpected_error' ? 'warn' : 'debug';
+      return { level, text: `Not signed with ${code}, for ${audience}` };
+    }
+    default:
+      return describeSurroundings(event);
+  }
+}
+
+function describeRefused({ code, status, detail, ...event }: RequestRefused): Line {
+  const reason = detail ? `${code}: ${detail}` : code;
+  const from = {
+    verified: `from ${event.issuer}`,
+    claimed: `said to be from ${event.issuer}`,
+    unknown: 'from an unknown issuer',
+  }[event.issuerTrust];
+  // 503 is no verdict on the caller: the operators of this service must act.
+  if (status === 503) {
+    return { level: 'warn', text: `Undecided with ${reason}, ${from}${at(event.route)}` };
+  }
+  return { level: 'debug', text: `Refused with ${reason}, ${from}${at(event.route)}` };
+}
+
+function at(route: string | undefined): string {
+  return route === undefined ? '' : ` at ${route}`;
+}
+
+/** Of keys and of the replay store. */
+type SurroundingsEvent = Exclude<
+  ServiceAuthEvent,
+  { type: `request_${string}` } | { type: 'signing_failed' }
+>;
+
+function describeSurroundings(event: SurroundingsEvent): Line {
   switch (event.type) {
     case 'keys_refreshed':
       return { level: 'debug', text: `Keys of ${event.issuer} refreshed: ${event.keyIds.length}` };

@@ -1,18 +1,14 @@
 import { tmpdir } from 'node:os';
-import {
-  type ExecutionContext,
-  Inject,
-  Injectable,
-  Logger,
-  type OnModuleInit,
-} from '@nestjs/common';
+import { type ExecutionContext, Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
 import {
   assertRoutePolicy,
-  ServiceAuthError,
-  ServiceAuthUnavailableError,
+  describeRefusal,
+  isRefusal,
+  type ServiceAuthEvent,
   type ServiceIdentity,
   ServiceTokenRefusedError,
+  tell,
 } from '../core/index.js';
 import { ServiceAuth } from '../service-auth.js';
 import { instanceOf } from './provider-lookup.js';
@@ -21,12 +17,16 @@ import type { Route } from './route-policy.js';
 import { MODULE_OPTIONS_TOKEN } from './service-auth.module-definition.js';
 import type { ServiceAuthModuleOptions, ServiceUserResolver } from './service-auth.options.js';
 import { ServiceCallContext } from './service-call.context.js';
-import type { Exchange, ExchangeSettings, Transport } from './transports/transport.js';
+import {
+  type Exchange,
+  type ExchangeSettings,
+  type Transport,
+  transportOf,
+} from './transports/transport.js';
 
 /** Verifies a request once, whoever asks, and turns what was proved into the application's user. */
 @Injectable()
 export class RequestAuthenticator implements OnModuleInit {
-  private readonly logger = new Logger('ServiceAuth');
   private userResolver: ServiceUserResolver | undefined;
 
   constructor(
@@ -42,6 +42,23 @@ export class RequestAuthenticator implements OnModuleInit {
       typeof userResolver === 'function'
         ? await instanceOf(userResolver, this.moduleRef)
         : userResolver;
+  }
+
+  /**
+   * The transport of an execution context.
+   *
+   * @throws the transport's own exception with `context_unsupported`
+   */
+  async transportOf(context: ExecutionContext): Promise<Transport> {
+    try {
+      return await transportOf(context);
+    } catch (error) {
+      this.tellRefusal(
+        new ServiceTokenRefusedError('context_unsupported', { detail: context.getType() }),
+        {},
+      );
+      throw error;
+    }
   }
 
   /**
@@ -89,7 +106,10 @@ export class RequestAuthenticator implements OnModuleInit {
       if (identity) assertRoutePolicy(identity, route.policy);
       else if (route.mode !== 'optional') throw new ServiceTokenRefusedError('token_missing');
     } catch (error) {
-      throw error instanceof ServiceAuthError ? this.refuse(exchange, error) : error;
+      if (!isRefusal(error)) throw error;
+      // A decision of its own: the route before has let the request in.
+      this.tellRefusal(error, { issuer: identity?.issuer, route: exchange.route });
+      throw exchange.refuse(error);
     }
   }
 
@@ -97,15 +117,16 @@ export class RequestAuthenticator implements OnModuleInit {
     exchange.describeResponse();
     if (route.mode === 'optional' && !exchange.hasToken) {
       if (this.userResolver) exchange.setUser(undefined);
+      this.tell({ type: 'request_anonymous', route: exchange.route });
       return undefined;
     }
     try {
-      const identity = await this.serviceAuth.verify(exchange.request, route.policy);
-      await this.admit(exchange, identity);
-      return identity;
+      return await this.serviceAuth.verify(exchange.request, route.policy, {
+        route: exchange.route,
+        admit: async (identity) => await this.admit(exchange, identity),
+      });
     } catch (error) {
-      if (!(error instanceof ServiceAuthError)) throw error;
-      throw this.refuse(exchange, error);
+      throw isRefusal(error) ? exchange.refuse(error) : error;
     } finally {
       if (this.options.tokenAfterVerification !== 'keep') exchange.removeToken();
     }
@@ -131,15 +152,16 @@ export class RequestAuthenticator implements OnModuleInit {
     return user;
   }
 
-  private refuse(exchange: Exchange, error: ServiceAuthError): Error {
-    if (error instanceof ServiceTokenRefusedError) {
-      this.logger.debug(`Refused with ${error.code}${error.detail ? `: ${error.detail}` : ''}`);
-      return exchange.refuse(error);
-    }
-    if (error instanceof ServiceAuthUnavailableError) {
-      this.logger.warn(`Undecided with ${error.code}${error.detail ? `: ${error.detail}` : ''}`);
-      return exchange.refuse(error);
-    }
-    return error;
+  private tellRefusal(
+    error: Parameters<typeof describeRefusal>[0],
+    { issuer, route }: { issuer?: string; route?: string },
+  ): void {
+    const issuerTrust = issuer === undefined ? 'unknown' : 'verified';
+    const about = { issuer, issuerTrust, route, durationMilliseconds: undefined } as const;
+    this.tell({ ...describeRefusal(error), ...about });
+  }
+
+  private tell(event: ServiceAuthEvent): void {
+    tell(this.serviceAuth.settings.observer, event);
   }
 }

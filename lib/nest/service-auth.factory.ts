@@ -8,7 +8,7 @@ import {
   type ServiceAuthSettings,
 } from '../core/index.js';
 import { createServiceAuth, type ServiceAuth } from '../service-auth.js';
-import { loggingObserver } from './logging-observer.js';
+import { LoggingObserver } from './logging-observer.js';
 import type { ServiceAuthModuleOptions } from './service-auth.options.js';
 import type { TrustedIssuerFinderProvider } from './trusted-issuer-finder.provider.js';
 import { warnOfLoosenedOptions } from './warn-of-loosened-options.js';
@@ -32,7 +32,7 @@ export async function createServiceAuthFrom(
   } = { ...options };
   const coreOptions = {
     ...others,
-    observer: observer ?? loggingObserver(),
+    observer: observer ?? new LoggingObserver(),
     trustedIssuers: typeof trustedIssuers === 'function' ? finderOfClass : trustedIssuers,
   };
   const problems = [

@@ -1,7 +1,6 @@
 import { type CanActivate, type ExecutionContext, Inject, Injectable } from '@nestjs/common';
 import { RequestAuthenticator } from './request-authenticator.js';
 import { routeOf } from './route-policy.js';
-import { transportOf } from './transports/transport.js';
 
 /**
  * Lets a request in when it carries a good service token, and otherwise answers with the status
@@ -14,7 +13,7 @@ export class ServiceJwtGuard implements CanActivate {
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     // First of all, so that nothing opens a context this guard does not know: not even a decorator.
-    const transport = await transportOf(context);
+    const transport = await this.authenticator.transportOf(context);
     const route = routeOf(context);
     if (route.mode === 'skip') return true;
     await this.authenticator.authenticate(transport, context, route);

@@ -1,7 +1,7 @@
 import { webcrypto } from 'node:crypto';
 import type { Agent } from 'node:http';
 import { jest } from '@jest/globals';
-import { KeyHealth, MemoryReplayStore } from 'nestjs-service-auth';
+import { KeyHealth, LoggingObserver, MemoryReplayStore } from 'nestjs-service-auth';
 import { expectAccepted, expectRefused } from '../support/answers.js';
 import { type AttemptParts, tokenFor, toCall, withParts } from '../support/attempt.js';
 import { BASELINE, HERALD, heraldKey, NOW_SECONDS, startCensus } from '../support/census.js';
@@ -39,7 +39,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     const trustedIssuers = [{ issuer: HERALD, jwksUri: keys.url }];
     census = await startCensus({
       adapter,
-      options: { trustedIssuers, replayStore: store, observer: events },
+      options: { trustedIssuers, replayStore: store, observer: [new LoggingObserver(), events] },
       service: { logger: logs },
     });
     const good = withParts(BASELINE);
@@ -85,7 +85,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     expect(logged.filter((text) => /canary|forged|[\r\n]/.test(text))).toEqual([]);
     // As many different lines as there are reasons, whatever callers write.
     expect(new Set(logged).size).toBeLessThan(12);
-    expect(JSON.stringify(events.all)).not.toMatch(/canary|forged/);
+    expect(JSON.stringify([events.all, events.decisions])).not.toMatch(/canary|forged/);
     expect(events.all.length - before.events).toBeLessThanOrEqual(2);
     expect(store.size).toBe(before.store);
     const report = census.app.get(KeyHealth).report();

@@ -17,6 +17,9 @@ export class LogRecorder implements LoggerService {
   debug(...parts: unknown[]): void {
     this.record('debug', parts);
   }
+  verbose(...parts: unknown[]): void {
+    this.record('verbose', parts);
+  }
 
   /** What was logged at one level, one text for each entry. */
   texts(level: string): string[] {

@@ -110,6 +110,7 @@ export class ServiceSigningInterceptor {
       targetOf: (url) => this.serviceAuth.targetOf(url),
       sign: async (request) => await this.serviceAuth.sign(request),
       currentSubject: () => subjectHere(this.callContext, this.serviceAuth.sending),
+      noteSigningFailure: (...failure) => this.serviceAuth.noteSigningFailure(...failure),
       maxBufferedBodyBytes: this.serviceAuth.sending.maxBufferedBodyBytes,
     };
   }

@@ -22,6 +22,10 @@ import type { Exchange, ExchangeSettings, Transport } from './transport.js';
 /** Express's and Fastify's request, as far as both are the same. */
 interface HttpRequest {
   readonly originalUrl?: string;
+  /** The route that Express has found. */
+  readonly route?: { readonly path?: unknown };
+  /** The route that Fastify has found. */
+  readonly routeOptions?: { readonly url?: unknown };
   user?: unknown;
 }
 
@@ -41,6 +45,7 @@ class HttpExchange implements Exchange {
   readonly key: IncomingMessage;
   readonly request: IncomingRequest;
   readonly hasToken: boolean;
+  readonly route: string | undefined;
   private readonly frameworkRequest: HttpRequest;
   private readonly response: HttpResponse;
 
@@ -54,6 +59,7 @@ class HttpExchange implements Exchange {
     const raw = rawRequestOf(this.frameworkRequest) as IncomingMessage;
     const tokens = headerValues(raw.rawHeaders, TOKEN_HEADER);
     this.key = raw;
+    this.route = routeOf(this.frameworkRequest);
     this.hasToken = tokens.some((token) => token !== '') || tokens.length > 1;
     this.request = {
       method: raw.method ?? '',
@@ -118,6 +124,12 @@ class HttpExchange implements Exchange {
     if (this.response.setHeader) this.response.setHeader(name, value);
     else this.response.header(name, value);
   }
+}
+
+/** Never the path itself: of those a caller can make up any number. */
+function routeOf({ route, routeOptions }: HttpRequest): string | undefined {
+  const pattern = route?.path ?? routeOptions?.url;
+  return typeof pattern === 'string' ? pattern : undefined;
 }
 
 /** The exception Nest answers with: its usual error shape plus the code. The cause stays inside. */

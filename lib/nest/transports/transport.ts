@@ -14,6 +14,8 @@ export interface Exchange {
   /** The object that stands for this request while it is served. */
   readonly key: object;
   readonly hasToken: boolean;
+  /** The pattern of the route that was found for it, as `/users/:id`; undefined where it is not known. */
+  readonly route: string | undefined;
   setUser(user: unknown): void;
   /** Takes the token out of the request, so that no logger and no handler passes it on. */
   removeToken(): void;

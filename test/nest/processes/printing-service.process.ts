@@ -3,6 +3,7 @@
 import { inspect } from 'node:util';
 import { type ArgumentsHost, Catch, ConsoleLogger } from '@nestjs/common';
 import { BaseExceptionFilter } from '@nestjs/core';
+import { LoggingObserver } from 'nestjs-service-auth';
 import { createServiceAuth, ServiceAuthError } from 'nestjs-service-auth/core';
 import { type AttemptParts, tokenFor, toCall, withParts } from '../../support/attempt.js';
 import { BINDING } from '../../support/attacks/binding.js';
@@ -13,6 +14,7 @@ import { SIGNATURES } from '../../support/attacks/signatures.js';
 import { TIMES } from '../../support/attacks/times.js';
 import { TOKEN_SYNTAX } from '../../support/attacks/token-syntax.js';
 import {
+  ALL_ALGORITHMS,
   BASELINE,
   CANARY,
   CENSUS,
@@ -20,6 +22,7 @@ import {
   type CensusOptions,
   HERALD,
   heraldKey,
+  keyFor,
   NOW_SECONDS,
   POSTED,
   startCensus,
@@ -64,7 +67,12 @@ interface Case {
 
 const adapter = process.argv[2] as Adapter;
 /** Names that the configuration, a key server or any request may say are no secrets of a token. */
-const KNOWN = [CENSUS, CENSUS_ALIAS, ...trustedIssuers.map(({ issuer }) => issuer)];
+const KNOWN = [
+  CENSUS,
+  CENSUS_ALIAS,
+  ...trustedIssuers.map(({ issuer }) => issuer),
+  ...[heraldKey, ...ALL_ALGORITHMS.map(keyFor)].map(({ keyId }) => keyId),
+];
 const TABLES = [TOKEN_SYNTAX, JOSE_HEADER, SIGNATURES, CLAIMS, TIMES, NAMES, BINDING];
 const ROWS = TABLES.flat().filter(({ only }) => only === undefined || only === adapter);
 
@@ -145,7 +153,10 @@ async function sendAll(
   const census = await startCensus({
     adapter,
     options: {
-      observer: { observe: (event) => console.log('observed', inspect(event), event) },
+      observer: [
+        new LoggingObserver({ successes: 'verbose' }),
+        { observe: (event) => console.log('observed', inspect(event), event) },
+      ],
       ...options,
     },
     service: {

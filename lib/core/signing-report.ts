@@ -1,0 +1,44 @@
+import { ServiceSigningError } from './errors.js';
+import { NO_OBSERVER, type ServiceAuthObserver, tell } from './events.js';
+import type { OutgoingRequest } from './request.js';
+import type { Target } from './settings.js';
+import { Stopwatch } from './verification-progress.js';
+
+/** Tells observers what became of requests that go out: one event for each, whoever notices first. */
+export class SigningReport {
+  private readonly told = new WeakSet<object>();
+
+  constructor(
+    private readonly observer: ServiceAuthObserver,
+    private readonly monotonicNow: () => number,
+  ) {}
+
+  /** Begins to time a signature; undefined where nobody listens. */
+  start(): Stopwatch | undefined {
+    return this.observer === NO_OBSERVER ? undefined : new Stopwatch(this.monotonicNow);
+  }
+
+  signed({ subject }: OutgoingRequest, target: Target, stopwatch: Stopwatch): void {
+    tell(this.observer, {
+      type: 'request_signed',
+      audience: target.audience,
+      hasSubject: subject !== undefined,
+      profile: target.profile,
+      durationMilliseconds: stopwatch.elapsed(),
+    });
+  }
+
+  /** An error that was told before is not told again. */
+  failed(error: unknown, target: Target | undefined): void {
+    if (this.observer === NO_OBSERVER || this.wasTold(error)) return;
+    const code = error instanceof ServiceSigningError ? error.code : 'unexpected_error';
+    tell(this.observer, { type: 'signing_failed', code, audience: target?.audience });
+  }
+
+  private wasTold(error: unknown): boolean {
+    if (typeof error !== 'object' || error === null) return false;
+    const wasTold = this.told.has(error);
+    this.told.add(error);
+    return wasTold;
+  }
+}

@@ -1,0 +1,113 @@
+import type { Algorithm } from './algorithms.js';
+import {
+  ServiceAuthUnavailableError,
+  ServiceAuthUsageError,
+  ServiceTokenRefusedError,
+} from './errors.js';
+import type { IssuerTrust, RequestAccepted, RequestFailed, RequestRefused } from './events.js';
+import type { ServiceIdentity } from './identity.js';
+
+/** Measures how long something takes; made when it begins. */
+export class Stopwatch {
+  private readonly startedAt: number;
+
+  constructor(private readonly monotonicNow: () => number) {
+    this.startedAt = this.read();
+  }
+
+  /** Milliseconds since the start; 0 from a clock that fails, since nothing may depend on this. */
+  elapsed(): number {
+    const milliseconds = this.read() - this.startedAt;
+    return milliseconds > 0 && Number.isFinite(milliseconds) ? milliseconds : 0;
+  }
+
+  private read(): number {
+    try {
+      return this.monotonicNow();
+    } catch {
+      return Number.NaN;
+    }
+  }
+}
+
+/** How far the verification of one request came: what the event that tells of the decision is made of. */
+export class VerificationProgress {
+  private issuer: string | undefined;
+  private algorithm: Algorithm | undefined;
+  private verifiedAfter: number | undefined;
+
+  constructor(
+    private readonly stopwatch: Stopwatch,
+    private readonly route: string | undefined,
+  ) {}
+
+  /** The token names this issuer, who is trusted. */
+  nameIssuer(issuer: string): void {
+    this.issuer = issuer;
+  }
+
+  /** Its signature is good. */
+  proveSignature(algorithm: Algorithm): void {
+    this.algorithm = algorithm;
+  }
+
+  /** Everything that the token must prove is proved: what follows is the application's time. */
+  finishVerification(): void {
+    this.verifiedAfter = this.stopwatch.elapsed();
+  }
+
+  /** The event of a request that was let in; undefined where no signature was proved, which cannot be. */
+  acceptance(identity: ServiceIdentity): RequestAccepted | undefined {
+    if (this.algorithm === undefined) return undefined;
+    return {
+      type: 'request_accepted',
+      issuer: identity.issuer,
+      audience: identity.audience,
+      hasSubject: identity.subject !== undefined,
+      algorithm: this.algorithm,
+      keyId: identity.keyId,
+      profile: identity.profile,
+      route: this.route,
+      durationMilliseconds: this.duration,
+    };
+  }
+
+  /** The event of a request that was not. */
+  failure(error: unknown): RequestRefused | RequestFailed {
+    const { route, duration: durationMilliseconds } = this;
+    if (isRefusal(error)) {
+      const { issuer, trust: issuerTrust } = this;
+      return { ...describeRefusal(error), issuer, issuerTrust, route, durationMilliseconds };
+    }
+    return { type: 'request_failed', reason: this.reasonOf(error), route, durationMilliseconds };
+  }
+
+  private reasonOf(error: unknown): RequestFailed['reason'] {
+    if (error instanceof ServiceAuthUsageError) return 'usage_error';
+    return this.verifiedAfter === undefined ? 'unexpected_error' : 'admission_error';
+  }
+
+  private get trust(): IssuerTrust {
+    if (this.issuer === undefined) return 'unknown';
+    return this.algorithm === undefined ? 'claimed' : 'verified';
+  }
+
+  private get duration(): number {
+    return this.verifiedAfter ?? this.stopwatch.elapsed();
+  }
+}
+
+/** What an event says of every refusal, be it of a token or of what a route asks. */
+export function describeRefusal(
+  error: ServiceTokenRefusedError | ServiceAuthUnavailableError,
+): Pick<RequestRefused, 'type' | 'code' | 'status' | 'detail'> {
+  const { code, status, detail } = error;
+  return { type: 'request_refused', code, status, detail };
+}
+
+/** Whether an error is an answer to the caller, and no failure of something else. */
+export function isRefusal(
+  error: unknown,
+): error is ServiceTokenRefusedError | ServiceAuthUnavailableError {
+  return error instanceof ServiceTokenRefusedError || error instanceof ServiceAuthUnavailableError;
+}
