@@ -24,6 +24,7 @@ const EXPORTS = {
   './core': './lib/framework-free.js',
   './axios': './lib/nest/axios/index.js',
   './fetch': './lib/fetch.js',
+  './opentelemetry': './lib/opentelemetry.js',
   './redis': './lib/redis.js',
   './testing': './lib/testing/index.js',
   './openapi': './lib/nest/openapi/index.js',

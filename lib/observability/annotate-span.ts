@@ -1,0 +1,60 @@
+import type { Attributes, Span } from '@opentelemetry/api';
+import type { ServiceAuthEvent } from '../core/index.js';
+
+/**
+ * Writes a decision on the span of the request that is being served. A request that comes in is decided
+ * once, in attributes; of those that go out there may be many, so each is an event of the span.
+ *
+ * The status of the span is left to whoever answers the request.
+ */
+export function annotateSpan(event: ServiceAuthEvent, span: Span): void {
+  switch (event.type) {
+    case 'request_accepted':
+      span.setAttributes({
+        'service_auth.outcome': 'accepted',
+        'service_auth.issuer': event.issuer,
+        'service_auth.profile': event.profile,
+        'service_auth.algorithm': event.algorithm,
+        'service_auth.key.id': event.keyId,
+        'service_auth.has_subject': event.hasSubject,
+      });
+      return;
+    case 'request_refused': {
+      const refused = {
+        'service_auth.code': event.code,
+        'service_auth.issuer.trust': event.issuerTrust,
+        ...ifKnown('service_auth.issuer', event.issuer),
+      };
+      span.setAttributes({ 'service_auth.outcome': 'refused', ...refused });
+      span.addEvent('service_auth.request_refused', {
+        ...refused,
+        ...ifKnown('service_auth.detail', event.detail),
+      });
+      return;
+    }
+    case 'request_failed':
+      span.setAttributes({
+        'service_auth.outcome': 'failed',
+        'service_auth.code': event.reason,
+      });
+      return;
+    case 'request_anonymous':
+      span.setAttribute('service_auth.outcome', 'anonymous');
+      return;
+    case 'request_signed':
+      span.addEvent('service_auth.request_signed', { 'service_auth.audience': event.audience });
+      return;
+    case 'signing_failed':
+      span.addEvent('service_auth.signing_failed', {
+        'service_auth.code': event.code,
+        ...ifKnown('service_auth.audience', event.audience),
+      });
+      return;
+    default:
+    // Keys and stores are nobody's request.
+  }
+}
+
+function ifKnown(name: string, value: string | undefined): Attributes {
+  return value === undefined ? {} : { [name]: value };
+}

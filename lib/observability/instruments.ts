@@ -1,0 +1,63 @@
+import type { Meter } from '@opentelemetry/api';
+
+/** Seconds: a signature takes a fraction of a millisecond, a body may take minutes to arrive. */
+const SECONDS = [
+  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 10,
+];
+
+/** Every instrument, under the name and with the unit that the documentation lists. */
+export type Instruments = ReturnType<typeof createInstruments>;
+
+/** Creates the instruments at a meter. */
+export function createInstruments(meter: Meter) {
+  const counter = (name: string, unit: string, description: string) =>
+    meter.createCounter(`service_auth.${name}`, { unit, description });
+  const gauge = (name: string, description: string) =>
+    meter.createGauge(`service_auth.${name}`, { unit: '1', description });
+  const duration = (name: string, description: string) =>
+    meter.createHistogram(`service_auth.${name}.duration`, {
+      unit: 's',
+      description,
+      advice: { explicitBucketBoundaries: SECONDS },
+    });
+  return {
+    requests: counter('requests', '{request}', 'Requests received, by what was decided.'),
+    verifyDuration: duration(
+      'verify',
+      'Time to verify a request, the arrival of its body included.',
+    ),
+    calls: counter('calls', '{call}', 'Requests to targets, by whether they were signed.'),
+    signDuration: duration('sign', 'Time to sign a request.'),
+    refreshes: counter('keys.refreshes', '{refresh}', 'Fetches of the keys of an issuer.'),
+    refreshFailing: gauge(
+      'keys.refresh_failing',
+      '1 while the keys of an issuer cannot be fetched, 0 otherwise.',
+    ),
+    keysDropped: counter('keys.dropped', '{key}', 'Keys of an issuer that are not used.'),
+    signingKeyChanges: counter(
+      'signing_keys.changes',
+      '{change}',
+      'Changes of the key that signs, or of those that are published.',
+    ),
+    signingKeyFailures: counter(
+      'signing_keys.failures',
+      '{failure}',
+      'Looks for a signing key that found none that can be used.',
+    ),
+    storeOutages: counter('replay_store.outages', '{outage}', 'Outages of the replay store.'),
+    storeFailing: gauge(
+      'replay_store.failing',
+      '1 during an outage of the replay store, 0 after it.',
+    ),
+    storeWarnings: counter(
+      'replay_store.warnings',
+      '{warning}',
+      'Reasons why the replay store may forget a token too early.',
+    ),
+    unchecked: counter(
+      'replay_store.unchecked',
+      '{token}',
+      'Tokens accepted during an outage that may have been used before.',
+    ),
+  };
+}

@@ -1,0 +1,111 @@
+import type { Attributes } from '@opentelemetry/api';
+import type { ServiceAuthEvent } from '../core/index.js';
+import { type BoundedLabels, OTHER } from './bounded-labels.js';
+import type { Instruments } from './instruments.js';
+
+/** Stands for whoever is not trusted: what such a caller calls itself is no label. */
+const UNKNOWN = 'unknown';
+
+/** What the labels of issuers and of audiences may still grow to. */
+export interface MetricLabels {
+  readonly issuers: BoundedLabels;
+  readonly audiences: BoundedLabels;
+}
+
+/** Counts an event. Every label has a bounded number of values. */
+export function recordMetrics(
+  event: ServiceAuthEvent,
+  to: Instruments,
+  labels: MetricLabels,
+): void {
+  switch (event.type) {
+    case 'request_accepted':
+      return recordRequest(event, outcome('accepted'), to, labels);
+    case 'request_refused':
+      return recordRequest(event, outcome('refused', event.code), to, labels);
+    case 'request_failed':
+      return recordRequest(event, outcome('failed', event.reason), to, labels);
+    case 'request_anonymous':
+      return recordRequest({}, outcome('anonymous'), to, labels);
+    case 'request_signed': {
+      const audience = audienceOf(event.audience, labels);
+      to.calls.add(1, { ...outcome('signed'), ...audience });
+      return to.signDuration.record(event.durationMilliseconds / 1000, audience);
+    }
+    case 'signing_failed':
+      return to.calls.add(1, {
+        ...outcome('failed', event.code),
+        ...audienceOf(event.audience, labels),
+      });
+    default:
+      return recordSurroundings(event, to, labels);
+  }
+}
+
+type DecisionType = `request_${string}` | 'signing_failed';
+
+function recordSurroundings(
+  event: Exclude<ServiceAuthEvent, { type: DecisionType }>,
+  to: Instruments,
+  labels: MetricLabels,
+): void {
+  switch (event.type) {
+    case 'keys_refreshed':
+      return recordRefresh(event.issuer, true, to, labels);
+    case 'keys_refresh_failed':
+      return recordRefresh(event.issuer, false, to, labels);
+    case 'key_dropped':
+      return to.keysDropped.add(1, issuerOf(event.issuer, labels));
+    case 'signing_keys_changed':
+      return to.signingKeyChanges.add(1);
+    case 'signing_keys_unusable':
+      return to.signingKeyFailures.add(1);
+    case 'replay_store_failed':
+      to.storeOutages.add(1);
+      return to.storeFailing.record(1);
+    case 'replay_store_recovered':
+      return to.storeFailing.record(0);
+    case 'token_accepted_unchecked':
+      return to.unchecked.add(1, issuerOf(event.issuer, labels));
+    case 'replay_store_unsafe':
+      return to.storeWarnings.add(1);
+  }
+}
+
+function recordRequest(
+  event: { readonly issuer?: string; readonly durationMilliseconds?: number },
+  attributes: Attributes,
+  to: Instruments,
+  labels: MetricLabels,
+): void {
+  to.requests.add(1, { ...attributes, ...issuerOf(event.issuer, labels) });
+  if (event.durationMilliseconds === undefined) return;
+  to.verifyDuration.record(event.durationMilliseconds / 1000, attributes);
+}
+
+function recordRefresh(
+  issuer: string,
+  succeeded: boolean,
+  to: Instruments,
+  labels: MetricLabels,
+): void {
+  const attributes = issuerOf(issuer, labels);
+  to.refreshes.add(1, { ...outcome(succeeded ? 'refreshed' : 'failed'), ...attributes });
+  // The state of many under one name would be that of whoever came last.
+  if (attributes['service_auth.issuer'] === OTHER) return;
+  to.refreshFailing.record(succeeded ? 0 : 1, attributes);
+}
+
+function outcome(word: string, errorType?: string): Attributes {
+  const attributes = { 'service_auth.outcome': word };
+  return errorType === undefined ? attributes : { ...attributes, 'error.type': errorType };
+}
+
+function issuerOf(issuer: string | undefined, { issuers }: MetricLabels) {
+  return { 'service_auth.issuer': issuer === undefined ? UNKNOWN : issuers.labelOf(issuer) };
+}
+
+function audienceOf(audience: string | undefined, { audiences }: MetricLabels) {
+  const label = audience === undefined ? UNKNOWN : audiences.labelOf(audience);
+  return { 'service_auth.audience': label };
+}
