@@ -8,12 +8,15 @@ const SECONDS = [
 /** Every instrument, under the name and with the unit that the documentation lists. */
 export type Instruments = ReturnType<typeof createInstruments>;
 
-/** Creates the instruments at a meter. */
+/**
+ * Creates the instruments at a meter. Their units are annotations or seconds: for `1` the exporter for
+ * Prometheus would call a gauge a ratio.
+ */
 export function createInstruments(meter: Meter) {
   const counter = (name: string, unit: string, description: string) =>
     meter.createCounter(`service_auth.${name}`, { unit, description });
-  const gauge = (name: string, description: string) =>
-    meter.createGauge(`service_auth.${name}`, { unit: '1', description });
+  const gauge = (name: string, unit: string, description: string) =>
+    meter.createGauge(`service_auth.${name}`, { unit, description });
   const duration = (name: string, description: string) =>
     meter.createHistogram(`service_auth.${name}.duration`, {
       unit: 's',
@@ -31,6 +34,7 @@ export function createInstruments(meter: Meter) {
     refreshes: counter('keys.refreshes', '{refresh}', 'Fetches of the keys of an issuer.'),
     refreshFailing: gauge(
       'keys.refresh_failing',
+      '{issuer}',
       '1 while the keys of an issuer cannot be fetched, 0 otherwise.',
     ),
     keysDropped: counter('keys.dropped', '{key}', 'Keys of an issuer that are not used.'),
@@ -47,6 +51,7 @@ export function createInstruments(meter: Meter) {
     storeOutages: counter('replay_store.outages', '{outage}', 'Outages of the replay store.'),
     storeFailing: gauge(
       'replay_store.failing',
+      '{store}',
       '1 during an outage of the replay store, 0 after it.',
     ),
     storeWarnings: counter(

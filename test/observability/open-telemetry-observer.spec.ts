@@ -64,6 +64,7 @@ describe.each(ADAPTERS)('requests on %s', (adapter) => {
       ...(error === undefined ? {} : { 'error.type': error }),
     });
     expect(all.get('service_auth.requests')).toEqual({
+      kind: 'counter',
       unit: '{request}',
       points: [
         { attributes: line('accepted', HERALD), value: 2 },
@@ -129,6 +130,7 @@ describe('requests that go out', () => {
     service.close();
     const all = await recorded.collect();
     expect(all.get('service_auth.calls')).toEqual({
+      kind: 'counter',
       unit: '{call}',
       points: [
         {

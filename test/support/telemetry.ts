@@ -2,6 +2,7 @@ import { context, trace } from '@opentelemetry/api';
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
 import {
   AggregationTemporality,
+  DataPointType,
   InMemoryMetricExporter,
   MeterProvider,
   PeriodicExportingMetricReader,
@@ -18,6 +19,13 @@ export interface Point {
   readonly value: unknown;
 }
 
+const KINDS: Readonly<Record<DataPointType, string>> = {
+  [DataPointType.SUM]: 'counter',
+  [DataPointType.GAUGE]: 'gauge',
+  [DataPointType.HISTOGRAM]: 'histogram',
+  [DataPointType.EXPONENTIAL_HISTOGRAM]: 'exponential histogram',
+};
+
 /** Exports metrics into memory, as the SDK of an application would export them elsewhere. */
 export class RecordedMetrics {
   private readonly exporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE);
@@ -28,17 +36,18 @@ export class RecordedMetrics {
   });
   readonly provider = new MeterProvider({ readers: [this.reader] });
 
-  /** Every metric so far by its name, with its unit. */
-  async collect(): Promise<Map<string, { unit: string; points: Point[] }>> {
+  /** Every metric so far by its name, with its kind and unit. */
+  async collect(): Promise<Map<string, { kind: string; unit: string; points: Point[] }>> {
     this.exporter.reset();
     await this.reader.forceFlush();
     const metrics = this.exporter
       .getMetrics()
       .flatMap(({ scopeMetrics }) => scopeMetrics)
       .flatMap((scope) => scope.metrics);
-    const entries = metrics.map(({ descriptor, dataPoints }) => {
+    const entries = metrics.map(({ descriptor, dataPointType, dataPoints }) => {
       const points = dataPoints.map(({ attributes, value }) => ({ attributes, value }));
-      return [descriptor.name, { unit: descriptor.unit, points }] as const;
+      const kind = KINDS[dataPointType];
+      return [descriptor.name, { kind, unit: descriptor.unit, points }] as const;
     });
     return new Map(entries);
   }

@@ -1,0 +1,78 @@
+import { Controller, Get, Header, Inject } from '@nestjs/common';
+import {
+  type ServiceAuthEvent,
+  type ServiceAuthObserver,
+  SkipServiceAuth,
+} from 'nestjs-service-auth';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+export class PrometheusObserver implements ServiceAuthObserver {
+  readonly registry = new Registry();
+  private readonly requests = new Counter({
+    name: 'service_auth_requests_total',
+    help: 'Requests received, by what was decided.',
+    labelNames: ['service_auth_outcome', 'error_type', 'service_auth_issuer'],
+    registers: [this.registry],
+  });
+  private readonly verifyDuration = new Histogram({
+    name: 'service_auth_verify_duration_seconds',
+    help: 'Time to verify a request, the arrival of its body included.',
+    labelNames: ['service_auth_outcome'],
+    buckets: [0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.1, 1],
+    registers: [this.registry],
+  });
+  private readonly refreshFailing = new Gauge({
+    name: 'service_auth_keys_refresh_failing',
+    help: '1 while the keys of an issuer cannot be fetched.',
+    labelNames: ['service_auth_issuer'],
+    registers: [this.registry],
+  });
+  private readonly storeFailing = new Gauge({
+    name: 'service_auth_replay_store_failing',
+    help: '1 during an outage of the replay store.',
+    registers: [this.registry],
+  });
+
+  observe(event: ServiceAuthEvent): void {
+    switch (event.type) {
+      case 'request_accepted':
+        return this.count('accepted', '', event.issuer, event.durationMilliseconds);
+      case 'request_refused':
+        return this.count('refused', event.code, event.issuer, event.durationMilliseconds);
+      case 'request_anonymous':
+        return this.count('anonymous', '');
+      case 'request_failed':
+        return this.count('failed', event.reason, undefined, event.durationMilliseconds);
+      case 'keys_refreshed':
+        return this.refreshFailing.set({ service_auth_issuer: event.issuer }, 0);
+      case 'keys_refresh_failed':
+        return this.refreshFailing.set({ service_auth_issuer: event.issuer }, 1);
+      case 'replay_store_failed':
+        return this.storeFailing.set(1);
+      case 'replay_store_recovered':
+        return this.storeFailing.set(0);
+    }
+  }
+
+  private count(outcome: string, error: string, issuer = 'unknown', milliseconds?: number): void {
+    this.requests.inc({
+      service_auth_outcome: outcome,
+      error_type: error,
+      service_auth_issuer: issuer,
+    });
+    if (milliseconds === undefined) return;
+    this.verifyDuration.observe({ service_auth_outcome: outcome }, milliseconds / 1000);
+  }
+}
+
+@Controller('metrics')
+@SkipServiceAuth()
+export class MetricsController {
+  constructor(@Inject(PrometheusObserver) private readonly observer: PrometheusObserver) {}
+
+  @Get()
+  @Header('Content-Type', Registry.PROMETHEUS_CONTENT_TYPE)
+  async metrics(): Promise<string> {
+    return await this.observer.registry.metrics();
+  }
+}
