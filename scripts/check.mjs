@@ -26,6 +26,7 @@ const STEPS = [
   ['what users install', 'npm', 'run', '--silent', 'test:package'],
   // One of each module system; the others take a minute each: `npm run test:consumers`.
   ['applications of users', 'node', 'scripts/test-consumers.mjs', ...APPLICATIONS],
+  ['what the first page says, word for word', 'node', 'test/docs/getting-started.mjs'],
   ['tests, Nest 11', 'npm', 'run', '--silent', 'test:nest11', '--'],
 ];
 

@@ -1,18 +1,22 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import ts from 'typescript';
-import { typeScriptOf } from '../support/documentation.js';
+import { readBlocks } from './page-blocks.mjs';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 
-/** Every TypeScript block of a page, as the module a reader would paste it into. */
-function snippetsOf(page: string): { name: string; code: string; file: string | undefined }[] {
-  const blocks = typeScriptOf(readFileSync(join(ROOT, page), 'utf8'));
-  return blocks.map(({ code, file }, at) => ({ name: `${page} ${at + 1}`, code, file }));
-}
-
-const pages = ['README.md', ...readdirSync(join(ROOT, 'docs')).map((page) => `docs/${page}`)];
-const snippets = pages.filter((page) => page.endsWith('.md')).flatMap(snippetsOf);
+/** The pages that readers copy from. */
+const pages = ['.', 'docs', 'sample', 'sample/clients/python', 'test/vectors'].flatMap((folder) =>
+  readdirSync(join(ROOT, folder))
+    .filter((file) => file.endsWith('.md'))
+    .map((file) => join(folder, file)),
+);
+const blocks = pages.flatMap((page) =>
+  readBlocks(page).map((block) => ({ ...block, name: `${page}:${block.line}` })),
+);
+/** Every TypeScript block, as the module a reader would paste it into. */
+const snippets = blocks.filter(({ language }) => language === 'ts');
 
 function compile(sources: ReadonlyMap<string, string>): Map<string, string[]> {
   const config = ts.readConfigFile(join(ROOT, 'tsconfig.json'), (path) => ts.sys.readFile(path));
@@ -40,7 +44,7 @@ function compile(sources: ReadonlyMap<string, string>): Map<string, string[]> {
 }
 
 describe('the snippets of the documentation', () => {
-  const pathOf = (at: number) => join(ROOT, snippets[at]?.file ?? `snippet-${at}.ts`);
+  const pathOf = (at: number) => join(ROOT, `snippet-${at}.ts`);
   const broken =
     "import { Nothing } from 'nestjs-service-auth';\nexport const nothing = Nothing;\n";
   const sources = new Map(snippets.map(({ code }, at) => [pathOf(at), code]));
@@ -55,9 +59,27 @@ describe('the snippets of the documentation', () => {
     expect(problems.get(pathOf(-1))).toHaveLength(1);
   });
 
+  it.each(
+    blocks
+      .filter(({ language, code }) => language === 'json' && !code.includes('\u2026'))
+      .map(({ name, code }) => [name, code]),
+  )('parses %s', (_name, code) => {
+    expect(() => JSON.parse(code) as unknown).not.toThrow();
+  });
+
+  it.each(
+    blocks
+      .filter(({ language }) => ['sh', 'bash'].includes(language))
+      .map(({ name, code }) => [name, code]),
+  )('has no shell in %s that does not parse', (_name, code) => {
+    const { status, stderr } = spawnSync('bash', ['-n'], { input: code, encoding: 'utf8' });
+    expect([status, stderr]).toEqual([0, '']);
+  });
+
   it('shows a receiver and a sender in at most 15 lines each, besides imports', () => {
-    const receiver = snippets.find(({ code }) => code.includes('@UseGuards(ServiceJwtGuard)'));
-    const sender = snippets.find(({ code }) => code.includes('ServiceHttpModule.register'));
+    const ofReadme = snippets.filter(({ name }) => name.startsWith('README.md'));
+    const receiver = ofReadme.find(({ code }) => code.includes('@UseGuards(ServiceJwtGuard)'));
+    const sender = ofReadme.find(({ code }) => code.includes('ServiceHttpModule.register'));
     for (const snippet of [receiver, sender]) {
       const lines = (snippet?.code ?? '')
         .split('\n')
