@@ -18,6 +18,8 @@ const STEPS = [
   ['types, TypeScript 7', 'npm', 'run', '--silent', 'typecheck:ts7'],
   ['build of the sample', 'npm', 'run', '--silent', 'build:sample'],
   ['test vectors, as they would be made', 'npm', 'run', '--silent', 'vectors', '--', '--check'],
+  ['page of errors, as it would be written', 'node', 'scripts/make-errors-page.mjs', '--check'],
+  ['links of the pages', 'npm', 'run', '--silent', 'docs:links'],
   ['tests', 'npm', 'run', '--silent', 'test', '--'],
   ['the story of the sample', 'node', 'dist-sample/main.js', '--once'],
   ['clients in another language', 'node', 'test/sample/foreign-client.mjs'],
