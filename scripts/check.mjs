@@ -19,6 +19,7 @@ const STEPS = [
   ['build of the sample', 'npm', 'run', '--silent', 'build:sample'],
   ['test vectors, as they would be made', 'npm', 'run', '--silent', 'vectors', '--', '--check'],
   ['page of errors, as it would be written', 'node', 'scripts/make-errors-page.mjs', '--check'],
+  ['reference of the exports', 'npm', 'run', '--silent', 'docs:api'],
   ['links of the pages', 'npm', 'run', '--silent', 'docs:links'],
   ['tests', 'npm', 'run', '--silent', 'test', '--'],
   ['the story of the sample', 'node', 'dist-sample/main.js', '--once'],

@@ -55,6 +55,7 @@ export abstract class ServiceAuthError extends Error {
   abstract readonly code: string;
 }
 
+/** What is known of a refusal besides its code. */
 export interface RefusalDetails extends ErrorOptions {
   /** What exactly failed, for logs. Never a token, never sent to the caller. */
   readonly detail?: string;

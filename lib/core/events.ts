@@ -128,6 +128,7 @@ export type ServiceAuthEvent =
 
 /** Port: hears what happens. What it throws or rejects with is ignored, and nobody waits for it. */
 export interface ServiceAuthObserver {
+  /** Told once for each event, at once: what takes time is for later. */
   observe(event: ServiceAuthEvent): void | Promise<void>;
 }
 

@@ -42,6 +42,7 @@ export interface KeySource {
   refreshIfDue(): void;
   /** Resolves when keys may be used, or when the fetch under way has failed. */
   settled(): Promise<void>;
+  /** What is known at this moment. Asking costs no fetch. */
   health(): KeySourceHealth;
   /** Ends what is under way. */
   close(): void;
@@ -59,10 +60,12 @@ export type PublishedKey = Readonly<Record<string, unknown>> & { readonly kid: s
 
 /** Port: which key signs at the moment, and which keys receivers should know. */
 export interface SigningKeySource {
+  /** The key that signs at this moment. */
   current(): SigningKey;
   /** The keys of the previous, the current and the next signer. The same list until it changes. */
   published(): readonly PublishedKey[];
   /** Begins to look for a new key if it is time, without waiting for it. Called about once a second. */
   refreshIfDue(): void;
+  /** Ends what runs in the background. */
   close(): void;
 }

@@ -7,6 +7,7 @@ import type { ReplayStore } from './replay.js';
 /** A key as users have it: PEM text, a JWK, or a key object of `node:crypto` or WebCrypto. */
 export type KeyMaterial = string | JsonWebKey | KeyObject | webcrypto.CryptoKey;
 
+/** A private key that signs outgoing requests. */
 export interface SigningKeyOptions {
   /** PKCS#8 (or SEC 1, PKCS#1) PEM, JWK, `KeyObject` or `CryptoKey`. Never encrypted. */
   privateKey: KeyMaterial;
@@ -45,6 +46,7 @@ export type SigningKeySourceOptions =
   | SigningKeyFileOptions
   | (() => Promise<SigningKeyOptions | SigningKeyRingOptions>);
 
+/** A public key of a trusted issuer, or of a key ring, with what is to be said about it. */
 export interface PublicKeyOptions {
   /** SPKI PEM, JWK, `KeyObject` or `CryptoKey`. */
   publicKey: KeyMaterial;
@@ -54,6 +56,7 @@ export interface PublicKeyOptions {
   keyId?: string;
 }
 
+/** A service that may call, where its keys are, and for whom it may speak. */
 export interface TrustedIssuerOptions {
   /** The URI of the service that calls, byte for byte as it writes it in `iss`. */
   issuer: string;
@@ -82,6 +85,7 @@ export interface TrustedIssuerFinder {
   ): TrustedIssuerOptions | null | undefined | Promise<TrustedIssuerOptions | null | undefined>;
 }
 
+/** How this service serves its public keys as a JWK Set (RFC 7517 section 5). */
 export interface PublishedKeysOptions {
   /** Default `/.well-known/jwks.json`. */
   path?: string;
@@ -89,6 +93,7 @@ export interface PublishedKeysOptions {
   maxAgeSeconds?: number;
 }
 
+/** A service to call. */
 export interface TargetOptions {
   /** Scheme, host, port and path prefix of the requests that go to this service. */
   baseUrl: string;

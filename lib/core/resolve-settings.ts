@@ -21,6 +21,7 @@ export interface SettingsParts {
   ): IssuerDirectory;
   /** @throws ServiceAuthConfigError with `field: what to write`, the field relative to `signingKey` */
   createSigningKeySource(options: unknown, common: KeyFetchSettings): Promise<SigningKeySource>;
+  /** The store of a service that was given none. */
   createReplayStore(): ReplayStore;
 }
 

@@ -19,6 +19,7 @@ export interface ServiceAuthSettings {
   readonly observer: ServiceAuthObserver;
 }
 
+/** The half that verifies requests. */
 export interface ReceivingSettings {
   /** The names this service answers to; the first is the realm of a challenge. */
   readonly audiences: ReadonlySet<string>;
@@ -37,6 +38,7 @@ export interface ReceivingSettings {
   readonly replayStore: ReplayStore;
 }
 
+/** The half that signs requests. */
 export interface SendingSettings {
   readonly signingKeys: SigningKeySource;
   /** Undefined where the keys are not published. */
@@ -51,11 +53,13 @@ export interface SendingSettings {
   readonly maxBufferedBodyBytes: number;
 }
 
+/** Where and for how long the public keys are served. */
 export interface PublishedKeysSettings {
   readonly path: string;
   readonly maxAgeSeconds: number;
 }
 
+/** A service to call: which URLs belong to it, and what is written into its tokens. */
 export interface Target {
   readonly origin: string;
   /** Begins and ends with a slash. */

@@ -50,6 +50,7 @@ export class ServiceAuthModule
     servePublishedKeys(this.host.httpAdapter, this.serviceAuth);
   }
 
+  /** Ends the fetching of keys, and what else runs in the background. */
   onModuleDestroy(): void {
     this.serviceAuth.close();
   }

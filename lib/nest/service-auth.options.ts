@@ -10,6 +10,7 @@ export interface ServiceUserResolver {
   resolveUser(subject: string, identity: ServiceIdentity): unknown;
 }
 
+/** What `ServiceAuthModule` takes: the options of the core, and those that only Nest has. */
 export interface ServiceAuthModuleOptions extends Omit<ServiceAuthOptions, 'trustedIssuers'> {
   /**
    * The services that may call: a list, or whoever looks them up, as an object or as a class that is a
@@ -32,5 +33,6 @@ export interface ServiceAuthModuleOptions extends Omit<ServiceAuthOptions, 'trus
 
 /** For `forRootAsync({ useClass | useExisting })`. */
 export interface ServiceAuthOptionsFactory {
+  /** The options, once, when the application starts. */
   createServiceAuthOptions(): ServiceAuthModuleOptions | Promise<ServiceAuthModuleOptions>;
 }

@@ -8,6 +8,7 @@ import { ServiceTokenRefusedError } from '../core/index.js';
 import { toHttpException } from './transports/http.transport.js';
 import { readCaller } from './service-caller.decorator.js';
 
+/** What `@ServiceSubject()` takes besides pipes. */
 export interface ServiceSubjectOptions {
   /** Whether the handler also serves calls that name no user. Default false: they get 403 `subject_missing`. */
   optional?: boolean;

@@ -10,6 +10,7 @@ import {
 } from '../core/index.js';
 import { digestTokenUse } from './token-use-digest.js';
 
+/** What a `MemoryReplayStore` is made with. */
 export interface MemoryReplayStoreOptions {
   /** The most live uses that are remembered; beyond it requests are refused with 503. Default 1,000,000. */
   maxEntries?: number;

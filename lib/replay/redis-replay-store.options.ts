@@ -4,6 +4,7 @@ import type { NodeRedisClient } from './node-redis-connection.js';
 import { connectionOf } from './redis-client.js';
 import type { RedisConnection } from './redis-connection.js';
 
+/** What a `RedisReplayStore` is made with. */
 export interface RedisReplayStoreOptions {
   /**
    * A client of `ioredis` 5 or 6 (`Redis` or `Cluster`) or of `redis` 5 or 6 (`createClient`). It stays yours:

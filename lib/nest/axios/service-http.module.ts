@@ -30,12 +30,14 @@ const httpService: FactoryProvider<HttpService> = {
  */
 @Module({})
 export class ServiceHttpModule {
+  /** Makes the `HttpService` with these options of axios. */
   static register(options: HttpModuleOptions = {}): DynamicModule {
     return define({ global: options.global }, [
       { provide: SERVICE_HTTP_OPTIONS, useValue: options },
     ]);
   }
 
+  /** The same, with options that a factory, a class or a provider gives. @throws TypeError for none of them */
   static registerAsync(options: HttpModuleAsyncOptions): DynamicModule {
     return define({ global: options.global, imports: options.imports }, [
       ...asyncProviders(options),
