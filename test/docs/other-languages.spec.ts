@@ -2,6 +2,7 @@ import { execFile, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { jest } from '@jest/globals';
 import { Body, Controller, Post, Query, UseGuards } from '@nestjs/common';
 import { ServiceAuthModule, ServiceJwtGuard, ServiceSubject } from 'nestjs-service-auth';
 import { createServiceAuth, type ServiceAuth } from 'nestjs-service-auth/core';
@@ -12,6 +13,8 @@ import { readBlocks } from './page-blocks.mjs';
 
 const PAGE = 'docs/other-languages.md';
 const PATIENCE_MILLISECONDS = 60_000;
+// Compilers take their time on a busy machine.
+jest.setTimeout(2 * PATIENCE_MILLISECONDS);
 const HERALD = 'https://herald.service/';
 const ARCHIVE = 'https://archive.service/';
 const USER = 'https://census.service/user/21/';
