@@ -76,6 +76,19 @@ describe('the snippets of the documentation', () => {
     expect([status, stderr]).toEqual([0, '']);
   });
 
+  it('runs what is marked as run, page by page', () => {
+    const marked = blocks.filter(({ role, file }) => role !== undefined || file !== undefined);
+    const pagesWithTests = [
+      'README.md', // shell.spec.ts
+      'docs/keys.md', // shell.spec.ts
+      'docs/migration.md', // migration.spec.ts
+      'docs/other-languages.md', // other-languages.spec.ts
+      'docs/getting-started.md', // getting-started.mjs
+    ];
+    const pagesWithMarks = new Set(marked.map(({ name }) => name.replace(/:\d+$/, '')));
+    expect([...pagesWithMarks].toSorted()).toEqual(pagesWithTests.toSorted());
+  });
+
   it('shows a receiver and a sender in at most 15 lines each, besides imports', () => {
     const ofReadme = snippets.filter(({ name }) => name.startsWith('README.md'));
     const receiver = ofReadme.find(({ code }) => code.includes('@UseGuards(ServiceJwtGuard)'));
