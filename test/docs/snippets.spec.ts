@@ -44,7 +44,9 @@ function compile(sources: ReadonlyMap<string, string>): Map<string, string[]> {
 }
 
 describe('the snippets of the documentation', () => {
-  const pathOf = (at: number) => join(ROOT, `snippet-${at}.ts`);
+  // A block whose first line names a file, as in `// census.module.ts`, can be imported by others.
+  const fileOf = (at: number) => /^\/\/ (\S+\.ts)$/m.exec(snippets[at]?.code ?? '')?.[1];
+  const pathOf = (at: number) => join(ROOT, fileOf(at) ?? `snippet-${at}.ts`);
   const broken =
     "import { Nothing } from 'nestjs-service-auth';\nexport const nothing = Nothing;\n";
   const sources = new Map(snippets.map(({ code }, at) => [pathOf(at), code]));
