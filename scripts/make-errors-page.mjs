@@ -16,7 +16,7 @@ const INTRODUCTION = `# Errors
 <!-- Written by scripts/make-errors-page.mjs. Change the tables it reads, not this page. -->
 
 Every refusal and every failure has a code that does not change. A refused request is answered with the code and one fixed sentence; what
-exactly failed is in the log of the receiver, at debug level.
+exactly failed is in the log of the receiver, at debug level: see [observability](observability.md).
 
 \`\`\`json
 { "statusCode": 401, "message": "The service token was made for another body.", "error": "Unauthorized", "code": "body_mismatch" }
