@@ -32,6 +32,8 @@ export default {
   intentionallyNotDocumented: [
     'index.ServiceAuthModule.forRoot',
     'index.ServiceAuthModule.forRootAsync',
+    'fetch.ServiceFetchModule.register',
+    'fetch.ServiceFetchModule.registerAsync',
   ],
   requiredToBeDocumented: [
     'Class',

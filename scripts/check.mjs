@@ -29,7 +29,6 @@ const STEPS = [
   ['what users install', 'npm', 'run', '--silent', 'test:package'],
   // One of each module system; the others take a minute each: `npm run test:consumers`.
   ['applications of users', 'node', 'scripts/test-consumers.mjs', ...APPLICATIONS],
-  ['what the first page says, word for word', 'node', 'test/docs/getting-started.mjs'],
   ['the first page, with Nest 11', 'node', 'test/docs/getting-started.mjs', 'nest-11'],
   ['the first page, with Nest 12', 'node', 'test/docs/getting-started.mjs', 'nest-12'],
   ['tests, Nest 11', 'npm', 'run', '--silent', 'test:nest11', '--'],

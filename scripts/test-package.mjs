@@ -30,7 +30,11 @@ const PEERS = {
   '.': PEERS_OF_NEST,
   './core': [],
   './axios': [...PEERS_OF_NEST, ...AXIOS],
+  './fetch': PEERS_OF_NEST,
+  './openapi': [...PEERS_OF_NEST, '@nestjs/swagger'],
+  './opentelemetry': ['@opentelemetry/api'],
   './redis': [],
+  './testing': PEERS_OF_NEST,
 };
 
 /**
@@ -40,10 +44,10 @@ const PEERS = {
  */
 const TABLE = [
   {
-    title: 'Nest 12 with axios',
+    title: 'Nest 12 with every peer of an entry point',
     folder: 'sender-and-receiver',
     lock: 'package-lock.json',
-    packages: [...NEST, ...AXIOS],
+    packages: [...NEST, ...AXIOS, '@nestjs/swagger', '@opentelemetry/api'],
     absent: [],
   },
   {
@@ -65,7 +69,10 @@ const TABLE = [
     folder: 'core-without-nest',
     lock: 'package-lock.json',
     packages: [],
-    absent: ['@nestjs', 'rxjs', 'reflect-metadata', 'axios', 'ioredis', 'redis'],
+    absent: [
+      ...['@nestjs', 'rxjs', 'reflect-metadata', 'axios', 'ioredis', 'redis'],
+      ...['@opentelemetry', 'commander'],
+    ],
   },
 ];
 

@@ -7,6 +7,7 @@ export interface CallSubject {
 
 /** Knows for whom calls are made at this point of the program; undefined when nobody said. */
 export interface CallContext {
+  /** For whom a call is made that begins now. */
   current(): CallSubject | undefined;
 }
 

@@ -4,6 +4,7 @@ import type { CallContext } from './call-subject.js';
 /** Any implementation of fetch: that of Node, that of undici, or a function around one of them. */
 export type AnyFetch = (input: never, init: never) => Promise<unknown>;
 
+/** What a signed fetch is made with. */
 export interface SignedFetchOptions<Fetch extends AnyFetch = typeof fetch> {
   /**
    * What sends the signed requests. It is called with a URL or a `Request` and an init, and has to send

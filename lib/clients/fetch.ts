@@ -24,8 +24,12 @@ export type SignedFetch<Fetch extends AnyFetch = typeof fetch> = (
 /** The service that signs: a `ServiceAuth`. */
 export interface RequestSigner {
   readonly sending: SendingSettings;
+  /** The configured target a URL belongs to. @throws ServiceSigningError `target_unknown`, `target_invalid` */
   targetOf(url: URL): Target | undefined;
+  /** The token of a request. @throws ServiceSigningError with a code of `SIGNING_FAILURES` */
   sign(request: OutgoingRequest): Promise<string | undefined>;
+  /** Hears why a request was not signed, where that is not `sign` itself. */
+  noteSigningFailure?(error: unknown, target: Target | undefined): void;
 }
 
 /** Set anew by fetch from the bytes: what a caller writes there can only contradict them. */
@@ -44,6 +48,7 @@ const FRAMING_HEADERS = ['content-length', 'transfer-encoding'];
  *   a TypeError where fetch itself refuses the call,
  *   or whatever the fetch that sends fails with.
  *
+ * @typeParam Fetch the kind of fetch that is signed: that of Node, or another
  * @throws ServiceAuthConfigError for options that are not understood
  * @throws ServiceSigningError `sending_disabled` where the service has no `signingKey`
  *
@@ -60,9 +65,9 @@ export function createSignedFetch<Fetch extends AnyFetch = typeof fetch>(
   const parts = { signer, sending, currentSubject: () => subjectHere(callContext, sending) };
   const signedFetch = async (input: unknown, init?: unknown): Promise<unknown> => {
     const call = readCall(input, init);
-    const url = parseTargetUrl(call.url);
-    if (signer.targetOf(url) === undefined) return await send(call.input, call.init);
-    return await sendSigned(call, url, parts, send);
+    const request = await signedIfKnown(call, parts);
+    if (request === undefined) return await send(call.input, call.init);
+    return await sendSigned(call, request, send);
   };
   return signedFetch as unknown as SignedFetch<Fetch>;
 }
@@ -73,16 +78,31 @@ interface SigningParts {
   readonly currentSubject: () => CallSubject | undefined;
 }
 
+type SignedRequest = Awaited<ReturnType<typeof signed>>;
+
+/** The call as it is sent to a target; undefined where it goes to none. */
+async function signedIfKnown(
+  call: FetchCall,
+  parts: SigningParts,
+): Promise<SignedRequest | undefined> {
+  let target: Target | undefined;
+  try {
+    const url = parseTargetUrl(call.url);
+    target = parts.signer.targetOf(url);
+    return target && (await signed(call, url, parts));
+  } catch (error) {
+    // A body that fails, or a caller who no longer wants the answer, is no failure to sign.
+    if (error instanceof ServiceSigningError) parts.signer.noteSigningFailure?.(error, target);
+    throw error;
+  }
+}
+
 async function sendSigned(
   call: FetchCall,
-  url: URL,
-  parts: SigningParts,
+  { url, ...request }: SignedRequest,
   send: SignedFetchSettings['send'],
 ): Promise<unknown> {
-  const stop = signalOf(call);
-  const request = await signed(call, url, parts, stop);
-  stop.throwIfAborted();
-  const input = typeof call.input === 'string' ? url.href : call.input;
+  const input = typeof call.input === 'string' ? url : call.input;
   try {
     return await send(input, { ...call.init, ...request });
   } finally {
@@ -95,8 +115,8 @@ async function signed(
   call: FetchCall,
   url: URL,
   { signer, sending, currentSubject }: SigningParts,
-  stop: AbortSignal,
 ) {
+  const stop = signalOf(call);
   const { subject } = decideSubject(call.init, currentSubject);
   const frozen = await freezeRequest(call, sending.maxBufferedBodyBytes, stop);
   const { method, headers, body, redirect } = frozen;
@@ -113,8 +133,15 @@ async function signed(
   });
   if (token === undefined) throw new ServiceSigningError('target_unknown');
   headers.set('JWT', token);
+  stop.throwIfAborted();
   // The token speaks for this one request, so neither it nor the body follows a redirect.
-  return { method, headers, body, redirect: redirect === 'error' ? 'error' : 'manual' };
+  return {
+    url: url.href,
+    method,
+    headers,
+    body,
+    redirect: redirect === 'error' ? 'error' : 'manual',
+  };
 }
 
 /** The caller's signal, or that of the request; without one nothing stops the call. */

@@ -6,6 +6,7 @@ import {
   type ServiceAuthObserver,
 } from '../core/index.js';
 
+/** What a `LoggingObserver` is made with. */
 export interface LoggingObserverOptions {
   /** Whether requests that were accepted or signed are logged too, at level `verbose`. Default `off`. */
   successes?: 'verbose' | 'off';
@@ -48,6 +49,7 @@ export class LoggingObserver implements ServiceAuthObserver {
     this.logsSuccesses = successes === 'verbose';
   }
 
+  /** Writes the line of an event, where it has one. */
   observe(event: ServiceAuthEvent): void {
     if (!this.logsSuccesses && SUCCESSES.has(event.type)) return;
     const { level, text } = describe(event);

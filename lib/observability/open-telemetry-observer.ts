@@ -54,6 +54,7 @@ export class OpenTelemetryObserver implements ServiceAuthObserver {
     };
   }
 
+  /** Counts an event, and names it on the span that is active. */
   observe(event: ServiceAuthEvent): void {
     recordMetrics(event, this.existingInstruments(), this.labels);
     const span = this.annotates ? trace.getActiveSpan() : undefined;

@@ -18,6 +18,7 @@ import { type SentRequest, toIncoming } from './test-request.js';
 import { ThrowAwayKeys } from './throw-away-keys.js';
 import { TOKENLESS_AUTHENTICATOR, type TokenlessCaller, withoutTokens } from './tokenless.js';
 
+/** What the testing kit is made with. */
 export interface ServiceAuthTestingOptions {
   /** Where the clock stands at first. Default: the time at which this is made. */
   readonly startAt?: Date;

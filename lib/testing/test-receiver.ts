@@ -35,6 +35,7 @@ export interface TestAnswer {
   readonly json?: unknown;
 }
 
+/** What a `TestReceiver` is started with. */
 export interface TestReceiverOptions {
   /** Answers what was verified. Default: 200 and an empty object. */
   readonly answer?: (request: ReceivedRequest) => TestAnswer | Promise<TestAnswer>;
@@ -71,6 +72,7 @@ export class TestReceiver {
     return { baseUrl: this.url, audience: this.audience };
   }
 
+  /** Starts to listen, on a free port. */
   async listen(): Promise<this> {
     await new Promise<void>((resolve, reject) => {
       this.server.once('error', reject).listen(0, '127.0.0.1', resolve);

@@ -104,7 +104,7 @@ describe('MemoryReplayStore', () => {
 
   it('warns nobody outside of a cluster', () => {
     const events: unknown[] = [];
-    store.start({ observe: (event) => events.push(event) });
+    store.start({ observe: (event) => void events.push(event) });
     expect(events).toEqual([]);
   });
 
