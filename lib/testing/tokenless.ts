@@ -6,7 +6,7 @@ import type { Route } from '../nest/route-policy.js';
 import { MODULE_OPTIONS_TOKEN } from '../nest/service-auth.module-definition.js';
 import { ServiceCallContext } from '../nest/service-call.context.js';
 import type { Transport } from '../nest/transports/transport.js';
-import { ServiceAuth } from '../service-auth.js';
+import { ServiceAuth, type VerifyOptions } from '../service-auth.js';
 import type { ProviderFactory } from './provider-overrides.js';
 import { firstTrustedIssuer } from './services-under-test.js';
 
@@ -30,8 +30,13 @@ class TokenlessServiceAuth extends ServiceAuth {
     this.identity = identityOf(caller, serviceAuth.settings.issuer);
   }
 
-  override async verify(_request: unknown, policy: RoutePolicy = {}): Promise<ServiceIdentity> {
+  override async verify(
+    _request: unknown,
+    policy: RoutePolicy = {},
+    { admit }: VerifyOptions = {},
+  ): Promise<ServiceIdentity> {
     assertRoutePolicy(this.identity, policy);
+    await admit?.(this.identity);
     return this.identity;
   }
 
