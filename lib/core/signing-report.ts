@@ -18,6 +18,7 @@ export class SigningReport {
     return this.observer === NO_OBSERVER ? undefined : new Stopwatch(this.monotonicNow);
   }
 
+  /** Tells that a request was signed. */
   signed({ subject }: OutgoingRequest, target: Target, stopwatch: Stopwatch): void {
     tell(this.observer, {
       type: 'request_signed',
