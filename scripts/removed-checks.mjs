@@ -536,6 +536,19 @@ const BODIES = [
 ];
 
 const AT_THE_DOOR = [
+  ...inFile('lib/service-auth.ts', [
+    {
+      check: 'what observers are told of is thrown on',
+      text: `      if (progress) tell(observer, progress.failure(error));\n      throw error;\n`,
+      instead: `      if (progress) tell(observer, progress.failure(error));\n      return undefined as never;\n`,
+      spec: GUARD,
+    },
+    {
+      check: 'a verified caller is admitted by the application before the request is served',
+      text: `      await options.admit?.(identity);\n`,
+      spec: GUARD,
+    },
+  ]),
   ...inFile('lib/nest/service-jwt.guard.ts', [
     {
       check: 'the guard authenticates',
@@ -544,8 +557,8 @@ const AT_THE_DOOR = [
     },
     {
       check: 'contexts it does not know are refused first',
-      text: `    const transport = await transportOf(context);\n    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n`,
-      instead: `    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n    const transport = await transportOf(context);\n`,
+      text: `    const transport = await this.authenticator.transportOf(context);\n    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n`,
+      instead: `    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n    const transport = await this.authenticator.transportOf(context);\n`,
       spec: GUARD,
     },
   ]),
@@ -589,13 +602,13 @@ const AT_THE_DOOR = [
     {
       check: 'requirements of the controller count',
       text: 'places.flatMap(allowedIssuersOf)',
-      instead: 'allowedIssuersOf(context.getHandler())',
+      instead: 'allowedIssuersOf(handler)',
       spec: GUARD,
     },
     {
       check: '@RequireSubject() on the controller counts',
       text: 'places.some(',
-      instead: '[context.getHandler()].some(',
+      instead: '[handler].some(',
       spec: GUARD,
     },
     {
@@ -662,19 +675,19 @@ const AT_THE_DOOR = [
     },
     {
       check: 'a refusal by a second route is not swallowed',
-      text: `      throw error instanceof ServiceAuthError ? this.refuse(exchange, error) : error;\n`,
+      text: `      throw exchange.refuse(error);\n`,
       spec: GUARD,
     },
     {
       check: 'a refusal is not swallowed',
-      text: `      throw this.refuse(exchange, error);`,
-      instead: '      return undefined;',
+      text: `      throw isRefusal(error) ? exchange.refuse(error) : error;\n`,
+      instead: `      if (!isRefusal(error)) throw error;\n      return undefined;\n`,
       spec: GUARD,
     },
     {
       check: 'an unknown error is not swallowed',
-      text: `      if (!(error instanceof ServiceAuthError)) throw error;\n`,
-      instead: `      if (!(error instanceof ServiceAuthError)) return undefined;\n`,
+      text: `      throw isRefusal(error) ? exchange.refuse(error) : error;\n`,
+      instead: `      if (!isRefusal(error)) return undefined;\n      throw exchange.refuse(error);\n`,
       spec: GUARD,
     },
     {
