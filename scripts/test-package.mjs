@@ -70,8 +70,14 @@ const TABLE = [
     lock: 'package-lock.json',
     packages: [],
     absent: [
-      ...['@nestjs', 'rxjs', 'reflect-metadata', 'axios', 'ioredis', 'redis'],
-      ...['@opentelemetry', 'commander'],
+      '@nestjs',
+      'rxjs',
+      'reflect-metadata',
+      'axios',
+      'ioredis',
+      'redis',
+      '@opentelemetry',
+      'commander',
     ],
   },
 ];
