@@ -40,12 +40,20 @@ async function loadAll(way: string): Promise<[subpath: string, Exports][]> {
   return loaded;
 }
 
+/** Clients have functions of one name for configurations of their own; of a class there must be one. */
+function isPlainFunction(value: unknown): boolean {
+  return (
+    typeof value === 'function' && !Function.prototype.toString.call(value).startsWith('class')
+  );
+}
+
 /** The names under which two modules export different things. */
 function differing(modules: [subpath: string, Exports][]): string[] {
   const first = new Map<string, unknown>();
   const names: string[] = [];
   for (const [subpath, module] of modules) {
     for (const [name, value] of Object.entries(module)) {
+      if (isPlainFunction(value)) continue;
       if (first.has(name) && first.get(name) !== value) names.push(`${subpath} ${name}`);
       else first.set(name, value);
     }
