@@ -18,6 +18,7 @@ const TOOLS = [
   'prettier',
   'publint',
   'rolldown',
+  'typedoc',
 ];
 
 // test/package is about this folder and its tools, test/cli about what it builds, and random input about
