@@ -88,8 +88,8 @@ export async function checkSignature(
   return await attempt(async () => {
     const { algorithm, keyId } = readJoseHeader(token.unverifiedHeader);
     const key = (await keys.find(keyId)) ?? refuseWith('key_unknown');
-    const imported = key.byAlgorithm.get(algorithm) ?? refuseWith('algorithm_refused');
-    await assertSignature(token, algorithm, imported);
+    if (!key.algorithms.has(algorithm)) refuseWith('algorithm_refused');
+    await assertSignature(token, algorithm, key.key);
     return key.keyId;
   });
 }

@@ -1,13 +1,11 @@
-import type { webcrypto } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import type { Algorithm } from './algorithms.js';
-
-type CryptoKey = webcrypto.CryptoKey;
 
 /** A public key of one issuer. The algorithms belong to the key, never to a token. */
 export interface VerificationKey {
   readonly keyId: string;
-  /** The key, imported once for each algorithm it may be used with. */
-  readonly byAlgorithm: ReadonlyMap<Algorithm, CryptoKey>;
+  readonly key: KeyObject;
+  readonly algorithms: ReadonlySet<Algorithm>;
 }
 
 /**
@@ -52,7 +50,7 @@ export interface KeySource {
 export interface SigningKey {
   readonly keyId: string;
   readonly algorithm: Algorithm;
-  readonly key: CryptoKey;
+  readonly key: KeyObject;
 }
 
 /** A public key as it is published: RFC 7517 section 4. Never with a private member. */

@@ -52,7 +52,9 @@ export function bodyFrom(body: Uint8Array | RequestBody): RequestBody {
 export function headerValues(rawHeaders: readonly string[], name: string): string[] {
   const values: string[] = [];
   for (let at = 0; at < rawHeaders.length; at += 2) {
-    if (rawHeaders[at]?.toLowerCase() === name) values.push(rawHeaders[at + 1] ?? '');
+    const given = rawHeaders[at] ?? '';
+    if (given.length === name.length && given.toLowerCase() === name)
+      values.push(rawHeaders[at + 1] ?? '');
   }
   return values;
 }

@@ -1,4 +1,3 @@
-import type { webcrypto } from 'node:crypto';
 import { assertClaimsProfile, type BodyClaim, readClaims, type ServiceClaims } from './claims.js';
 import { refuse, ServiceAuthUnavailableError } from './errors.js';
 import { createIdentity, type ServiceIdentity } from './identity.js';
@@ -57,7 +56,8 @@ export async function verifyRequest(
   assertClaimsProfile(claims, token.unverifiedPayload, rules);
 
   const key = await findKey(header, trusted);
-  await assertSignature(token, header.algorithm, readAlgorithm(key, header));
+  assertAlgorithm(header, key);
+  await assertSignature(token, header.algorithm, key.key);
   progress?.proveSignature(header.algorithm);
 
   assertTimes(claims, trusted.profile, settings, now());
@@ -86,11 +86,10 @@ async function findKey(header: JoseHeader, trusted: TrustedIssuer): Promise<Veri
   return (await trusted.keys.find(header.keyId)) ?? refuse('key_unknown');
 }
 
-function readAlgorithm(key: VerificationKey, header: JoseHeader): webcrypto.CryptoKey {
-  return (
-    key.byAlgorithm.get(header.algorithm) ??
-    refuse('algorithm_refused', 'alg is not the algorithm of the key')
-  );
+function assertAlgorithm(header: JoseHeader, key: VerificationKey): void {
+  if (!key.algorithms.has(header.algorithm)) {
+    refuse('algorithm_refused', 'alg is not the algorithm of the key');
+  }
 }
 
 function readAudience(claims: ServiceClaims, settings: ReceivingSettings): string {

@@ -9,7 +9,6 @@ import {
 import { types } from 'node:util';
 import type { JWK } from 'jose';
 import { calculateJwkThumbprint } from 'jose/jwk/thumbprint';
-import { importJWK } from 'jose/key/import';
 import { type Algorithm, ALGORITHMS, ServiceAuthConfigError } from '../core/index.js';
 import { isEd25519PublicKey } from './ed25519-point.js';
 import { hasRocaFingerprint } from './roca.js';
@@ -30,8 +29,6 @@ const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'] as const;
 /** A key that was looked at: of the right half, of a kind the protocol uses, strong enough. */
 export interface CheckedKey {
   readonly key: KeyObject;
-  /** The key as WebCrypto has it, where it came as that: it may not be extractable. */
-  readonly cryptoKey: CryptoKey | undefined;
   /** The algorithms that fit the key; the first is the default. */
   readonly fitting: readonly Algorithm[];
   /** `alg` and `kid` of the JWK, where the key came as one. */
@@ -60,7 +57,6 @@ export function readKey(material: unknown, half: 'public' | 'private', field: st
   const cryptoKey = types.isCryptoKey(material) ? material : undefined;
   return {
     key,
-    cryptoKey,
     fitting: cryptoKey ? boundAlgorithms(cryptoKey, key) : fittingAlgorithms(key),
     alg: stringOf(jwk?.['alg']),
     kid: stringOf(jwk?.['kid']),
@@ -70,15 +66,6 @@ export function readKey(material: unknown, half: 'public' | 'private', field: st
 /** The RFC 7638 thumbprint of the public half. */
 export async function thumbprintOf(key: KeyObject): Promise<string> {
   return await calculateJwkThumbprint(publicHalfOf(key).export({ format: 'jwk' }) as JWK);
-}
-
-/** Imports a checked key for one algorithm, once, so that no request pays for it. */
-export async function importFor(checked: CheckedKey, algorithm: Algorithm): Promise<CryptoKey> {
-  if (checked.cryptoKey) return checked.cryptoKey;
-  const jwk = checked.key.export({ format: 'jwk' }) as JWK;
-  const imported = await importJWK(jwk, algorithm, { extractable: false });
-  if (imported instanceof Uint8Array) throw new TypeError('a symmetric key is no key here');
-  return imported;
 }
 
 /** Checks a key id that was written down. */

@@ -13,7 +13,6 @@ import {
   type CheckedKey,
   collect,
   fail,
-  importFor,
   ownOptions,
   readKey,
   readKeyId,
@@ -90,9 +89,8 @@ async function readSigner(
     checked && collect(problems, () => chooseAlgorithm(checked, own.algorithm, `${path}algorithm`));
   if (!checked || !algorithm || problems.length > 0) throw new ServiceAuthConfigError(problems);
   const kid = keyId ?? (await thumbprintOf(checked.key));
-  const key = await importFor(checked, algorithm);
   return {
-    signingKey: Object.freeze({ keyId: kid, algorithm, key }),
+    signingKey: Object.freeze({ keyId: kid, algorithm, key: checked.key }),
     published: toPublished(checked, kid, algorithm),
   };
 }

@@ -1,4 +1,3 @@
-import type { webcrypto } from 'node:crypto';
 import { types } from 'node:util';
 import {
   type Algorithm,
@@ -13,7 +12,6 @@ import {
   type CheckedKey,
   collect,
   fail,
-  importFor,
   ownOptions,
   readKey,
   readKeyId,
@@ -78,7 +76,7 @@ function listEntries({ publicKey, keys }: TrustedIssuerOptions): Entry[] {
 }
 
 /**
- * Reads one key of an issuer and imports it for each algorithm it may be used with.
+ * Reads one key of an issuer, once, so that no request pays for it.
  *
  * @throws ServiceAuthConfigError with one problem on `field`
  */
@@ -97,9 +95,9 @@ export async function readVerificationKey(
     problems.length === 0 &&
     collect(problems, () => chooseAlgorithms(checked, field, allowed ?? issuerAlgorithms));
   if (!checked || !chosen || problems.length > 0) throw new ServiceAuthConfigError(problems);
-  const byAlgorithm = new Map<Algorithm, webcrypto.CryptoKey>();
-  for (const algorithm of chosen) byAlgorithm.set(algorithm, await importFor(checked, algorithm));
-  return Object.freeze({ keyId: keyId ?? (await thumbprintOf(checked.key)), byAlgorithm });
+  const { key } = checked;
+  const algorithms = new Set(chosen);
+  return Object.freeze({ keyId: keyId ?? (await thumbprintOf(key)), key, algorithms });
 }
 
 function readAlgorithms(value: unknown, field: string): readonly Algorithm[] | undefined {

@@ -16,8 +16,8 @@ export async function fuzz(data: Uint8Array): Promise<void> {
   const usable = (set['keys'] as unknown[]).filter((key) => isMembers(key) && isPublic(key));
   assert(contents.keys.size <= usable.length, 'more keys than could be used');
   for (const key of contents.keys.values()) {
-    assert(key.byAlgorithm.size > 0);
-    for (const cryptoKey of key.byAlgorithm.values()) assert.equal(cryptoKey.type, 'public');
+    assert(key.algorithms.size > 0);
+    assert.equal(key.key.type, 'public');
   }
 }
 
