@@ -4,6 +4,6 @@ import base from './base.config.js';
 export default {
   ...base,
   testRegex: [
-    'test/nest/(?:guard-checks|refusals|guard|call-context|decorators|unsupported-contexts|propagation|surroundings)\\.spec\\.ts$',
+    'test/nest/(?:guard-checks|refusals|guard|call-context|decorators|http-exceptions|unsupported-contexts|propagation|surroundings)\\.spec\\.ts$',
   ],
 };
