@@ -88,7 +88,7 @@ function runTests(folder, spec, tests) {
   rmSync(report, { force: true });
   const choice = tests === undefined ? [] : ['-t', tests];
   const args = [...JEST, '--json', '--outputFile', report, ...choice, spec];
-  const { stderr } = spawnSync('node', args, { cwd: folder, timeout: 300_000, encoding: 'utf8' });
+  const { stderr } = spawnSync('node', args, { cwd: folder, timeout: 600_000, encoding: 'utf8' });
   let results;
   try {
     results = /** @type {Report} */ (readJson(report)).testResults;

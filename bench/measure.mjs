@@ -1,0 +1,121 @@
+/** How cost is measured: variants take turns in one process, and are compared within each round. */
+import { readFileSync } from 'node:fs';
+import { median } from './statistics.mjs';
+
+/**
+ * One way to do a job. `prepare` makes fresh input for one batch and is not measured; `run` does the job once and
+ * throws where it fails.
+ *
+ * @typedef {{
+ *   name: string,
+ *   prepare: (count: number) => readonly any[] | Promise<readonly any[]>,
+ *   run: (input: any) => unknown,
+ *   accepts?: () => unknown,
+ *   refuses?: (() => unknown)[],
+ * }} Variant
+ */
+
+/** CPU microseconds for each operation. @typedef {{ all: number, main: number | undefined }} Cost */
+/** @typedef {{ rounds: number, perRound: number, inFlight: number, warmups?: number }} Plan */
+/** Costs of every round, in the order of the rounds. @typedef {{ name: string, costs: Cost[] }} Measured */
+/** @typedef {{ name: string, failure: string }} Unfit */
+
+const SCHEDSTAT = `/proc/self/task/${process.pid}/schedstat`;
+
+/** CPU time of the main thread alone in microseconds; undefined where the system does not tell. */
+function mainThreadMicroseconds() {
+  try {
+    return Number(readFileSync(SCHEDSTAT, 'utf8').split(' ')[0]) / 1000;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Measures variants side by side. Those whose control fails (good input refused, bad input accepted) are
+ * reported and not measured.
+ *
+ * @param {readonly Variant[]} variants
+ * @param {Plan} plan
+ * @returns {Promise<{ measured: Measured[], unfit: Unfit[] }>}
+ */
+export async function measure(variants, { rounds, perRound, inFlight, warmups = 2 }) {
+  const unfit = [];
+  const fit = [];
+  for (const variant of variants) {
+    const failure = await failureOf(variant);
+    if (failure === undefined) fit.push({ variant, costs: /** @type {Cost[]} */ ([]) });
+    else unfit.push({ name: variant.name, failure });
+  }
+  for (let round = -warmups; round < rounds; round++) {
+    // Another one begins in each round, so that none always runs after the same neighbour.
+    const first = (round + warmups) % Math.max(1, fit.length);
+    for (const { variant, costs } of [...fit.slice(first), ...fit.slice(0, first)]) {
+      const inputs = await variant.prepare(perRound);
+      globalThis.gc?.();
+      const cost = await costOf(variant, inputs, inFlight);
+      if (round >= 0) costs.push(cost);
+    }
+  }
+  return { measured: fit.map(({ variant, costs }) => ({ name: variant.name, costs })), unfit };
+}
+
+/** @param {Variant} variant @returns {Promise<string | undefined>} what is wrong with it */
+async function failureOf({ prepare, run, accepts, refuses = [] }) {
+  try {
+    await (accepts ? accepts() : run((await prepare(1))[0]));
+  } catch (error) {
+    return `what is good was refused: ${String(error)}`;
+  }
+  for (const [at, refuse] of refuses.entries()) {
+    try {
+      await refuse();
+    } catch {
+      continue;
+    }
+    return `bad input ${at + 1} was accepted`;
+  }
+  return undefined;
+}
+
+/** @param {Variant} variant @param {readonly unknown[]} inputs @param {number} inFlight @returns {Promise<Cost>} */
+async function costOf({ run }, inputs, inFlight) {
+  const mainBefore = mainThreadMicroseconds();
+  const before = process.cpuUsage();
+  if (inFlight === 1) {
+    for (const input of inputs) {
+      const result = run(input);
+      if (result instanceof Promise) await result;
+    }
+  } else {
+    let next = 0;
+    const worker = async () => {
+      while (next < inputs.length) await run(inputs[next++]);
+    };
+    await Promise.all(Array.from({ length: inFlight }, worker));
+  }
+  const { user, system } = process.cpuUsage(before);
+  const mainAfter = mainThreadMicroseconds();
+  const main =
+    mainBefore === undefined || mainAfter === undefined
+      ? undefined
+      : (mainAfter - mainBefore) / inputs.length;
+  return { all: (user + system) / inputs.length, main };
+}
+
+/**
+ * The ratio of two variants, paired: of each round, so that a slow spell of the machine counts for both.
+ *
+ * @param {Measured} one
+ * @param {Measured} other
+ * @param {'all' | 'main'} threads
+ */
+export function pairedRatios(one, other, threads = 'all') {
+  return one.costs.map(
+    (cost, round) => Number(cost[threads]) / Number(other.costs[round][threads]),
+  );
+}
+
+/** @param {Measured} measured @param {'all' | 'main'} threads */
+export const medianCost = ({ costs }, threads = 'all') =>
+  median(costs.map((cost) => Number(cost[threads])));
