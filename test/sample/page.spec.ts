@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import type { AttemptResult } from '../../sample/page/attempt.service.js';
 import { ATTEMPTS } from '../../sample/page/attempts.js';
 import type { StoryResult } from '../../sample/page/story.service.js';
-import { Browser, describeInBrowser, type Tab } from '../support/browser.js';
+import { Browser, type Tab } from '../support/browser.js';
+import { describeInBrowser } from '../support/chromium-binary.js';
 import { call } from '../support/http.js';
 import { type PageProcess, startPageProcess } from './page-process.js';
 

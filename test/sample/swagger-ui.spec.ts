@@ -6,7 +6,8 @@ import type { Browser, Page } from 'puppeteer-core';
 import { AppModule as HeraldModule } from '../../sample/herald/app.module.js';
 import { serveDocumentation } from '../../sample/herald/documentation.js';
 import { ensureKeyFiles } from '../../sample/setup/key-files.js';
-import { describeInChromium, openPage, startChromium } from '../support/chromium.js';
+import { describeInBrowser } from '../support/chromium-binary.js';
+import { openPage, startChromium } from '../support/chromium.js';
 import { call } from '../support/http.js';
 import { operationAt, problemsOf, responseOf } from '../support/openapi.js';
 import { startService, type TestService } from '../support/service.js';
@@ -65,7 +66,7 @@ describe('the document of Herald', () => {
   });
 });
 
-describeInChromium('Swagger UI of Herald', () => {
+describeInBrowser('Swagger UI of Herald', () => {
   let browser: Browser;
   beforeAll(async () => {
     browser = await startChromium();

@@ -1,32 +1,13 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { CHROMIUM, CHROMIUM_FLAGS } from './chromium-binary.js';
 
-const BINARY = ['chromium', 'chromium-browser', 'google-chrome'].find(
-  (name) => spawnSync(name, ['--version']).status === 0,
-);
-
-if (BINARY === undefined) console.warn('Skipped: what needs a chromium, for none is installed.');
-
-/** Tests that need a real browser; skipped, with a line that says so, where there is none. */
-export const describeInBrowser: typeof describe = BINARY ? describe : describe.skip;
-
-/** No sandbox: CI runs as root, and the pages are our own. The rest keeps it from calling home. */
-const FLAGS = [
-  '--headless',
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-dev-shm-usage',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-  '--no-first-run',
-  '--remote-debugging-pipe',
-];
+const FLAGS = ['--headless', ...CHROMIUM_FLAGS, '--no-first-run', '--remote-debugging-pipe'];
 const PATIENCE_MILLISECONDS = 20_000;
 
 export type Params = Readonly<Record<string, unknown>>;
@@ -56,7 +37,7 @@ export class Browser {
     const profile = mkdtempSync(join(tmpdir(), 'browser-'));
     const args = [...FLAGS, `--user-data-dir=${profile}`];
     const stdio = ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] as const;
-    return new Browser(spawn(BINARY ?? 'chromium', args, { stdio: [...stdio] }), profile);
+    return new Browser(spawn(CHROMIUM ?? 'chromium', args, { stdio: [...stdio] }), profile);
   }
 
   async openTab(): Promise<Tab> {

@@ -1,28 +1,10 @@
 import { spawnSync } from 'node:child_process';
 import { type Browser, launch, type Page } from 'puppeteer-core';
-
-const BINARY = ['chromium', 'chromium-browser', 'google-chrome'].find(
-  (name) => spawnSync(name, ['--version']).status === 0,
-);
-
-if (BINARY === undefined) console.warn('Skipped: what needs a Chromium, for none is installed.');
-
-/** Tests that need a real browser; skipped, with a line that says so, where there is none. */
-export const describeInChromium: typeof describe = BINARY ? describe : describe.skip;
-
-/** No sandbox: CI runs as root, and the pages are our own. The rest keeps it from calling home. */
-const FLAGS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-dev-shm-usage',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
+import { CHROMIUM, CHROMIUM_FLAGS } from './chromium-binary.js';
 
 export async function startChromium(): Promise<Browser> {
-  const path = spawnSync('which', [BINARY ?? ''], { encoding: 'utf8' }).stdout.trim();
-  return await launch({ executablePath: path, args: FLAGS, pipe: true });
+  const path = spawnSync('which', [CHROMIUM ?? ''], { encoding: 'utf8' }).stdout.trim();
+  return await launch({ executablePath: path, args: CHROMIUM_FLAGS, pipe: true });
 }
 
 /** A page, and what became of it. */
