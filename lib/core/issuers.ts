@@ -6,7 +6,7 @@ export interface TrustedIssuer {
   readonly issuer: string;
   readonly profile: Profile;
   readonly keys: KeySource;
-  /** URI prefixes of the users this issuer may speak for; undefined: any. */
+  /** URI prefixes of the users this issuer may speak for; undefined: for everybody. */
   readonly subjects: readonly string[] | undefined;
 }
 

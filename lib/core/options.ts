@@ -70,7 +70,7 @@ export interface TrustedIssuerOptions {
   algorithms?: readonly Algorithm[];
   /** `original` accepts the format first published: no request binding, no expiry. Default `strict`. */
   profile?: Profile;
-  /** URI prefixes of the users this issuer may speak for, each ending in `/`, `:`, `#`, `?` or `=`. Default: any user. */
+  /** URI prefixes of the users this issuer may speak for, each ending in `/`, `:`, `#`, `?` or `=`. Default: everybody. */
   subjects?: readonly string[];
 }
 

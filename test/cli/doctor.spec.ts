@@ -1,6 +1,5 @@
 import { chmodSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { platform } from 'node:os';
 import { pathToFileURL } from 'node:url';
 import { ServiceAuthModule } from 'nestjs-service-auth';
 import { type Ran, runProgram, temporaryFolder } from '../support/command-line.js';
@@ -15,6 +14,7 @@ import { createKey } from '../support/keys.js';
 import { CLIENTS, type ClientName } from '../support/redis-clients.js';
 import { describeRedis, findFreePort, RedisServer } from '../support/redis-server.js';
 import { ADAPTERS, startService } from '../support/service.js';
+import { itWithFileModes } from '../support/file-modes.js';
 
 interface Check {
   readonly check: string;
@@ -131,7 +131,7 @@ describe('doctor', () => {
     expect(bad.stdout).toMatch(/^fail {2}keys of issuer: .*ECONNREFUSED.*\n {6}open the URL/m);
   });
 
-  (platform() === 'win32' ? it.skip : it)('warns of a key that others can read', async () => {
+  itWithFileModes('warns of a key that others can read', async () => {
     const open = folder.path('open.pem');
     writeFileSync(open, key.privatePem);
     chmodSync(open, 0o644);

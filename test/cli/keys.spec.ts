@@ -1,11 +1,11 @@
 import { spawnSync } from 'node:child_process';
 import { createPrivateKey, createPublicKey, type JsonWebKey } from 'node:crypto';
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { platform } from 'node:os';
 import { type Algorithm, ALGORITHMS } from 'nestjs-service-auth/core';
 import { calculateJwkThumbprint, type JWK } from 'jose';
 import { runProgram, temporaryFolder } from '../support/command-line.js';
 import { createKey } from '../support/keys.js';
+import { itWithFileModes } from '../support/file-modes.js';
 
 const ALL = Object.keys(ALGORITHMS) as Algorithm[];
 const folder = temporaryFolder();
@@ -73,7 +73,7 @@ describe('keygen', () => {
     expect(made.stdout).not.toMatch(PRIVATE);
   });
 
-  (platform() === 'win32' ? it.skip : it)('lets nobody else read the private key', async () => {
+  itWithFileModes('lets nobody else read the private key', async () => {
     const [file, publicFile] = [folder.path('mode.pem'), folder.path('mode.public.pem')];
     await runProgram(['keygen', file, '--public-file', publicFile]);
     expect(modeOf(file)).toBe(0o600);

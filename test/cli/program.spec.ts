@@ -77,7 +77,7 @@ describe('the program', () => {
   });
 });
 
-// Only a terminal gets colours, and `script` makes one.
+// Only a terminal gets colours, and `script` makes one. CI has it.
 const hasTerminal = spawnSync('script', ['--version']).status === 0;
 if (!hasTerminal) console.warn('Skipped: what needs a terminal, for there is no script(1).');
 

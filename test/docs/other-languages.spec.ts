@@ -157,6 +157,9 @@ function changeAfterSigning(file: string, code: string): string {
   return code.replace(from, () => to);
 }
 
+if (python === undefined) {
+  console.warn('Skipped: what needs Python with PyJWT and cryptography, for none is installed.');
+}
 const describeWithPython = python === undefined ? describe.skip : describe;
 
 describeWithPython('a server in Python, called by this library', () => {
