@@ -1,5 +1,6 @@
 /** How cost is measured: variants take turns in one process, and are compared within each round. */
 import { readFileSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
 import { median } from './statistics.mjs';
 
 /**
@@ -52,7 +53,8 @@ export async function measure(variants, { rounds, perRound, inFlight, warmups = 
     const first = (round + warmups) % Math.max(1, fit.length);
     for (const { variant, costs } of [...fit.slice(first), ...fit.slice(0, first)]) {
       const inputs = await variant.prepare(perRound);
-      globalThis.gc?.();
+      // Not all of it: what a full collection drops of compiled code would be compiled again in each round.
+      globalThis.gc?.({ type: 'minor' });
       const cost = await costOf(variant, inputs, inFlight);
       if (round >= 0) costs.push(cost);
     }
@@ -86,6 +88,8 @@ async function costOf({ run }, inputs, inFlight) {
     for (const input of inputs) {
       const result = run(input);
       if (result instanceof Promise) await result;
+      // As requests arrive that come one at a time: each in a turn of the event loop of its own.
+      await setImmediate();
     }
   } else {
     let next = 0;
