@@ -4,6 +4,7 @@ import {
   type KeySourceHealth,
   NO_OBSERVER,
   type OutgoingRequest,
+  parseTargetUrl,
   type PublishedKey,
   type ReceivingSettings,
   resolveSettings,
@@ -20,6 +21,7 @@ import {
   Stopwatch,
   type Target,
   tell,
+  TokenIds,
   VerificationProgress,
   verifyRequest,
 } from './core/index.js';
@@ -51,6 +53,7 @@ export interface VerifyOptions {
 export class ServiceAuth {
   private timer: NodeJS.Timeout | undefined;
   private readonly signingReport: SigningReport;
+  private readonly tokenIds = new TokenIds();
 
   constructor(readonly settings: ServiceAuthSettings) {
     this.signingReport = new SigningReport(settings.observer, settings.monotonicNow);
@@ -69,9 +72,12 @@ export class ServiceAuth {
     const stopwatch = this.signingReport.start();
     let target: Target | undefined;
     try {
-      target = this.targetOf(request.url);
+      const { sending } = this;
+      const url = parseTargetUrl(request.url);
+      target = findTarget(url, sending);
       if (target === undefined) return undefined;
-      const token = await signRequest(request, target, this.sending, { issuer, now });
+      const sender = { issuer, now, tokenIds: this.tokenIds };
+      const token = await signRequest({ ...request, url }, target, sending, sender);
       if (stopwatch) this.signingReport.signed(request, target, stopwatch);
       return token;
     } catch (error) {

@@ -20,7 +20,8 @@ export interface ServiceClaims {
   readonly expiresAtSeconds: number | undefined;
   readonly notBeforeSeconds: number | undefined;
   readonly requestLine: string | undefined;
-  readonly boundHeaders: Readonly<Record<string, string>> | undefined;
+  /** Values by lower-case name. */
+  readonly boundHeaders: ReadonlyMap<string, string> | undefined;
   readonly body: BodyClaim | undefined;
 }
 
@@ -120,18 +121,18 @@ function readBodyClaim(payload: UnverifiedObject): BodyClaim | undefined {
   return { algorithm, digest };
 }
 
-function readBoundHeaders(payload: UnverifiedObject): Record<string, string> | undefined {
+function readBoundHeaders(payload: UnverifiedObject): Map<string, string> | undefined {
   const { hdr } = payload;
   if (hdr === undefined) return undefined;
   if (!isObject(hdr)) refuse('claim_invalid', 'hdr is not an object');
-  const headers = Object.create(null) as Record<string, string>;
+  const headers = new Map<string, string>();
   const entries = Object.entries(hdr);
   if (entries.length > MAX_BOUND_HEADERS) refuse('claim_invalid', 'hdr has too many members');
   for (const [name, value] of entries) {
     if (!HEADER_NAME.test(name))
       refuse('claim_invalid', 'hdr has a name that is no lower-case header');
     if (typeof value !== 'string') refuse('claim_invalid', 'hdr has a value that is not a string');
-    headers[name] = value;
+    headers.set(name, value);
   }
   return headers;
 }

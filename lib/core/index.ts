@@ -38,6 +38,7 @@ export type {
   SigningKeySource,
   VerificationKey,
 } from './keys.js';
+export { KnownHeaders } from './known-headers.js';
 export type {
   KeyMaterial,
   PublicKeyOptions,
@@ -67,11 +68,13 @@ export type {
   ServiceAuthSettings,
   Target,
 } from './settings.js';
-export { signRequest } from './sign-request.js';
+export { type Sender, signRequest } from './sign-request.js';
 export { SigningReport } from './signing-report.js';
 export { findTarget, parseTargetUrl } from './targets.js';
+export { TokenIds } from './token-ids.js';
 export { JsonFlaw, readJsonObject } from './unambiguous-json.js';
 export { readUnverifiedBodyHash } from './unverified-body-hash.js';
+export { VerificationLoad } from './verification-load.js';
 export {
   describeRefusal,
   isRefusal,

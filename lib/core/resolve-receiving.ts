@@ -1,4 +1,5 @@
 import { ServiceAuthConfigError } from './errors.js';
+import { KnownHeaders } from './known-headers.js';
 import { OptionReader, ProblemList } from './option-reader.js';
 import { type IssuerDirectory, listedIssuers, type TrustedIssuer } from './issuers.js';
 import type { TrustedIssuerFinder, TrustedIssuerOptions } from './options.js';
@@ -6,6 +7,7 @@ import { PROFILES } from './profiles.js';
 import type { ReplayStore } from './replay.js';
 import type { KeyFetchSettings, SettingsParts } from './resolve-settings.js';
 import type { ReceivingSettings } from './settings.js';
+import { VerificationLoad } from './verification-load.js';
 
 const ISSUER_OPTION_NAMES = [
   'issuer',
@@ -68,6 +70,8 @@ export async function resolveReceiving(
       requiredHeaders,
       maxBufferedBodyBytes,
       replayStore,
+      knownHeaders: new KnownHeaders(),
+      verificationLoad: new VerificationLoad(),
     })
   );
 }

@@ -1,6 +1,6 @@
-import { randomBytes } from 'node:crypto';
 import { MAX_REQUEST_LINE_LENGTH } from './claims.js';
 import { ServiceSigningError } from './errors.js';
+import { isPending } from './pending.js';
 import { PROFILES, type ProfileRules } from './profiles.js';
 import {
   type BindableRequest,
@@ -12,13 +12,19 @@ import { bodyFrom, type OutgoingRequest } from './request.js';
 import type { SendingSettings, Target } from './settings.js';
 import { findSubjectFlaw } from './subject.js';
 import { signClaims } from './token-signature.js';
+import type { TokenIds } from './token-ids.js';
 import { MAX_TOKEN_LENGTH } from './token-syntax.js';
-
-/** 24 random bytes: 192 bits, 32 characters. */
-const TOKEN_ID_BYTES = 24;
 
 /** RFC 9110 section 5.5, without white space at the ends. */
 const FIELD_VALUE = /^(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?$/;
+
+/** Who signs: its name, its clock, and where its token ids come from. */
+export interface Sender {
+  readonly issuer: string;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  readonly tokenIds: TokenIds;
+}
 
 /**
  * Signs a request for a target: claims who calls, whom, for which user, and (in the strict profile)
@@ -34,7 +40,7 @@ export async function signRequest(
   request: OutgoingRequest,
   target: Target,
   sending: SendingSettings,
-  sender: { readonly issuer: string; readonly now: () => number },
+  sender: Sender,
 ): Promise<string> {
   const rules = PROFILES[target.profile];
   const subject = readSubject(request.subject, rules);
@@ -42,19 +48,21 @@ export async function signRequest(
   const headerNames = headersToBind(bindable.body, sending.signedHeaders);
   assertSignable(bindable, headerNames);
   const binding = bindRequest(bindable, headerNames);
+  const bdy = bindable.body.hasContent ? binding.bdy(rules.bodyHash) : undefined;
   const claims = {
     iss: sender.issuer,
     aud: target.audience,
     sub: subject,
-    ...(rules.bindsRequest ? singleUse(sending, sender.now()) : undefined),
+    ...(rules.bindsRequest ? singleUse(sending, sender) : undefined),
     ...(rules.bindsRequest ? requestClaims(binding) : undefined),
-    bdy: bindable.body.hasContent ? await binding.bdy(rules.bodyHash) : undefined,
+    bdy: isPending(bdy) ? await bdy : bdy,
   };
   const signingKey = sending.signingKeys.current();
   const header = rules.keyIdRequired
     ? { typ: rules.type, kid: signingKey.keyId }
     : { typ: rules.type.toUpperCase() };
-  const token = await signClaims(claims, header, signingKey);
+  const signing = signClaims(claims, header, signingKey);
+  const token = isPending(signing) ? await signing : signing;
   if (token.length > MAX_TOKEN_LENGTH) throw new ServiceSigningError('token_too_large');
   return token;
 }
@@ -69,13 +77,9 @@ function readSubject(subject: string | undefined, rules: ProfileRules): string |
   return subject;
 }
 
-function singleUse(sending: SendingSettings, nowMilliseconds: number) {
-  const iat = Math.floor(nowMilliseconds / 1000);
-  return {
-    iat,
-    exp: iat + sending.tokenLifetimeSeconds,
-    jti: randomBytes(TOKEN_ID_BYTES).toString('base64url'),
-  };
+function singleUse(sending: SendingSettings, { now, tokenIds }: Sender) {
+  const iat = Math.floor(now() / 1000);
+  return { iat, exp: iat + sending.tokenLifetimeSeconds, jti: tokenIds.next() };
 }
 
 function requestClaims({ req, hdr }: RequestBinding) {
@@ -83,18 +87,15 @@ function requestClaims({ req, hdr }: RequestBinding) {
   return { req, hdr: Object.keys(hdr).length > 0 ? hdr : undefined };
 }
 
-function toBindable(request: OutgoingRequest): BindableRequest {
-  const { pathname, search } = new URL(request.url);
-  const headers = new Map<string, string[]>();
-  for (const [name, value] of Object.entries(request.headers)) {
-    const values = headers.get(name.toLowerCase()) ?? [];
-    headers.set(name.toLowerCase(), values.concat(value));
-  }
+function toBindable({ method, url, headers, body }: OutgoingRequest): BindableRequest {
+  const { pathname, search } = url instanceof URL ? url : new URL(url);
+  const entries = Object.entries(headers);
   return {
-    method: request.method.toUpperCase(),
+    method: method.toUpperCase(),
     target: pathname + search,
-    body: bodyFrom(request.body),
-    headerValues: (name) => headers.get(name) ?? [],
+    body: bodyFrom(body),
+    headerValues: (name) =>
+      entries.flatMap(([given, values]) => (given.toLowerCase() === name ? values : [])),
   };
 }
 

@@ -26,7 +26,7 @@ export function findTarget(url: string | URL, sending: SendingSettings): Target 
  * @throws ServiceSigningError `target_invalid` when it is relative, of another scheme, or carries credentials
  */
 export function parseTargetUrl(url: string | URL): URL {
-  const parsed = URL.canParse(String(url)) ? new URL(url) : undefined;
+  const parsed = url instanceof URL ? url : URL.canParse(url) ? new URL(url) : undefined;
   const isHttp = parsed?.protocol === 'https:' || parsed?.protocol === 'http:';
   if (!parsed || !isHttp || parsed.username !== '' || parsed.password !== '') {
     throw new ServiceSigningError('target_invalid');

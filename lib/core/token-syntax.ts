@@ -1,4 +1,5 @@
 import { refuse } from './errors.js';
+import type { KnownHeaders } from './known-headers.js';
 import { JsonFlaw, readJsonObject, type UnverifiedObject } from './unambiguous-json.js';
 
 /** The longest token that is looked at, in characters. */
@@ -22,11 +23,12 @@ const JOINED_TOKENS = /^[A-Za-z0-9_.-]+(?:[ \t]*,[ \t]*[A-Za-z0-9_.-]+)+$/;
  * segments of canonical base64url, header and payload unambiguous JSON objects in UTF-8.
  * Looks at nothing the token says.
  *
+ * @param knownHeaders spare the reading of a header that was read before
  * @throws ServiceTokenRefusedError `token_missing`, `token_repeated`, `token_too_large`,
  *   `token_malformed`, `header_invalid` or `claim_invalid` (duplicate members)
  * @see RFC 7515 sections 2, 3.1 and 5.2
  */
-export function readToken(values: readonly string[]): UnverifiedToken {
+export function readToken(values: readonly string[], knownHeaders?: KnownHeaders): UnverifiedToken {
   const compact = readSingleValue(values);
   if (compact.length > MAX_TOKEN_LENGTH) refuse('token_too_large');
   if (!COMPACT_JWS.test(compact)) {
@@ -40,7 +42,8 @@ export function readToken(values: readonly string[]): UnverifiedToken {
     encodedHeader,
     encodedPayload,
     encodedSignature,
-    unverifiedHeader: readObject(encodedHeader, 'header_invalid'),
+    unverifiedHeader:
+      knownHeaders?.find(encodedHeader) ?? readObject(encodedHeader, 'header_invalid'),
     unverifiedPayload: readObject(encodedPayload, 'claim_invalid'),
   };
 }

@@ -36,8 +36,10 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 export function readJsonObject(bytes: Uint8Array): UnverifiedObject {
   const { json, value } = parseJson(bytes);
   if (!isObject(value)) throw new JsonFlaw('text', 'not a JSON object');
-  assertUnambiguous(json);
-  return Object.assign(Object.create(null) as UnverifiedObject, value);
+  const members = countMembers(value, json.includes('\\'), 1);
+  // Parsing keeps one of two members with one name: then the text has more names than the object.
+  if (members !== countNames(json)) throw new JsonFlaw('members', 'duplicate member');
+  return Object.setPrototypeOf(value, null) as UnverifiedObject;
 }
 
 /** Whether a parsed JSON value is an object, not an array and not null. */
@@ -56,41 +58,52 @@ function parseJson(bytes: Uint8Array): { json: string; value: unknown } {
   }
 }
 
-function latin1({ buffer, byteOffset, byteLength }: Uint8Array): string {
-  return Buffer.from(buffer, byteOffset, byteLength).toString('latin1');
+function latin1(bytes: Uint8Array): string {
+  const { buffer, byteOffset, byteLength } = bytes;
+  const view = Buffer.isBuffer(bytes) ? bytes : Buffer.from(buffer, byteOffset, byteLength);
+  return view.toString('latin1');
 }
 
-const [QUOTE, COMMA, BACKSLASH] = [0x22, 0x2c, 0x5c] as const;
-const [OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d] as const;
-
-/** Looks at what parsing hides; `json` is valid JSON already. */
-function assertUnambiguous(json: string): void {
-  const open: (Set<string> | undefined)[] = [];
-  let expectsName = false;
-  for (let at = 0; at < json.length; at++) {
-    const character = json.charCodeAt(at);
-    if (character === QUOTE) {
-      const end = endOfString(json, at);
-      const text = readString(json.slice(at, end + 1));
-      if (expectsName) assertNewName(text, open.at(-1));
-      expectsName = false;
-      at = end;
-    } else if (character === OPEN_OBJECT || character === OPEN_LIST) {
-      open.push(character === OPEN_OBJECT ? new Set() : undefined);
-      expectsName = character === OPEN_OBJECT;
-      if (open.length > MAX_DEPTH) throw new JsonFlaw('members', `nested deeper than ${MAX_DEPTH}`);
-    } else if (character === CLOSE_OBJECT || character === CLOSE_LIST) {
-      open.pop(); // what follows is never a name: a comma, another end, or nothing
-    } else if (character === COMMA) {
-      expectsName = open.at(-1) !== undefined;
-    }
+/** How many members there are, at every depth; looks at each of their names, and at the strings. */
+function countMembers(value: object, hasEscapes: boolean, depth: number): number {
+  if (depth > MAX_DEPTH) throw new JsonFlaw('members', `nested deeper than ${MAX_DEPTH}`);
+  const names = Object.keys(value);
+  let count = 0;
+  if (!Array.isArray(value)) {
+    count = names.length;
+    for (const name of names) assertName(name, hasEscapes);
   }
+  for (const member of Object.values(value) as unknown[]) {
+    if (typeof member === 'object' && member !== null) {
+      count += countMembers(member, hasEscapes, depth + 1);
+    } else if (hasEscapes && typeof member === 'string') assertWellFormed(member);
+  }
+  return count;
 }
 
-function assertNewName(name: string, names: Set<string> | undefined): void {
-  if (names === undefined || names.has(name)) throw new JsonFlaw('members', 'duplicate member');
+function assertName(name: string, hasEscapes: boolean): void {
   if (FORBIDDEN_NAMES.has(name)) throw new JsonFlaw('members', 'member with a forbidden name');
-  names.add(name);
+  if (hasEscapes) assertWellFormed(name);
+}
+
+/** UTF-8 cannot spell a lone surrogate; an escape can. */
+function assertWellFormed(text: string): void {
+  if (!text.isWellFormed()) throw new JsonFlaw('text', 'a string with a lone surrogate');
+}
+
+const [COLON, BACKSLASH] = [0x3a, 0x5c] as const;
+const [SPACE, TAB, LINE_FEED, CARRIAGE_RETURN] = [0x20, 0x09, 0x0a, 0x0d] as const;
+
+/** How many names of members a text has that is valid JSON: strings that a colon follows. */
+function countNames(json: string): number {
+  let count = 0;
+  for (let start = json.indexOf('"'); start !== -1;) {
+    let after = endOfString(json, start) + 1;
+    while (isWhiteSpace(json.charCodeAt(after))) after++;
+    if (json.charCodeAt(after) === COLON) count++;
+    start = json.indexOf('"', after);
+  }
+  return count;
 }
 
 function endOfString(json: string, start: number): number {
@@ -106,9 +119,7 @@ function isEscaped(json: string, at: number): boolean {
   return (at - before) % 2 === 1;
 }
 
-function readString(literal: string): string {
-  if (!literal.includes('\\')) return literal.slice(1, -1);
-  const text = String(JSON.parse(literal));
-  if (!text.isWellFormed()) throw new JsonFlaw('text', 'a string with a lone surrogate');
-  return text;
+/** RFC 8259 section 2. */
+function isWhiteSpace(code: number): boolean {
+  return code === SPACE || code === TAB || code === LINE_FEED || code === CARRIAGE_RETURN;
 }

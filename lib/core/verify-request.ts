@@ -3,6 +3,7 @@ import { refuse, ServiceAuthUnavailableError } from './errors.js';
 import { createIdentity, type ServiceIdentity } from './identity.js';
 import { assertHeaderProfile, type JoseHeader, readJoseHeader } from './jose-header.js';
 import type { VerificationKey } from './keys.js';
+import { isPending } from './pending.js';
 import { PROFILES } from './profiles.js';
 import {
   type BindableRequest,
@@ -45,45 +46,44 @@ export async function verifyRequest(
   policy: RoutePolicy = {},
   progress?: VerificationProgress,
 ): Promise<ServiceIdentity> {
-  const token = readToken(headerValues(request.rawHeaders, TOKEN_HEADER));
+  const { knownHeaders } = settings;
+  const token = readToken(headerValues(request.rawHeaders, TOKEN_HEADER), knownHeaders);
   const header = readJoseHeader(token.unverifiedHeader);
   const claims = readClaims(token.unverifiedPayload);
 
-  const trusted = await findTrustedIssuer(claims.issuer, settings);
+  // Here and below only what must be waited for is: each wait costs, and most answers are there at once.
+  const finding = settings.trustedIssuers.find(claims.issuer);
+  const trusted = (isPending(finding) ? await finding : finding) ?? refuse('issuer_unknown');
   progress?.nameIssuer(trusted.issuer);
   const rules = PROFILES[trusted.profile];
   assertHeaderProfile(header, token.unverifiedHeader, rules);
   assertClaimsProfile(claims, token.unverifiedPayload, rules);
 
-  const key = await findKey(header, trusted);
+  const findingKey = trusted.keys.find(header.keyId);
+  const key = (isPending(findingKey) ? await findingKey : findingKey) ?? refuse('key_unknown');
   assertAlgorithm(header, key);
-  await assertSignature(token, header.algorithm, key.key);
+  const { verificationLoad } = settings;
+  const verifying = assertSignature(token, header.algorithm, key.key, verificationLoad);
+  if (isPending(verifying)) await verifying;
+  knownHeaders.keep(token.encodedHeader, token.unverifiedHeader);
   progress?.proveSignature(header.algorithm);
 
   assertTimes(claims, trusted.profile, settings, now());
   const audience = readAudience(claims, settings);
-  if (await assertBinding(request, claims, trusted, settings)) {
+  const binding = assertBinding(request, claims, trusted, settings);
+  if (isPending(binding)) {
+    await binding;
     // Reading a slow body takes time, and a token is judged by the time of the decision.
     assertTimes(claims, trusted.profile, settings, now());
   }
 
   assertPolicy(claims, trusted, policy);
-  await assertFirstUse(claims, trusted, settings, now());
+  const recording = assertFirstUse(claims, trusted, settings, now());
+  if (isPending(recording)) await recording;
   return createIdentity(
     { ...claims, audience },
     { keyId: key.keyId, profile: trusted.profile, payload: token.unverifiedPayload },
   );
-}
-
-async function findTrustedIssuer(
-  unverifiedIssuer: string,
-  settings: ReceivingSettings,
-): Promise<TrustedIssuer> {
-  return (await settings.trustedIssuers.find(unverifiedIssuer)) ?? refuse('issuer_unknown');
-}
-
-async function findKey(header: JoseHeader, trusted: TrustedIssuer): Promise<VerificationKey> {
-  return (await trusted.keys.find(header.keyId)) ?? refuse('key_unknown');
 }
 
 function assertAlgorithm(header: JoseHeader, key: VerificationKey): void {
@@ -98,25 +98,35 @@ function readAudience(claims: ServiceClaims, settings: ReceivingSettings): strin
   return audience;
 }
 
-/** Asserts that the token was made for this very request; tells whether the body was waited for. */
-async function assertBinding(
+const NO_HEADERS: ReadonlyMap<string, string> = new Map();
+
+/** Asserts that the token was made for this very request. A promise where the body is waited for. */
+function assertBinding(
   request: IncomingRequest,
   claims: ServiceClaims,
   trusted: TrustedIssuer,
   settings: ReceivingSettings,
-): Promise<boolean> {
+): void | Promise<void> {
   const bindable = toBindable(request, settings.publicPathPrefix);
   const settling = bindable.body.settle?.();
-  await settling;
-  const bound = claims.boundHeaders ?? {};
+  const assertSettled = () => assertRequest(bindable, claims, trusted, settings);
+  return settling === undefined ? assertSettled() : Promise.resolve(settling).then(assertSettled);
+}
+
+function assertRequest(
+  bindable: BindableRequest,
+  claims: ServiceClaims,
+  trusted: TrustedIssuer,
+  settings: ReceivingSettings,
+): void | Promise<void> {
+  const bound = claims.boundHeaders ?? NO_HEADERS;
   const required = headersToBind(bindable.body, settings.requiredHeaders);
-  const binding = bindRequest(bindable, new Set([...required, ...Object.keys(bound)]));
+  const binding = bindRequest(bindable, new Set([...required, ...bound.keys()]));
   if (PROFILES[trusted.profile].bindsRequest) {
     if (claims.requestLine !== binding.req) refuse('request_mismatch');
     assertHeaders(bound, binding.hdr, bindable, required);
   }
-  const waited = await assertBody(bindable, claims.body, binding);
-  return waited || settling !== undefined;
+  return assertBody(bindable, claims.body, binding);
 }
 
 function toBindable(request: IncomingRequest, publicPathPrefix: string): BindableRequest {
@@ -129,35 +139,38 @@ function toBindable(request: IncomingRequest, publicPathPrefix: string): Bindabl
 }
 
 function assertHeaders(
-  bound: Readonly<Record<string, string>>,
+  bound: ReadonlyMap<string, string>,
   received: Readonly<Record<string, string>>,
   request: BindableRequest,
   required: ReadonlySet<string>,
 ): void {
-  for (const [name, value] of Object.entries(bound)) {
+  for (const [name, value] of bound) {
     if (received[name] !== value) refuse('header_mismatch', `${name} differs`);
   }
   for (const name of required) {
-    if (!Object.hasOwn(bound, name) && request.headerValues(name).length > 0) {
+    if (!bound.has(name) && request.headerValues(name).length > 0) {
       refuse('header_mismatch', `${name} is not bound`);
     }
   }
 }
 
 /** The body rule of protocol section 3. */
-async function assertBody(
+function assertBody(
   request: BindableRequest,
   claim: BodyClaim | undefined,
   binding: RequestBinding,
-): Promise<boolean> {
+): void | Promise<void> {
   if (claim === undefined) {
     if (request.body.hasContent) refuse('claim_missing', 'bdy');
-    return false;
+    return undefined;
   }
+  const assertDigest = (digest: string): void => {
+    if (digest !== claim.digest) refuse('body_mismatch');
+  };
   const digest = binding.bdy(claim.algorithm);
-  const waited = typeof digest !== 'string';
-  if ((waited ? await digest : digest) !== claim.digest) refuse('body_mismatch');
-  return waited;
+  return typeof digest === 'string'
+    ? assertDigest(digest)
+    : Promise.resolve(digest).then(assertDigest);
 }
 
 function assertPolicy(claims: ServiceClaims, trusted: TrustedIssuer, policy: RoutePolicy): void {
@@ -183,27 +196,30 @@ export function assertRoutePolicy(
   if (policy.subjectRequired && caller.subject === undefined) refuse('subject_missing');
 }
 
-async function assertFirstUse(
+function assertFirstUse(
   claims: ServiceClaims,
   trusted: TrustedIssuer,
   settings: ReceivingSettings,
   nowMilliseconds: number,
-): Promise<void> {
+): void | Promise<void> {
   const { issuer, tokenId } = claims;
-  if (tokenId === undefined) return; // only the original profile gets here without one
+  if (tokenId === undefined) return undefined; // only the original profile gets here without one
   const nowSeconds = nowMilliseconds / 1000;
   const expiresAtSeconds =
     claims.expiresAtSeconds ??
     (claims.issuedAtSeconds ?? nowSeconds) + settings.maxTokenLifetimeSeconds[trusted.profile];
-  const forgetAtSeconds = expiresAtSeconds + settings.clockToleranceSeconds;
-  const verdict: unknown = await recordUse(settings, {
+  const verdict = recordUse(settings, {
     issuer,
     tokenId,
-    forgetAtSeconds,
+    forgetAtSeconds: expiresAtSeconds + settings.clockToleranceSeconds,
     nowSeconds,
     issuedAtSeconds: claims.issuedAtSeconds,
     clockToleranceSeconds: settings.clockToleranceSeconds,
   });
+  return isPending(verdict) ? Promise.resolve(verdict).then(assertFirst) : assertFirst(verdict);
+}
+
+function assertFirst(verdict: unknown): void {
   if (verdict === 'seen') refuse('token_replayed');
   if (verdict !== 'first') {
     throw new ServiceAuthUnavailableError('replay_store_unavailable', {
@@ -212,14 +228,19 @@ async function assertFirstUse(
   }
 }
 
-async function recordUse(
+function recordUse(
   settings: ReceivingSettings,
   use: Parameters<ReceivingSettings['replayStore']['recordUse']>[0],
-): Promise<unknown> {
+): unknown {
   try {
-    return await settings.replayStore.recordUse(use);
+    const verdict: unknown = settings.replayStore.recordUse(use);
+    return isPending(verdict) ? Promise.resolve(verdict).catch(failUnavailable) : verdict;
   } catch (cause) {
-    if (cause instanceof ServiceAuthUnavailableError) throw cause;
-    throw new ServiceAuthUnavailableError('replay_store_unavailable', { cause });
+    return failUnavailable(cause);
   }
+}
+
+function failUnavailable(cause: unknown): never {
+  if (cause instanceof ServiceAuthUnavailableError) throw cause;
+  throw new ServiceAuthUnavailableError('replay_store_unavailable', { cause });
 }

@@ -3,6 +3,7 @@ import {
   type SendingSettings,
   type SigningKey,
   signRequest,
+  TokenIds,
 } from '../core/index.js';
 import type { ServiceAuth } from '../service-auth.js';
 import type { TestRequest } from './test-request.js';
@@ -40,7 +41,7 @@ export async function signFor(
     { method, url, headers, body: bytes, subject },
     { origin: ORIGIN, pathPrefix: '/', audience, profile },
     sendingSettings(key, receiving),
-    { issuer, now },
+    { issuer, now, tokenIds: new TokenIds() },
   );
 }
 
