@@ -16,7 +16,6 @@ const STORE = 'test/replay/memory-replay-store.spec.ts';
 const HTTP = 'test/nest/refusals.spec.ts';
 const SEQUENCES = 'test/nest/attack-sequences.spec.ts';
 const GUARD = 'test/nest/guard-checks.spec.ts';
-const TRANSPORTS = 'test/nest/bodies-transports.spec.ts';
 
 /** @param {string} file @param {Omit<Removal, 'file'>[]} removals @returns {Removal[]} */
 const inFile = (file, removals) => removals.map((removal) => ({ file, ...removal }));
@@ -399,8 +398,8 @@ const DECISION = inFile('lib/core/verify-request.ts', [
     check: 'a request is bound that was not sure to have content',
     text: `return settling === undefined ? assertSettled() : Promise.resolve(settling).then(assertSettled);`,
     instead: 'return settling === undefined ? assertSettled() : Promise.resolve(settling);',
-    spec: TRANSPORTS,
-    tests: 'BB-',
+    spec: NEIGHBOURS,
+    tests: 'RB-05',
   },
   {
     check: 'a digest that is there is compared',

@@ -388,6 +388,14 @@ describe('the checks of the verifier, each told from its neighbours', () => {
     },
   );
 
+  it.each([
+    ['accepted', {}],
+    ['request_mismatch', { claims: { req: 'GET /another/' } }],
+  ])('RB-05 once it is known that nothing follows: %s', async (verdict, change) => {
+    const settle = async (): Promise<void> => await Promise.resolve();
+    expect((await verify(change, undefined, settle))[0]).toBe(verdict);
+  });
+
   const noVerdict = 'the store answered neither "first" nor "seen"';
   const full = new ServiceAuthUnavailableError('replay_store_unavailable', { detail: 'full' });
   const fail = (error: unknown) => (): never => {
