@@ -8,7 +8,7 @@ export default {
   ...base,
   testRegex: [
     'test/core/.*\\.spec\\.ts$',
-    'test/replay/memory-replay-store\\.spec\\.ts$',
+    'test/replay/(?:memory-replay-store|digest-table)\\.spec\\.ts$',
     'test/vectors/(?:vectors|signing|published)\\.spec\\.ts$',
     'test/properties/(?:round-trip|claims|times|replay)\\.spec\\.ts$',
   ],

@@ -81,6 +81,33 @@ describe('MemoryReplayStore', () => {
     expect(store.size).toBe(1);
   });
 
+  it('answers the same about many uses, while they come and go', () => {
+    const large = new MemoryReplayStore({ monotonicNow: clocks.monotonicNow });
+    const burst = Array.from({ length: 20_000 }, () => use(65));
+    expect(burst.filter((one) => large.recordUse(one) !== 'first')).toEqual([]);
+    expect(burst.filter((one) => large.recordUse(one) !== 'seen')).toEqual([]);
+    expect(large.size).toBe(20_000);
+    clocks.pass(30);
+    const later = Array.from({ length: 2000 }, () => use(65));
+    expect(later.filter((one) => large.recordUse(one) !== 'first')).toEqual([]);
+    clocks.pass(37);
+    const last = Array.from({ length: 2000 }, () => use(65));
+    expect(last.filter((one) => large.recordUse(one) !== 'first')).toEqual([]);
+    expect([...later, ...last].filter((one) => large.recordUse(one) !== 'seen')).toEqual([]);
+    expect(large.size).toBe(4000);
+  });
+
+  it.each([Number.NaN, Number.POSITIVE_INFINITY, 1e300])(
+    'remembers for ever what is to be forgotten at %p',
+    (forgetAtSeconds) => {
+      const one = { ...use(), forgetAtSeconds };
+      expect(store.recordUse(one)).toBe('first');
+      clocks.pass(10 * 86_400);
+      expect(store.recordUse(one)).toBe('seen');
+      expect(store.recordUse(use())).toBe('first');
+    },
+  );
+
   it.each([Number.NaN, -1, Number.POSITIVE_INFINITY, 'three'])(
     'cannot be made without a bound: maxEntries %p',
     (maxEntries) => {
