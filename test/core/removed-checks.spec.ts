@@ -128,6 +128,12 @@ const REFUSED: [title: string, code: string, detail: string | undefined, change:
     'a string with a lone surrogate',
     { build: withPayload((json) => json.replace('{', '{"x":"\\ud800",')) },
   ],
+  [
+    'TS-28 a lone surrogate in a name',
+    'token_malformed',
+    'a string with a lone surrogate',
+    { build: withPayload((json) => json.replace('{', '{"\\ud800":"x",')) },
+  ],
   ['HP-01 alg', 'header_invalid', 'alg is not a string', { header: { alg: 5 } }],
   ['HP-03 crit', 'header_invalid', 'crit is refused', { header: { crit: [] } }],
   ['HP-13 kid', 'header_invalid', 'kid is not acceptable', { header: { kid: 5 } }],
