@@ -107,6 +107,8 @@ const JSON_TEXT = inFile('lib/core/unambiguous-json.ts', [
   {
     check: 'no lone surrogate in a name',
     text: `  if (hasEscapes) assertWellFormed(name);\n`,
+    spec: NEIGHBOURS,
+    tests: 'TS-28',
   },
   {
     check: 'no lone surrogates',
