@@ -4,6 +4,7 @@ import { createVerifier as createFastVerifier } from 'fast-jwt';
 import { jwtVerify } from 'jose';
 import jsonwebtoken from 'jsonwebtoken';
 import { MemoryReplayStore } from 'nestjs-service-auth/core';
+import { measureAlgorithms } from './algorithms.mjs';
 import {
   CENSUS,
   createCensus,
@@ -23,8 +24,12 @@ import { signedMessages, verifyMessage } from './rfc9421.mjs';
 /** How many distinct tokens take turns. */
 const DISTINCT = 2000;
 
+/** @param {{ quick: boolean }} options */
+export const runVerify = async ({ quick }) =>
+  await measureAlgorithms('verify', { quick, variantsOf: verifyVariants, perRound: () => 400 });
+
 /** @param {BenchAlgorithm} algorithm @returns {Promise<Variant[]>} */
-export async function verifyVariants(algorithm) {
+async function verifyVariants(algorithm) {
   const { privateKey, publicKey } = createKeyPair(algorithm);
   const herald = await createHerald(algorithm, privateKey);
   /** @type {Received[]} */
