@@ -1,6 +1,9 @@
-/** How cost is measured: variants take turns in one process, and are compared within each round. */
-import { readFileSync } from 'node:fs';
+/**
+ * How cost is measured: variants take turns in one process, and are compared within each round. Garbage is collected
+ * when V8 wants it: a collection that is forced between batches makes it throw optimised code away.
+ */
 import { setImmediate } from 'node:timers/promises';
+import { cpuTime, cpuTimeSince } from './cpu-time.mjs';
 import { median } from './statistics.mjs';
 
 /**
@@ -16,21 +19,10 @@ import { median } from './statistics.mjs';
  * }} Variant
  */
 
-/** CPU microseconds for each operation. @typedef {{ all: number, main: number | undefined }} Cost */
+/** CPU microseconds for each operation. @typedef {import('./cpu-time.mjs').Cost} Cost */
 /** @typedef {{ rounds: number, perRound: number, inFlight: number, warmups?: number }} Plan */
 /** Costs of every round, in the order of the rounds. @typedef {{ name: string, costs: Cost[] }} Measured */
 /** @typedef {{ name: string, failure: string }} Unfit */
-
-const SCHEDSTAT = `/proc/self/task/${process.pid}/schedstat`;
-
-/** CPU time of the main thread alone in microseconds; undefined where the system does not tell. */
-function mainThreadMicroseconds() {
-  try {
-    return Number(readFileSync(SCHEDSTAT, 'utf8').split(' ')[0]) / 1000;
-  } catch {
-    return undefined;
-  }
-}
 
 /**
  * Measures variants side by side. Those whose control fails (good input refused, bad input accepted) are
@@ -53,8 +45,6 @@ export async function measure(variants, { rounds, perRound, inFlight, warmups = 
     const first = (round + warmups) % Math.max(1, fit.length);
     for (const { variant, costs } of [...fit.slice(first), ...fit.slice(0, first)]) {
       const inputs = await variant.prepare(perRound);
-      // Not all of it: what a full collection drops of compiled code would be compiled again in each round.
-      globalThis.gc?.({ type: 'minor' });
       const cost = await costOf(variant, inputs, inFlight);
       if (round >= 0) costs.push(cost);
     }
@@ -82,8 +72,7 @@ async function failureOf({ prepare, run, accepts, refuses = [] }) {
 
 /** @param {Variant} variant @param {readonly unknown[]} inputs @param {number} inFlight @returns {Promise<Cost>} */
 async function costOf({ run }, inputs, inFlight) {
-  const mainBefore = mainThreadMicroseconds();
-  const before = process.cpuUsage();
+  const before = cpuTime();
   if (inFlight === 1) {
     for (const input of inputs) {
       const result = run(input);
@@ -98,13 +87,12 @@ async function costOf({ run }, inputs, inFlight) {
     };
     await Promise.all(Array.from({ length: inFlight }, worker));
   }
-  const { user, system } = process.cpuUsage(before);
-  const mainAfter = mainThreadMicroseconds();
-  const main =
-    mainBefore === undefined || mainAfter === undefined
-      ? undefined
-      : (mainAfter - mainBefore) / inputs.length;
-  return { all: (user + system) / inputs.length, main };
+  return costForEach(cpuTimeSince(before), inputs.length);
+}
+
+/** @param {Cost} total @param {number} count @returns {Cost} */
+export function costForEach({ all, main }, count) {
+  return { all: all / count, main: main === undefined ? undefined : main / count };
 }
 
 /**
@@ -118,6 +106,15 @@ export function pairedRatios(one, other, threads = 'all') {
   return one.costs.map(
     (cost, round) => Number(cost[threads]) / Number(other.costs[round][threads]),
   );
+}
+
+/** What one variant costs above another, in each round. @param {Measured} one @param {Measured} base @returns {Measured} */
+export function costAbove({ name, costs }, base) {
+  const above = (/** @type {Cost} */ { all, main }, /** @type {Cost} */ less) => ({
+    all: all - less.all,
+    main: main === undefined || less.main === undefined ? undefined : main - less.main,
+  });
+  return { name, costs: costs.map((cost, round) => above(cost, base.costs[round])) };
 }
 
 /** @param {Measured} measured @param {'all' | 'main'} threads */
