@@ -6,13 +6,17 @@ import { cpus, release, totalmem } from 'node:os';
 const PACKAGES = [
   'nestjs-service-auth',
   '@nestjs/core',
+  '@nestjs/jwt',
+  '@nestjs/passport',
   'axios',
   'express',
   'fast-jwt',
   'fastify',
   'http-message-signatures',
+  'ioredis',
   'jose',
   'jsonwebtoken',
+  'passport-jwt',
   'undici',
 ];
 

@@ -47,12 +47,14 @@ export async function createCensus(
 export async function createHerald(
   /** @type {BenchAlgorithm} */ algorithm,
   /** @type {import('node:crypto').KeyObject} */ privateKey,
+  /** @type {object} */ options = {},
 ) {
   return await createServiceAuth({
     issuer: HERALD,
     signingKey: { privateKey, keyId: KEY_ID, algorithm },
     targets: [{ baseUrl: CENSUS }],
     now: () => NOW_SECONDS * 1000,
+    ...options,
   });
 }
 
