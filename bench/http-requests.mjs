@@ -27,8 +27,8 @@ export async function createRequestSigner(algorithm, privateKey) {
   });
   let serial = 0;
   return async (/** @type {Kind} */ kind) => {
-    const { method, target, bodyBytes } = kind;
-    const body = bodyBytes > 0 ? jsonOf(bodyBytes, serial++) : undefined;
+    const { method, target } = kind;
+    const { body } = unsignedRequest(kind, serial++);
     /** @type {Record<string, string>} */
     const headers = body ? { 'content-type': 'application/json' } : {};
     const url = new URL(target, CENSUS).href;
@@ -41,6 +41,11 @@ export async function createRequestSigner(algorithm, privateKey) {
     });
     return { kind, body, token: token ?? '' };
   };
+}
+
+/** A request without a token. @param {Kind} kind @param {number} serial @returns {SignedRequest} */
+export function unsignedRequest(kind, serial) {
+  return { kind, body: kind.bodyBytes > 0 ? jsonOf(kind.bodyBytes, serial) : undefined, token: '' };
 }
 
 /** JSON of so many bytes with records to parse, another one for each serial number. @param {number} bytes @param {number} serial */

@@ -24,6 +24,7 @@ const SECTIONS = {
   verify: async (options) => await (await import('./verify.bench.mjs')).runVerify(options),
   sign: async (options) => await (await import('./sign.bench.mjs')).runSign(options),
   requests: async (options) => await (await import('./requests.bench.mjs')).runRequests(options),
+  unguarded: async (options) => await (await import('./unguarded.bench.mjs')).runUnguarded(options),
 };
 
 const { values: options } = parseArgs({

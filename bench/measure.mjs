@@ -117,6 +117,15 @@ export function costAbove({ name, costs }, base) {
   return { name, costs: costs.map((cost, round) => above(cost, base.costs[round])) };
 }
 
+/** What two of a kind cost, in each round. @param {Measured} one @param {Measured} other @returns {Measured} */
+export function meanCost({ name, costs }, other) {
+  const mean = (/** @type {Cost} */ { all, main }, /** @type {Cost} */ second) => ({
+    all: (all + second.all) / 2,
+    main: main === undefined || second.main === undefined ? undefined : (main + second.main) / 2,
+  });
+  return { name, costs: costs.map((cost, round) => mean(cost, other.costs[round])) };
+}
+
 /** @param {Measured} measured @param {'all' | 'main'} threads */
 export const medianCost = ({ costs }, threads = 'all') =>
   median(costs.map((cost) => Number(cost[threads])));

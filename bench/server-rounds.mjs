@@ -6,6 +6,8 @@ import { ServerProcess } from './servers/server-process.mjs';
 /** @typedef {import('./measure.mjs').Measured} Measured */
 /** @typedef {{ rounds: number, perRound: number, warmups: number }} Plan */
 
+/** The requests of one round, for each server. @template T @typedef {(variant: T) => readonly Buffer[]} RequestsFor */
+
 const CONNECTIONS = 50;
 
 /** A server with the connections that load comes over. @template {{ name: string }} T */
@@ -59,7 +61,7 @@ export class LoadedServer {
  * @template {{ name: string }} T
  * @param {readonly LoadedServer<T>[]} servers
  * @param {Plan} plan
- * @param {(count: number) => Promise<(variant: T) => readonly Buffer[]>} prepare makes what one round is about,
+ * @param {(count: number) => RequestsFor<T> | Promise<RequestsFor<T>>} prepare makes what one round is about,
  *   and of that the requests for each server
  * @returns {Promise<Measured[]>}
  */
