@@ -26,12 +26,14 @@ const IN_FLIGHT = [1, 50];
  */
 export async function measureAlgorithms(section, { quick, variantsOf, perRound }) {
   const rounds = quick ? 7 : 31;
+  // It takes V8 thousands of operations to optimise all that one of them runs through.
+  const warmups = quick ? 4 : 12;
   /** @type {Row[]} */
   const rows = [];
   for (const algorithm of ALGORITHMS) {
     const variants = await variantsOf(algorithm);
     for (const inFlight of IN_FLIGHT) {
-      const plan = { rounds, perRound: perRound(algorithm), inFlight };
+      const plan = { rounds, warmups, perRound: perRound(algorithm), inFlight };
       const { measured, unfit } = await measure(variants, plan);
       const table = toRows(measured, { algorithm, inFlight });
       console.log(

@@ -20,7 +20,7 @@ import { median } from './statistics.mjs';
  */
 
 /** CPU microseconds for each operation. @typedef {import('./cpu-time.mjs').Cost} Cost */
-/** @typedef {{ rounds: number, perRound: number, inFlight: number, warmups?: number }} Plan */
+/** @typedef {{ rounds: number, perRound: number, inFlight: number, warmups: number }} Plan */
 /** Costs of every round, in the order of the rounds. @typedef {{ name: string, costs: Cost[] }} Measured */
 /** @typedef {{ name: string, failure: string }} Unfit */
 
@@ -32,7 +32,7 @@ import { median } from './statistics.mjs';
  * @param {Plan} plan
  * @returns {Promise<{ measured: Measured[], unfit: Unfit[] }>}
  */
-export async function measure(variants, { rounds, perRound, inFlight, warmups = 2 }) {
+export async function measure(variants, { rounds, perRound, inFlight, warmups }) {
   const unfit = [];
   const fit = [];
   for (const variant of variants) {

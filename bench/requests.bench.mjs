@@ -36,7 +36,7 @@ import { ALGORITHMS, createKeyPair } from './tokens.mjs';
 /** @typedef {{ adapter: Adapter, algorithm: BenchAlgorithm, request: string }} About */
 /** @typedef {ReturnType<typeof toRows>[number]} MeasuredRow */
 /** @typedef {About & (MeasuredRow | { variant: string, failure: string })} Row */
-/** What the servers of a plan are asked, in turn. @typedef {{ kind: Kind, rounds: number, perRound: number, warmups: number }} Task */
+/** What the servers of a plan are asked, in turn. @typedef {{ kind: Kind } & import('./server-rounds.mjs').Plan} Task */
 /** Servers that live at the same time. @typedef {{ adapter: Adapter, algorithm: BenchAlgorithm, variants: readonly Variant[], tasks: readonly Task[] }} Plan */
 /** @typedef {LoadedServer<Variant>} Server */
 
@@ -97,18 +97,18 @@ export async function runRequests({ quick }) {
 function plansFor(quick) {
   const [post, get, largePost] = KINDS;
   if (quick) {
-    const tasks = [{ kind: post, rounds: 7, perRound: 300, warmups: 6 }];
+    const tasks = [{ kind: post, rounds: 7, perRound: 300, warmup: 5000 }];
     const few = VARIANTS.filter(({ name }) => [NO_AUTH, OURS, PASSPORT, JOSE].includes(name));
     return [
       { adapter: 'fastify', algorithm: 'ES256', variants: VARIANTS, tasks },
       { adapter: 'express', algorithm: 'ES256', variants: few, tasks },
     ];
   }
-  // The first task warms the servers up for those that follow.
+  // The first task makes the servers warm for those that follow.
   const tasks = [
-    { kind: post, rounds: 15, perRound: 300, warmups: 6 },
-    { kind: get, rounds: 7, perRound: 300, warmups: 1 },
-    { kind: largePost, rounds: 7, perRound: 100, warmups: 1 },
+    { kind: post, rounds: 15, perRound: 300, warmup: 10_000 },
+    { kind: get, rounds: 7, perRound: 300, warmup: 600 },
+    { kind: largePost, rounds: 9, perRound: 100, warmup: 300 },
   ];
   return ALGORITHMS.flatMap((algorithm) =>
     /** @type {const} */ (['fastify', 'express']).map((adapter) => ({
@@ -126,14 +126,14 @@ async function measurePlan({ adapter, algorithm, variants, tasks }, redisPort) {
   const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString();
   const sign = await createRequestSigner(algorithm, privateKey);
   const possible = variants.filter(({ needsRedis }) => !needsRedis || redisPort !== undefined);
-  /** @type {Server[]} */
-  const servers = [];
+  const starting = possible.map(async (variant) => {
+    const { authentication } = variant;
+    const config = { adapter, authentication, algorithm, publicKey: pem, redisPort };
+    return await LoadedServer.start(variant, config);
+  });
+  /** @type {readonly Server[]} */
+  const servers = await Promise.all(starting);
   try {
-    for (const variant of possible) {
-      const { authentication } = variant;
-      const config = { adapter, authentication, algorithm, publicKey: pem, redisPort };
-      servers.push(await LoadedServer.start(variant, config));
-    }
     const rows = [];
     for (const task of tasks) {
       const about = { adapter, algorithm, request: task.kind.name };
@@ -155,9 +155,8 @@ async function measureTask(servers, task, sign, about) {
     else unfit.push({ ...about, variant: server.variant.name, failure });
   }
   const prepare = async (/** @type {number} */ count) => {
-    /** @type {SignedRequest[]} */
-    const requests = [];
-    while (requests.length < count) requests.push(await sign(task.kind));
+    const signing = Array.from({ length: count }, async () => await sign(task.kind));
+    const requests = await Promise.all(signing);
     return (/** @type {Variant} */ { tokenHeader }) =>
       requests.map((request) => toBytes(request, tokenHeader));
   };

@@ -4,7 +4,11 @@ import { LoadClient } from './servers/load-client.mjs';
 import { ServerProcess } from './servers/server-process.mjs';
 
 /** @typedef {import('./measure.mjs').Measured} Measured */
-/** @typedef {{ rounds: number, perRound: number, warmups: number }} Plan */
+/**
+ * `warmup`: how many requests each server gets before. It takes V8 thousands to optimise all that a request runs through.
+ *
+ * @typedef {{ rounds: number, perRound: number, warmup: number }} Plan
+ */
 
 /** The requests of one round, for each server. @template T @typedef {(variant: T) => readonly Buffer[]} RequestsFor */
 
@@ -65,18 +69,23 @@ export class LoadedServer {
  *   and of that the requests for each server
  * @returns {Promise<Measured[]>}
  */
-export async function measureServers(servers, { rounds, perRound, warmups }, prepare) {
+export async function measureServers(servers, { rounds, perRound, warmup }, prepare) {
   const measured = servers.map((server) => ({
     server,
     name: server.variant.name,
     costs: /** @type {import('./measure.mjs').Cost[]} */ ([]),
   }));
-  for (let round = -warmups; round < rounds; round++) {
+  for (let sent = 0; sent < warmup; sent += perRound) {
+    const requestsFor = await prepare(perRound);
+    await Promise.all(servers.map(({ client, variant }) => client.send(requestsFor(variant))));
+  }
+  for (let round = -1; round < rounds; round++) {
     const requestsFor = await prepare(perRound);
     // Another one begins in each round, so that none always runs after the same neighbour.
-    const first = (round + warmups) % Math.max(1, measured.length);
+    const first = (round + 1) % Math.max(1, measured.length);
     for (const { server, costs } of [...measured.slice(first), ...measured.slice(0, first)]) {
       const cost = await server.costOf(requestsFor(server.variant));
+      // The first round after all of them ran at once counts for nothing.
       if (round >= 0) costs.push(cost);
     }
   }

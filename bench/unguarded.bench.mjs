@@ -22,7 +22,11 @@ the two processes with the module to the two without it; the noise is the second
 /** @param {{ quick: boolean }} options */
 export async function runUnguarded({ quick }) {
   console.log(CAPTION);
-  const plan = { rounds: quick ? 7 : 21, perRound: quick ? 500 : 1000, warmups: 4 };
+  const plan = {
+    rounds: quick ? 7 : 15,
+    perRound: quick ? 500 : 1000,
+    warmup: quick ? 4000 : 10_000,
+  };
   const kinds = KINDS.filter(({ name }) => name === 'GET' || name === 'POST 1 KiB');
   const rows = [];
   for (const adapter of /** @type {const} */ (['fastify', 'express'])) {
