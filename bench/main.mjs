@@ -23,6 +23,7 @@ import { machine } from './machine.mjs';
 const SECTIONS = {
   verify: async (options) => await (await import('./verify.bench.mjs')).runVerify(options),
   sign: async (options) => await (await import('./sign.bench.mjs')).runSign(options),
+  outgoing: async (options) => await (await import('./outgoing.bench.mjs')).runOutgoing(options),
   requests: async (options) => await (await import('./requests.bench.mjs')).runRequests(options),
   unguarded: async (options) => await (await import('./unguarded.bench.mjs')).runUnguarded(options),
 };
