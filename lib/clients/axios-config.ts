@@ -39,9 +39,16 @@ export function withChanges<Config extends AxiosLikeConfig>(
   config: Config,
   changes: Partial<AxiosLikeConfig>,
 ): Config {
-  const copy = Object.create(null, Object.getOwnPropertyDescriptors(config)) as Config;
+  const copy = Object.assign(Object.create(null) as Config, config);
+  // Axios hides a member or two.
+  for (const name of Object.getOwnPropertyNames(config)) {
+    if (!Object.hasOwn(copy, name)) Object.defineProperty(copy, name, descriptorOf(config, name));
+  }
   return Object.assign(copy, changes);
 }
+
+const descriptorOf = (config: object, name: string): PropertyDescriptor =>
+  Object.getOwnPropertyDescriptor(config, name) ?? {};
 
 /**
  * Asserts that nobody has cancelled the request. Axios asks before its adapters and turns whatever

@@ -18,12 +18,13 @@ export interface FrozenRequest {
  *
  * @throws ServiceSigningError `body_unsupported`, `body_too_large`
  * @throws TypeError where fetch refuses the call: a body of GET, a header that cannot be sent, `duplex` missing
+ * @param stop stops the reading of a stream
  * @throws the reason of `stop` once it is aborted, or the stream's own error
  */
 export async function freezeRequest(
   { input, url, init }: FetchCall,
   maxBytes: number,
-  stop: AbortSignal,
+  stop: AbortSignal | undefined,
 ): Promise<FrozenRequest> {
   const given = typeof input === 'string' ? undefined : input;
   const body = init.body ?? given?.body;
@@ -49,9 +50,9 @@ async function readBody(
   request: Request,
   stream: ByteStream | undefined,
   maxBytes: number,
-  stop: AbortSignal,
+  stop: AbortSignal | undefined,
 ): Promise<Buffer | undefined> {
-  if (stream) return await readStream(stream, maxBytes, stop);
+  if (stream) return await readStream(stream, maxBytes, stop ?? new AbortController().signal);
   return request.body ? Buffer.from(await request.arrayBuffer()) : undefined;
 }
 

@@ -91,12 +91,15 @@ function withMembersOf(request: RequestLike, members: FetchInit): FetchInit {
  */
 export function readMembers(init: unknown): Record<string, unknown> {
   if (typeof init !== 'object' || init === null) return {};
-  const members = new Map<string, unknown>(Object.entries(init));
+  const members: [string, unknown][] = Object.entries(init);
   for (const name of MEMBERS_OF_FETCH) {
-    if (!members.has(name)) members.set(name, Reflect.get(init, name));
+    if (!isEnumerable(init, name)) members.push([name, Reflect.get(init, name)]);
   }
-  return Object.fromEntries([...members].filter(([, value]) => value !== undefined));
+  return Object.fromEntries(members.filter(([, value]) => value !== undefined));
 }
+
+const isEnumerable = (init: object, name: string): boolean =>
+  Object.prototype.propertyIsEnumerable.call(init, name);
 
 function isRequestLike(input: unknown): input is RequestLike {
   if (typeof input !== 'object' || input === null) return false;

@@ -9,6 +9,7 @@ import {
 import { type CallSubject, decideSubject, subjectHere } from './call-subject.js';
 import { freezeRequest } from './fetch-body.js';
 import { type FetchCall, readCall } from './fetch-call.js';
+import { freezePlainCall } from './fetch-plain-call.js';
 import {
   type AnyFetch,
   readSignedFetchOptions,
@@ -118,11 +119,12 @@ async function signed(
 ) {
   const stop = signalOf(call);
   const { subject } = decideSubject(call.init, currentSubject);
-  const frozen = await freezeRequest(call, sending.maxBufferedBodyBytes, stop);
+  const plain = freezePlainCall(call);
+  const frozen = plain ?? (await freezeRequest(call, sending.maxBufferedBodyBytes, stop));
   const { method, headers, body, redirect } = frozen;
-  url.hash = '';
+  if (url.href.includes('#')) url.hash = '';
   // The empty query as well: not every version of fetch would send its question mark.
-  if (url.search === '') url.search = '';
+  if (url.search === '' && url.href.endsWith('?')) url.search = '';
   for (const name of FRAMING_HEADERS) headers.delete(name);
   const token = await signer.sign({
     method,
@@ -133,7 +135,7 @@ async function signed(
   });
   if (token === undefined) throw new ServiceSigningError('target_unknown');
   headers.set('JWT', token);
-  stop.throwIfAborted();
+  stop?.throwIfAborted();
   // The token speaks for this one request, so neither it nor the body follows a redirect.
   return {
     url: url.href,
@@ -145,10 +147,10 @@ async function signed(
 }
 
 /** The caller's signal, or that of the request; without one nothing stops the call. */
-function signalOf({ input, init }: FetchCall): AbortSignal {
+function signalOf({ input, init }: FetchCall): AbortSignal | undefined {
   const ofRequest = typeof input === 'string' ? undefined : input.signal;
   const signal = init.signal === undefined ? ofRequest : init.signal;
-  return signal instanceof AbortSignal ? signal : new AbortController().signal;
+  return signal instanceof AbortSignal ? signal : undefined;
 }
 
 function valuesByName(headers: Headers): Record<string, string[]> {

@@ -106,7 +106,12 @@ export class ServiceSigningInterceptor {
     const uriBuilder = new this.axios.Axios({});
     return {
       owner: this.serviceAuth,
-      getUri: (config) => uriBuilder.getUri(config),
+      getUri: (config) => {
+        // Of the configuration only what makes the URL: axios copies whatever it gets.
+        const { url, baseURL, allowAbsoluteUrls, paramsSerializer } = config;
+        const params = config.params as unknown;
+        return uriBuilder.getUri({ url, baseURL, allowAbsoluteUrls, paramsSerializer, params });
+      },
       targetOf: (url) => this.serviceAuth.targetOf(url),
       sign: async (request) => await this.serviceAuth.sign(request),
       currentSubject: () => subjectHere(this.callContext, this.serviceAuth.sending),
