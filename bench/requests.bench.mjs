@@ -106,7 +106,7 @@ function plansFor(quick) {
   }
   // The first task makes the servers warm for those that follow.
   const tasks = [
-    { kind: post, rounds: 15, perRound: 300, warmup: 10_000 },
+    { kind: post, rounds: 15, perRound: 300, warmup: 6000 },
     { kind: get, rounds: 7, perRound: 300, warmup: 600 },
     { kind: largePost, rounds: 9, perRound: 100, warmup: 300 },
   ];

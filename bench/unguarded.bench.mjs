@@ -25,7 +25,7 @@ export async function runUnguarded({ quick }) {
   const plan = {
     rounds: quick ? 7 : 15,
     perRound: quick ? 500 : 1000,
-    warmup: quick ? 4000 : 10_000,
+    warmup: quick ? 2000 : 10_000,
   };
   const kinds = KINDS.filter(({ name }) => name === 'GET' || name === 'POST 1 KiB');
   const rows = [];
