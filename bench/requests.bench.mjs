@@ -97,7 +97,7 @@ export async function runRequests({ quick }) {
 function plansFor(quick) {
   const [post, get, largePost] = KINDS;
   if (quick) {
-    const tasks = [{ kind: post, rounds: 7, perRound: 300, warmup: 5000 }];
+    const tasks = [{ kind: post, rounds: 7, perRound: 300, warmup: 3000 }];
     const few = VARIANTS.filter(({ name }) => [NO_AUTH, OURS, PASSPORT, JOSE].includes(name));
     return [
       { adapter: 'fastify', algorithm: 'ES256', variants: VARIANTS, tasks },
