@@ -618,16 +618,16 @@ const AT_THE_DOOR = [
     },
     {
       check: 'contexts it does not know are refused first',
-      text: `    const transport = await this.authenticator.transportOf(context);\n    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n`,
-      instead: `    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n    const transport = await this.authenticator.transportOf(context);\n`,
+      text: `    const transport = transportOf(context) ?? (await this.authenticator.refuseContext(context));\n    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n`,
+      instead: `    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n    const transport = transportOf(context) ?? (await this.authenticator.refuseContext(context));\n`,
       spec: GUARD,
     },
   ]),
   ...inFile('lib/nest/transports/transport.ts', [
     {
       check: 'no context but HTTP',
-      text: 'TRANSPORTS.get(type) ?? (await refuseUnsupported(type))',
-      instead: 'TRANSPORTS.get(type) ?? httpTransport',
+      text: 'TRANSPORTS.get(context.getType())',
+      instead: 'TRANSPORTS.get(context.getType()) ?? httpTransport',
       spec: GUARD,
     },
   ]),
@@ -763,8 +763,8 @@ const AT_THE_DOOR = [
     },
     {
       check: 'request.user is not taken over from others',
-      text: `    if (this.userResolver) exchange.setUser(await`,
-      instead: `    if (false) exchange.setUser(await`,
+      text: `    if (this.userResolver) return this.admitUser(`,
+      instead: `    if (false) return this.admitUser(`,
       spec: GUARD,
     },
     {
@@ -803,7 +803,7 @@ const AT_THE_DOOR = [
     },
     {
       check: 'the header leaves rawHeaders',
-      text: `      if (rawHeaders[at]?.toLowerCase() === TOKEN_HEADER) rawHeaders[at + 1] = '';\n`,
+      text: `      if (isNamed(rawHeaders[at], TOKEN_HEADER)) rawHeaders[at + 1] = '';\n`,
       spec: GUARD,
     },
     {

@@ -17,17 +17,14 @@ import type { Route } from './route-policy.js';
 import { MODULE_OPTIONS_TOKEN } from './service-auth.module-definition.js';
 import type { ServiceAuthModuleOptions, ServiceUserResolver } from './service-auth.options.js';
 import { ServiceCallContext } from './service-call.context.js';
-import {
-  type Exchange,
-  type ExchangeSettings,
-  type Transport,
-  transportOf,
-} from './transports/transport.js';
+import { type Exchange, type ExchangeSettings, type Transport } from './transports/transport.js';
+import { refuseUnsupported } from './transports/unsupported.transport.js';
 
 /** Verifies a request once, whoever asks, and turns what was proved into the application's user. */
 @Injectable()
 export class RequestAuthenticator implements OnModuleInit {
   private userResolver: ServiceUserResolver | undefined;
+  private readonly settingsByRoute = new WeakMap<Route, ExchangeSettings>();
 
   constructor(
     @Inject(ServiceAuth) private readonly serviceAuth: ServiceAuth,
@@ -45,20 +42,14 @@ export class RequestAuthenticator implements OnModuleInit {
   }
 
   /**
-   * The transport of an execution context.
+   * Refuses an execution context that no transport knows.
    *
-   * @throws the transport's own exception with `context_unsupported`
+   * @throws its own kind of exception, with `context_unsupported`
    */
-  async transportOf(context: ExecutionContext): Promise<Transport> {
-    try {
-      return await transportOf(context);
-    } catch (error) {
-      this.tellRefusal(
-        new ServiceTokenRefusedError('context_unsupported', { detail: context.getType() }),
-        {},
-      );
-      throw error;
-    }
+  async refuseContext(context: ExecutionContext): Promise<never> {
+    const type = context.getType();
+    this.tellRefusal(new ServiceTokenRefusedError('context_unsupported', { detail: type }), {});
+    return await refuseUnsupported(type);
   }
 
   /**
@@ -69,7 +60,7 @@ export class RequestAuthenticator implements OnModuleInit {
    * @throws the transport's exception, with the status and code of the refusal
    * @throws ServiceAuthUsageError in a service without `trustedIssuers`
    */
-  async authenticate(
+  authenticate(
     transport: Transport,
     context: ExecutionContext,
     route: Route,
@@ -80,14 +71,31 @@ export class RequestAuthenticator implements OnModuleInit {
       state.identity = undefined;
       state.verifier = this;
       state.verification = this.verify(exchange, route);
-      return await state.verification;
+      return state.verification;
     }
-    const identity = await state.verification;
+    return this.verifyAgain(state.verification, exchange, route);
+  }
+
+  private async verifyAgain(
+    verification: Promise<ServiceIdentity | undefined>,
+    exchange: Exchange,
+    route: Route,
+  ): Promise<ServiceIdentity | undefined> {
+    const identity = await verification;
     this.assertRoute(exchange, identity, route);
     return identity;
   }
 
-  private settingsFor({ maxBodyBytes }: Route): ExchangeSettings {
+  /** The same for every request of a route, so made once. */
+  private settingsFor(route: Route): ExchangeSettings {
+    const known = this.settingsByRoute.get(route);
+    if (known) return known;
+    const settings = this.createSettings(route);
+    this.settingsByRoute.set(route, settings);
+    return settings;
+  }
+
+  private createSettings({ maxBodyBytes }: Route): ExchangeSettings {
     const { realm, maxBufferedBodyBytes } = this.serviceAuth.receiving;
     const bodyLimits = {
       maxBufferedBytes: maxBufferedBodyBytes,
@@ -123,7 +131,7 @@ export class RequestAuthenticator implements OnModuleInit {
     try {
       return await this.serviceAuth.verify(exchange.request, route.policy, {
         route: exchange.route,
-        admit: async (identity) => await this.admit(exchange, identity),
+        admit: (identity) => this.admit(exchange, identity),
       });
     } catch (error) {
       throw isRefusal(error) ? exchange.refuse(error) : error;
@@ -132,8 +140,17 @@ export class RequestAuthenticator implements OnModuleInit {
     }
   }
 
-  private async admit(exchange: Exchange, identity: ServiceIdentity): Promise<void> {
-    if (this.userResolver) exchange.setUser(await this.resolveUser(this.userResolver, identity));
+  private admit(exchange: Exchange, identity: ServiceIdentity): void | Promise<void> {
+    if (this.userResolver) return this.admitUser(this.userResolver, exchange, identity);
+    requestStateOf(exchange.key).identity = identity;
+  }
+
+  private async admitUser(
+    resolver: ServiceUserResolver,
+    exchange: Exchange,
+    identity: ServiceIdentity,
+  ): Promise<void> {
+    exchange.setUser(await this.resolveUser(resolver, identity));
     requestStateOf(exchange.key).identity = identity;
   }
 

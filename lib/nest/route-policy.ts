@@ -13,9 +13,20 @@ export interface Route {
   readonly maxBodyBytes: number | undefined;
 }
 
+/** By handler and by controller: controllers inherit handlers. What decorators say, they say once. */
+const ROUTES = new WeakMap<object, WeakMap<object, Route>>();
+
 /** What the route of a request asks for. */
 export function routeOf(context: ExecutionContext): Route {
-  return readRoute(context.getHandler(), context.getClass());
+  const [handler, controller] = [context.getHandler(), context.getClass()];
+  return ROUTES.get(handler)?.get(controller) ?? rememberRoute(handler, controller);
+}
+
+function rememberRoute(handler: object, controller: object): Route {
+  const route = readRoute(handler, controller);
+  const ofHandler = ROUTES.get(handler) ?? new WeakMap<object, Route>();
+  ROUTES.set(handler, ofHandler.set(controller, route));
+  return route;
 }
 
 /**

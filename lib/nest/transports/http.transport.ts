@@ -44,7 +44,6 @@ export const httpTransport: Transport = {
 class HttpExchange implements Exchange {
   readonly key: IncomingMessage;
   readonly request: IncomingRequest;
-  readonly hasToken: boolean;
   readonly route: string | undefined;
   private readonly frameworkRequest: HttpRequest;
   private readonly response: HttpResponse;
@@ -57,16 +56,19 @@ class HttpExchange implements Exchange {
     this.frameworkRequest = http.getRequest<HttpRequest>();
     this.response = http.getResponse<HttpResponse>();
     const raw = rawRequestOf(this.frameworkRequest) as IncomingMessage;
-    const tokens = headerValues(raw.rawHeaders, TOKEN_HEADER);
     this.key = raw;
     this.route = routeOf(this.frameworkRequest);
-    this.hasToken = tokens.some((token) => token !== '') || tokens.length > 1;
     this.request = {
       method: raw.method ?? '',
       target: this.frameworkRequest.originalUrl ?? raw.url ?? '',
       rawHeaders: [...raw.rawHeaders],
       body: bodyOf(raw, rawRequestOf(this.response) as ServerResponse, settings.bodyLimits),
     };
+  }
+
+  get hasToken(): boolean {
+    const tokens = headerValues(this.request.rawHeaders, TOKEN_HEADER);
+    return tokens.some((token) => token !== '') || tokens.length > 1;
   }
 
   setUser(user: unknown): void {
@@ -77,7 +79,7 @@ class HttpExchange implements Exchange {
     const { headers, rawHeaders } = this.key;
     // Blanked, not spliced out: Node remembers how many raw headers there were.
     for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
-      if (rawHeaders[at]?.toLowerCase() === TOKEN_HEADER) rawHeaders[at + 1] = '';
+      if (isNamed(rawHeaders[at], TOKEN_HEADER)) rawHeaders[at + 1] = '';
     }
     delete headers[TOKEN_HEADER];
     // Made from the raw headers on first use, which may have been earlier. HTTP/2 has none.
@@ -115,9 +117,9 @@ class HttpExchange implements Exchange {
   private keepInVary(): void {
     const { response } = this;
     const method = response.setHeader ? 'setHeader' : 'header';
-    const set = response[method]?.bind(response);
+    const set = response[method];
     response[method] = (name: string, value: string) =>
-      set?.(name, name.toLowerCase() === 'vary' ? appendToken(value) : value);
+      set?.call(response, name, isNamed(name, 'vary') ? appendToken(value) : value);
   }
 
   private setHeader(name: string, value: string): void {
@@ -155,9 +157,18 @@ export function toHttpException(
   }
 }
 
+/** `expected` is in lower case. Lengths first: most names differ in that. */
+function isNamed(name: string | undefined, expected: string): boolean {
+  return name?.length === expected.length && name.toLowerCase() === expected;
+}
+
 function appendToken(vary: unknown): string {
-  const names: unknown[] = Array.isArray(vary) ? vary : [vary];
-  const listed = names.filter((name) => typeof name === 'string' && name !== '').join(', ');
+  const listed = vary === undefined ? '' : listNames(vary);
   if (/(?:^|,)\s*(?:\*|jwt)\s*(?:,|$)/i.test(listed)) return listed;
   return listed === '' ? 'JWT' : `${listed}, JWT`;
+}
+
+function listNames(vary: unknown): string {
+  const names: unknown[] = Array.isArray(vary) ? vary : [vary];
+  return names.filter((name) => typeof name === 'string' && name !== '').join(', ');
 }

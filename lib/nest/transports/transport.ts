@@ -6,7 +6,6 @@ import type {
 } from '../../core/index.js';
 import type { BodyLimits } from './body-limits.js';
 import { httpTransport } from './http.transport.js';
-import { refuseUnsupported } from './unsupported.transport.js';
 
 /** One request and the answer to it, as the guard needs them. */
 export interface Exchange {
@@ -39,12 +38,7 @@ export interface Transport {
 
 const TRANSPORTS: ReadonlyMap<string, Transport> = new Map([['http', httpTransport]]);
 
-/**
- * The transport of an execution context.
- *
- * @throws the transport's own exception with `context_unsupported` for every type that is not in the table
- */
-export async function transportOf(context: ExecutionContext): Promise<Transport> {
-  const type: string = context.getType();
-  return TRANSPORTS.get(type) ?? (await refuseUnsupported(type));
+/** The transport of an execution context; undefined for every type that is not in the table. */
+export function transportOf(context: ExecutionContext): Transport | undefined {
+  return TRANSPORTS.get(context.getType());
 }
