@@ -27,6 +27,11 @@ export function requestStateOf(request: object): RequestState {
   return state;
 }
 
+/** Whether somebody has asked for the state of a request before. */
+export function isKnownRequest(raw: object): boolean {
+  return STATES.has(raw);
+}
+
 /** Fastify wraps Node's request, Express extends it. */
 export function rawRequestOf(request: object): object {
   const raw: unknown = 'raw' in request ? request.raw : undefined;

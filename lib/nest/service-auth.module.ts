@@ -1,7 +1,6 @@
 import { Inject, Module, type NestModule, type OnModuleDestroy } from '@nestjs/common';
-import { APP_INTERCEPTOR, HttpAdapterHost } from '@nestjs/core';
+import { HttpAdapterHost } from '@nestjs/core';
 import { ServiceAuth } from '../service-auth.js';
-import { CallContextInterceptor } from './call-context.interceptor.js';
 import { KeyHealth } from './key-health.js';
 import { RequestAuthenticator } from './request-authenticator.js';
 import { createServiceAuthFrom } from './service-auth.factory.js';
@@ -30,7 +29,6 @@ import { servePublishedKeys } from './transports/published-keys.route.js';
     RequestAuthenticator,
     ServiceJwtGuard,
     HttpRequestHooks,
-    { provide: APP_INTERCEPTOR, useClass: CallContextInterceptor },
   ],
   exports: [ServiceAuth, KeyHealth, ServiceCallContext, RequestAuthenticator, ServiceJwtGuard],
 })

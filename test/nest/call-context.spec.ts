@@ -1,6 +1,7 @@
 import { EventEmitter, once } from 'node:events';
 import { request } from 'node:http';
-import { Controller, Get, Inject, Req } from '@nestjs/common';
+import { PassThrough, type Readable } from 'node:stream';
+import { Controller, Get, Inject, Req, StreamableFile } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
 import {
   type CallSubject,
@@ -42,6 +43,15 @@ class WorkController {
     events.emit('in-handler', this.context.current());
     void once(events, 'go').then(() => events.emit('later', this.context.current()));
     return 'nobody hears this';
+  }
+
+  /** Answers with a stream that somebody else writes to. */
+  @Get('streamed')
+  streamed() {
+    const stream = new PassThrough();
+    stream.write('begun');
+    void once(events, 'go').then(() => events.emit('later', this.context.current()));
+    return new StreamableFile(stream);
   }
 
   @Get('optional')
@@ -96,6 +106,28 @@ describe.each(ADAPTERS)('for whom calls are made, on %s', (adapter) => {
     await closed;
     await new Promise((resolve) => setImmediate(resolve));
     expect(await laterSubject()).toBeUndefined();
+  });
+
+  it('is its user while an answer is streamed, and nobody once its caller has hung up', async () => {
+    for (const hangsUp of [false, true]) {
+      const closed = once(events, 'closed');
+      const headers = herald.headers({ target: '/streamed', subject: USER });
+      const outgoing = request({
+        port: census.port,
+        path: '/streamed',
+        headers,
+        host: '127.0.0.1',
+      });
+      outgoing.on('error', () => undefined).end();
+      const [answer] = (await once(outgoing, 'response')) as [Readable];
+      answer.on('error', () => undefined);
+      await once(answer, 'data');
+      if (hangsUp) outgoing.destroy();
+      if (hangsUp) await closed;
+      expect(await laterSubject()).toEqual(hangsUp ? undefined : { subject: USER });
+      outgoing.destroy();
+      await closed;
+    }
   });
 
   it('is nobody where the caller proved nothing', async () => {

@@ -5,6 +5,7 @@ import {
   hashBody,
   readUnverifiedBodyHash,
   type RequestBody,
+  TOKEN_HEADER,
 } from '../../core/index.js';
 import { WatchedDigest } from './body-digest.js';
 import { drainBody, type DrainedBody } from './body-drain.js';
@@ -13,6 +14,11 @@ import { assertWithin, type BodyLimits, refuseBody } from './body-limits.js';
 import { BodyWatch } from './body-watch.js';
 
 const BODIES = new WeakMap<IncomingMessage, HttpBody>();
+
+/** Whether a request carries a token, or what would be one. */
+export function hasToken(raw: IncomingMessage): boolean {
+  return raw.headers[TOKEN_HEADER] !== undefined;
+}
 
 /**
  * Watches the body of a request from its first byte on, where it has one and carries a token. Must

@@ -2,9 +2,9 @@ import type { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
-import { TOKEN_HEADER } from '../../core/index.js';
 import { ServiceCallContext } from '../service-call.context.js';
-import { captureBody } from './http-body.js';
+import { captureBody, hasToken } from './http-body.js';
+import { scopeRoutes } from './route-scope.js';
 
 type Next = () => void;
 
@@ -18,8 +18,9 @@ interface FastifyHooks {
 
 /**
  * Hooks into the HTTP server so that applications need not change their main.ts: bodies are watched
- * from before the first parser, and a request that a handler makes in this process, by injection,
- * begins with nobody chosen. Requests without a token pass untouched.
+ * from before the first parser, a request that a handler makes in this process, by injection, begins
+ * with nobody chosen, and each route runs in the call context of its request. Requests without a token
+ * pass untouched.
  */
 @Injectable()
 export class HttpRequestHooks implements OnModuleInit {
@@ -28,8 +29,8 @@ export class HttpRequestHooks implements OnModuleInit {
     @Inject(ServiceCallContext) private readonly callContext: ServiceCallContext,
   ) {
     // NestFactory sets the adapter before providers are made, Test sets it after.
-    if (this.host.httpAdapter) this.installBodyCapture();
-    else this.host.init$.subscribe(() => this.installBodyCapture());
+    if (this.host.httpAdapter) this.install();
+    else this.host.init$.subscribe(() => this.install());
   }
 
   /**
@@ -43,6 +44,12 @@ export class HttpRequestHooks implements OnModuleInit {
     server?.prependListener('request', (raw: IncomingMessage) => watchBody(raw));
   }
 
+  private install(): void {
+    this.installBodyCapture();
+    const { httpAdapter } = this;
+    if (httpAdapter) scopeRoutes(httpAdapter, this.callContext);
+  }
+
   private installBodyCapture(): void {
     if (this.fastify) {
       this.fastify.addHook('onRequest', ({ raw }, _reply, done) => {
@@ -50,7 +57,7 @@ export class HttpRequestHooks implements OnModuleInit {
         this.callContext.runOutside(done);
       });
     } else {
-      this.express?.use((raw: IncomingMessage, _response: unknown, next: Next) => {
+      this.httpAdapter?.use((raw: IncomingMessage, _response: unknown, next: Next) => {
         watchBody(raw);
         this.callContext.runOutside(next);
       });
@@ -65,15 +72,11 @@ export class HttpRequestHooks implements OnModuleInit {
   }
 
   /** Undefined in an application without HTTP: a pure microservice, a standalone context. */
-  private get express(): HttpAdapterHost['httpAdapter'] | undefined {
+  private get httpAdapter(): HttpAdapterHost['httpAdapter'] | undefined {
     return this.host.httpAdapter as HttpAdapterHost['httpAdapter'] | undefined;
   }
 }
 
 function watchBody(raw: IncomingMessage): void {
   if (hasToken(raw)) captureBody(raw);
-}
-
-function hasToken(raw: IncomingMessage): boolean {
-  return raw.headers[TOKEN_HEADER] !== undefined;
 }

@@ -1,0 +1,131 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { HttpAdapterHost } from '@nestjs/core';
+import { isKnownRequest, rawRequestOf, requestStateOf } from '../request-state.js';
+import type { ServiceCallContext } from '../service-call.context.js';
+import { hasToken } from './http-body.js';
+
+type Handler = (this: unknown, request: object, response: object, ...rest: unknown[]) => unknown;
+type Registrar = (this: unknown, ...args: unknown[]) => unknown;
+
+/** The methods with which Nest registers routes at an adapter. */
+const REGISTRARS = [
+  'get',
+  'post',
+  'put',
+  'patch',
+  'delete',
+  'all',
+  'options',
+  'head',
+  'search',
+  'query',
+  'propfind',
+  'proppatch',
+  'mkcol',
+  'copy',
+  'move',
+  'lock',
+  'unlock',
+] as const;
+
+/** The place in Fastify where a route passes that is being registered. */
+interface FastifyRoutes {
+  addHook(name: 'onRoute', hook: (route: { handler: Handler }) => void): void;
+}
+
+/**
+ * Runs every route that is registered from now on, guards, pipes and exception filters included, in the
+ * call context of its own request. Not earlier: a middleware may call next() in the turn of another
+ * request, whose user would then be taken for this one's. Not with an interceptor: where one is, Nest
+ * goes another and far dearer way, on every route.
+ */
+export function scopeRoutes(
+  adapter: HttpAdapterHost['httpAdapter'],
+  callContext: ServiceCallContext,
+): void {
+  const scope = (handler: Handler): Handler =>
+    function scoped(request, response, ...rest) {
+      return serve(callContext, request, response, () =>
+        handler.call(this, request, response, ...rest),
+      );
+    };
+  if (adapter.getType() === 'fastify') {
+    adapter.getInstance<FastifyRoutes>().addHook('onRoute', (route) => {
+      route.handler = scope(route.handler);
+    });
+  } else {
+    for (const name of REGISTRARS) scopeRegistrar(adapter, name, scope);
+  }
+}
+
+function scopeRegistrar(adapter: object, name: string, scope: (handler: Handler) => Handler): void {
+  const register: unknown = Reflect.get(adapter, name);
+  if (!isFunction<Registrar>(register)) return;
+  Reflect.set(adapter, name, (...args: unknown[]) => {
+    const last = args.at(-1);
+    return register.apply(adapter, isFunction<Handler>(last) ? args.with(-1, scope(last)) : args);
+  });
+}
+
+function isFunction<T extends (...args: never[]) => unknown>(value: unknown): value is T {
+  return typeof value === 'function';
+}
+
+/** Without a token, and before anybody has verified the request, it has no user and never will. */
+function serve(
+  callContext: ServiceCallContext,
+  request: object,
+  response: object,
+  handle: () => unknown,
+): unknown {
+  const raw = rawRequestOf(request) as IncomingMessage;
+  if (!hasToken(raw) && !isKnownRequest(raw)) return callContext.runOutside(handle);
+  const state = requestStateOf(raw);
+  const answer = new Answer(rawRequestOf(response) as ServerResponse, () =>
+    callContext.endRequest(state),
+  );
+  let outcome: unknown;
+  try {
+    outcome = callContext.runForRequest(state, handle);
+    return outcome;
+  } finally {
+    answer.endAfter(outcome);
+  }
+}
+
+/**
+ * Ends a request with its answer. A caller that hangs up does not end it: what the handler has begun, it
+ * may bring to its end.
+ */
+class Answer {
+  private isOver = false;
+  private isHandled = false;
+
+  constructor(
+    private readonly response: ServerResponse,
+    private readonly onOver: () => void,
+  ) {
+    response.once('finish', this.end).once('close', this.endIfHandled);
+  }
+
+  /** @param outcome of the handler: a promise, unless it is done already */
+  endAfter(outcome: unknown): void {
+    if (outcome instanceof Promise) outcome.then(this.handled, this.handled);
+    else this.handled();
+  }
+
+  private readonly handled = (): void => {
+    this.isHandled = true;
+    if (this.response.destroyed) this.end();
+  };
+
+  private readonly endIfHandled = (): void => {
+    if (this.isHandled) this.end();
+  };
+
+  private readonly end = (): void => {
+    if (this.isOver) return;
+    this.isOver = true;
+    this.onOver();
+  };
+}
