@@ -1,4 +1,5 @@
 import type { ServiceIdentity } from '../core/index.js';
+import { createSlot } from './slot.js';
 
 /** What this library knows about one request being served. */
 export interface RequestState {
@@ -12,24 +13,24 @@ export interface RequestState {
   isOver?: boolean;
 }
 
-const STATES = new WeakMap<object, RequestState>();
+const STATE = createSlot<RequestState>();
 
 /**
- * The state of a request. Keyed by Node's own request object, so that nothing a client sends and no
+ * The state of a request. It belongs to Node's own request object, so that nothing a client sends and no
  * property that other code sets can be taken for it.
  */
 export function requestStateOf(request: object): RequestState {
   const raw = rawRequestOf(request);
-  const known = STATES.get(raw);
+  const known = STATE.get(raw);
   if (known) return known;
   const state: RequestState = {};
-  STATES.set(raw, state);
+  STATE.set(raw, state);
   return state;
 }
 
 /** Whether somebody has asked for the state of a request before. */
 export function isKnownRequest(raw: object): boolean {
-  return STATES.has(raw);
+  return STATE.get(raw) !== undefined;
 }
 
 /** Fastify wraps Node's request, Express extends it. */

@@ -7,13 +7,14 @@ import {
   type RequestBody,
   TOKEN_HEADER,
 } from '../../core/index.js';
+import { createSlot } from '../slot.js';
 import { WatchedDigest } from './body-digest.js';
 import { drainBody, type DrainedBody } from './body-drain.js';
 import { isAnnounced, mayHaveContent } from './body-framing.js';
 import { assertWithin, type BodyLimits, refuseBody } from './body-limits.js';
 import { BodyWatch } from './body-watch.js';
 
-const BODIES = new WeakMap<IncomingMessage, HttpBody>();
+const BODY = createSlot<HttpBody>();
 
 /** Whether a request carries a token, or what would be one. */
 export function hasToken(raw: IncomingMessage): boolean {
@@ -25,7 +26,7 @@ export function hasToken(raw: IncomingMessage): boolean {
  * run before anything reads the request. Reads nothing itself and keeps at most 64 KiB.
  */
 export function captureBody(raw: IncomingMessage): void {
-  if (mayHaveContent(raw) && !BODIES.has(raw)) BODIES.set(raw, new HttpBody(raw));
+  if (mayHaveContent(raw) && !BODY.get(raw)) BODY.set(raw, new HttpBody(raw));
 }
 
 /**
@@ -43,16 +44,38 @@ export function bodyOf(
     return { hasContent: false, digest: (algorithm) => hashBody(algorithm, new Uint8Array()) };
   }
   captureBody(raw);
-  const body = BODIES.get(raw);
-  const announced = isAnnounced(raw);
-  return {
-    // Until it has ended without a byte, a body that no header announces may have some.
-    get hasContent() {
-      return announced || body?.watch.isEmpty !== true;
-    },
-    ...(announced ? {} : { settle: async () => await body?.watch.untilFirstByte() }),
-    digest: (algorithm) => body?.digest(algorithm, limits, response) ?? refuseBody('not captured'),
-  };
+  const body = BODY.get(raw) ?? refuseBody('not captured');
+  return isAnnounced(raw)
+    ? new AnnouncedBody(body, limits, response)
+    : new UnannouncedBody(body, limits, response);
+}
+
+// Classes, since a getter in an object literal lives as long as a class does: with all it knows.
+class AnnouncedBody implements RequestBody {
+  constructor(
+    protected readonly body: HttpBody,
+    private readonly limits: BodyLimits,
+    private readonly response: EventEmitter,
+  ) {}
+
+  get hasContent(): boolean {
+    return true;
+  }
+
+  digest(algorithm: BodyHashAlgorithm): string | Promise<string> {
+    return this.body.digest(algorithm, this.limits, this.response);
+  }
+}
+
+class UnannouncedBody extends AnnouncedBody {
+  /** Until it has ended without a byte, there may be some. */
+  override get hasContent(): boolean {
+    return !this.body.watch.isEmpty;
+  }
+
+  async settle(): Promise<void> {
+    await this.body.watch.untilFirstByte();
+  }
 }
 
 class HttpBody {
