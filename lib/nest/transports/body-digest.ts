@@ -58,7 +58,13 @@ export class WatchedDigest {
 
   /** @throws ServiceTokenRefusedError `body_unverifiable` when the bytes were hashed otherwise */
   hex(algorithm: BodyHashAlgorithm): string {
-    return this.running?.hex(algorithm) ?? hashBody(algorithm, Buffer.concat(this.kept));
+    return this.running?.hex(algorithm) ?? hashBody(algorithm, this.join());
+  }
+
+  /** Most bodies come in one piece, which needs no copy. */
+  private join(): Uint8Array {
+    const [first] = this.kept;
+    return first && this.kept.length === 1 ? first : Buffer.concat(this.kept);
   }
 
   /** Lets go of the bytes: somebody else has them. */

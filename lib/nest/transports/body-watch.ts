@@ -161,5 +161,6 @@ function isBytes(chunk: unknown): chunk is string | Uint8Array {
 
 function toBytes(chunk: string | Uint8Array, encoding?: BufferEncoding): Buffer {
   if (typeof chunk === 'string') return Buffer.from(chunk, encoding);
+  if (chunk instanceof Buffer) return chunk;
   return Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
 }
