@@ -26,6 +26,7 @@ const SECTIONS = {
   outgoing: async (options) => await (await import('./outgoing.bench.mjs')).runOutgoing(options),
   requests: async (options) => await (await import('./requests.bench.mjs')).runRequests(options),
   unguarded: async (options) => await (await import('./unguarded.bench.mjs')).runUnguarded(options),
+  growth: async (options) => await (await import('./growth.bench.mjs')).runGrowth(options),
 };
 
 const { values: options } = parseArgs({
