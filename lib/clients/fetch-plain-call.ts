@@ -64,6 +64,11 @@ function toPlainBody(body: unknown): PlainBody | undefined {
     const type = 'application/x-www-form-urlencoded;charset=UTF-8';
     return { bytes: Buffer.from(body.toString()), type };
   }
-  if (!(body instanceof Uint8Array) || !isArrayBuffer(body.buffer)) return undefined;
-  return { bytes: Buffer.from(body) };
+  return isSteady(body) ? { bytes: Buffer.from(body) } : undefined;
+}
+
+/** Without bytes are also those that were transferred or cut off, which fetch refuses. */
+function isSteady(body: unknown): body is Uint8Array {
+  if (!(body instanceof Uint8Array) || body.length === 0) return false;
+  return isArrayBuffer(body.buffer) && Reflect.get(body.buffer, 'resizable') !== true;
 }

@@ -5,6 +5,8 @@ import { freezePlainCall } from '../../lib/clients/fetch-plain-call.js';
 const URL_TEXT = 'https://census.service/user/';
 const BYTES = new Uint8Array([0, 1, 128, 255]);
 const FORM = new URLSearchParams({ name: 'Ann Smith', city: 'Zürich' });
+const transferred = Uint8Array.from(BYTES);
+structuredClone(transferred, { transfer: [transferred.buffer] });
 const sharedBytes = new Uint8Array(new SharedArrayBuffer(2));
 
 const shown = (frozen: FrozenRequest | undefined): unknown =>
@@ -69,6 +71,8 @@ describe('a call that fetch understands in one way only', () => {
     ['an ArrayBuffer', URL_TEXT, { method: 'POST', body: new ArrayBuffer(1) }],
     ['words of two bytes', URL_TEXT, { method: 'POST', body: new Uint16Array(1) }],
     ['bytes that others write to', URL_TEXT, { method: 'POST', body: sharedBytes }],
+    ['no bytes', URL_TEXT, { method: 'POST', body: new Uint8Array() }],
+    ['bytes that were transferred', URL_TEXT, { method: 'POST', body: transferred }],
     ['a number', URL_TEXT, { method: 'POST', body: 5 }],
   ])('is not: %s', (_title, input, init) => {
     expect(freezePlainCall(readCall(input, init))).toBeUndefined();
