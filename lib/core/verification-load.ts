@@ -7,7 +7,7 @@ export class VerificationLoad {
   private isTurnTaken = false;
 
   /**
-   * Whether the main thread may verify one itself: no other thread has any to verify, and this is the first
+   * Whether the main thread may verify one itself: no other thread is verifying one, and this is the first
    * in this turn of the event loop. A turn has several where requests come faster than they are served.
    */
   takeTurn(): boolean {

@@ -7,6 +7,9 @@ const BYTES = new Uint8Array([0, 1, 128, 255]);
 const FORM = new URLSearchParams({ name: 'Ann Smith', city: 'Zürich' });
 const transferred = Uint8Array.from(BYTES);
 structuredClone(transferred, { transfer: [transferred.buffer] });
+const resizable = new Uint8Array(
+  Reflect.construct(ArrayBuffer, [4, { maxByteLength: 8 }]) as ArrayBuffer,
+);
 const sharedBytes = new Uint8Array(new SharedArrayBuffer(2));
 
 const shown = (frozen: FrozenRequest | undefined): unknown =>
@@ -73,6 +76,7 @@ describe('a call that fetch understands in one way only', () => {
     ['bytes that others write to', URL_TEXT, { method: 'POST', body: sharedBytes }],
     ['no bytes', URL_TEXT, { method: 'POST', body: new Uint8Array() }],
     ['bytes that were transferred', URL_TEXT, { method: 'POST', body: transferred }],
+    ['bytes that may be cut off', URL_TEXT, { method: 'POST', body: resizable }],
     ['a number', URL_TEXT, { method: 'POST', body: 5 }],
   ])('is not: %s', (_title, input, init) => {
     expect(freezePlainCall(readCall(input, init))).toBeUndefined();

@@ -10,6 +10,7 @@ import {
   ServiceCallContext,
   ServiceJwtGuard,
 } from 'nestjs-service-auth';
+import { type RequestState } from '../../lib/nest/request-state.js';
 import { Caller } from '../support/caller.js';
 import { rawRequest, useFirst } from '../support/middleware.js';
 import { ADAPTERS, startService, type TestService } from '../support/service.js';
@@ -135,5 +136,54 @@ describe.each(ADAPTERS)('for whom calls are made, on %s', (adapter) => {
     expect(answer.json).toEqual({ now: 'nobody' });
     const proved = await herald.get(census.port, '/optional', USER);
     expect(proved.json).toEqual({ now: { subject: USER } });
+  });
+});
+
+describe('the call context of requests that overlap', () => {
+  const stateOf = (subject: string): RequestState =>
+    ({ identity: { subject } }) as unknown as RequestState;
+  const subjectNow = (context: ServiceCallContext): string | undefined =>
+    context.current()?.subject;
+
+  it('is each their own until each is answered, and begins anew after the last', async () => {
+    const context = new ServiceCallContext();
+    const [one, other, next] = [stateOf('urn:one'), stateOf('urn:other'), stateOf('urn:next')];
+    const later = new EventEmitter();
+    const answered = once(later, 'go');
+    const serve = async (state: RequestState): Promise<(string | undefined)[]> =>
+      await context.runForRequest(state, async () => {
+        const atOnce = subjectNow(context);
+        await answered;
+        return [atOnce, subjectNow(context)];
+      });
+    const served = [serve(one), serve(other)];
+    context.endRequest(one);
+    later.emit('go');
+    expect(await Promise.all(served)).toEqual([
+      ['urn:one', undefined],
+      ['urn:other', 'urn:other'],
+    ]);
+    context.endRequest(other); // the last: the store is put down
+    expect(await serve(next)).toEqual(['urn:next', 'urn:next']);
+    context.endRequest(next);
+    expect(subjectNow(context)).toBeUndefined();
+  });
+
+  it('does not come back to what was left behind when another request begins', async () => {
+    const context = new ServiceCallContext();
+    const [one, next] = [stateOf('urn:one'), stateOf('urn:next')];
+    const go = new EventEmitter();
+    const leftBehind = context.runForRequest(one, async () => {
+      await once(go, 'go');
+      return subjectNow(context);
+    });
+    context.endRequest(one);
+    const nextNow = context.runForRequest(next, () => {
+      go.emit('go');
+      return subjectNow(context);
+    });
+    expect(await leftBehind).toBeUndefined();
+    expect(nextNow).toBe('urn:next');
+    context.endRequest(next);
   });
 });
