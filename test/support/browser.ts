@@ -143,9 +143,12 @@ export class Tab {
     await this.send('Input.dispatchKeyEvent', { ...event, type: 'keyUp', text: undefined });
   }
 
+  /** Gives the page another size, and waits until it is laid out in it. */
   async resize(width: number, height: number, isMobile = false): Promise<void> {
     const metrics = { width, height, deviceScaleFactor: 1, mobile: isMobile };
     await this.send('Emulation.setDeviceMetricsOverride', metrics);
+    await this.until(`matchMedia('(width: ${width}px)').matches`);
+    await this.evaluate(`new Promise((done) => requestAnimationFrame(() => setTimeout(done)))`);
   }
 
   /** Media features: `prefers-color-scheme` and the like. */
