@@ -17,6 +17,7 @@ import {
   type ServiceIdentity,
   ServiceSigningError,
   SigningReport,
+  SigningTurn,
   signRequest,
   Stopwatch,
   type Target,
@@ -54,6 +55,7 @@ export class ServiceAuth {
   private timer: NodeJS.Timeout | undefined;
   private readonly signingReport: SigningReport;
   private readonly tokenIds = new TokenIds();
+  private readonly signingTurn = new SigningTurn();
 
   constructor(readonly settings: ServiceAuthSettings) {
     this.signingReport = new SigningReport(settings.observer, settings.monotonicNow);
@@ -76,7 +78,8 @@ export class ServiceAuth {
       const url = parseTargetUrl(request.url);
       target = findTarget(url, sending);
       if (target === undefined) return undefined;
-      const sender = { issuer, now, tokenIds: this.tokenIds };
+      const { tokenIds, signingTurn: turn } = this;
+      const sender = { issuer, now, tokenIds, turn };
       const token = await signRequest({ ...request, url }, target, sending, sender);
       if (stopwatch) this.signingReport.signed(request, target, stopwatch);
       return token;

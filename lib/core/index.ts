@@ -70,6 +70,7 @@ export type {
 } from './settings.js';
 export { type Sender, signRequest } from './sign-request.js';
 export { SigningReport } from './signing-report.js';
+export { SigningTurn } from './signing-turn.js';
 export { findTarget, parseTargetUrl } from './targets.js';
 export { TokenIds } from './token-ids.js';
 export { JsonFlaw, readJsonObject } from './unambiguous-json.js';

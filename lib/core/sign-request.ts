@@ -12,18 +12,20 @@ import { bodyFrom, type OutgoingRequest } from './request.js';
 import type { SendingSettings, Target } from './settings.js';
 import { findSubjectFlaw } from './subject.js';
 import { signClaims } from './token-signature.js';
+import type { SigningTurn } from './signing-turn.js';
 import type { TokenIds } from './token-ids.js';
 import { MAX_TOKEN_LENGTH } from './token-syntax.js';
 
 /** RFC 9110 section 5.5, without white space at the ends. */
 const FIELD_VALUE = /^(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?$/;
 
-/** Who signs: its name, its clock, and where its token ids come from. */
+/** Who signs: its name, its clock, where its token ids come from, and when it signs. */
 export interface Sender {
   readonly issuer: string;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   readonly tokenIds: TokenIds;
+  readonly turn: SigningTurn;
 }
 
 /**
@@ -61,8 +63,7 @@ export async function signRequest(
   const header = rules.keyIdRequired
     ? { typ: rules.type, kid: signingKey.keyId }
     : { typ: rules.type.toUpperCase() };
-  const signing = signClaims(claims, header, signingKey);
-  const token = isPending(signing) ? await signing : signing;
+  const token = await signClaims(claims, header, signingKey, sender.turn);
   if (token.length > MAX_TOKEN_LENGTH) throw new ServiceSigningError('token_too_large');
   return token;
 }

@@ -1,3 +1,5 @@
+import { setImmediate } from 'node:timers';
+
 /**
  * Decides where a signature is verified. Another thread spares the main thread most of the work, and costs
  * waking it and waking up from it: worth it for several requests at a time, too dear for one.

@@ -3,6 +3,7 @@ import {
   type SendingSettings,
   type SigningKey,
   signRequest,
+  SigningTurn,
   TokenIds,
 } from '../core/index.js';
 import type { ServiceAuth } from '../service-auth.js';
@@ -41,7 +42,7 @@ export async function signFor(
     { method, url, headers, body: bytes, subject },
     { origin: ORIGIN, pathPrefix: '/', audience, profile },
     sendingSettings(key, receiving),
-    { issuer, now, tokenIds: new TokenIds() },
+    { issuer, now, tokenIds: new TokenIds(), turn: new SigningTurn() },
   );
 }
 
