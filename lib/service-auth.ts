@@ -1,6 +1,7 @@
 import {
   findTarget,
   type IncomingRequest,
+  isPending,
   type KeySourceHealth,
   NO_OBSERVER,
   type OutgoingRequest,
@@ -134,7 +135,8 @@ export class ServiceAuth {
     try {
       const identity = await verifyRequest(request, receiving, now, policy, progress);
       progress?.finishVerification();
-      await options.admit?.(identity);
+      const admitting = options.admit?.(identity);
+      if (isPending(admitting)) await admitting;
       const event = progress?.acceptance(identity);
       if (event) tell(observer, event);
       return identity;

@@ -16,6 +16,7 @@ import {
   TOKEN_HEADER,
 } from '../../core/index.js';
 import { rawRequestOf } from '../request-state.js';
+import { removeDistinctToken } from './distinct-headers.js';
 import { bodyOf } from './http-body.js';
 import type { Exchange, ExchangeSettings, Transport } from './transport.js';
 
@@ -82,8 +83,7 @@ class HttpExchange implements Exchange {
       if (isNamed(rawHeaders[at], TOKEN_HEADER)) rawHeaders[at + 1] = '';
     }
     delete headers[TOKEN_HEADER];
-    // Made from the raw headers on first use, which may have been earlier. HTTP/2 has none.
-    delete (this.key.headersDistinct as NodeJS.Dict<string[]> | undefined)?.[TOKEN_HEADER];
+    removeDistinctToken(this.key);
   }
 
   describeResponse(): void {
