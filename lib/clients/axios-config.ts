@@ -42,7 +42,7 @@ export function withChanges<Config extends AxiosLikeConfig>(
   const copy = Object.assign(Object.create(null) as Config, config);
   // Axios hides a member or two.
   for (const name of Object.getOwnPropertyNames(config)) {
-    if (!Object.hasOwn(copy, name)) Object.defineProperty(copy, name, descriptorOf(config, name));
+    if (!(name in copy)) Object.defineProperty(copy, name, descriptorOf(config, name));
   }
   return Object.assign(copy, changes);
 }

@@ -91,7 +91,7 @@ async function signed<Config extends AxiosLikeConfig>(
 ): Promise<Config> {
   const { subject } = decideSubject(config, () => parts.currentSubject());
   const body = await freezeBody(config, parts.maxBufferedBodyBytes);
-  url.hash = '';
+  if (url.href.includes('#')) url.hash = '';
   const headers = config.headers.concat();
   for (const name of [TOKEN_HEADER, ...FRAMING_HEADERS]) headers.delete(name);
   const token = await parts.sign({

@@ -8,6 +8,9 @@ const WAITING = 'outputData';
 /** The same in a socket that is not connected yet. */
 const WAITING_IN_SOCKET = '_pendingData';
 
+/** The requests without a token any more. */
+const ERASED = new WeakSet<OutgoingMessage>();
+
 /** Its value, in a head. */
 const TOKEN_LINE = /^(jwt:)[^\r\n]*/gim;
 
@@ -56,7 +59,8 @@ function messageOf(request: unknown): OutgoingMessage | undefined {
 }
 
 function eraseFromMessage(message: OutgoingMessage, isOver: boolean): void {
-  if (!isOver && !message.headersSent) return;
+  if (!isOver && (ERASED.has(message) || !message.headersSent)) return;
+  ERASED.add(message);
   const head: unknown = Reflect.get(message, HEAD);
   // Node lets nobody touch the headers of a request that has a head.
   Reflect.set(message, HEAD, null);

@@ -26,10 +26,18 @@ export function findTarget(url: string | URL, sending: SendingSettings): Target 
  * @throws ServiceSigningError `target_invalid` when it is relative, of another scheme, or carries credentials
  */
 export function parseTargetUrl(url: string | URL): URL {
-  const parsed = url instanceof URL ? url : URL.canParse(url) ? new URL(url) : undefined;
+  const parsed = url instanceof URL ? url : parseUrl(url);
   const isHttp = parsed?.protocol === 'https:' || parsed?.protocol === 'http:';
   if (!parsed || !isHttp || parsed.username !== '' || parsed.password !== '') {
     throw new ServiceSigningError('target_invalid');
   }
   return parsed;
+}
+
+function parseUrl(url: string): URL | undefined {
+  try {
+    return new URL(url);
+  } catch {
+    return undefined;
+  }
 }

@@ -9,6 +9,8 @@ import { ServiceCallContext } from '../service-call.context.js';
 
 type AdapterConfig = Parameters<AxiosAdapter>[0];
 
+const ABSOLUTE_URL = /^https?:\/\//i;
+
 /** Axios as @nestjs/axios types it: in version 4 that is the CommonJS one, whose types are others. */
 type NestAxiosInstance = HttpService['axiosRef'];
 type NestAxios = NestAxiosInstance & Pick<AxiosStatic, 'Axios' | 'getAdapter'>;
@@ -107,9 +109,10 @@ export class ServiceSigningInterceptor {
     return {
       owner: this.serviceAuth,
       getUri: (config) => {
-        // Of the configuration only what makes the URL: axios copies whatever it gets.
         const { url, baseURL, allowAbsoluteUrls, paramsSerializer } = config;
         const params = config.params as unknown;
+        // What is whole already axios would copy, configuration and all.
+        if (url !== undefined && !baseURL && !params && ABSOLUTE_URL.test(url)) return url;
         return uriBuilder.getUri({ url, baseURL, allowAbsoluteUrls, paramsSerializer, params });
       },
       targetOf: (url) => this.serviceAuth.targetOf(url),
