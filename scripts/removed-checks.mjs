@@ -606,7 +606,12 @@ const AT_THE_DOOR = [
     },
     {
       check: 'a verified caller is admitted by the application before the request is served',
-      text: `      await options.admit?.(identity);\n`,
+      text: `      const admitting = options.admit?.(identity);\n      if (isPending(admitting)) await admitting;\n`,
+      spec: GUARD,
+    },
+    {
+      check: 'an admission that takes time is waited for',
+      text: `      if (isPending(admitting)) await admitting;\n`,
       spec: GUARD,
     },
   ]),
