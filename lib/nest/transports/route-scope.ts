@@ -105,7 +105,8 @@ class Answer {
     private readonly response: ServerResponse,
     private readonly onOver: () => void,
   ) {
-    response.once('finish', this.end).once('close', this.endIfHandled);
+    // Both may come twice for all that is done here: once() would wrap them, and take them off again.
+    response.on('finish', this.end).on('close', this.endIfHandled);
   }
 
   /** @param outcome of the handler: a promise, unless it is done already */
