@@ -59,11 +59,13 @@ export async function signRequest(
     ...(rules.bindsRequest ? requestClaims(binding) : undefined),
     bdy: isPending(bdy) ? await bdy : bdy,
   };
+  await sender.turn.end();
   const signingKey = sending.signingKeys.current();
   const header = rules.keyIdRequired
     ? { typ: rules.type, kid: signingKey.keyId }
     : { typ: rules.type.toUpperCase() };
-  const token = await signClaims(claims, header, signingKey, sender.turn);
+  const signing = signClaims(claims, header, signingKey);
+  const token = isPending(signing) ? await signing : signing;
   if (token.length > MAX_TOKEN_LENGTH) throw new ServiceSigningError('token_too_large');
   return token;
 }

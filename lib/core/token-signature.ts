@@ -2,7 +2,6 @@ import { constants, type KeyObject, sign, verify } from 'node:crypto';
 import type { Algorithm } from './algorithms.js';
 import { refuse } from './errors.js';
 import type { SigningKey } from './keys.js';
-import type { SigningTurn } from './signing-turn.js';
 import type { UnverifiedToken } from './token-syntax.js';
 import type { VerificationLoad } from './verification-load.js';
 
@@ -105,14 +104,13 @@ export function signClaims(
   claims: Readonly<Record<string, unknown>>,
   header: { readonly typ: string; readonly kid?: string },
   { algorithm, key }: SigningKey,
-  turn: SigningTurn,
-): Promise<string> {
+): string | Promise<string> {
   const { digest, ...scheme } = SCHEMES[algorithm];
   const signed = `${encode({ alg: algorithm, ...header })}.${encode(claims)}`;
   const bytes = Buffer.from(signed, 'latin1');
   const options = { key, ...scheme };
   const complete = (signature: Buffer) => `${signed}.${signature.toString('base64url')}`;
-  if (isOnQuickCurve(key)) return turn.run(() => complete(sign(digest, bytes, options)));
+  if (isOnQuickCurve(key)) return complete(sign(digest, bytes, options));
   return new Promise((resolve, reject) => {
     sign(digest, bytes, options, (error, signature) => {
       if (error) reject(error);

@@ -1,67 +1,74 @@
+import { createHook } from 'node:async_hooks';
 import { setImmediate } from 'node:timers/promises';
 import { jest } from '@jest/globals';
-import { SigningTurn } from '../../lib/core/signing-turn.js';
+import type { Algorithm } from 'nestjs-service-auth/core';
 import { createKey } from '../support/keys.js';
-import { codeOf, createPeers, outgoing, received, signed } from '../support/peers.js';
+import { codeOf, createPeers, outgoing, type Peers, received, signed } from '../support/peers.js';
+
+/** What happened, in its order. */
+let log: string[] = [];
+const signatures = createHook({
+  init: (_id, type) => {
+    if (type === 'SIGNREQUEST') log.push('signed');
+  },
+});
 
 describe('the signatures of one turn', () => {
-  it('are made at its end, in their order', async () => {
-    const turn = new SigningTurn();
-    const made: string[] = [];
-    const tokens = ['first', 'second', 'third'].map(async (name) => {
-      return await turn.run(() => {
-        made.push(name);
-        return `${name} token`;
-      });
-    });
-    await Promise.resolve();
-    expect(made).toEqual([]);
+  beforeAll(() => void signatures.enable());
+  afterAll(() => void signatures.disable());
+
+  async function peersOf(algorithm: Algorithm): Promise<Peers> {
+    const peers = await createPeers(createKey(algorithm), { algorithm });
+    // To make and to try the keys took signatures too.
+    log = [];
+    return peers;
+  }
+
+  it.each(['ES256', 'EdDSA'] as const)('%s: are made at its end', async (algorithm) => {
+    const { herald } = await peersOf(algorithm);
+    const tokens = [1, 2, 3].map(async () => await signed(herald, outgoing()));
+    for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+    expect(log).toEqual([]);
     await setImmediate();
-    expect(made).toEqual(['first', 'second', 'third']);
-    expect(await Promise.all(tokens)).toEqual(['first token', 'second token', 'third token']);
+    expect(log).toEqual(['signed', 'signed', 'signed']);
+    expect(new Set(await Promise.all(tokens)).size).toBe(3);
+  });
+
+  it.each(['ES256', 'EdDSA'] as const)(
+    '%s: follow one another, before anybody goes on',
+    async (algorithm) => {
+      const { herald } = await peersOf(algorithm);
+      const sending = ['first', 'second'].map(async (name) => {
+        await signed(herald, outgoing());
+        log.push(name);
+      });
+      await Promise.all(sending);
+      expect(log).toEqual(['signed', 'signed', 'first', 'second']);
+    },
+  );
+
+  it('leave those of the next turn for its own end', async () => {
+    const { herald } = await peersOf('ES256');
+    await signed(herald, outgoing());
+    const next = signed(herald, outgoing());
+    for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+    expect(log).toEqual(['signed']);
+    await next;
+    expect(log).toEqual(['signed', 'signed']);
   });
 
   it('fail each for itself', async () => {
-    const turn = new SigningTurn();
-    const reason = new Error('no such key');
-    const settled = await Promise.allSettled([
-      turn.run(() => 'before'),
-      turn.run(() => {
-        throw reason;
-      }),
-      turn.run(() => 'after'),
-    ]);
-    expect(settled).toEqual([
-      { status: 'fulfilled', value: 'before' },
-      { status: 'rejected', reason },
-      { status: 'fulfilled', value: 'after' },
-    ]);
-  });
-
-  it('leave others a turn where they are many', async () => {
-    const turn = new SigningTurn();
-    let made = 0;
-    const count = (): string => `${++made}`;
-    const tokens = Array.from({ length: 70 }, async () => await turn.run(count));
-    const seen: number[] = [];
-    for (let round = 0; round < 3; round++) {
-      await setImmediate();
-      seen.push(made);
-    }
-    expect(seen).toEqual([32, 64, 70]);
-    expect(new Set(await Promise.all(tokens)).size).toBe(70);
-  });
-
-  it('can be asked for by what they let go on', async () => {
-    const turn = new SigningTurn();
-    const first = await turn.run(() => 'first');
-    expect(await turn.run(() => `${first}, second`)).toBe('first, second');
+    const { herald } = await peersOf('ES256');
+    const codes = [outgoing(), outgoing({ subject: 'nobody' }), outgoing()].map(
+      async (request) => await codeOf(async () => await signed(herald, request)),
+    );
+    expect(await Promise.all(codes)).toEqual(['accepted', 'subject_invalid', 'accepted']);
   });
 
   it.each(['ES256', 'EdDSA', 'RS256'] as const)(
     '%s: come where a test has stopped the clock, too',
     async (algorithm) => {
-      const { herald, census } = await createPeers(createKey(algorithm), { algorithm });
+      const { herald, census } = await peersOf(algorithm);
       jest.useFakeTimers();
       try {
         const request = outgoing();

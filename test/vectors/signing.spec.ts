@@ -5,7 +5,6 @@ import {
   ServiceSigningError,
   type SigningKeyOptions,
 } from 'nestjs-service-auth/core';
-import { SigningTurn } from '../../lib/core/signing-turn.js';
 import { signClaims } from '../../lib/core/token-signature.js';
 import { readSigningKeyRing } from '../../lib/keys/signing-key-ring.js';
 import { decodeClaims, decodeHeader } from '../support/forge.js';
@@ -82,7 +81,6 @@ describe('the vectors of signing.json', () => {
       expected.claims,
       kid === undefined ? { typ } : { typ, kid },
       current,
-      new SigningTurn(),
     );
     expect(token).toBe(expected.token);
   });
