@@ -573,8 +573,7 @@ const BODIES = [
     {
       check: 'bytes held in memory are within the limit',
       text: `      if (!this.raw.readableDidRead) assertWithin(limits, this.raw.readableLength);\n`,
-      spec: HTTP,
-      tests: 'BB-05',
+      spec: 'test/nest/bodies-streams.spec.ts',
     },
     {
       check: 'a body others have read is not verified',

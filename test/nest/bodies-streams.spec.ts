@@ -53,13 +53,14 @@ async function start(
   adapter: Adapter,
   configure: (app: INestApplication) => unknown = () => undefined,
   logger?: LogRecorder,
+  maxBufferedBodyBytes = LIMIT,
 ): Promise<Started> {
   const inbox = createInbox(adapter);
   const clock = new TurnableClock();
   const auth = ServiceAuthModule.forRoot({
     issuer: CENSUS,
     trustedIssuers: [herald.trusted],
-    maxBufferedBodyBytes: LIMIT,
+    maxBufferedBodyBytes,
     now: clock.now,
   });
   const service = await startService({
@@ -250,6 +251,44 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
       const said = await saidUntilClose(socket);
       expect(said.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 413']);
       expect(service.inbox.take(inner)).toBeUndefined();
+    });
+  });
+
+  describe('a body that is there before the guard, and that no parser reads', () => {
+    let patient: Started;
+    let waited = 0;
+    const untilComplete = (
+      incoming: FrameworkRequest,
+      response: unknown,
+      done: () => void,
+    ): void => {
+      if (!rawOf(incoming).complete) {
+        setImmediate(untilComplete, incoming, response, done);
+        return;
+      }
+      waited++;
+      done();
+    };
+    beforeAll(async () => {
+      const wait = (app: INestApplication): void =>
+        app.get(HttpAdapterHost).httpAdapter.setOnRequestHook?.(untilComplete);
+      patient = await start(adapter, wait, undefined, KIB);
+    });
+    afterAll(() => patient.close());
+
+    it.each([
+      ['at maxBufferedBodyBytes', KIB, { status: 200, code: undefined }],
+      ['a byte over it', KIB + 1, { status: 413, code: 'body_unverifiable' }],
+    ])('is answered by its length: BB-05 %s', async (_title, length, answer) => {
+      const sent = bytes(length);
+      const target = nextTarget();
+      const waitedBefore = waited;
+      const token = bodyToken(herald, target, sent);
+      expect(await sendBody(patient.port, target, sent, token)).toMatchObject(answer);
+      expect(waited).toBe(waitedBefore + 1);
+      expect(patient.inbox.take(target)?.streamed?.length).toBe(
+        answer.status === 200 ? length : undefined,
+      );
     });
   });
 
