@@ -105,8 +105,7 @@ class Answer {
     private readonly response: ServerResponse,
     private readonly onOver: () => void,
   ) {
-    // Both may come twice for all that is done here: once() would wrap them, and take them off again.
-    response.on('finish', this.end).on('close', this.endIfHandled);
+    response.on('close', this.closed);
   }
 
   /** @param outcome of the handler: a promise, unless it is done already */
@@ -120,8 +119,8 @@ class Answer {
     if (this.response.destroyed) this.end();
   };
 
-  private readonly endIfHandled = (): void => {
-    if (this.isHandled) this.end();
+  private readonly closed = (): void => {
+    if (this.isHandled || this.response.writableEnded) this.end();
   };
 
   private readonly end = (): void => {
