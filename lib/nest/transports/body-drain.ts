@@ -1,5 +1,5 @@
 import type { EventEmitter } from 'node:events';
-import { type BodyHashAlgorithm, hashBody } from '../../core/index.js';
+import type { BodyHashAlgorithm } from '../../core/index.js';
 import { RunningDigest } from './body-digest.js';
 import { announcedBytes } from './body-framing.js';
 import { assertWithin, type BodyLimits } from './body-limits.js';
@@ -29,54 +29,66 @@ export async function drainBody(
   const reader = new BodyReader(algorithm, limits);
   try {
     assertWithin(limits, announcedBytes(watch.raw));
-    for await (const chunk of watch.drain()) await reader.take(chunk);
+    for await (const chunk of watch.drain()) {
+      const taking = reader.take(chunk);
+      if (taking) await taking;
+    }
+    return await reader.giveBack(watch, response);
   } catch (error) {
     watch.discard();
     await reader.close();
     throw error;
   }
-  return reader.giveBack(watch, response);
 }
 
+/** What goes to the file comes together first: each write is a way to another thread and back. */
+const PIECE_BYTES = 256 * 1024;
+
 class BodyReader {
+  private readonly digest: RunningDigest;
   private chunks: Buffer[] = [];
+  private heldBytes = 0;
   private size = 0;
-  private spooled: { readonly spool: BodySpool; readonly digest: RunningDigest } | undefined;
+  private spool: BodySpool | undefined;
 
   constructor(
-    private readonly algorithm: BodyHashAlgorithm,
+    algorithm: BodyHashAlgorithm,
     private readonly limits: BodyLimits,
-  ) {}
-
-  async take(chunk: Buffer): Promise<void> {
-    this.size += chunk.length;
-    assertWithin(this.limits, this.size);
-    this.chunks.push(chunk);
-    if (this.size > this.limits.maxBufferedBytes) await this.moveToFile();
+  ) {
+    this.digest = new RunningDigest(algorithm);
   }
 
-  giveBack(watch: BodyWatch, response: EventEmitter): DrainedBody {
-    if (this.spooled) {
-      refillFrom(this.spooled.spool, watch, response);
-      return this.spooled.digest;
+  take(chunk: Buffer): void | Promise<void> {
+    const { maxBufferedBytes } = this.limits;
+    this.size += chunk.length;
+    assertWithin(this.limits, this.size);
+    this.digest.update(chunk);
+    this.chunks.push(chunk);
+    this.heldBytes += chunk.length;
+    const isTooMuch = this.size > maxBufferedBytes;
+    return isTooMuch && this.heldBytes >= Math.min(PIECE_BYTES, maxBufferedBytes)
+      ? this.moveToFile()
+      : undefined;
+  }
+
+  async giveBack(watch: BodyWatch, response: EventEmitter): Promise<DrainedBody> {
+    if (this.spool) {
+      await this.moveToFile();
+      refillFrom(this.spool, watch, response);
+    } else {
+      watch.putBack(this.chunks);
     }
-    const bytes = Buffer.concat(this.chunks, this.size);
-    watch.putBack(bytes);
-    return { hex: (algorithm) => hashBody(algorithm, bytes) };
+    return this.digest;
   }
 
   async close(): Promise<void> {
-    await this.spooled?.spool.close();
+    await this.spool?.close();
   }
 
   private async moveToFile(): Promise<void> {
-    this.spooled ??= {
-      spool: await BodySpool.open(this.limits.spoolDirectory),
-      digest: new RunningDigest(this.algorithm),
-    };
-    for (const chunk of this.chunks.splice(0)) {
-      this.spooled.digest.update(chunk);
-      await this.spooled.spool.append(chunk);
-    }
+    const chunks = this.chunks.splice(0);
+    this.heldBytes = 0;
+    this.spool ??= await BodySpool.open(this.limits.spoolDirectory);
+    if (chunks.length > 0) await this.spool.append(chunks);
   }
 }

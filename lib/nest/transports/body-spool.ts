@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { unspoolable } from './body-limits.js';
 
 /** How much is read back at a time. */
-const PIECE_BYTES = 64 * 1024;
+const PIECE_BYTES = 256 * 1024;
 
 /**
  * A body in a temporary file: written from its first byte to its last, then read once. Only this
@@ -36,9 +36,14 @@ export class BodySpool {
   }
 
   /** @throws ServiceAuthUnavailableError `body_unverifiable` when not every byte could be written */
-  async append(bytes: Uint8Array): Promise<void> {
+  async append(chunks: readonly Buffer[]): Promise<void> {
     try {
-      await this.file.writeFile(bytes);
+      const { bytesWritten } = await this.file.writev(chunks);
+      const size = chunks.reduce((sum, { length }) => sum + length, 0);
+      // The system may take a part of them only.
+      if (bytesWritten < size) {
+        await this.file.writeFile(Buffer.concat(chunks, size).subarray(bytesWritten));
+      }
     } catch (error) {
       throw unspoolable(error);
     }

@@ -108,9 +108,9 @@ export class BodyWatch {
     }
   }
 
-  /** Gives drained bytes back for whoever reads next. */
-  putBack(bytes: Buffer): void {
-    if (bytes.length > 0) this.raw.unshift(bytes);
+  /** Gives drained bytes back for whoever reads next, in the pieces they came in. */
+  putBack(chunks: readonly Buffer[]): void {
+    for (const chunk of chunks) this.push(chunk);
     this.releaseEnd();
   }
 
