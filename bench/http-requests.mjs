@@ -1,7 +1,12 @@
 /** Whole requests as bytes, each with a body and a token of its own. */
 import { createHerald, CENSUS, USER } from './tokens.mjs';
 
-/** @typedef {{ name: string, method: 'GET' | 'POST', target: string, bodyBytes: number }} Kind */
+/**
+ * `contentType` is that of the body: JSON is parsed by the server, bytes are read by the handler.
+ *
+ * @typedef {{ name: string, method: 'GET' | 'POST', target: string, bodyBytes: number,
+ *   contentType?: 'application/json' | 'application/octet-stream' }} Kind
+ */
 /** @typedef {{ kind: Kind, body: Buffer | undefined, token: string }} SignedRequest */
 /** The header that the token travels in; undefined: it is left out. @typedef {'JWT' | 'Authorization' | undefined} TokenHeader */
 
@@ -13,6 +18,18 @@ export const KINDS = [
   { name: 'GET', method: 'GET', target: TARGETS.GET, bodyBytes: 0 },
   { name: 'POST 100 KiB', method: 'POST', target: TARGETS.POST, bodyBytes: 102_400 },
 ];
+
+/** An upload of so many bytes. @param {number} bodyBytes @returns {Kind} */
+export const uploadOf = (bodyBytes) => ({
+  name: `upload of ${bodyBytes} bytes`,
+  method: 'POST',
+  target: '/user/upload?dry=1',
+  bodyBytes,
+  contentType: 'application/octet-stream',
+});
+
+/** @param {Kind} kind */
+const contentTypeOf = ({ contentType = 'application/json' }) => contentType;
 
 /**
  * Signs one request after the other, with the clock of the machine: peers have no other.
@@ -30,7 +47,7 @@ export async function createRequestSigner(algorithm, privateKey) {
     const { method, target } = kind;
     const { body } = unsignedRequest(kind, serial++);
     /** @type {Record<string, string>} */
-    const headers = body ? { 'content-type': 'application/json' } : {};
+    const headers = body ? { 'content-type': contentTypeOf(kind) } : {};
     const url = new URL(target, CENSUS).href;
     const token = await herald.sign({
       method,
@@ -45,7 +62,16 @@ export async function createRequestSigner(algorithm, privateKey) {
 
 /** A request without a token. @param {Kind} kind @param {number} serial @returns {SignedRequest} */
 export function unsignedRequest(kind, serial) {
-  return { kind, body: kind.bodyBytes > 0 ? jsonOf(kind.bodyBytes, serial) : undefined, token: '' };
+  return { kind, body: bodyOf(kind, serial), token: '' };
+}
+
+/** @param {Kind} kind @param {number} serial */
+function bodyOf(kind, serial) {
+  const { bodyBytes } = kind;
+  if (bodyBytes === 0) return undefined;
+  return contentTypeOf(kind) === 'application/json'
+    ? jsonOf(bodyBytes, serial)
+    : Buffer.alloc(bodyBytes, `${serial} `);
 }
 
 /** JSON of so many bytes with records to parse, another one for each serial number. @param {number} bytes @param {number} serial */
@@ -69,7 +95,7 @@ export function toBytes({ kind, body, token }, tokenHeader) {
     'Host: census.service',
     'Connection: keep-alive',
     'Accept: application/json',
-    ...(body ? ['Content-Type: application/json', `Content-Length: ${body.length}`] : []),
+    ...(body ? [`Content-Type: ${contentTypeOf(kind)}`, `Content-Length: ${body.length}`] : []),
     ...(tokenHeader === 'JWT' ? [`JWT: ${token}`] : []),
     ...(tokenHeader === 'Authorization' ? [`Authorization: Bearer ${token}`] : []),
   ];
@@ -84,6 +110,13 @@ export function withFlippedSignature({ token, ...request }) {
 }
 
 /** The same request with another body of the same length. @param {SignedRequest} request @returns {SignedRequest} */
-export function withChangedBody({ body, ...request }) {
-  return { ...request, body: body && Buffer.from(body.toString().replace('Ann', 'Bob')) };
+export function withChangedBody({ kind, body, ...request }) {
+  if (!body) throw new Error('a request without a body has none to change');
+  // JSON stays JSON, or parsers would refuse it first.
+  if (contentTypeOf(kind) === 'application/json') {
+    return { ...request, kind, body: Buffer.from(body.toString().replace('Ann', 'Bob')) };
+  }
+  const changed = Buffer.from(body);
+  changed[changed.length - 1] ^= 1;
+  return { ...request, kind, body: changed };
 }

@@ -3,14 +3,9 @@
  * others. A server process for each variant; load comes from this process. What authentication costs is a variant
  * less the application without authentication, in the same round.
  */
-import {
-  createRequestSigner,
-  KINDS,
-  toBytes,
-  withChangedBody,
-  withFlippedSignature,
-} from './http-requests.mjs';
+import { createRequestSigner, KINDS, toBytes } from './http-requests.mjs';
 import { costAbove, medianCost, pairedRatios } from './measure.mjs';
+import { failureOf } from './request-control.mjs';
 import { LoadedServer, measureServers } from './server-rounds.mjs';
 import { startRedis } from './servers/redis.mjs';
 import { spread } from './statistics.mjs';
@@ -21,12 +16,9 @@ import { ALGORITHMS, createKeyPair } from './tokens.mjs';
 /** @typedef {import('./servers/server-process.mjs').Adapter} Adapter */
 /** @typedef {import('./tokens.mjs').BenchAlgorithm} BenchAlgorithm */
 /**
- * @typedef {{
+ * @typedef {import('./request-control.mjs').Manners & {
  *   name: string,
  *   authentication: import('./servers/authentications.mjs').AuthenticationName,
- *   tokenHeader?: import('./http-requests.mjs').TokenHeader,
- *   verifiesBody?: boolean,
- *   isSingleUse?: boolean,
  *   needsRedis?: boolean,
  * }} Variant
  */
@@ -99,10 +91,7 @@ function plansFor(quick) {
   if (quick) {
     const tasks = [{ kind: post, rounds: 7, perRound: 300, warmup: 3000 }];
     const few = VARIANTS.filter(({ name }) => [NO_AUTH, OURS, PASSPORT, JOSE].includes(name));
-    return [
-      { adapter: 'fastify', algorithm: 'ES256', variants: VARIANTS, tasks },
-      { adapter: 'express', algorithm: 'ES256', variants: few, tasks },
-    ];
+    return [{ adapter: 'fastify', algorithm: 'ES256', variants: few, tasks }];
   }
   // The first task makes the servers warm for those that follow.
   const tasks = [
@@ -167,28 +156,6 @@ async function measureTask(servers, task, sign, about) {
   console.table(rows.map(toPrinted));
   for (const { variant, failure } of unfit) console.log(`${variant}: not measured. ${failure}`);
   return [...rows, ...unfit];
-}
-
-/** @param {Server} server @param {Kind} kind @param {RequestSigner} sign @returns {Promise<string | undefined>} what is wrong with it */
-async function failureOf(server, kind, sign) {
-  const { tokenHeader, verifiesBody, isSingleUse } = server.variant;
-  const statusOf = async (/** @type {SignedRequest} */ request) =>
-    await server.statusOf(toBytes(request, tokenHeader));
-  const good = await sign(kind);
-  const status = await statusOf(good);
-  if (status >= 300) return `what is good was answered ${status}`;
-  if (tokenHeader === undefined) return undefined;
-  /** @type {Record<string, SignedRequest>} */
-  const bad = {
-    'another signature': withFlippedSignature(await sign(kind)),
-    ...(verifiesBody && good.body && { 'another body': withChangedBody(await sign(kind)) }),
-    ...(isSingleUse && { 'a second use': good }),
-  };
-  for (const [what, request] of Object.entries(bad)) {
-    const answered = await statusOf(request);
-    if (answered !== 401) return `${what} was answered ${answered}`;
-  }
-  return undefined;
 }
 
 /** @param {readonly Measured[]} measured */

@@ -27,10 +27,11 @@ export class LoadedServer {
    * @template {{ name: string }} T
    * @param {T} variant
    * @param {import('./servers/server-process.mjs').Config} config
+   * @param {number} connections
    */
-  static async start(variant, config) {
+  static async start(variant, config, connections = CONNECTIONS) {
     const process = await ServerProcess.start(config);
-    return new LoadedServer(variant, process, await LoadClient.connect(process.port, CONNECTIONS));
+    return new LoadedServer(variant, process, await LoadClient.connect(process.port, connections));
   }
 
   /** The status of one answer, over a connection of its own: a refusal may close it. @param {Buffer} request */

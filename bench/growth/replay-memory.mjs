@@ -1,18 +1,29 @@
 // Fills a memory replay store with so many live uses, and tells over IPC what they take: memory, time, and the longest
 // that one use took while others came and were forgotten, beside a loop that remembers nothing.
 import { createHistogram, performance } from 'node:perf_hooks';
+import { GCProfiler } from 'node:v8';
 import { MemoryReplayStore } from 'nestjs-service-auth/core';
 
 /**
- * Bytes for each entry (heap and outside of it), microseconds for a first use and for a repeated one, and of the
- * single uses in milliseconds the share of one in 10,000 and the longest; the same of the loop without a store.
+ * Bytes for each entry (heap and outside of it), microseconds for a first use and for a repeated one, and how long
+ * single uses took; the same of the loop without a store.
  *
  * @typedef {{ entries: number, bytesEach: number, residentEach: number, first: number, seen: number,
- *   sweptShare: number, sweptLongest: number, idleShare: number, idleLongest: number }} ReplayRow
+ *   swept: Longest, idle: Longest }} ReplayRow
+ */
+/**
+ * Milliseconds: the share of one call in 10,000, the longest call, the most CPU that a few calls in a row took (what
+ * stopped the process meanwhile is not in it), and the longest collection of garbage.
+ *
+ * @typedef {{ share: number, longest: number, cpu: number, garbage: number }} Longest
  */
 
 const LIFETIME_SECONDS = 65;
 const SEEN_SAMPLES = 200_000;
+/** The CPU time of the process is read once for so many calls. */
+const CALLS_IN_A_ROW = 20;
+
+const rounded = (/** @type {number} */ value, digits = 2) => Number(value.toFixed(digits));
 
 const entries = Number(process.argv[2]);
 let milliseconds = 0;
@@ -51,19 +62,31 @@ function memory() {
   return { rss, used: heapUsed + external };
 }
 
-/** Milliseconds of single calls: one in 10,000 takes longer than the first. @param {(at: number) => void} call @param {number} count */
+/** @param {(at: number) => void} call @param {number} count @returns {Longest} */
 function longestOf(call, count) {
   const nanoseconds = createHistogram();
+  const collections = new GCProfiler();
+  collections.start();
+  let cpu = 0;
+  let before = process.cpuUsage();
   for (let at = 0; at < count; at++) {
     milliseconds += (LIFETIME_SECONDS * 1000) / entries;
     const start = performance.now();
     call(at);
     nanoseconds.record(Math.max(1, Math.round((performance.now() - start) * 1e6)));
+    if (at % CALLS_IN_A_ROW !== 0) continue;
+    const { user, system } = process.cpuUsage(before);
+    cpu = Math.max(cpu, user + system);
+    before = process.cpuUsage();
   }
-  return { share: nanoseconds.percentile(99.99) / 1e6, longest: nanoseconds.max / 1e6 };
+  const costs = collections.stop().statistics.map(({ cost }) => cost);
+  return {
+    share: rounded(nanoseconds.percentile(99.99) / 1e6, 3),
+    longest: rounded(nanoseconds.max / 1e6),
+    cpu: rounded(cpu / 1000),
+    garbage: rounded(Math.max(0, ...costs) / 1000),
+  };
 }
-
-const rounded = (/** @type {number} */ value, digits = 2) => Number(value.toFixed(digits));
 
 // The code is compiled before anything counts.
 for (let at = 0; at < 20_000; at++) {
@@ -87,9 +110,7 @@ const row = {
   residentEach: rounded((after.rss - before.rss) / entries, 1),
   first: rounded(first),
   seen: rounded(seen),
-  sweptShare: rounded(swept.share, 3),
-  sweptLongest: rounded(swept.longest),
-  idleShare: rounded(idle.share, 3),
-  idleLongest: rounded(idle.longest),
+  swept,
+  idle,
 };
 process.send?.(row);

@@ -5,6 +5,9 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 
+/** A server that is asked for more at a time leaves some to come back a second later. */
+const MOST_AT_ONCE = 100;
+
 const END_OF_HEAD = Buffer.from('\r\n\r\n');
 
 export class LoadClient {
@@ -15,8 +18,14 @@ export class LoadClient {
 
   /** @param {number} port @param {number} count */
   static async connect(port, count) {
-    const connecting = Array.from({ length: count }, async () => await Connection.open(port));
-    return new LoadClient(await Promise.all(connecting));
+    /** @type {Connection[]} */
+    const connections = [];
+    while (connections.length < count) {
+      const length = Math.min(count - connections.length, MOST_AT_ONCE);
+      const connecting = Array.from({ length }, async () => await Connection.open(port));
+      connections.push(...(await Promise.all(connecting)));
+    }
+    return new LoadClient(connections);
   }
 
   /** Sends each request once. @param {readonly Buffer[]} requests @returns {Promise<number[]>} the status of each answer */

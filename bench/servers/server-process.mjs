@@ -1,6 +1,7 @@
 /** A server in a process of its own, seen from the process that puts load on it. */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const SERVER = fileURLToPath(new URL('server.mjs', import.meta.url));
@@ -43,6 +44,18 @@ export class ServerProcess {
     this.child.send(message);
     const [answered] = /** @type {[unknown]} */ (await answer);
     return answered;
+  }
+
+  /** What of it is in memory, and the most there ever was, in MiB; undefined where the system does not tell. */
+  memory() {
+    try {
+      const status = readFileSync(`/proc/${this.child.pid}/status`, 'utf8');
+      const mebibytes = (/** @type {string} */ name) =>
+        Number(new RegExp(`^${name}:\\s*(\\d+) kB`, 'm').exec(status)?.[1]) / 1024;
+      return { resident: mebibytes('VmRSS'), peak: mebibytes('VmHWM') };
+    } catch {
+      return undefined;
+    }
   }
 
   async stop() {
