@@ -68,7 +68,10 @@ function byAlgorithm(rows, inFlight) {
       'all threads, main thread; to node:crypto',
       ...ALGORITHMS.flatMap((name) => [name, 'ratio']),
     ],
-    rows: names.map((name) => [name, ...ALGORITHMS.flatMap((each) => cellsOf(name, each))]),
+    rows: names.map((name) => [
+      name.replace('http-message-signatures,', 'RFC 9421 with'),
+      ...ALGORITHMS.flatMap((each) => cellsOf(name, each)),
+    ]),
   };
 }
 

@@ -91,7 +91,10 @@ function plansFor(quick) {
   if (quick) {
     const tasks = [{ kind: post, rounds: 7, perRound: 300, warmup: 3000 }];
     const few = VARIANTS.filter(({ name }) => [NO_AUTH, OURS, PASSPORT, JOSE].includes(name));
-    return [{ adapter: 'fastify', algorithm: 'ES256', variants: few, tasks }];
+    return [
+      { adapter: 'fastify', algorithm: 'ES256', variants: few, tasks },
+      { adapter: 'express', algorithm: 'ES256', variants: few, tasks },
+    ];
   }
   // The first task makes the servers warm for those that follow.
   const tasks = [
