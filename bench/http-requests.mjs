@@ -36,11 +36,12 @@ const contentTypeOf = ({ contentType = 'application/json' }) => contentType;
  *
  * @param {import('./tokens.mjs').BenchAlgorithm} algorithm
  * @param {import('node:crypto').KeyObject} privateKey
+ * @param {number} tokenLifetimeSeconds
  */
-export async function createRequestSigner(algorithm, privateKey) {
+export async function createRequestSigner(algorithm, privateKey, tokenLifetimeSeconds = 300) {
   const herald = await createHerald(algorithm, privateKey, {
     now: () => Date.now(),
-    tokenLifetimeSeconds: 300,
+    tokenLifetimeSeconds,
   });
   let serial = 0;
   return async (/** @type {Kind} */ kind) => {
