@@ -8,7 +8,7 @@ const WAITING = 'outputData';
 /** The same in a socket that is not connected yet. */
 const WAITING_IN_SOCKET = '_pendingData';
 
-/** The requests without a token any more. */
+/** The requests that were sent, and whose token is erased: the search need not be repeated. */
 const ERASED = new WeakSet<OutgoingMessage>();
 
 /** Its value, in a head. */

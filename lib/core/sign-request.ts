@@ -10,9 +10,9 @@ import {
 } from './request-binding.js';
 import { bodyFrom, type OutgoingRequest } from './request.js';
 import type { SendingSettings, Target } from './settings.js';
+import type { SigningTurn } from './signing-turn.js';
 import { findSubjectFlaw } from './subject.js';
 import { signClaims } from './token-signature.js';
-import type { SigningTurn } from './signing-turn.js';
 import type { TokenIds } from './token-ids.js';
 import { MAX_TOKEN_LENGTH } from './token-syntax.js';
 
@@ -59,7 +59,7 @@ export async function signRequest(
     ...(rules.bindsRequest ? requestClaims(binding) : undefined),
     bdy: isPending(bdy) ? await bdy : bdy,
   };
-  await sender.turn.end();
+  await sender.turn.untilEnd();
   const signingKey = sending.signingKeys.current();
   const header = rules.keyIdRequired
     ? { typ: rules.type, kid: signingKey.keyId }

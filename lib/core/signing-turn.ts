@@ -9,7 +9,7 @@ export class SigningTurn {
   private ending: Promise<void> | undefined;
 
   /** Resolves at the end of this turn, for all who wait for it. */
-  end(): Promise<void> {
+  untilEnd(): Promise<void> {
     this.ending ??= new Promise((resolve) => {
       setImmediate(() => {
         this.ending = undefined;

@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events';
 import { request } from 'node:http';
 import { PassThrough, type Readable } from 'node:stream';
-import { Controller, Get, Inject, Req, StreamableFile } from '@nestjs/common';
+import { Controller, Get, Inject, Req, Res, StreamableFile } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
 import {
   type CallSubject,
@@ -22,6 +22,12 @@ const herald = new Caller('https://herald.service/', CENSUS);
 /** What the handlers tell the test, and the test tells them. */
 const events = new EventEmitter();
 
+/** Express's own response, or Fastify's around Node's. */
+interface FrameworkResponse {
+  readonly raw?: FrameworkResponse;
+  end(text: string): unknown;
+}
+
 @Controller()
 class WorkController {
   constructor(@Inject(ServiceCallContext) private readonly context: ServiceCallContext) {}
@@ -32,6 +38,14 @@ class WorkController {
     const { socket } = rawRequest(incoming);
     void once(events, 'go').then(() => events.emit('later', this.context.current()));
     return { now: this.context.current() ?? 'nobody', port: socket.remotePort };
+  }
+
+  /** Answers by itself, and is not done then. */
+  @Get('early')
+  async early(@Res() response: FrameworkResponse) {
+    (response.raw ?? response).end('{}');
+    await once(events, 'go');
+    events.emit('later', this.context.current());
   }
 
   /** Waits for a caller who hangs up meanwhile. */
@@ -91,6 +105,13 @@ describe.each(ADAPTERS)('for whom calls are made, on %s', (adapter) => {
     const closed = once(events, 'closed');
     const answer = await herald.get(census.port, '/answered', USER);
     expect(answer.json).toMatchObject({ now: { subject: USER } });
+    await closed;
+    expect(await laterSubject()).toBeUndefined();
+  });
+
+  it('is nobody once it is answered, where its handler goes on', async () => {
+    const closed = once(events, 'closed');
+    expect(await herald.get(census.port, '/early', USER)).toMatchObject({ status: 200 });
     await closed;
     expect(await laterSubject()).toBeUndefined();
   });

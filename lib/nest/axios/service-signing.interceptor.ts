@@ -111,7 +111,7 @@ export class ServiceSigningInterceptor {
       getUri: (config) => {
         const { url, baseURL, allowAbsoluteUrls, paramsSerializer } = config;
         const params = config.params as unknown;
-        // What is whole already axios would copy, configuration and all.
+        // Axios copies whatever it gets: so it gets nothing where the URL is whole, and else what makes it.
         if (url !== undefined && !baseURL && !params && ABSOLUTE_URL.test(url)) return url;
         return uriBuilder.getUri({ url, baseURL, allowAbsoluteUrls, paramsSerializer, params });
       },

@@ -4,7 +4,7 @@ import { RunningDigest } from './body-digest.js';
 import { announcedBytes } from './body-framing.js';
 import { assertWithin, type BodyLimits } from './body-limits.js';
 import { refillFrom } from './body-refill.js';
-import { BodySpool } from './body-spool.js';
+import { BodySpool, PIECE_BYTES } from './body-spool.js';
 import type { BodyWatch } from './body-watch.js';
 
 /** What is known of a body that was read to its end and given back. */
@@ -40,9 +40,6 @@ export async function drainBody(
     throw error;
   }
 }
-
-/** What goes to the file comes together first: each write is a way to another thread and back. */
-const PIECE_BYTES = 256 * 1024;
 
 class BodyReader {
   private readonly digest: RunningDigest;

@@ -3,8 +3,8 @@ import { type FileHandle, open, rm, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { unspoolable } from './body-limits.js';
 
-/** How much is read back at a time. */
-const PIECE_BYTES = 256 * 1024;
+/** How much is written, or read back, at a time: each is a way to another thread and back. */
+export const PIECE_BYTES = 256 * 1024;
 
 /**
  * A body in a temporary file: written from its first byte to its last, then read once. Only this

@@ -12,8 +12,8 @@ function findDistinct(raw: IncomingMessage): symbol | undefined {
 }
 
 /**
- * Takes the token out of `headersDistinct`. Node makes them all on first use, from the raw headers: where nobody
- * has used them, they are not made for this. HTTP/2 has none.
+ * Takes the token out of `headersDistinct`. Node makes them all on first use, from the raw headers, where there is no
+ * token any more: where nobody has used them yet, they are not made for this. HTTP/2 has none.
  */
 export function removeDistinctToken(raw: IncomingMessage): void {
   if (DISTINCT !== undefined && !Object.hasOwn(raw, DISTINCT)) return;

@@ -105,6 +105,8 @@ class Answer {
     private readonly response: ServerResponse,
     private readonly onOver: () => void,
   ) {
+    // Not 'finish', to which Node listens itself. Two listeners are an array, which V8 comes to allocate among the
+    // old objects, and it would keep the request with its body until the next full collection.
     response.on('close', this.closed);
   }
 
