@@ -6,6 +6,7 @@ import { calculateJwkThumbprint, type JWK } from 'jose';
 import { runProgram, temporaryFolder } from '../support/command-line.js';
 import { createKey } from '../support/keys.js';
 import { itWithFileModes } from '../support/file-modes.js';
+import { whereThereIs } from '../support/where-there-is.js';
 
 const ALL = Object.keys(ALGORITHMS) as Algorithm[];
 const folder = temporaryFolder();
@@ -15,14 +16,11 @@ const modeOf = (path: string) => statSync(path).mode & 0o777;
 const read = (path: string) => readFileSync(path, 'utf8');
 const PRIVATE = /PRIVATE KEY|"d":/;
 
-/** Tools of others that can look at keys; a line says so where one is missing. */
-function hasTool(name: string, ...args: string[]): boolean {
-  const isThere = spawnSync(name, args).error === undefined;
-  if (!isThere) console.warn(`Skipped: what needs ${name}, for none is installed.`);
-  return isThere;
-}
-const itWithOpenssl = hasTool('openssl', 'version') ? it : it.skip;
-const itWithJose = hasTool('jose', '--help') ? it : it.skip;
+/** For tests that have a tool of others look at keys. */
+const itWith = (name: string, ...args: string[]): typeof it =>
+  whereThereIs(spawnSync(name, args).error === undefined, name, it);
+const itWithOpenssl = itWith('openssl', 'version');
+const itWithJose = itWith('jose', '--help');
 
 describe('keygen', () => {
   it.each(ALL)(

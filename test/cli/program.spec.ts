@@ -12,6 +12,7 @@ import {
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { PROGRAM, runProgram, temporaryFolder } from '../support/command-line.js';
+import { whereThereIs } from '../support/where-there-is.js';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
@@ -77,11 +78,14 @@ describe('the program', () => {
   });
 });
 
-// Only a terminal gets colours, and `script` makes one. CI has it.
+// Only a terminal gets colours, and `script` makes one.
 const hasTerminal = spawnSync('script', ['--version']).status === 0;
-if (!hasTerminal) console.warn('Skipped: what needs a terminal, for there is no script(1).');
 
-(hasTerminal ? describe : describe.skip)('the colours', () => {
+whereThereIs(
+  hasTerminal,
+  'script(1)',
+  describe,
+)('the colours', () => {
   const explain = (env: Record<string, string> = {}) => {
     const command = `'${process.execPath}' '${PROGRAM}' explain token_missing`;
     const { NO_COLOR: _unset, ...others } = process.env;

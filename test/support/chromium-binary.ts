@@ -1,14 +1,13 @@
 import { spawnSync } from 'node:child_process';
+import { whereThereIs } from './where-there-is.js';
 
 /** The Chromium of this machine; undefined where there is none. */
 export const CHROMIUM = ['chromium', 'chromium-browser', 'google-chrome'].find(
   (name) => spawnSync(name, ['--version']).status === 0,
 );
 
-if (CHROMIUM === undefined) console.warn('Skipped: what needs a chromium, for none is installed.');
-
-/** Tests that need a real browser; skipped, with a line that says so, where there is none. */
-export const describeInBrowser: typeof describe = CHROMIUM ? describe : describe.skip;
+/** Tests that need a real browser. */
+export const describeInBrowser = whereThereIs(CHROMIUM !== undefined, 'a chromium', describe);
 
 /** No sandbox: CI runs as root, and the pages are our own. The rest keeps it from calling home. */
 export const CHROMIUM_FLAGS = [

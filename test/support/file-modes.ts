@@ -1,6 +1,4 @@
-const hasFileModes = process.platform !== 'win32';
+import { whereThereIs } from './where-there-is.js';
 
-if (!hasFileModes) console.warn('Skipped: what needs file modes, which Windows has not.');
-
-/** Tests of who may read a file; skipped, with a line that says so, where files have no modes. CI is Linux. */
-export const itWithFileModes: typeof it = hasFileModes ? it : it.skip;
+/** Tests of who may read a file. Windows has no modes. */
+export const itWithFileModes = whereThereIs(process.platform !== 'win32', 'file modes', it);

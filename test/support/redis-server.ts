@@ -7,14 +7,13 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { createClient, type RedisClientType } from 'redis';
+import { whereThereIs } from './where-there-is.js';
 
 const BINARY = 'redis-server';
 const isInstalled = spawnSync(BINARY, ['--version']).status === 0;
 
-if (!isInstalled) console.warn(`Skipped: what needs a ${BINARY}, for none is installed.`);
-
-/** Tests that need a real Redis; skipped, with a line that says so, where there is none. */
-export const describeRedis: typeof describe = isInstalled ? describe : describe.skip;
+/** Tests that need a real Redis. */
+export const describeRedis = whereThereIs(isInstalled, `a ${BINARY}`, describe);
 
 const READY = /Ready to accept connections/;
 
