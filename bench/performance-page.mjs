@@ -197,26 +197,20 @@ function growthOfReplay(rows) {
 /** @param {number | undefined} value */
 const whole = (value) => (value === undefined ? '' : Math.round(value).toLocaleString('en'));
 
+/** @param {import('./growth/guarded-pair.mjs').PairCosts} costs */
+const pairCells = ({ unguarded, guarded, auth, authMainThread }) =>
+  [unguarded, guarded, auth, authMainThread].map(whole);
+const PAIR_HEAD = ['unguarded', 'guarded', 'auth', 'on the main thread'];
+
 /** @param {readonly GrowthRow[]} rows @returns {Table} */
 function growthOfBodies(rows) {
   return {
-    head: [
-      'bytes',
-      'unguarded',
-      'guarded',
-      'auth',
-      'on the main thread',
-      'the hash alone',
-      'peak memory, unguarded and guarded',
-    ],
+    head: ['bytes', ...PAIR_HEAD, 'the hash alone', 'peak memory, unguarded and guarded'],
     rows: rows
       .filter((row) => 'bytes' in row)
       .map((row) => [
         `${whole(row.bytes)}, ${capitalised(row.adapter)}`,
-        whole(row.unguarded),
-        whole(row.guarded),
-        whole(row.auth),
-        whole(row.authMainThread),
+        ...pairCells(row),
         whole(row.hash),
         `${whole(row.unguardedPeak)} and ${whole(row.guardedPeak)} MiB`,
       ]),
@@ -225,17 +219,17 @@ function growthOfBodies(rows) {
 
 /** @param {readonly GrowthRow[]} rows @returns {Table} */
 function growthOfConnections(rows) {
+  const each = (/** @type {number | undefined} */ mebibytes, /** @type {number} */ count) =>
+    whole(mebibytes && (mebibytes * 1024) / count);
   return {
-    head: ['connections', 'unguarded', 'guarded', 'auth', 'on the main thread', 'memory for each'],
+    head: ['connections', ...PAIR_HEAD, 'memory for each'],
     rows: rows
-      .filter((row) => 'unguardedPeakEach' in row || 'guardedPeakEach' in row)
+      .filter((row) => 'what' in row && row.what === 'connections')
+      .map((row) => /** @type {ConnectionRow} */ (row))
       .map((row) => [
         `${whole(row.count)}, ${capitalised(row.adapter)}`,
-        whole(row.unguarded),
-        whole(row.guarded),
-        whole(row.auth),
-        whole(row.authMainThread),
-        `${whole(row.unguardedPeakEach)} and ${whole(row.guardedPeakEach)} KiB`,
+        ...pairCells(row),
+        `${each(row.unguardedPeak, row.count)} and ${each(row.guardedPeak, row.count)} KiB`,
       ]),
   };
 }
@@ -282,11 +276,15 @@ const TABLE = /(?<=<!-- table: ([^>]+) -->\n\n)\|.*?\n(?=\n<!-- end -->)/gs;
 
 /** @param {string} page @param {Sections} sections */
 function withTables(page, sections) {
-  return page.replaceAll(TABLE, (present, /** @type {string} */ name) => {
-    if (!Object.hasOwn(TABLES, name)) throw new Error(`nothing here makes the table ${name}`);
+  const missing = new Set(Object.keys(TABLES));
+  const filled = page.replaceAll(TABLE, (present, /** @type {string} */ name) => {
+    if (!missing.delete(name))
+      throw new Error(`nothing here makes the table ${name}, or it is there twice`);
     const table = TABLES[name](sections);
     return table === undefined ? present : `${toMarkdown(table)}\n`;
   });
+  if (missing.size > 0) throw new Error(`the page has no place for ${[...missing].join(', ')}`);
+  return filled;
 }
 
 const files = process.argv.slice(2);

@@ -18,7 +18,8 @@ const { values } = parseArgs({
   },
 });
 const requests = Number(values.requests);
-const adapter = values.adapter === 'express' ? 'express' : 'fastify';
+const { adapter } = values;
+if (adapter !== 'express' && adapter !== 'fastify') throw new Error(`no adapter ${adapter}`);
 const BATCH = 2000;
 /** Tokens are forgotten while the run goes on, not after it. */
 const TOKEN_LIFETIME_SECONDS = 5;

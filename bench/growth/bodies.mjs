@@ -4,22 +4,18 @@
  */
 import { createHash } from 'node:crypto';
 import { cpuTime, cpuTimeSince } from '../cpu-time.mjs';
-import { createRequestSigner, toBytes, uploadOf } from '../http-requests.mjs';
-import { costAbove, medianCost } from '../measure.mjs';
-import { failureOf } from '../request-control.mjs';
-import { LoadedServer, measureServers } from '../server-rounds.mjs';
-import { createKeyPair } from '../tokens.mjs';
+import { uploadOf } from '../http-requests.mjs';
+import { measurePair, printedCosts } from './guarded-pair.mjs';
 
-/** @typedef {import('../servers/server-process.mjs').Adapter} Adapter */
+/** @typedef {import('./guarded-pair.mjs').Adapter} Adapter */
 /**
- * Microseconds of CPU for each upload, of the hash alone too; the most memory of the process above what it took before,
- * in MiB.
+ * `hash`: microseconds to hash as many bytes.
  *
- * @typedef {{ what: string, adapter: Adapter, bytes: number, unguarded: number, guarded: number, auth: number,
- *   authMainThread: number, hash: number, unguardedPeak: number | undefined, guardedPeak: number | undefined }} BodyRow
+ * @typedef {import('./guarded-pair.mjs').PairCosts & {
+ *   what: string, adapter: Adapter, bytes: number, hash: number,
+ * }} BodyRow
  */
 
-const ALGORITHM = /** @type {const} */ ('ES256');
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
@@ -33,12 +29,6 @@ const PLANS = [
   { bytes: 100 * MIB, rounds: 5, perRound: 1, warmup: 2 },
 ];
 const QUICK = PLANS.filter(({ bytes }) => bytes === MIB);
-
-/** @type {readonly { name: string, authentication: import('../servers/authentications.mjs').AuthenticationName }[]} */
-const VARIANTS = [
-  { name: 'unguarded', authentication: 'none' },
-  { name: 'guarded', authentication: 'service-auth' },
-];
 
 /** @param {boolean} quick */
 export async function measureBodies(quick) {
@@ -58,53 +48,9 @@ export async function measureBodies(quick) {
 
 /** @param {Adapter} adapter @param {typeof PLANS[number]} plan @returns {Promise<BodyRow>} */
 async function measureSize(adapter, { bytes, ...plan }) {
-  const { privateKey, publicKey } = createKeyPair(ALGORITHM);
-  const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString();
-  const sign = await createRequestSigner(ALGORITHM, privateKey);
-  const kind = uploadOf(bytes);
-  const servers = await Promise.all(
-    VARIANTS.map(async ({ name, authentication }) => {
-      const config = { adapter, authentication, algorithm: ALGORITHM, publicKey: pem };
-      const manners = authentication === 'none' ? {} : GUARDED;
-      return await LoadedServer.start({ name, ...manners }, config, 1);
-    }),
-  );
-  try {
-    const before = servers.map(({ process }) => process.memory()?.resident);
-    for (const server of servers) {
-      const failure = await failureOf(server, kind, sign);
-      if (failure !== undefined) throw new Error(`${server.variant.name}, ${bytes}: ${failure}`);
-    }
-    const [unguarded, guarded] = await measureServers(servers, plan, async (count) => {
-      /** @type {import('../http-requests.mjs').SignedRequest[]} */
-      const requests = [];
-      for (let at = 0; at < count; at++) requests.push(await sign(kind));
-      return () => requests.map((request) => toBytes(request, 'JWT'));
-    });
-    const [unguardedPeak, guardedPeak] = servers.map(({ process }, at) => {
-      const peak = process.memory()?.peak;
-      return peak === undefined ? undefined : peak - (before[at] ?? 0);
-    });
-    const auth = costAbove(guarded, unguarded);
-    return {
-      what: 'bodies',
-      adapter,
-      bytes,
-      unguarded: medianCost(unguarded),
-      guarded: medianCost(guarded),
-      auth: medianCost(auth),
-      authMainThread: medianCost(auth, 'main'),
-      hash: costOfHash(bytes),
-      unguardedPeak,
-      guardedPeak,
-    };
-  } finally {
-    await Promise.all(servers.map(async (server) => await server.stop()));
-  }
+  const costs = await measurePair(adapter, uploadOf(bytes), 1, plan);
+  return { what: 'bodies', adapter, bytes, hash: costOfHash(bytes), ...costs };
 }
-
-/** @type {import('../request-control.mjs').Manners} */
-const GUARDED = { tokenHeader: 'JWT', verifiesBody: true, isSingleUse: true };
 
 /** Microseconds to hash so many bytes in pieces, as they arrive. @param {number} bytes */
 function costOfHash(bytes) {
@@ -120,18 +66,13 @@ function costOfHash(bytes) {
 }
 
 /** @param {BodyRow} row */
-function toPrinted({ adapter, bytes, ...row }) {
-  const whole = (/** @type {number | undefined} */ value) =>
-    value === undefined ? undefined : Math.round(value);
+function toPrinted({ adapter, bytes, hash, unguardedPeak, guardedPeak, ...costs }) {
   return {
     adapter,
     bytes,
-    unguarded: whole(row.unguarded),
-    guarded: whole(row.guarded),
-    auth: whole(row.auth),
-    'auth, main': whole(row.authMainThread),
-    'hash alone': whole(row.hash),
-    'peak, unguarded': whole(row.unguardedPeak),
-    'peak, guarded': whole(row.guardedPeak),
+    ...printedCosts({ ...costs, unguardedPeak, guardedPeak }),
+    'hash alone': Math.round(hash),
+    'peak, unguarded': unguardedPeak && Math.round(unguardedPeak),
+    'peak, guarded': guardedPeak && Math.round(guardedPeak),
   };
 }
