@@ -1,8 +1,9 @@
 /** What a service that calls others with fetch imports: the subpath `nestjs-service-auth/fetch`. */
-export type { CallContext, CallSubject } from './clients/call-subject.js';
+export type { CallContext, CallSubject } from './for-whom/call-subject.js';
 export { createSignedFetch, type RequestSigner, type SignedFetch } from './clients/fetch.js';
 export type { AnyFetch, SignedFetchOptions } from './clients/fetch-options.js';
-export { actingAsItself, onBehalfOf } from './clients/fetch-subject.js';
+export { actingAsItself, onBehalfOf } from './for-whom/call-options.js';
+export type { CallUser } from './for-whom/named-subject.js';
 export { ServiceFetch } from './nest/fetch/service-fetch.js';
 export { ServiceFetchModule } from './nest/fetch/service-fetch.module.js';
 export type { ServiceFetchModuleOptions } from './nest/fetch/service-fetch.module-definition.js';

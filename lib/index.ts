@@ -41,7 +41,7 @@ export { type IssuerKeyHealth, KeyHealth } from './nest/key-health.js';
 export { AllowIssuers } from './nest/allow-issuers.decorator.js';
 export { LoggingObserver, type LoggingObserverOptions } from './nest/logging-observer.js';
 export { MaxBodyBytes } from './nest/max-body-bytes.decorator.js';
-export { RequireSubject } from './nest/require-subject.decorator.js';
+export { RequireSubject } from './for-whom/require-subject.decorator.js';
 export {
   OptionalServiceAuth,
   RequireServiceAuth,
@@ -53,10 +53,15 @@ export type {
   ServiceAuthOptionsFactory,
   ServiceUserResolver,
 } from './nest/service-auth.options.js';
-export type { CallSubject } from './clients/call-subject.js';
-export { ServiceCallContext } from './nest/service-call.context.js';
-export { ServiceCaller } from './nest/service-caller.decorator.js';
+export type { CallSubject } from './for-whom/call-subject.js';
+export { actingAsItself, onBehalfOf } from './for-whom/call-options.js';
+export type { CallUser } from './for-whom/named-subject.js';
+export { type BindOptions, ServiceCallContext } from './for-whom/service-call.context.js';
+export { ServiceCaller } from './for-whom/service-caller.decorator.js';
 export { ServiceJwtGuard } from './nest/service-jwt.guard.js';
-export { ServiceSubject, type ServiceSubjectOptions } from './nest/service-subject.decorator.js';
+export {
+  ServiceSubject,
+  type ServiceSubjectOptions,
+} from './for-whom/service-subject.decorator.js';
 export { MemoryReplayStore, type MemoryReplayStoreOptions } from './replay/memory-replay-store.js';
 export { ServiceAuth, type VerifyOptions } from './service-auth.js';

@@ -1,4 +1,5 @@
 import {
+  assertOutgoingRequest,
   findTarget,
   type IncomingRequest,
   isPending,
@@ -17,6 +18,7 @@ import {
   ServiceAuthUsageError,
   type ServiceIdentity,
   ServiceSigningError,
+  ServiceTokenRefusedError,
   SigningReport,
   SigningTurn,
   signRequest,
@@ -55,11 +57,13 @@ export interface VerifyOptions {
 export class ServiceAuth {
   private timer: NodeJS.Timeout | undefined;
   private readonly signingReport: SigningReport;
-  private readonly tokenIds = new TokenIds();
+  private readonly tokenIds: TokenIds;
   private readonly signingTurn = new SigningTurn();
+  private isClosed = false;
 
   constructor(readonly settings: ServiceAuthSettings) {
     this.signingReport = new SigningReport(settings.observer, settings.monotonicNow);
+    this.tokenIds = new TokenIds(settings.now);
   }
 
   /**
@@ -68,13 +72,16 @@ export class ServiceAuth {
    *
    * @returns the value of the `JWT` header; undefined when the URL belongs to no target and
    *   `unknownTargets` is `send-unsigned`
-   * @throws ServiceSigningError with a code of `SIGNING_FAILURES`
+   * @throws ServiceSigningError with a code of `SIGNING_FAILURES`: after `close()`, `service_closed`
+   * @throws ServiceAuthUsageError for a request that is no {@link OutgoingRequest}, such as one with a body of text
    */
   async sign(request: OutgoingRequest): Promise<string | undefined> {
     const { issuer, now } = this.settings;
     const stopwatch = this.signingReport.start();
     let target: Target | undefined;
     try {
+      this.assertOpen();
+      assertOutgoingRequest(request);
       const { sending } = this;
       const url = parseTargetUrl(request.url);
       target = findTarget(url, sending);
@@ -82,12 +89,18 @@ export class ServiceAuth {
       const { tokenIds, signingTurn: turn } = this;
       const sender = { issuer, now, tokenIds, turn };
       const token = await signRequest({ ...request, url }, target, sending, sender);
+      // A call that was being signed meanwhile is refused as well.
+      this.assertOpen();
       if (stopwatch) this.signingReport.signed(request, target, stopwatch);
       return token;
     } catch (error) {
       this.noteSigningFailure(error, target);
       throw error;
     }
+  }
+
+  private assertOpen(): void {
+    if (this.isClosed) throw new ServiceSigningError('service_closed');
   }
 
   /**
@@ -122,7 +135,8 @@ export class ServiceAuth {
    *
    * @throws ServiceTokenRefusedError with a code of `REFUSALS`
    * @throws ServiceAuthUnavailableError `key_unavailable`, `replay_store_unavailable`
-   * @throws ServiceAuthUsageError in a service without `trustedIssuers`
+   * @throws ServiceAuthUsageError in a service without `trustedIssuers`, and for a request that is no
+   *   {@link IncomingRequest}, such as one with a parsed body
    */
   async verify(
     request: IncomingRequest,
@@ -141,6 +155,8 @@ export class ServiceAuth {
       if (event) tell(observer, event);
       return identity;
     } catch (error) {
+      // Not by assignment: an application may throw a refusal that is frozen.
+      if (error instanceof ServiceTokenRefusedError) Reflect.set(error, 'realm', receiving.realm);
       if (progress) tell(observer, progress.failure(error));
       throw error;
     }
@@ -200,8 +216,9 @@ export class ServiceAuth {
     });
   }
 
-  /** Ends what runs in the background. */
+  /** Ends what runs in the background. After it, nothing is signed. */
   close(): void {
+    this.isClosed = true;
     clearInterval(this.timer);
     this.settings.sending?.signingKeys.close();
     this.settings.receiving?.trustedIssuers.close();

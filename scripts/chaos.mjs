@@ -47,6 +47,8 @@ const CENSUS = 'https://census.service';
 const HANG_MILLISECONDS = 15_000;
 /** So long after a fault that what is in flight, or connects again, may still see it. */
 const GRACE_MILLISECONDS = 4_000;
+/** The clock tolerance, and as much again. */
+const RESTART_GRACE_MILLISECONDS = 10_000;
 /** A request waits for Redis for 100 ms. */
 const STALL_MILLISECONDS = 60;
 /** How long a token lives, with the tolerance, and a little more. */
@@ -73,12 +75,12 @@ const counts = {
   crashed: 0,
   leaks: 0,
 };
-/** @type {string[]} */
-const complaints = [];
+let complaints = 0;
+const MOST_PRINTED = 50;
 /** @param {keyof typeof counts} kind @param {string} what */
 function complain(kind, what) {
   counts[kind]++;
-  if (complaints.length < 50) complaints.push(`${kind}: ${what}`);
+  if (++complaints <= MOST_PRINTED) console.error(`${new Date().toISOString()} ${kind}: ${what}`);
 }
 process.on('unhandledRejection', (reason) => complain('uncaught', `driver: ${String(reason)}`));
 process.on('uncaughtException', (error) => complain('uncaught', `driver: ${String(error)}`));
@@ -169,6 +171,10 @@ async function troubleRedis() {
     isStoreInTrouble = false;
   }
 }
+
+// A run that is stopped leaves no Redis behind.
+process.once('exit', () => redis.kill('SIGKILL'));
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
 
 // Callers and their keys.
 class Caller {
@@ -265,7 +271,8 @@ async function troubleKeys() {
 class Receiver {
   offset = 0;
   steppedAt = 0;
-  storeTroubleUntil = 0;
+  /** When its Redis was ready again after a restart; Infinity: it is not. */
+  redisReadyAt = -Infinity;
   /** @type {Map<number, (state: State) => void>} */
   waiting = new Map();
   lastId = 0;
@@ -305,9 +312,17 @@ class Receiver {
     }
   }
 
-  /** A client may take its time to connect again once Redis is back. @param {boolean} isReady */
+  /** @param {boolean} isReady */
   noteRedis(isReady) {
-    this.storeTroubleUntil = isReady ? Date.now() + 1000 : Infinity;
+    this.redisReadyAt = isReady ? Date.now() : Infinity;
+  }
+
+  /**
+   * A Redis that was started anew may lack uses, so tokens that were issued before are undecided: by the clock of this
+   * receiver, to which tokens are older the further it is ahead.
+   */
+  get storeTroubleUntil() {
+    return this.redisReadyAt + RESTART_GRACE_MILLISECONDS + Math.max(0, this.offset) * 1000;
   }
 
   /** @param {'tell' | 'step'} task @param {number} [milliseconds] @returns {Promise<State>} */
@@ -635,10 +650,9 @@ async function watch() {
     const minutes = ((Date.now() - startedAt) / 60_000).toFixed(1);
     const { requests, accepted: yes, refused: no, undecided } = counts;
     const rss = receivers.map((each) => Math.round((each.samples.at(-1)?.rss ?? 0) / MEBIBYTE));
-    const violations = complaints.length;
     console.log(
       `${minutes} min: ${requests} requests, ${yes} accepted, ${no} refused, ${undecided} undecided; ` +
-        `${rotations} rotations, keys ${keyMode}; RSS ${rss.join(' and ')} MiB; ${violations} complaints`,
+        `${rotations} rotations, keys ${keyMode}; RSS ${rss.join(' and ')} MiB; ${complaints} complaints`,
     );
   }
 }
@@ -671,11 +685,10 @@ await load();
 isOver = true;
 judgeMemory();
 console.table(counts);
-for (const complaint of complaints) console.error(complaint);
 for (const { child } of receivers) child.disconnect();
 for (const { auth } of callers) auth?.close();
 redis.kill('SIGKILL');
 keyServer.close();
 keyServer.closeAllConnections();
 rmSync(folder, { recursive: true, force: true });
-process.exit(complaints.length > 0 ? 1 : 0);
+process.exit(complaints > 0 ? 1 : 0);

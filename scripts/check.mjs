@@ -9,9 +9,15 @@ import { inTemporaryFolder, readJson, run } from './run.mjs';
 const APPLICATIONS = ['nest-12-vitest', 'nest-11-jest-30'];
 
 // What Nest has a part in. Of the rest, `npm run test:nest11` runs what needs no build.
-const ABOUT_NEST = ['nest', 'clients', 'testing', 'sample', 'observability', 'docs'].map(
-  (folder) => `test/${folder}/`,
-);
+const ABOUT_NEST = [
+  'nest',
+  'for-whom',
+  'clients',
+  'testing',
+  'sample',
+  'observability',
+  'docs',
+].map((folder) => `test/${folder}/`);
 
 /** @type {Step[]} */
 const STEPS = [
@@ -34,6 +40,7 @@ const STEPS = [
   ['what users install', 'npm', 'run', '--silent', 'test:package'],
   // One of each module system; the others take a minute each: `npm run test:consumers`.
   ['applications of users', 'node', 'scripts/test-consumers.mjs', ...APPLICATIONS],
+  ['hosts that are not a plain Node server', 'npm', 'run', '--silent', 'test:hosts'],
   ['the first page, with Nest 11', 'node', 'test/docs/getting-started.mjs', 'nest-11'],
   ['the first page, with Nest 12', 'node', 'test/docs/getting-started.mjs', 'nest-12'],
   ['tests, Nest 11', 'npm', 'run', '--silent', 'test:nest11', '--', ...ABOUT_NEST],

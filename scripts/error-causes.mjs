@@ -15,7 +15,12 @@ export const STATUSES = /** @type {const} */ ([
     'The token is good, and policy says no',
     'Either side may have to change its configuration.',
   ],
-  [415, 'The bytes of the body cannot be had', 'The receiver decides what bodies it takes.'],
+  [415, 'The bytes of the body are missing', 'The receiver decides what bodies it takes.'],
+  [
+    431,
+    'The header list may have been cut off',
+    'The caller must send fewer headers, or the receiver must keep more.',
+  ],
   [
     503,
     'This service cannot decide',
@@ -25,6 +30,12 @@ export const STATUSES = /** @type {const} */ ([
 
 /** @type {Readonly<Record<RefusalCode, Explanation>>} */
 export const REFUSAL_CAUSES = {
+  headers_unverifiable: {
+    cause:
+      'The request has so many headers that Node may have cut the list off: 1,000, unless `maxHeadersCount` of the server says otherwise.',
+    remedy:
+      'Send fewer headers. A service that needs more raises `maxHeadersCount` of its HTTP server.',
+  },
   token_missing: {
     cause:
       'The request has no `JWT` header, or an empty one. The call was made with an HTTP client that does not sign, or a proxy dropped the header.',
@@ -102,9 +113,9 @@ export const REFUSAL_CAUSES = {
   },
   lifetime_too_long: {
     cause:
-      'There are more seconds between `iat` and `exp` than the receiver takes, 300 by default.',
+      'There are more seconds between `iat` and `exp` than the receiver takes, 300 by default. An original token with `jti` and without `iat`: its `exp` is more than an hour from now.',
     remedy:
-      'Sign for a shorter time. The receiver can raise `maxTokenLifetimeSeconds`, and must then remember used tokens for longer.',
+      'Sign for a shorter time. The receiver can raise `maxTokenLifetimeSeconds`, and must then remember used tokens for longer. Original tokens: lower `exp`, or leave out `jti`.',
   },
   audience_mismatch: {
     cause: "The token's `aud` is not a name of this service: its `issuer`, or one in `audience`.",
@@ -119,9 +130,9 @@ export const REFUSAL_CAUSES = {
   },
   header_mismatch: {
     cause:
-      'A bound header has another value than was signed, or one that must be bound is not: Content-Type for a body, and those in `requiredHeaders`.',
+      'A bound header has another value than was signed, or one that must be bound is not: Content-Type, Content-Encoding and Content-Range for a body, and those in `requiredHeaders`. A caller that was not updated does not bind Content-Encoding.',
     remedy:
-      'Do not let a proxy change bound headers. Let the caller list what the receiver requires in `signedHeaders`.',
+      'Do not let a proxy change bound headers. [Update callers first](migration.md#to-a-token-that-binds-content-encoding). Let the caller list what the receiver requires in `signedHeaders`.',
   },
   body_mismatch: {
     cause: 'The bytes of the body are not those that were signed.',
@@ -130,9 +141,15 @@ export const REFUSAL_CAUSES = {
   },
   body_unverifiable: {
     cause:
-      'Something read the body before the library could, or it is larger than the receiver takes (413 then), or no parser of Fastify knows its type. 503: there is no room on disk for it now.',
+      'The body is larger than the receiver takes (413), or its end never arrived or it came under a transfer coding besides `chunked` (415), or there is no room on disk for it now (503).',
     remedy:
       'See [bodies](bodies.md): `@MaxBodyBytes()` on the route for uploads, `maxBufferedBodyBytes` for other large bodies.',
+  },
+  body_consumed: {
+    cause:
+      'Something read the body before the guard could: a parser that is registered before the module, a platform that reads requests itself, or a parser that is still reading.',
+    remedy:
+      'Register parsers after `NestFactory.create()`, or hand over the bytes that the platform kept with the option `rawBody`. See [bodies](bodies.md).',
   },
   token_replayed: {
     cause:
@@ -142,7 +159,8 @@ export const REFUSAL_CAUSES = {
   },
   replay_store_unavailable: {
     cause: 'The replay store does not answer in time, or is full.',
-    remedy: 'Bring Redis back, or raise `maxEntries` of the memory store: see [replay](replay.md).',
+    remedy:
+      'Bring Redis back, or raise `maxEntries` of the memory store. If the clock was put back, wait or restart the service. The log says which: see [replay](replay.md).',
   },
   issuer_not_allowed: {
     cause: 'The caller is trusted, and this route names others with `@AllowIssuers()`.',
@@ -155,7 +173,8 @@ export const REFUSAL_CAUSES = {
       'Call on behalf of a user: `onBehalfOf(subject)`. If the route can do without, write `@ServiceSubject({ optional: true })`.',
   },
   subject_not_allowed: {
-    cause: "The user's URI begins with none of the `subjects` of this issuer.",
+    cause:
+      "The user's URI begins with none of the `subjects` of this issuer, or has a dot segment in some spelling (`/../`, `/..;x/`, `%252e`).",
     remedy: 'Add the prefix, if this service is to speak for such users.',
   },
   subject_unknown: {
@@ -187,9 +206,14 @@ export const SIGNING_CAUSES = {
   },
   subject_undecided: {
     cause:
-      'The call is made outside of a verified request (a job, a queue, the start, a guard), or after its answer, and nothing says for whom.',
+      "The call names no user. With `subjectPropagation: 'explicit'`, the default, a call in a request must name one too. With `'ambient'`, the call is made outside of a verified request, after its answer, or in the turn of another request. The message ends with the reason.",
     remedy:
-      "Say it: `onBehalfOf(subject)` or `actingAsItself()` for a call, `runOnBehalfOf(subject, fn)` for many. A service whose calls are all its own sets `subjectOutsideRequest: 'act-as-itself'`.",
+      "Name the user: `onBehalfOf(caller)` in the call, with `@ServiceCaller() caller` in the handler, or `actingAsItself()`. For several calls, write `runOnBehalfOf(caller, fn)` around them. For jobs that no request started, a service whose calls are all its own sets `subjectOutsideRequest: 'act-as-itself'`.",
+  },
+  service_closed: {
+    cause: 'The application has shut down: `close()` has ended this `ServiceAuth`.',
+    remedy:
+      'Stop jobs, timers and queues when the application shuts down, in `onModuleDestroy()` or `beforeApplicationShutdown()`. A test that closes an application makes its next calls with those of a new one.',
   },
   subject_invalid: {
     cause:

@@ -1,4 +1,4 @@
-// The checks of the verify path, each as the edit that takes it out: read by scripts/test-removed-checks.mjs.
+// The checks of the verify path, and of for whom calls are made, each as the edit that takes it out: read by scripts/test-removed-checks.mjs.
 
 /**
  * @typedef {object} Removal
@@ -16,6 +16,13 @@ const STORE = 'test/replay/memory-replay-store.spec.ts';
 const HTTP = 'test/nest/refusals.spec.ts';
 const SEQUENCES = 'test/nest/attack-sequences.spec.ts';
 const GUARD = 'test/nest/guard-checks.spec.ts';
+const SHAPES = 'test/core/request-shape.spec.ts';
+const ANSWERS = 'test/core/answer.spec.ts';
+const HEADER_LISTS = 'test/nest/header-lists.spec.ts';
+const WRAPPED = 'test/nest/wrapped-methods.spec.ts';
+const WHOM = 'test/for-whom/checks.spec.ts';
+const OBSERVABLES = 'test/for-whom/observables.spec.ts';
+const CALL_CONTEXT = 'test/for-whom/call-context.spec.ts';
 
 /** @param {string} file @param {Omit<Removal, 'file'>[]} removals @returns {Removal[]} */
 const inFile = (file, removals) => removals.map((removal) => ({ file, ...removal }));
@@ -71,7 +78,7 @@ const JSON_TEXT = inFile('lib/core/unambiguous-json.ts', [
   },
   {
     check: 'no duplicate members',
-    text: `  if (members !== countNames(json)) throw new JsonFlaw('members', 'duplicate member');\n`,
+    text: `    throw new JsonFlaw('members', 'duplicate member');\n`,
   },
   {
     check: 'an object without a prototype',
@@ -80,20 +87,28 @@ const JSON_TEXT = inFile('lib/core/unambiguous-json.ts', [
     spec: HTTP,
     tests: 'CL-21',
   },
-  { check: 'UTF-8 is well formed', text: 'fatal: true, ', instead: '' },
-  { check: 'no byte order mark', text: ', ignoreBOM: true', instead: '' },
+  {
+    check: 'UTF-8 is well formed',
+    text: `  if (!isUtf8(view)) throw new JsonFlaw('text', 'not UTF-8');\n`,
+  },
+  {
+    check: 'no more values than are worth parsing',
+    text: "  if (values > maxValues) throw new JsonFlaw('members', `more than ${maxValues} values`);\n",
+  },
   {
     check: 'header and payload are JSON',
     text: `throw new JsonFlaw('text', 'not JSON in UTF-8');`,
-    instead: `return { json: '{}', value: {} };`,
+    instead: 'return {};',
   },
   {
     check: 'member names are looked at',
-    text: `    for (const name of names) assertName(name, hasEscapes);\n`,
+    text: `  for (const name of names) assertName(name, hasEscapes);\n`,
   },
   {
     check: 'no nesting deeper than 16',
     text: "  if (depth > MAX_DEPTH) throw new JsonFlaw('members', `nested deeper than ${MAX_DEPTH}`);\n",
+    spec: NEIGHBOURS,
+    tests: 'TS-31',
   },
   {
     check: 'no __proto__, no constructor',
@@ -101,7 +116,7 @@ const JSON_TEXT = inFile('lib/core/unambiguous-json.ts', [
   },
   {
     check: 'no lone surrogate in a value',
-    text: 'assertWellFormed(member);',
+    text: 'assertWellFormed(value);',
     instead: 'void 0;',
   },
   {
@@ -261,7 +276,48 @@ const SUBJECT = inFile('lib/core/subject.ts', [
   },
   {
     check: 'no dot segments under a prefix',
-    text: '!DOT_SEGMENT.test(subject) && ',
+    text: '!mayHaveDotSegment(subject) && ',
+  },
+  {
+    check: 'no dot segments in lax or overlong escapes',
+    text: 'LAX_ESCAPE.test(text) || ',
+  },
+  {
+    check: 'no dot segments in escapes',
+    text: 'text.replace(ESCAPES, decode)',
+    instead: 'text',
+  },
+  {
+    check: 'no dot segments in escapes that are no UTF-8',
+    text: `return Buffer.from(escapes.replaceAll('%', ''), 'hex').toString('utf8');`,
+    instead: 'try { return decodeURIComponent(escapes); } catch { return escapes; }',
+  },
+  {
+    check: 'no dot segments escaped more often than anybody does',
+    text: '    text = decoded;\n  }\n  return true;',
+    instead: '    text = decoded;\n  }\n  return false;',
+  },
+  {
+    check: 'no dot segments in compatibility forms',
+    text: `.normalize('NFKC')`,
+  },
+  {
+    check: 'no dot segments of ideographic full stops',
+    text: `.replace(OTHER_DOTS, '.')`,
+  },
+  {
+    check: 'no dot segments between other slashes',
+    text: `.replace(OTHER_SLASHES, '/')`,
+  },
+  {
+    check: 'no dot segments with path parameters',
+    text: 'segment.split(/[;?#]/)',
+    instead: 'segment.split(/[?#]/)',
+  },
+  {
+    check: 'no dot segments with invisible characters',
+    text: `name.replace(INVISIBLE, '')`,
+    instead: 'name',
   },
 ]);
 
@@ -291,6 +347,10 @@ const TIMES = inFile('lib/core/token-times.ts', [
     text: `  if (exp !== undefined && iat !== undefined && exp - iat > longest) refuse('lifetime_too_long');\n`,
   },
   {
+    check: 'the use of a token without iat need not be remembered for longer than a token may live',
+    text: `    if (exp - tolerance > now + longest) refuse('lifetime_too_long', apart('exp', exp, now));\n`,
+  },
+  {
     check: 'nbf is not ahead',
     text: `    refuse('token_not_yet_valid', apart('nbf', nbf, now));\n`,
   },
@@ -313,7 +373,164 @@ const SIGNATURE = inFile('lib/core/token-signature.ts', [
   },
 ]);
 
+const SHAPE = inFile('lib/core/request-shape.ts', [
+  {
+    check: 'a request to verify is an object',
+    text: `  assertMember('the request', isObject(request), 'an object', request);\n  const { method, target, rawHeaders,`,
+    instead: '  const { method, target, rawHeaders,',
+    tests: 'RB-61',
+  },
+  {
+    check: 'the method of a request to verify is a string',
+    text: "  assertMember('`method`', typeof method === 'string', 'a string', method);\n  assertMember('`target`'",
+    instead: "  assertMember('`target`'",
+    tests: 'RB-61',
+  },
+  {
+    check: 'the target is a string',
+    text: "  assertMember('`target`', typeof target === 'string', 'a string', target);\n",
+    tests: 'RB-61',
+  },
+  {
+    check: 'rawHeaders is an array',
+    text: "  assertMember('`rawHeaders`', Array.isArray(rawHeaders), 'an array', rawHeaders);\n",
+    tests: 'RB-61',
+  },
+  {
+    check: 'rawHeaders holds strings',
+    text: "    assertMember('each item of `rawHeaders`', typeof text === 'string', 'a string', text);\n",
+    tests: 'RB-61',
+  },
+  {
+    check: 'rawHeaders holds pairs',
+    text: '  if (rawHeaders.length % 2 === 0) return;',
+    instead: '  if (rawHeaders.length >= 0) return;',
+    tests: 'RB-61',
+  },
+  {
+    check: 'a body is bytes or a body object',
+    text: "  assertMember('`body`', isBody, 'a Uint8Array, such as a Buffer, or a RequestBody', body);\n",
+    tests: 'BB-6',
+  },
+  {
+    check: 'bytes are a Uint8Array',
+    text: 'if (types.isUint8Array(body)) return bodyOfBytes(body);',
+    instead: 'if (ArrayBuffer.isView(body)) return bodyOfBytes(body);',
+    tests: 'BB-61',
+  },
+  {
+    check: 'settle of a body object is a function',
+    text: "  assertMember('`body.settle`', canSettle, 'a function or undefined', settle);\n",
+    tests: 'BB-62',
+  },
+  {
+    check: 'an empty body has not lost its bytes',
+    text: '  if (bytes.byteLength === 0) assertNothingLost(bytes);\n',
+    tests: 'BB-61',
+  },
+  {
+    check: 'hasContent of a body object is a boolean before anything else is looked at',
+    text: '  assertHasContent(body.hasContent);\n',
+    tests: 'BB-62',
+  },
+  {
+    check: 'hasContent of a body object is a boolean once it has settled',
+    text: '    assertHasContent(hasContent);\n',
+    tests: 'BB-62',
+  },
+  {
+    check: 'hasContent of a body object is a boolean',
+    text: "  assertMember('`body.hasContent`', typeof hasContent === 'boolean', 'a boolean', hasContent);\n",
+    tests: 'BB-62',
+  },
+  {
+    check: 'a digest that a body object answers has the form of one',
+    text: ': read(digest);',
+    instead: ': digest;',
+    tests: 'BB-62',
+  },
+  {
+    check: 'a digest that a body object answers later has the form of one',
+    text: 'Promise.resolve(digest).then(read)',
+    instead: 'Promise.resolve(digest)',
+    tests: 'BB-62',
+  },
+  {
+    check: 'a request to sign is an object',
+    text: `  assertMember('the request', isObject(request), 'an object', request);\n  const { method, url,`,
+    instead: '  const { method, url,',
+    tests: 'OS-61',
+  },
+  {
+    check: 'the method of a request to sign is a string',
+    text: "  assertMember('`method`', typeof method === 'string', 'a string', method);\n  assertMember('`url`'",
+    instead: "  assertMember('`url`'",
+    tests: 'OS-61',
+  },
+  {
+    check: 'the URL of a request to sign is one',
+    text: "  assertMember('`url`', typeof url === 'string' || url instanceof URL, 'a string or URL', url);\n",
+    tests: 'OS-61',
+  },
+  {
+    check: 'the headers of a request to sign are a record',
+    text: "  assertMember('`headers`', isRecord, 'a record of names and values', headers);\n",
+    tests: 'OS-61',
+  },
+  {
+    check: 'the headers of a request to sign have text',
+    text: "    assertMember('each value of `headers`', isText, 'a string or an array of strings', value);\n",
+    tests: 'OS-61',
+  },
+  {
+    check: 'the user of a request to sign is text',
+    text: "  assertMember('`subject`', isSubject, 'a string or undefined', subject);\n",
+    tests: 'OS-61',
+  },
+]).map((removal) => ({ spec: SHAPES, ...removal }));
+
+const ANSWER = inFile('lib/core/answer.ts', [
+  {
+    check: 'nothing but a refusal is answered as one',
+    text: 'if (!isRefusal(error)) return undefined;',
+    instead: 'if (!(error instanceof Error)) return undefined;',
+    spec: ANSWERS,
+    tests: 'TF-61',
+  },
+  {
+    check: 'a refusal is no success',
+    text: 'status >= 400 && status <= 599 ? status : REFUSALS[code].status',
+    instead: 'status',
+    spec: ANSWERS,
+    tests: 'TF-61',
+  },
+  {
+    check: '401 carries a challenge',
+    text: `  if (error.status === 401) headers['WWW-Authenticate'] = challengeOf(error, options);\n`,
+    spec: HTTP,
+    tests: 'TS-01|TF-17',
+  },
+  {
+    check: '503 says when to try again',
+    text: `    headers['Retry-After'] = String(Math.ceil(error.retryAfterSeconds));\n`,
+    spec: HTTP,
+    tests: 'RP-17',
+  },
+]);
+
 const DECISION = inFile('lib/core/verify-request.ts', [
+  {
+    check: 'the request has the members it needs',
+    text: '  assertIncomingRequest(request);\n',
+    spec: SHAPES,
+    tests: 'RB-61',
+  },
+  {
+    check: 'a header list that the server may have cut off is refused',
+    text: `  assertWholeHeaderList(request);\n`,
+    spec: HEADER_LISTS,
+    tests: 'HL-01',
+  },
   {
     check: 'the header is that of the profile',
     text: `  assertHeaderProfile(header, token.unverifiedHeader, rules);\n`,
@@ -334,7 +551,7 @@ const DECISION = inFile('lib/core/verify-request.ts', [
   },
   {
     check: 'the request is bound',
-    text: 'const binding = assertBinding(request, claims, trusted, settings);',
+    text: 'const binding = assertBinding(bindable, claims, trusted, settings);',
     instead: 'const binding = undefined;',
   },
   {
@@ -386,11 +603,23 @@ const DECISION = inFile('lib/core/verify-request.ts', [
   },
   {
     check: 'a bound header has the value it had',
-    text: "    if (received[name] !== value) refuse('header_mismatch', `${name} differs`);\n",
+    text: "    if (received[name] !== value) refuse('header_mismatch', `${nameFor(name, required)} differs`);\n",
   },
   {
     check: 'a header that must be bound is bound',
     text: "      refuse('header_mismatch', `${name} is not bound`);\n",
+  },
+  {
+    check: 'no transfer coding besides chunked',
+    text: `  assertTransferCoding(request);\n`,
+    tests: 'CH-08',
+  },
+  {
+    check: 'one line of Transfer-Encoding',
+    text: ' || others.length > 0) {\n    refuse',
+    instead: ') {\n    refuse',
+    spec: NEIGHBOURS,
+    tests: 'CH-08',
   },
   {
     check: 'content without bdy is refused',
@@ -398,8 +627,8 @@ const DECISION = inFile('lib/core/verify-request.ts', [
   },
   {
     check: 'a request is bound that was not sure to have content',
-    text: `return settling === undefined ? assertSettled() : Promise.resolve(settling).then(assertSettled);`,
-    instead: 'return settling === undefined ? assertSettled() : Promise.resolve(settling);',
+    text: `return isPending(settling) ? settling.then(assertSettled) : assertSettled();`,
+    instead: 'return isPending(settling) ? settling : assertSettled();',
     spec: NEIGHBOURS,
     tests: 'RB-05',
   },
@@ -485,26 +714,58 @@ const DECISION = inFile('lib/core/verify-request.ts', [
   },
 ]);
 
+const CONTENT_HEADERS = inFile('lib/core/request-binding.ts', [
+  {
+    check: 'the Content-Type of content must be bound',
+    text: `'content-type', `,
+    instead: '',
+    tests: 'BB-18',
+  },
+  {
+    check: 'the Content-Encoding of content must be bound',
+    text: `'content-encoding', `,
+    instead: '',
+    tests: 'CH-',
+  },
+  {
+    check: 'the Content-Range of content must be bound',
+    text: `, 'content-range'`,
+    instead: '',
+    tests: 'CH-',
+  },
+  {
+    check: 'a header of several values is never bound',
+    text: ' && others.length === 0',
+    instead: '',
+    tests: 'CH-04|CH-07',
+  },
+]);
+
 const STORES = inFile('lib/replay/memory-replay-store.ts', [
   {
     check: 'a use that lives is seen',
-    text: 'place.isLive || ',
+    text: `    if (place.isLive) return 'seen';\n`,
     spec: STORE,
   },
   {
-    check: 'what could have been forgotten is seen',
-    text: ' || use.forgetAtSeconds <= this.forgottenUntilSeconds',
+    check: 'what could have been forgotten is undecided',
+    text: '    this.assertNotForgotten(use, now);\n',
     spec: STORE,
   },
   {
     check: 'a full store refuses',
-    text: 'if (this.live >= this.maxEntries) {\n      throw',
-    instead: 'if (false) {\n      throw',
+    text: '    if (free <= 0) this.fail(`the memory store is full (${maxEntries} entries), for ${issuer}`);\n',
     spec: STORE,
   },
   {
+    check: 'no issuer has more than its share of the store',
+    text: '      this.fail(`${issuer} has its share of the memory store (${own} of ${maxEntries} entries)`);\n',
+    spec: STORE,
+    tests: 'RP-20',
+  },
+  {
     check: 'where asked, what was issued before the start is taken for used',
-    text: `    if (this.refusesIssuedBeforeStart && this.mayBeIssuedBeforeStart(use)) return 'seen';\n`,
+    text: `    if (this.refusesIssuedBeforeStart && !isIssuedWithin(secondsSinceStart, use)) return 'seen';\n`,
     spec: 'test/nest/shared-replay-store.spec.ts',
     tests: 'RP-13|PF-03',
   },
@@ -523,9 +784,28 @@ const USES = inFile('lib/replay/token-use-digest.ts', [
 const REDIS = inFile('lib/replay/redis-replay-store.ts', [
   {
     check: 'a clock put back brings no forgotten token back',
-    text: `    if (use.forgetAtSeconds <= this.latestNowSeconds) return 'seen';\n`,
+    text: '    this.assertNotForgotten(use);\n',
     spec: 'test/replay/redis-replay-store.spec.ts',
     tests: 'TM-18',
+  },
+  {
+    check: 'a clock put back to a time that is not known is compared with that of Redis',
+    text: '    if (this.clock.wasPast(use, monotonicNow() / 1000)) await this.assertClock(use);\n',
+    spec: 'test/replay/redis-replay-store.spec.ts',
+    tests: 'RP-19',
+  },
+  {
+    check: 'a Redis that tells no time proves no clock',
+    text: 'throw new Error(\n      `the clock was put back, and is ${apart.toFixed(1)} s apart from that of Redis`,\n    );',
+    instead: '',
+    spec: 'test/replay/redis-replay-store.spec.ts',
+    tests: 'RP-19',
+  },
+  {
+    check: 'what a clock put back makes valid again is refused',
+    text: `    throw new ServiceAuthUnavailableError('replay_store_unavailable', { detail });\n`,
+    spec: 'test/replay/redis-replay-store.spec.ts',
+    tests: 'RP-19',
   },
   {
     check: 'a client that is not connected is not asked',
@@ -550,6 +830,12 @@ const REDIS = inFile('lib/replay/redis-replay-store.ts', [
     tests: 'RP-03',
   },
   {
+    check: 'what the server before may have recorded is undecided',
+    text: '      if (this.server.mayHaveLost(use)) throw new Error(LOST);\n',
+    spec: 'test/replay/redis-servers.spec.ts',
+    tests: 'RF-13',
+  },
+  {
     check: 'any other answer is none',
     text: `    throw new Error('Redis answered neither OK nor nil');\n`,
     instead: `    return 'first';\n`,
@@ -568,12 +854,102 @@ const REDIS = inFile('lib/replay/redis-replay-store.ts', [
 ]);
 
 const LARGE = 'test/nest/large-bodies.spec.ts';
+const UNSEEN = 'test/nest/unseen-bodies.spec.ts';
+
 const BODIES = [
+  ...inFile('lib/nest/transports/header-list.ts', [
+    {
+      check: 'an empty header beside another is no anonymous caller',
+      text: ` || others.length > 0`,
+      spec: 'test/nest/header-lists.spec.ts',
+      tests: 'AI-14',
+    },
+    {
+      check: 'headers are looked at where there are no raw ones',
+      text: '  return Object.entries(headers ?? {})',
+      instead: '  return Object.entries({})',
+      spec: UNSEEN,
+      tests: 'TF-26',
+    },
+    {
+      check: 'the limit of the server counts',
+      text: `typeof most === 'number' ? Math.max(0, most) : undefined`,
+      instead: 'undefined',
+      spec: HEADER_LISTS,
+    },
+  ]),
+  ...inFile('lib/nest/transports/body-watch.ts', [
+    {
+      check: 'what was announced counts when its header is gone',
+      text: 'return this.announced || this.sawBytes || !this.sawAll;',
+      instead: 'return false;',
+      spec: UNSEEN,
+      tests: 'BB-31',
+    },
+    {
+      check: 'what lies in the buffer is seen',
+      text: '    if (bytes) this.see(bytes);\n',
+      spec: UNSEEN,
+      tests: 'BB-32',
+    },
+    {
+      check: 'bytes that are pushed after the end are no bytes',
+      text: '    if (this.ended) return false;\n',
+      spec: UNSEEN,
+      tests: 'BB-33',
+    },
+    {
+      check: 'a stream that ends without saying so is refused',
+      text: `    if (!this.sawBytes && !this.ended) throw unverifiable('its end never came');\n`,
+      spec: UNSEEN,
+      tests: 'BB-33',
+    },
+    {
+      check: 'a body that was read before is not taken for an empty one',
+      text: '    if (raw.readableDidRead) return false;\n',
+      spec: UNSEEN,
+      tests: 'BB-34',
+    },
+    {
+      check: 'what has been read in part is refused',
+      text: `      refuseConsumed('something else is reading it');\n`,
+      spec: 'test/nest/bodies-streams.spec.ts',
+      tests: 'BB-04',
+    },
+    {
+      check: 'what is being decoded to text is refused',
+      text: `    if (raw.readableEncoding !== null) refuseConsumed('something decodes it to text');\n`,
+      spec: 'test/nest/bodies-streams.spec.ts',
+      tests: 'BB-04',
+    },
+  ]),
+  ...inFile('lib/nest/transports/body-limits.ts', [
+    {
+      check: 'a consumed body is refused',
+      text: "  throw new ServiceTokenRefusedError('body_consumed', { detail: `the body: ${detail}` });\n",
+      spec: UNSEEN,
+      tests: 'BB-34',
+    },
+  ]),
   ...inFile('lib/nest/transports/http-body.ts', [
     {
       check: 'bytes held in memory are within the limit',
       text: `      if (!this.raw.readableDidRead) assertWithin(limits, this.raw.readableLength);\n`,
       spec: 'test/nest/bodies-streams.spec.ts',
+    },
+    {
+      check: 'bytes that a platform kept are bytes',
+      text: 'if (bytes !== undefined && bytes !== null) {\n      throw new ServiceAuthUsageError(',
+      instead: 'if (bytes === 0) {\n      throw new ServiceAuthUsageError(',
+      spec: UNSEEN,
+      tests: 'BB-34',
+    },
+    {
+      check: 'a platform that kept nothing has not kept an empty body',
+      text: `return refuseConsumed('something read it before this library saw it');`,
+      instead: 'return new Uint8Array();',
+      spec: UNSEEN,
+      tests: 'BB-34',
     },
     {
       check: 'a body others have read is not verified',
@@ -660,26 +1036,32 @@ const AT_THE_DOOR = [
   ...inFile('lib/nest/route-policy.ts', [
     {
       check: 'requirements win over what opens a route',
-      text: `requires ? 'required' : mode`,
-      instead: 'mode',
+      text: `requires ? 'required' : readMode(route)`,
+      instead: 'readMode(route)',
       spec: GUARD,
     },
     {
       check: 'requirements of the controller count',
-      text: 'places.flatMap(allowedIssuersOf)',
-      instead: 'allowedIssuersOf(handler)',
+      text: '    ...marksOfController<T>(key, controller),\n',
       spec: GUARD,
     },
     {
-      check: '@RequireSubject() on the controller counts',
-      text: 'places.some(',
-      instead: '[handler].some(',
-      spec: GUARD,
+      check: 'marks that an instance has lost stop the request',
+      text: '  assertMarksAreKnown(KEYS, route);\n',
+      spec: WRAPPED,
+      tests: 'TF-34',
+    },
+    {
+      check: 'the strictest of two marks counts',
+      text: "isRequired ? 'required' : (ofFunction",
+      instead: '(ofFunction',
+      spec: WRAPPED,
+      tests: 'TF-34',
     },
     {
       check: 'a route without any decorator is guarded',
-      text: `const [mode = 'required'] =`,
-      instead: `const [mode = 'optional'] =`,
+      text: `ofController ?? 'required'`,
+      instead: `ofController ?? 'optional'`,
       spec: GUARD,
     },
     {
@@ -695,6 +1077,35 @@ const AT_THE_DOOR = [
       spec: GUARD,
     },
   ]),
+  ...inFile('lib/nest/route-mark.ts', [
+    {
+      check: 'marks stand on the name of a method too',
+      text: '...ofNames<T>(key, places)]);\n}\n\n/** Those that only narrow',
+      instead: ']);\n}\n\n/** Those that only narrow',
+      spec: WRAPPED,
+      tests: 'TF-32',
+    },
+    {
+      check: 'marks stand on the prototype of a class too',
+      text: 'read<T>(key, controller), ofPrototype',
+      instead: 'read<T>(key, controller)',
+      spec: WRAPPED,
+      tests: 'TF-33',
+    },
+    {
+      check: 'a function that replaces a marked one is an error',
+      text: '  if (isMarked) throw new ServiceAuthUsageError(describeReplaced(route.controller));\n',
+      spec: WRAPPED,
+      tests: 'TF-34',
+    },
+    {
+      check: 'a name alone opens nothing',
+      text: 'isByName ? [] : ofNames<T>(key, places)',
+      instead: 'ofNames<T>(key, places)',
+      spec: WRAPPED,
+      tests: 'TF-34',
+    },
+  ]),
   ...inFile('lib/nest/allow-issuers.decorator.ts', [
     {
       check: '@AllowIssuers() names somebody',
@@ -704,15 +1115,15 @@ const AT_THE_DOOR = [
     },
     {
       check: 'lists add up',
-      text: '[...lists, new Set(issuers)]',
-      instead: '[new Set(issuers)]',
+      text: '    ...lists,\n',
       spec: GUARD,
     },
   ]),
   ...inFile('lib/nest/request-authenticator.ts', [
     {
       check: 'one application does not take the word of another',
-      text: ' || state.verifier !== this',
+      text: 'verificationBy(this.serviceAuth, state)?.result',
+      instead: 'state.verification?.result',
       spec: GUARD,
     },
     {
@@ -734,7 +1145,7 @@ const AT_THE_DOOR = [
     },
     {
       check: 'only a caller without a token is anonymous',
-      text: ' && !exchange.hasToken',
+      text: ' && !exchange.mayHaveToken',
       spec: HTTP,
       tests: 'AI-14',
     },
@@ -767,8 +1178,8 @@ const AT_THE_DOOR = [
     },
     {
       check: 'request.user is not taken over from others',
-      text: `    if (this.userResolver) return this.admitUser(`,
-      instead: `    if (false) return this.admitUser(`,
+      text: 'if (this.userResolver === undefined) verification.identity',
+      instead: 'if (true) verification.identity',
       spec: GUARD,
     },
     {
@@ -777,14 +1188,14 @@ const AT_THE_DOOR = [
       spec: GUARD,
     },
   ]),
-  ...inFile('lib/nest/service-subject.decorator.ts', [
+  ...inFile('lib/for-whom/service-subject.decorator.ts', [
     {
       check: '@ServiceSubject() has a subject',
       text: `    throw toHttpException(new ServiceTokenRefusedError('subject_missing'));\n`,
       spec: GUARD,
     },
   ]),
-  ...inFile('lib/nest/service-caller.decorator.ts', [
+  ...inFile('lib/for-whom/service-caller.decorator.ts', [
     {
       check: 'nothing is injected that nobody verified',
       text: 'if (state?.verification === undefined) {\n    throw',
@@ -795,14 +1206,14 @@ const AT_THE_DOOR = [
   ]),
   ...inFile('lib/nest/transports/http.transport.ts', [
     {
-      check: 'an empty header beside another is no anonymous caller',
-      text: ' || tokens.length > 1',
-      spec: HTTP,
-      tests: 'AI-14',
+      check: 'a request whose token may have been cut off is not anonymous',
+      text: ' || !isWholeHeaderList(this.request)',
+      spec: HEADER_LISTS,
+      tests: 'HL-06',
     },
     {
       check: 'the header leaves headers',
-      text: `    delete headers[TOKEN_HEADER];\n`,
+      text: `    if (headers) delete headers[nameOfToken(headers)];\n`,
       spec: GUARD,
     },
     {
@@ -823,16 +1234,10 @@ const AT_THE_DOOR = [
       tests: 'TS-01|TF-17',
     },
     {
-      check: '401 carries a challenge',
-      text: '      this.setHeader(\'WWW-Authenticate\', `JWT realm="${this.settings.realm}"${reason}`);\n',
+      check: 'the headers of a refusal are sent',
+      text: '    for (const [name, value] of Object.entries(headers)) this.setHeader(name, value);\n',
       spec: HTTP,
-      tests: 'TS-01|TF-17',
-    },
-    {
-      check: '503 says when to try again',
-      text: `      this.setHeader('Retry-After', String(Math.ceil(error.retryAfterSeconds)));\n`,
-      spec: HTTP,
-      tests: 'RP-17',
+      tests: 'TS-01|TF-17|RP-17',
     },
     {
       check: 'the whole target is bound, as on the wire',
@@ -843,10 +1248,293 @@ const AT_THE_DOOR = [
     },
     {
       check: 'the body is that of the wire',
-      text: 'bodyOf(raw, rawRequestOf(this.response) as ServerResponse, settings.bodyLimits)',
+      text: 'bodyOf(raw, rawRequestOf(this.response) as ServerResponse, settings.body)',
       instead: 'new Uint8Array()',
       spec: HTTP,
       tests: 'BB-',
+    },
+  ]),
+];
+
+const CHOICE = 'test/nest/handler-choice.spec.ts';
+const FRESHNESS = 'test/keys/remote-freshness.spec.ts';
+const FINDER = 'test/keys/remote-finder.spec.ts';
+
+const CHOICES = [
+  ...inFile('lib/core/request.ts', [
+    {
+      check: 'the host of HTTP/2 is its authority',
+      text: '...authorities]',
+      instead: ']',
+      spec: CHOICE,
+      tests: 'RB-27',
+    },
+    {
+      check: 'a host and another authority are two values',
+      text: 'values.length === 1 && authorities.length === 1 && values[0] === authorities[0]',
+      instead: 'values.length === 1',
+      spec: CHOICE,
+      tests: 'RB-27',
+    },
+  ]),
+  ...inFile('lib/clients/fetch.ts', [
+    {
+      check: 'fetch is not given a host that it drops',
+      text: '  assertOwnHost(headers, sending.signedHeaders, url);\n',
+      spec: 'test/clients/signed-routing-headers.spec.ts',
+      tests: 'OS-25',
+    },
+  ]),
+];
+
+const FOR_WHOM = [
+  ...inFile('lib/for-whom/call-decision.ts', [
+    {
+      check: 'options name the user with our words alone',
+      text: `  if (!(mark instanceof NamedSubject)) throw undecided('unreadable');\n`,
+      instead: `  if (!(mark instanceof NamedSubject)) return mark as CallSubject;\n`,
+      spec: 'test/clients/axios-subjects.spec.ts',
+      tests: 'OS-16',
+    },
+    {
+      check: 'an identity that a call names was verified by the service that calls',
+      text: `  mark.assertVerifiedBy(settings.receiving);\n`,
+      spec: WHOM,
+      tests: 'OS-16',
+    },
+    {
+      check: 'without a framework, a call that names nobody is not made',
+      text: `  throw undecided('outside');\n`,
+      instead: `  return { subject: undefined };\n`,
+      spec: WHOM,
+      tests: 'OS-29',
+    },
+  ]),
+  ...inFile('lib/for-whom/named-subject.ts', [
+    {
+      check: 'a user is a URI or a verified identity, and no copy of one',
+      text: 'throw new TypeError(\n      `The user of a call',
+      instead:
+        'return new NamedSubject(user?.subject);\n    void new TypeError(\n      `The user of a call',
+      spec: WHOM,
+      tests: 'OS-16',
+    },
+    {
+      check: 'an identity that another service verified is refused',
+      text: `throw new TypeError(\n      'The identity was verified by another service`,
+      instead: `void new TypeError(\n      'The identity was verified by another service`,
+      spec: WHOM,
+      tests: 'OS-16',
+    },
+  ]),
+  ...inFile('lib/for-whom/fixed-subject.ts', [
+    {
+      check: 'what was refused where a call was created stays refused',
+      text: `    if (typeof this.#decision === 'string') throw undecided(this.#decision);\n`,
+      instead: `    if (typeof this.#decision === 'string') return { subject: undefined };\n`,
+      spec: WHOM,
+      tests: 'OS-31|OS-29',
+    },
+  ]),
+  ...inFile('lib/for-whom/service-call.context.ts', [
+    {
+      check: 'an identity around a call was verified by the service that calls',
+      text: `    subject.assertVerifiedBy(this.serviceAuth.settings.receiving);\n`,
+      spec: WHOM,
+      tests: 'OS-16',
+    },
+    {
+      check: 'shared work is nobody’s',
+      text: `    if (choice instanceof Shared) return 'shared';\n`,
+      spec: WHOM,
+      tests: 'OS-29',
+    },
+    {
+      check: 'by default, a call in a request names its user',
+      text: `this.isAmbient ? this.userOf(request) : 'unnamed'`,
+      instead: 'this.userOf(request)',
+      spec: OBSERVABLES,
+      tests: 'explicit and act-as-itself FW-01',
+    },
+    {
+      check: 'outside of requests, a call names its user',
+      text: `this.isAmbient ? 'outside' : 'unnamed'`,
+      instead: '{ subject: undefined }',
+      spec: WHOM,
+      tests: 'OS-29',
+    },
+    {
+      check: 'after the answer, a call is for nobody',
+      text: `    if (isOver) return 'over';\n`,
+      spec: WHOM,
+      tests: 'OS-29',
+    },
+    {
+      check: 'a request that proved no user here is not the service itself',
+      text: `state?.verification?.identity ? 'other-service' : 'unproved'`,
+      instead: '{ subject: undefined }',
+      spec: WHOM,
+      tests: 'OS-29',
+    },
+    {
+      check: 'two opinions are none',
+      text: `return 'two-opinions';`,
+      instead: 'return undefined;',
+      spec: WHOM,
+      tests: 'OS-31',
+    },
+    {
+      check: 'what was created for nobody is not made in a request',
+      text: `return 'nobody';`,
+      instead: 'return undefined;',
+      spec: WHOM,
+      tests: 'OS-31',
+    },
+    {
+      check: 'what was created in one request is not made in another',
+      text: `'other-request'`,
+      instead: 'undefined',
+      spec: WHOM,
+      tests: 'OS-31',
+    },
+    {
+      check: 'a call is not made for ever after the answer',
+      text: `'expired'`,
+      instead: 'undefined',
+      spec: WHOM,
+      tests: 'OS-31',
+    },
+  ]),
+  ...inFile('lib/for-whom/service-call.context.ts', [
+    {
+      check: 'a function that is bound after the answer gets no user back',
+      text: 'return this.isOver ? this : new',
+      instead: 'return new',
+      spec: CALL_CONTEXT,
+      tests: 'FW-09',
+    },
+  ]),
+  ...inFile('lib/for-whom/kept-inside.ts', [
+    {
+      check: 'what is piped to a result is not for the user of that result',
+      text: 'deliver(() => subscriber.next(value))',
+      instead: 'subscriber.next(value)',
+      spec: CALL_CONTEXT,
+      tests: 'FW-05',
+    },
+    {
+      check: 'a promise that begins when it is awaited begins for its user',
+      text: ` && Object.is(Reflect.get(result, 'then'), PROMISE_THEN)`,
+      instead: ' && PROMISE_THEN !== undefined',
+      spec: CALL_CONTEXT,
+      tests: 'FW-04',
+    },
+  ]),
+  ...inFile('lib/for-whom/stand-ins.ts', [
+    {
+      check: 'words that a client does not understand fail there',
+      text: '  return { ...members, ...(isNothingGiven ? FOR_NOTHING : standInsFor(given)) };\n',
+      instead: '  return members;\n',
+      spec: WHOM,
+      tests: 'OS-30',
+    },
+  ]),
+  ...inFile('lib/nest/axios/service-signing.interceptor.ts', [
+    {
+      check: 'a call whose user got lost on its way through axios is not made',
+      text: `        if (subject === undefined) throw undecided('lost');\n`,
+      instead: `        if (subject === undefined) return { subject: undefined };\n`,
+      spec: WHOM,
+      tests: 'OS-31',
+    },
+  ]),
+  ...inFile('lib/clients/axios.ts', [
+    {
+      check: 'axios sends no call unsigned that names its user',
+      text: `    if (parts.isNamed(config)) throw unsignedWords();\n`,
+      spec: 'test/clients/axios-urls.spec.ts',
+      tests: 'OS-06',
+    },
+  ]),
+  ...inFile('lib/clients/fetch.ts', [
+    {
+      check: 'fetch sends no call unsigned that names its user',
+      text: `    if (isNamed(call.init)) throw unsignedWords();\n`,
+      spec: 'test/clients/fetch-requests.spec.ts',
+      tests: 'OS-06',
+    },
+  ]),
+  ...inFile('lib/service-auth.ts', [
+    {
+      check: 'a service that was closed signs no more',
+      text: `    if (this.isClosed) throw new ServiceSigningError('service_closed');\n`,
+      spec: WHOM,
+      tests: 'OS-26',
+    },
+  ]),
+];
+
+const KEY_SETS = [
+  ...inFile('lib/keys/fetch-jwk-set.ts', [
+    {
+      check: 'a 304 confirms the tag that was sent',
+      text: 'opaqueTag(named) === opaqueTag(sent)',
+      instead: "named !== ''",
+      spec: FRESHNESS,
+      tests: 'JF-21',
+    },
+    {
+      check: 'a tag is kept only if it can be sent back',
+      text: 'ENTITY_TAG.test(etag) ? etag : undefined',
+      instead: "etag === '' ? undefined : etag",
+      spec: FRESHNESS,
+      tests: 'JF-23',
+    },
+  ]),
+  ...inFile('lib/keys/remote-key-source.ts', [
+    {
+      check: 'the whole set is fetched once an hour',
+      text: 'isWholeDue || this.failures > 0',
+      instead: 'this.failures > 0',
+      spec: FRESHNESS,
+      tests: 'JF-22',
+    },
+    {
+      check: 'after a failure the whole set is fetched',
+      text: 'return isWholeDue || this.failures > 0 ? undefined : this.etag',
+      instead: 'return isWholeDue ? undefined : this.etag',
+      spec: FRESHNESS,
+      tests: 'JF-23',
+    },
+  ]),
+  ...inFile('lib/keys/found-issuers.ts', [
+    {
+      check: 'a finder is asked about service URIs only',
+      text: '    if (!isServiceUri(issuer)) return undefined;\n',
+      spec: FINDER,
+      tests: 'KL-22',
+    },
+  ]),
+  ...inFile('lib/core/option-reader.ts', [
+    {
+      check: 'the URI of a service has at most 1,024 characters',
+      text: 'uri.length <= MAX_SERVICE_URI_LENGTH && ',
+      spec: FINDER,
+      tests: 'KL-22',
+    },
+  ]),
+  ...inFile('lib/keys/look-up-places.ts', [
+    {
+      check: 'look-ups for one host are bounded',
+      text: ' || takenByHost >= MAX_OF_ONE_HOST',
+      spec: FINDER,
+      tests: 'KL-23',
+    },
+    {
+      check: 'look-ups at once are bounded',
+      text: 'this.taken >= MAX_STRANGERS || ',
+      spec: FINDER,
+      tests: 'KL-23',
     },
   ]),
 ];
@@ -860,12 +1548,18 @@ export const REMOVALS = [
   ...SUBJECT,
   ...TIMES,
   ...SIGNATURE,
+  ...SHAPE,
+  ...ANSWER,
   ...DECISION,
+  ...CONTENT_HEADERS,
   ...STORES,
   ...USES,
   ...REDIS,
   ...BODIES,
   ...AT_THE_DOOR,
+  ...CHOICES,
+  ...FOR_WHOM,
+  ...KEY_SETS,
 ].map((removal) => ({ spec: CORE, ...removal }));
 
 /**
@@ -874,6 +1568,16 @@ export const REMOVALS = [
  * @type {readonly [file: string, text: string, reason: string][]}
  */
 export const EXEMPT = [
+  [
+    'lib/for-whom/stand-ins.ts',
+    'throw new ServiceAuthUsageError(',
+    'what the stand-ins throw with, and an entry takes those out',
+  ],
+  [
+    'lib/core/request-shape.ts',
+    'throw new ServiceAuthUsageError(',
+    'what the checks above it throw with',
+  ],
   [
     'lib/replay/memory-replay-store.ts',
     'throw new RangeError(`there is no table',
@@ -891,6 +1595,11 @@ export const EXEMPT = [
   ],
   [
     'lib/replay/memory-replay-store.ts',
+    'throw new ServiceAuthConfigError(["issuerShare',
+    'about configuration, not about a request',
+  ],
+  [
+    'lib/replay/memory-replay-store.ts',
     'throw new ServiceAuthConfigError(["issuedBeforeStart',
     'about configuration, not about a request',
   ],
@@ -902,6 +1611,21 @@ export const EXEMPT = [
     'lib/replay/redis-replay-store.ts',
     `throw new ServiceAuthUnavailableError('replay_store_unavailable', {`,
     'the one of the start; that of a request has an entry',
+  ],
+  [
+    'lib/replay/memory-replay-store.ts',
+    'this.assertRoomFor(',
+    'entries take out what it refuses: a full store, a share',
+  ],
+  [
+    'lib/replay/memory-replay-store.ts',
+    `throw new ServiceAuthUnavailableError('replay_store_unavailable', { detail });`,
+    'throws what its callers decide, and those have entries',
+  ],
+  [
+    'lib/replay/redis-replay-store.ts',
+    'Redis tells no time',
+    'then no number is near enough either, and the next line refuses',
   ],
   [
     'lib/replay/redis-replay-store.ts',

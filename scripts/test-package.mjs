@@ -20,6 +20,7 @@ const TSC = join(ROOT, 'node_modules/typescript/bin/tsc');
 const PEERS_OF_NEST = ['@nestjs/common', '@nestjs/core', 'reflect-metadata', 'rxjs'];
 const NEST = [...PEERS_OF_NEST, '@nestjs/platform-express'];
 const AXIOS = ['@nestjs/axios', 'axios'];
+const CACHE = ['@nestjs/cache-manager', 'cache-manager', 'keyv'];
 
 /**
  * The peers that an entry point loads. It must load where these are installed, and these alone.
@@ -30,6 +31,7 @@ const PEERS = {
   '.': PEERS_OF_NEST,
   './core': [],
   './axios': [...PEERS_OF_NEST, ...AXIOS],
+  './cache': [...PEERS_OF_NEST, ...CACHE],
   './fetch': PEERS_OF_NEST,
   './openapi': [...PEERS_OF_NEST, '@nestjs/swagger'],
   './opentelemetry': ['@opentelemetry/api'],
@@ -47,7 +49,7 @@ const TABLE = [
     title: 'Nest 12 with every peer of an entry point',
     folder: 'sender-and-receiver',
     lock: 'package-lock.json',
-    packages: [...NEST, ...AXIOS, '@nestjs/swagger', '@opentelemetry/api'],
+    packages: [...NEST, ...AXIOS, ...CACHE, '@nestjs/swagger', '@opentelemetry/api'],
     absent: [],
   },
   {
@@ -62,7 +64,7 @@ const TABLE = [
     folder: 'receiver-without-axios',
     lock: 'package-lock.json',
     packages: NEST,
-    absent: [...AXIOS, '@nestjs/microservices', '@nestjs/websockets'],
+    absent: [...AXIOS, ...CACHE, '@nestjs/microservices', '@nestjs/websockets'],
   },
   {
     title: 'no Nest',

@@ -13,20 +13,23 @@ import { inTemporaryFolder, readJson, ROOT } from './run.mjs';
 const JEST = ['--experimental-vm-modules', 'node_modules/jest/bin/jest.js', '--maxWorkers=1'];
 const COPIED = ['lib', 'test', 'package.json', 'jest.config.js', 'tsconfig.json'];
 
-/** The verify path: a line of these files that refuses must be taken out by an entry, or be exempt. */
+/** The verify path, and for whom calls are made: a line of these files that refuses must be taken out by an entry, or be exempt. */
 const GUARDED = [
   ...filesOf('lib/core', 'token-syntax unambiguous-json jose-header claims subject token-times'),
-  ...filesOf('lib/core', 'token-signature request-binding verify-request'),
+  ...filesOf('lib/core', 'token-signature request-binding request-shape verify-request'),
   ...filesOf('lib/nest', 'service-jwt.guard request-authenticator route-policy request-state'),
-  ...filesOf('lib/nest', 'service-subject.decorator service-caller.decorator'),
-  ...filesOf('lib/nest', 'allow-issuers.decorator'),
+  ...filesOf('lib/nest', 'allow-issuers.decorator route-mark'),
+  ...filesOf('lib/for-whom', 'service-subject.decorator service-caller.decorator'),
+  ...filesOf('lib/for-whom', 'call-decision call-options named-subject fixed-subject stand-ins'),
+  ...filesOf('lib/for-whom', 'service-call.context kept-inside'),
   ...filesOf('lib/nest/transports', 'http.transport unsupported.transport transport'),
-  ...filesOf('lib/nest/transports', 'http-body body-drain'),
+  ...filesOf('lib/nest/transports', 'http-body body-drain body-watch body-limits'),
   ...filesOf('lib/replay', 'memory-replay-store redis-replay-store'),
 ];
 
 /** A line that refuses, throws or asserts; not one that declares what does. */
-const CHECK = /(?<![.\w])refuse\(|\bthrow new \w+|\bassert[A-Z]\w*\(|\breturn '/;
+const CHECK =
+  /(?<![.\w])refuse\(|\bthrow new \w+|\bthrow undecided\(|\bassert[A-Z]\w*\(|\breturn '/;
 const DECLARATION = /^\s*(?:export |private |async )*(?:function|import|assert\w+\(|refuse\(\w+:)/;
 
 /** @param {string} folder @param {string} names */

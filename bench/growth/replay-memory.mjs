@@ -29,7 +29,7 @@ const entries = Number(process.argv[2]);
 let milliseconds = 0;
 const store = new MemoryReplayStore({
   monotonicNow: () => milliseconds,
-  maxEntries: 3 * entries + 1000,
+  maxEntries: 6 * entries + 1000,
 });
 
 /** @param {string} group @param {number} at */

@@ -12,6 +12,8 @@ const ONLY_IN_NEST: Readonly<
 > = {
   userResolver: true,
   spoolDirectory: true,
+  rawBody: true,
+  subjectPropagation: true,
   tokenAfterVerification: true,
 };
 
@@ -24,13 +26,33 @@ const DEADLINE_SECONDS = 15;
 export type UncheckedOptions = Readonly<Record<string, unknown>>;
 
 /**
+ * Loads the options of a service, as {@link loadModuleOptions} does.
+ *
+ * @returns those that are not about Nest
+ * @throws CommandFailure
+ */
+export async function loadOptions(file: string, exportName?: string): Promise<UncheckedOptions> {
+  return withoutNest(await loadModuleOptions(file, exportName));
+}
+
+/** The options that are not about Nest. */
+export function withoutNest(options: UncheckedOptions): UncheckedOptions {
+  return Object.fromEntries(
+    Object.entries(options).filter(([name]) => !Object.hasOwn(ONLY_IN_NEST, name)),
+  );
+}
+
+/**
  * Loads the module that exports the options of a service: an object, or a function (async or not) that
  * gives one. The module is run, as the service would run it.
  *
- * @returns the options that are not about Nest
+ * @returns the options, those for Nest included
  * @throws CommandFailure saying what is wrong, never with a message of the module: it may quote a key
  */
-export async function loadOptions(file: string, exportName?: string): Promise<UncheckedOptions> {
+export async function loadModuleOptions(
+  file: string,
+  exportName?: string,
+): Promise<UncheckedOptions> {
   const path = resolve(file);
   if (!existsSync(path)) failImpossible(`${file} is not there`);
   const module = await inTime(file, load(file, path));
@@ -42,9 +64,7 @@ export async function loadOptions(file: string, exportName?: string): Promise<Un
       `${file} exports no options: export an object, or a function that gives one`,
     );
   }
-  return Object.fromEntries(
-    Object.entries(options).filter(([name]) => !Object.hasOwn(ONLY_IN_NEST, name)),
-  );
+  return options as UncheckedOptions;
 }
 
 /** A module may wait for what never comes: a connection, say. */

@@ -2,6 +2,8 @@ import { REFUSALS, type RefusalCode } from '../core/index.js';
 
 /** What each refusal asks of whoever made the call, or runs the service that refused it. */
 export const REFUSAL_HINTS: Readonly<Record<RefusalCode, string>> = {
+  headers_unverifiable:
+    'The request arrived with so many headers that the receiver cannot see all of them. Send fewer, and look for a proxy that adds some.',
   token_missing:
     'No JWT header arrived. Sign the call, and look whether a proxy on the way drops the header `JWT`.',
   token_repeated:
@@ -37,11 +39,13 @@ export const REFUSAL_HINTS: Readonly<Record<RefusalCode, string>> = {
   request_mismatch:
     'Method or target changed on the way. Where a gateway strips a path prefix, set `publicPathPrefix` of the receiver; where one rewrites the query or the encoding, stop it.',
   header_mismatch:
-    'A bound header arrived with another value, or one that must be bound is not. Look for a proxy that rewrites Content-Type; bind what the receiver requires (`signedHeaders`, here `--sign-header`).',
+    'A bound header arrived with another value, or one that must be bound is not. Look for a proxy that rewrites Content-Type or Content-Encoding, and for a caller too old to bind Content-Encoding; bind what the receiver requires (`signedHeaders`, here `--sign-header`).',
   body_mismatch:
     'The body arrived with other bytes than were signed. Look for what rewrites it after signing: a proxy, an interceptor, a compressing client.',
   body_unverifiable:
-    'The receiver could not get at the bytes of the body: too large (413), content-encoded or eaten by a parser (415), or no room on its disk (503). Send it without Content-Encoding, or raise `@MaxBodyBytes()` there.',
+    'The receiver could not see the whole body: too large (413), cut off or under a transfer coding (415), or no room on its disk (503). Send it without Transfer-Encoding, or raise `@MaxBodyBytes()` there.',
+  body_consumed:
+    'Something at the receiver read the body before its guard. Register parsers after the module there, or set its option `rawBody`.',
   token_replayed:
     'This token was used before. Sign every attempt anew, retries included; look for a proxy that sends requests twice.',
   replay_store_unavailable:

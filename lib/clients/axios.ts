@@ -5,11 +5,19 @@ import {
   type Target,
   TOKEN_HEADER,
 } from '../core/index.js';
+import { createSlot } from '../core/slot.js';
 import { freezeBody } from './axios-body.js';
-import { assertWanted, type AxiosLikeConfig, withChanges } from './axios-config.js';
+import {
+  assertWanted,
+  type AxiosLikeConfig,
+  type AxiosLikeHeaders,
+  withChanges,
+} from './axios-config.js';
 import { withoutTraces } from './axios-outcome.js';
 import { signedTransport } from './axios-transport.js';
-import { type CallSubject, decideSubject } from './call-subject.js';
+import type { CallSubject } from '../for-whom/call-subject.js';
+import { unsignedWords } from '../for-whom/named-subject.js';
+import { setImplied } from './implied-headers.js';
 
 type Adapter<Config, Response> = (config: Config) => Promise<Response>;
 
@@ -21,14 +29,19 @@ export interface SigningParts<Config> {
   getUri(config: Config): string;
   targetOf(url: URL): Target | undefined;
   sign(request: OutgoingRequest): Promise<string | undefined>;
-  /** Hears why a request was not signed. */
-  noteSigningFailure(error: ServiceSigningError, target: Target | undefined): void;
-  /** For whom calls are made here; undefined when nobody said. */
-  currentSubject(): CallSubject | undefined;
+  /** Is called with why a request was not signed. */
+  noteSigningFailure(error: ServiceSigningError, target: Target | undefined, config: Config): void;
+  /** In lower case, as `signedHeaders` of the settings. */
+  readonly signedHeaders: readonly string[];
+  /** For whom a call with this configuration is made. @throws ServiceSigningError `subject_undecided` */
+  subjectOf(config: Config): CallSubject;
+  /** Whether the configuration names the user in words: such a call never leaves unsigned. */
+  isNamed(config: Config): boolean;
   readonly maxBufferedBodyBytes: number;
 }
 
-const SIGNS = Symbol('nestjs-service-auth:signs');
+/** No property: errors show the adapter with all its members. */
+const SIGNS = createSlot<Signing>();
 
 /** Set anew by axios or Node from the bytes: what a caller writes there can only contradict them. */
 const FRAMING_HEADERS = ['content-length', 'transfer-encoding'];
@@ -41,8 +54,7 @@ export interface Signing {
 
 /** Tells a signing adapter, so that attaching twice, or a retry, signs once; undefined for others. */
 export function signingOf(adapter: unknown): Signing | undefined {
-  if (typeof adapter !== 'function' || !Object.hasOwn(adapter, SIGNS)) return undefined;
-  return (adapter as unknown as { [SIGNS]: Signing })[SIGNS];
+  return typeof adapter === 'function' ? SIGNS.get(adapter) : undefined;
 }
 
 /**
@@ -60,9 +72,8 @@ export function createSigningAdapter<Config extends AxiosLikeConfig, Response ex
     assertWanted(config);
     return await sendAs(inner, sent, config);
   };
-  // Not enumerable: errors show the adapter with all its members.
-  const value = { owner: parts.owner, inner } satisfies Signing;
-  return Object.defineProperty(adapter, SIGNS, { value });
+  SIGNS.set(adapter, { owner: parts.owner, inner });
+  return adapter;
 }
 
 /** The request as it is sent to a target; undefined where it goes to none. */
@@ -76,10 +87,12 @@ async function signedIfKnown<Config extends AxiosLikeConfig>(
     // A token that is for us, or was made for another request, goes nowhere.
     config.headers.delete(TOKEN_HEADER);
     target = parts.targetOf(url);
-    return target && (await signed(config, url, parts));
+    if (target) return await signed(config, url, parts);
+    if (parts.isNamed(config)) throw unsignedWords();
+    return undefined;
   } catch (error) {
     // A body that fails, or a caller who no longer wants the answer, is no failure to sign.
-    if (error instanceof ServiceSigningError) parts.noteSigningFailure(error, target);
+    if (error instanceof ServiceSigningError) parts.noteSigningFailure(error, target, config);
     throw error;
   }
 }
@@ -89,11 +102,12 @@ async function signed<Config extends AxiosLikeConfig>(
   url: URL,
   parts: SigningParts<Config>,
 ): Promise<Config> {
-  const { subject } = decideSubject(config, () => parts.currentSubject());
+  const { subject } = parts.subjectOf(config);
   const body = await freezeBody(config, parts.maxBufferedBodyBytes);
   if (url.href.includes('#')) url.hash = '';
   const headers = config.headers.concat();
   for (const name of [TOKEN_HEADER, ...FRAMING_HEADERS]) headers.delete(name);
+  setImplied(settable(headers), parts.signedHeaders, url);
   const token = await parts.sign({
     method: config.method ?? 'get',
     url,
@@ -114,6 +128,17 @@ async function signed<Config extends AxiosLikeConfig>(
     fetchOptions: { ...config.fetchOptions, redirect: 'manual' },
     transport: signedTransport(config),
   });
+}
+
+/** A header that the caller has set to `false` is in axios's headers, and is not sent. */
+function settable(headers: AxiosLikeHeaders): Parameters<typeof setImplied>[0] {
+  return {
+    has: (name) => Object.keys(headers.toJSON()).some((given) => given.toLowerCase() === name),
+    set: (name, value) => {
+      headers.delete(name);
+      headers.set(name, value);
+    },
+  };
 }
 
 /** Sends `sent`; what comes of it names `config`, and the token no more. */

@@ -1,5 +1,6 @@
 import { TOKEN_HEADER } from '../core/index.js';
-import { CALL_SUBJECT } from './call-subject.js';
+import { CALL_SUBJECT, readMembers } from '../for-whom/call-options.js';
+import { withoutStandIns } from '../for-whom/stand-ins.js';
 
 /** A `Request` of any implementation of fetch: undici's own is another class than the one of Node. */
 export interface RequestLike {
@@ -31,32 +32,12 @@ export interface FetchInit {
   [member: string]: unknown;
 }
 
-/** Members that fetch finds on the prototypes of what it is given too, as on a `Request` that serves as init. */
-const MEMBERS_OF_FETCH = [
-  'body',
-  'cache',
-  'credentials',
-  'dispatcher',
-  'duplex',
-  'headers',
-  'integrity',
-  'keepalive',
-  'method',
-  'mode',
-  'priority',
-  'redirect',
-  'referrer',
-  'referrerPolicy',
-  'signal',
-  'window',
-];
-
 /** Some versions of fetch send its question mark, others do not. */
 const EMPTY_QUERY = /^[^?#]*\?(?:#|$)/;
 
 /** Reads what fetch was called with, and takes any token out of its headers. */
 export function readCall(input: unknown, init: unknown): FetchCall {
-  const members: FetchInit = readMembers(init);
+  const members: FetchInit = withoutStandIns(readMembers(init));
   const request = isRequestLike(input) ? input : undefined;
   if (request && EMPTY_QUERY.test(request.url)) {
     return readCall(request.url, withMembersOf(request, members));
@@ -84,22 +65,6 @@ function isEmpty(members: FetchInit): boolean {
 function withMembersOf(request: RequestLike, members: FetchInit): FetchInit {
   return { ...readMembers(request), ...members, body: members.body ?? request.body };
 }
-
-/**
- * Reads every member once, as fetch does: getters and prototypes included. One that is undefined is not
- * there.
- */
-export function readMembers(init: unknown): Record<string, unknown> {
-  if (typeof init !== 'object' || init === null) return {};
-  const members: [string, unknown][] = Object.entries(init);
-  for (const name of MEMBERS_OF_FETCH) {
-    if (!isEnumerable(init, name)) members.push([name, Reflect.get(init, name)]);
-  }
-  return Object.fromEntries(members.filter(([, value]) => value !== undefined));
-}
-
-const isEnumerable = (init: object, name: string): boolean =>
-  Object.prototype.propertyIsEnumerable.call(init, name);
 
 function isRequestLike(input: unknown): input is RequestLike {
   if (typeof input !== 'object' || input === null) return false;

@@ -1,5 +1,5 @@
 import { ServiceAuthConfigError } from '../core/index.js';
-import type { CallContext } from './call-subject.js';
+import type { CallContext } from '../for-whom/call-subject.js';
 
 /** Any implementation of fetch: that of Node, that of undici, or a function around one of them. */
 export type AnyFetch = (input: never, init: never) => Promise<unknown>;

@@ -1,5 +1,5 @@
 import { isArrayBuffer } from 'node:util/types';
-import { CALL_SUBJECT } from './call-subject.js';
+import { CALL_SUBJECT } from '../for-whom/call-options.js';
 import type { FrozenRequest } from './fetch-body.js';
 import type { FetchCall } from './fetch-call.js';
 

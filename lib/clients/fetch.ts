@@ -6,7 +6,9 @@ import {
   type Target,
   TOKEN_HEADER,
 } from '../core/index.js';
-import { type CallSubject, decideSubject, subjectHere } from './call-subject.js';
+import { type CallerSettings, isNamed, subjectHere, subjectIn } from '../for-whom/call-decision.js';
+import type { CallSubject } from '../for-whom/call-subject.js';
+import { unsignedWords } from '../for-whom/named-subject.js';
 import { freezeRequest } from './fetch-body.js';
 import { type FetchCall, readCall } from './fetch-call.js';
 import { freezePlainCall } from './fetch-plain-call.js';
@@ -16,6 +18,7 @@ import {
   type SignedFetchOptions,
   type SignedFetchSettings,
 } from './fetch-options.js';
+import { setImplied } from './implied-headers.js';
 
 /** A fetch with the parameters and answers of another one. */
 export type SignedFetch<Fetch extends AnyFetch = typeof fetch> = (
@@ -24,6 +27,7 @@ export type SignedFetch<Fetch extends AnyFetch = typeof fetch> = (
 
 /** The service that signs: a `ServiceAuth`. */
 export interface RequestSigner {
+  readonly settings: CallerSettings;
   readonly sending: SendingSettings;
   /** The configured target a URL belongs to. @throws ServiceSigningError `target_unknown`, `target_invalid` */
   targetOf(url: URL): Target | undefined;
@@ -63,7 +67,10 @@ export function createSignedFetch<Fetch extends AnyFetch = typeof fetch>(
 ): SignedFetch<Fetch> {
   const { send, callContext } = readSignedFetchOptions(options);
   const { sending } = signer;
-  const parts = { signer, sending, currentSubject: () => subjectHere(callContext, sending) };
+  const { settings } = signer;
+  const subjectOf = (init: object): CallSubject =>
+    subjectIn(init, settings) ?? subjectHere(callContext, settings);
+  const parts = { signer, sending, subjectOf };
   const signedFetch = async (input: unknown, init?: unknown): Promise<unknown> => {
     const call = readCall(input, init);
     const request = await signedIfKnown(call, parts);
@@ -76,7 +83,7 @@ export function createSignedFetch<Fetch extends AnyFetch = typeof fetch>(
 interface SigningParts {
   readonly signer: RequestSigner;
   readonly sending: SendingSettings;
-  readonly currentSubject: () => CallSubject | undefined;
+  readonly subjectOf: (init: object) => CallSubject;
 }
 
 type SignedRequest = Awaited<ReturnType<typeof signed>>;
@@ -90,7 +97,9 @@ async function signedIfKnown(
   try {
     const url = parseTargetUrl(call.url);
     target = parts.signer.targetOf(url);
-    return target && (await signed(call, url, parts));
+    if (target) return await signed(call, url, parts);
+    if (isNamed(call.init)) throw unsignedWords();
+    return undefined;
   } catch (error) {
     // A body that fails, or a caller who no longer wants the answer, is no failure to sign.
     if (error instanceof ServiceSigningError) parts.signer.noteSigningFailure?.(error, target);
@@ -112,13 +121,9 @@ async function sendSigned(
   }
 }
 
-async function signed(
-  call: FetchCall,
-  url: URL,
-  { signer, sending, currentSubject }: SigningParts,
-) {
+async function signed(call: FetchCall, url: URL, { signer, sending, subjectOf }: SigningParts) {
   const stop = signalOf(call);
-  const { subject } = decideSubject(call.init, currentSubject);
+  const { subject } = subjectOf(call.init);
   const plain = freezePlainCall(call);
   const frozen = plain ?? (await freezeRequest(call, sending.maxBufferedBodyBytes, stop));
   const { method, headers, body, redirect } = frozen;
@@ -126,6 +131,8 @@ async function signed(
   // The empty query as well: not every version of fetch would send its question mark.
   if (url.search === '' && url.href.endsWith('?')) url.search = '';
   for (const name of FRAMING_HEADERS) headers.delete(name);
+  assertOwnHost(headers, sending.signedHeaders, url);
+  setImplied(headers, sending.signedHeaders, url);
   const token = await signer.sign({
     method,
     url,
@@ -144,6 +151,12 @@ async function signed(
     body,
     redirect: redirect === 'error' ? 'error' : 'manual',
   };
+}
+
+/** Fetch takes the host from the URL, and drops what a caller writes there: it would be signed and not sent. */
+function assertOwnHost(headers: Headers, signedHeaders: readonly string[], { host }: URL): void {
+  if (!signedHeaders.includes('host') || (headers.get('host') ?? host) === host) return;
+  throw new ServiceSigningError('header_unsignable', { detail: 'fetch takes host from the URL' });
 }
 
 /** The caller's signal, or that of the request; without one nothing stops the call. */

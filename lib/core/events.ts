@@ -31,7 +31,7 @@ export interface RequestRefused {
   readonly type: 'request_refused';
   readonly code: RefusalCode;
   readonly status: number;
-  /** What exactly failed. Our own words; never a part of a token. */
+  /** What exactly failed. Our own words, and how far a time is from this clock; never a text of a token. */
   readonly detail: string | undefined;
   /** The name of a trusted issuer, never one that a caller made up; undefined where `issuerTrust` is `unknown`. */
   readonly issuer: string | undefined;
@@ -100,6 +100,8 @@ export type ServiceAuthEvent =
       readonly issuer: string;
       readonly reason: string;
     }
+  /** A finder has answered with an issuer in the `original` profile: its tokens bind no URL. Emitted once for each issuer. */
+  | { readonly type: 'original_issuer_found'; readonly issuer: string }
   /** This service signs with another key, or publishes others, from now on. */
   | {
       readonly type: 'signing_keys_changed';

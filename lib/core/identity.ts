@@ -1,5 +1,6 @@
 import type { ServiceClaims } from './claims.js';
 import type { Profile } from './profiles.js';
+import { createSlot } from './slot.js';
 import type { UnverifiedObject } from './unambiguous-json.js';
 
 /** What a verified token proves about a request. Frozen, claims and all. */
@@ -22,12 +23,19 @@ export interface ServiceIdentity {
   readonly claims: UnverifiedObject;
 }
 
-/** Puts together what was proved. The caller has verified every part of it. */
+/** Which settings verified an identity. No member: a copy, a spread or a parsed text has none. */
+const VERIFIER = createSlot<object>();
+
+/**
+ * Puts together what was proved. The caller has verified every part of it.
+ *
+ * @param verified.verifier the settings of the service that verified it
+ */
 export function createIdentity(
   claims: ServiceClaims & { readonly audience: string },
-  verified: { keyId: string; profile: Profile; payload: UnverifiedObject },
+  verified: { keyId: string; profile: Profile; payload: UnverifiedObject; verifier: object },
 ): ServiceIdentity {
-  return Object.freeze({
+  const identity: ServiceIdentity = {
     issuer: claims.issuer,
     audience: claims.audience,
     subject: claims.subject,
@@ -37,7 +45,19 @@ export function createIdentity(
     keyId: verified.keyId,
     profile: verified.profile,
     claims: freezeDeep(verified.payload),
-  });
+  };
+  return markVerified(identity, verified.verifier);
+}
+
+/** Marks an identity as verified under these settings, and freezes it. */
+export function markVerified(identity: ServiceIdentity, verifier: object): ServiceIdentity {
+  VERIFIER.set(identity, verifier);
+  return Object.freeze(identity);
+}
+
+/** The settings that verified an identity; undefined for everything else, a copy of an identity too. */
+export function verifierOf(identity: object): object | undefined {
+  return VERIFIER.get(identity);
 }
 
 function freezeDeep<T extends object>(value: T): T {

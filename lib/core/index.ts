@@ -1,4 +1,12 @@
 export { ALGORITHMS, type Algorithm, isAlgorithm } from './algorithms.js';
+export {
+  type AnswerOptions,
+  answerOf,
+  type RefusalAnswer,
+  type RefusalBody,
+  refusalBody,
+  refusalHeaders,
+} from './answer.js';
 export { type BodyHashAlgorithm, hashBody } from './body-hash.js';
 export {
   REFUSALS,
@@ -39,6 +47,7 @@ export type {
   VerificationKey,
 } from './keys.js';
 export { KnownHeaders } from './known-headers.js';
+export { isServiceUri } from './option-reader.js';
 export type {
   KeyMaterial,
   PublicKeyOptions,
@@ -60,8 +69,10 @@ export {
   type IncomingRequest,
   type OutgoingRequest,
   type RequestBody,
+  isWholeHeaderList,
   TOKEN_HEADER,
 } from './request.js';
+export { assertOutgoingRequest } from './request-shape.js';
 export { type KeyFetchSettings, resolveSettings, type SettingsParts } from './resolve-settings.js';
 export type {
   ReceivingSettings,

@@ -10,19 +10,19 @@ const MAX_LENGTH = 512;
  * good signature gets a header in here, so strangers cannot fill it.
  */
 export class KnownHeaders {
-  private readonly byText = new Map<string, UnverifiedObject>();
+  readonly #byText = new Map<string, UnverifiedObject>();
 
   /** What the text of a header says; undefined where it is not known. */
   find(encodedHeader: string): UnverifiedObject | undefined {
-    return this.byText.get(encodedHeader);
+    return this.#byText.get(encodedHeader);
   }
 
   /** Remembers a header that came with a good signature. */
   keep(encodedHeader: string, header: UnverifiedObject): void {
-    if (this.byText.has(encodedHeader) || encodedHeader.length > MAX_LENGTH) return;
-    const [oldest] = this.byText.size < MAX_HEADERS ? [] : this.byText.keys();
-    if (oldest !== undefined) this.byText.delete(oldest);
-    this.byText.set(copyOf(encodedHeader), Object.freeze(header));
+    if (this.#byText.has(encodedHeader) || encodedHeader.length > MAX_LENGTH) return;
+    const [oldest] = this.#byText.size < MAX_HEADERS ? [] : this.#byText.keys();
+    if (oldest !== undefined) this.#byText.delete(oldest);
+    this.#byText.set(copyOf(encodedHeader), Object.freeze(header));
   }
 }
 

@@ -14,7 +14,14 @@ export class ProblemList {
 /** RFC 3986, so ASCII alone: it also stands in a header. No credentials, query, fragment or pattern. */
 const SERVICE_URI =
   /^https?:\/\/[A-Za-z0-9._~!$&'()+,;=:[\]%-]+(?:\/[A-Za-z0-9._~!$&'()+,;=:@%/-]*)?$/;
+/** Far more than a name needs, and little enough to be kept for each of many issuers. */
+const MAX_SERVICE_URI_LENGTH = 1024;
 const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+
+/** Whether this can be the name of a service, in the options and so in the tokens that are trusted. */
+export function isServiceUri(uri: string): boolean {
+  return uri.length <= MAX_SERVICE_URI_LENGTH && SERVICE_URI.test(uri) && URL.canParse(uri);
+}
 
 /**
  * Reads one object of options that nobody has checked: own members only, unknown names reported,
@@ -165,7 +172,7 @@ export class OptionReader {
 
   private uriIn(name: string, value: unknown): string | undefined {
     const uri = typeof value === 'string' ? value : '';
-    if (SERVICE_URI.test(uri) && URL.canParse(uri)) return uri;
+    if (isServiceUri(uri)) return uri;
     return this.report(name, "write the service's absolute URI, such as 'https://census.service/'");
   }
 }

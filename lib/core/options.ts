@@ -125,7 +125,7 @@ export interface ServiceAuthOptions {
   targets?: readonly TargetOptions[];
   /** What becomes of a request to a URL outside `targets`. Default `refuse`. */
   unknownTargets?: 'refuse' | 'send-unsigned';
-  /** What becomes of a call outside any verified request that names no user. Default `refuse`. */
+  /** What becomes of a call that names no user, in code that no request started. Default `refuse`. */
   subjectOutsideRequest?: 'refuse' | 'act-as-itself';
   /** How long a token that is signed here lives, 1 to 300. Default 60. */
   tokenLifetimeSeconds?: number;
@@ -135,7 +135,10 @@ export interface ServiceAuthOptions {
   clockToleranceSeconds?: number;
   /** What a gateway strips from the path before a request arrives, as `/census`. Default: nothing. */
   publicPathPrefix?: string;
-  /** Headers to bind to outgoing requests besides Content-Type, where a request has them. */
+  /**
+   * Headers to bind to outgoing requests, where a request has them. Content-Type, Content-Encoding and
+   * Content-Range of a body are bound always.
+   */
   signedHeaders?: readonly string[];
   /** Headers that a strict token must bind whenever the request carries them. */
   requiredHeaders?: readonly string[];

@@ -40,7 +40,15 @@ export function bindRequest(
   };
 }
 
-/** The headers that a token must bind whenever the request carries them. */
+/**
+ * What says how the bytes of a body are understood: their type, how they are coded, and which part of
+ * the whole they are. Parsers, decoders and stores act on these headers.
+ *
+ * @see RFC 9110 sections 8.3, 8.4 and 14.5
+ */
+const CONTENT_HEADERS = ['content-type', 'content-encoding', 'content-range'] as const;
+
+/** The headers that a token must bind whenever the request carries them; `configured` in lower case. */
 export function headersToBind(body: RequestBody, configured: readonly string[]): Set<string> {
-  return new Set(body.hasContent ? ['content-type', ...configured] : configured);
+  return new Set(body.hasContent ? [...CONTENT_HEADERS, ...configured] : configured);
 }

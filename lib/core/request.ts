@@ -1,4 +1,5 @@
-import { type BodyHashAlgorithm, hashBody } from './body-hash.js';
+import type { BodyHashAlgorithm } from './body-hash.js';
+import { refuse } from './errors.js';
 
 /** The name of the header that carries the token, in lower case as Node gives header names. */
 export const TOKEN_HEADER = 'jwt';
@@ -8,10 +9,14 @@ export const TOKEN_HEADER = 'jwt';
  * and before anything parses or decodes them.
  */
 export interface RequestBody {
-  /** Whether the request has content, told by its framing rather than by what was captured. */
+  /** Whether the request has content: false only once its stream has ended without a byte. */
   readonly hasContent: boolean;
-  /** Waits until `hasContent` is certain, where the framing leaves it open: HTTP/2 has none. */
-  settle?(): Promise<void>;
+  /**
+   * Waits until `hasContent` is certain. Returns undefined if it is certain already.
+   *
+   * @throws ServiceTokenRefusedError `body_consumed`, `body_unverifiable` if nobody can tell
+   */
+  settle?(): void | Promise<void>;
   /**
    * The lower-case hex digest of the content.
    *
@@ -20,7 +25,7 @@ export interface RequestBody {
   digest(algorithm: BodyHashAlgorithm): string | Promise<string>;
 }
 
-/** A request that a server received, as data. */
+/** A request that a server received, as data. Members of other types are a usage error, never looked over. */
 export interface IncomingRequest {
   /** The method as received, `POST`. */
   readonly method: string;
@@ -28,6 +33,12 @@ export interface IncomingRequest {
   readonly target: string;
   /** Names and values in turns, as Node's `IncomingMessage.rawHeaders`. */
   readonly rawHeaders: readonly string[];
+  /**
+   * From how many headers on the server may have cut the list, as `maxHeadersCount` of Node's server. Default:
+   * Node's own, 1,000. 0: the server never cuts it.
+   */
+  readonly maxHeadersCount?: number | undefined;
+  /** The bytes as they came, also where there are none; never text, and never what a parser made of them. */
   readonly body: Uint8Array | RequestBody;
 }
 
@@ -35,17 +46,51 @@ export interface IncomingRequest {
 export interface OutgoingRequest {
   readonly method: string;
   readonly url: string | URL;
-  /** Names in any case. */
+  /** Names in any case. `Host` is taken from the URL where it is missing. */
   readonly headers: Readonly<Record<string, string | readonly string[]>>;
-  readonly body: Uint8Array;
+  /** The bytes as they will be sent; an empty `Uint8Array` where there are none. */
+  readonly body: Uint8Array | RequestBody;
   /** The user on whose behalf the call is made, as an absolute URI; undefined: the service acts for itself. */
   readonly subject?: string | undefined;
 }
 
-/** Gives bytes that are there already the shape of a {@link RequestBody}. */
-export function bodyFrom(body: Uint8Array | RequestBody): RequestBody {
-  if (!(body instanceof Uint8Array)) return body;
-  return { hasContent: body.length > 0, digest: (algorithm) => hashBody(algorithm, body) };
+/** How many headers Node keeps of an HTTP/1 request unless its server says otherwise. */
+const NODE_MAX_HEADERS = 1000;
+
+/**
+ * Asserts that the server has handed over every header it obeyed. Node's parser obeys a `Content-Length` after the
+ * last header that it keeps, so a list of that length may lack the headers that matter.
+ *
+ * @throws ServiceTokenRefusedError `headers_unverifiable`
+ */
+export function assertWholeHeaderList(request: IncomingRequest): void {
+  if (isWholeHeaderList(request)) return;
+  const most = mostHeadersOf(request);
+  refuse('headers_unverifiable', `the list may end early: this server keeps ${most} headers`);
+}
+
+/** Whether a list of headers is surely all that was sent. What is missing in another one says nothing. */
+export function isWholeHeaderList(request: IncomingRequest): boolean {
+  const most = mostHeadersOf(request);
+  return most === 0 || request.rawHeaders.length / 2 < most;
+}
+
+function mostHeadersOf({ maxHeadersCount }: IncomingRequest): number {
+  return maxHeadersCount ?? NODE_MAX_HEADERS;
+}
+
+/**
+ * Every value a header has, in order, as a token binds it: HTTP/2 carries the host as `:authority`, beside
+ * which a `host` that says the same may stand. `name` is in lower case.
+ *
+ * @see RFC 9113 section 8.3.1
+ */
+export function boundHeaderValues(rawHeaders: readonly string[], name: string): string[] {
+  const values = headerValues(rawHeaders, name);
+  if (name !== 'host') return values;
+  const authorities = headerValues(rawHeaders, ':authority');
+  const isSame = values.length === 1 && authorities.length === 1 && values[0] === authorities[0];
+  return isSame ? values : [...values, ...authorities];
 }
 
 /** Every value a header has, in order. `name` is in lower case. */

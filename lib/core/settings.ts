@@ -51,7 +51,7 @@ export interface SendingSettings {
   readonly targets: readonly Target[];
   readonly unknownTargets: 'refuse' | 'send-unsigned';
   readonly tokenLifetimeSeconds: number;
-  /** Lower-case names of headers to bind besides Content-Type. */
+  /** Lower-case names of headers to bind besides those that describe the content. */
   readonly signedHeaders: readonly string[];
   readonly subjectOutsideRequest: 'refuse' | 'act-as-itself';
   readonly maxBufferedBodyBytes: number;

@@ -8,7 +8,8 @@ import {
   headersToBind,
   type RequestBinding,
 } from './request-binding.js';
-import { bodyFrom, type OutgoingRequest } from './request.js';
+import type { OutgoingRequest } from './request.js';
+import { assertOutgoingRequest, bodyFrom } from './request-shape.js';
 import type { SendingSettings, Target } from './settings.js';
 import type { SigningTurn } from './signing-turn.js';
 import { findSubjectFlaw } from './subject.js';
@@ -37,6 +38,7 @@ export interface Sender {
  * @returns the value of the `JWT` header
  * @throws ServiceSigningError `subject_invalid`, `subject_required`, `header_unsignable`,
  *   `request_too_long`, `token_too_large`
+ * @throws ServiceAuthUsageError for a request that is no {@link OutgoingRequest}, such as one with a body of text
  */
 export async function signRequest(
   request: OutgoingRequest,
@@ -44,9 +46,12 @@ export async function signRequest(
   sending: SendingSettings,
   sender: Sender,
 ): Promise<string> {
+  assertOutgoingRequest(request);
   const rules = PROFILES[target.profile];
   const subject = readSubject(request.subject, rules);
   const bindable = toBindable(request);
+  const settling = bindable.body.settle?.();
+  if (isPending(settling)) await settling;
   const headerNames = headersToBind(bindable.body, sending.signedHeaders);
   assertSignable(bindable, headerNames);
   const binding = bindRequest(bindable, headerNames);
@@ -91,14 +96,19 @@ function requestClaims({ req, hdr }: RequestBinding) {
 }
 
 function toBindable({ method, url, headers, body }: OutgoingRequest): BindableRequest {
-  const { pathname, search } = url instanceof URL ? url : new URL(url);
+  const { pathname, search, host } = url instanceof URL ? url : new URL(url);
   const entries = Object.entries(headers);
+  const valuesOf = (name: string): readonly string[] =>
+    entries.flatMap(([given, values]) => (given.toLowerCase() === name ? values : []));
   return {
     method: method.toUpperCase(),
     target: pathname + search,
     body: bodyFrom(body),
-    headerValues: (name) =>
-      entries.flatMap(([given, values]) => (given.toLowerCase() === name ? values : [])),
+    headerValues: (name) => {
+      const values = valuesOf(name);
+      // Clients take the host from the URL where the caller names none.
+      return name === 'host' && values.length === 0 ? [host] : values;
+    },
   };
 }
 

@@ -5,7 +5,18 @@ const UNSAFE_CHARACTER = /[\p{Cc}\p{Cf}\p{Z}\p{Cs}]/u;
 const ABSOLUTE_URI = /^[A-Za-z][A-Za-z0-9+.-]*:./u;
 const WEB_URI = /^https?:/i;
 const USERINFO = /^[^:]+:\/\/[^/?#]*@/;
-const DOT_SEGMENT = /(?:[/\\]|%2f|%5c)(?:\.|%2e){1,2}(?=$|[/\\?#]|%2f|%5c)/i;
+
+/** A subject without any of these has no dot segment, however it is read. */
+const MAYBE_DOTS = /[/\\]\.|[%\\]|[^\x21-\x7e]/;
+const ESCAPES = /(?:%[0-9a-f]{2})+/gi;
+/** An escape that no UTF-8 has, and that lax decoders take for a dot or a slash: overlong forms, `%u002e`. */
+const LAX_ESCAPE = /%(?:c[01]|e0%[89]|f0%8|u[0-9a-f]{4})/i;
+/** More often nobody escapes an escape. */
+const MOST_DECODINGS = 3;
+/** What Unicode's compatibility forms leave, and tables of best fits turn into dots and slashes. */
+const OTHER_DOTS = /[\u3002]/g;
+const OTHER_SLASHES = /[\\\u2044\u2215\u2216\u29f5\u29f8\u29f9]/g;
+const INVISIBLE = /[\p{C}\p{Z}]/gu;
 
 /** Schemes that run code or read local data wherever an application follows the URI. */
 const REFUSED_SCHEME = /^(?:javascript|vbscript|data|blob|file|about|filesystem|view-source):/i;
@@ -29,8 +40,35 @@ export function findSubjectFlaw(subject: string): string | undefined {
 
 /**
  * Whether a subject lies under one of the URI prefixes. Dot segments never do: `/user/../admin/`
- * begins with `/user/` byte for byte and still names something else once somebody resolves it.
+ * begins with `/user/` byte for byte and still names something else once somebody resolves it. So does
+ * what becomes one: with path parameters (`..;x`), escaped once or several times, in other letters of Unicode.
  */
 export function isWithinPrefixes(subject: string, prefixes: readonly string[]): boolean {
-  return !DOT_SEGMENT.test(subject) && prefixes.some((prefix) => subject.startsWith(prefix));
+  return !mayHaveDotSegment(subject) && prefixes.some((prefix) => subject.startsWith(prefix));
+}
+
+function mayHaveDotSegment(subject: string): boolean {
+  if (!MAYBE_DOTS.test(subject)) return false;
+  let text = subject;
+  for (let decodings = 0; decodings <= MOST_DECODINGS; decodings++) {
+    if (LAX_ESCAPE.test(text) || hasDotSegment(text)) return true;
+    const decoded = text.replace(ESCAPES, decode);
+    if (decoded === text) return false;
+    text = decoded;
+  }
+  return true;
+}
+
+/** Unlike `decodeURIComponent`, reads what is UTF-8 beside what is not. */
+function decode(escapes: string): string {
+  return Buffer.from(escapes.replaceAll('%', ''), 'hex').toString('utf8');
+}
+
+function hasDotSegment(text: string): boolean {
+  const plain = text.normalize('NFKC').replace(OTHER_DOTS, '.').replace(OTHER_SLASHES, '/');
+  const [, ...segments] = plain.split('/');
+  return segments.some((segment) => {
+    const [name = ''] = segment.split(/[;?#]/);
+    return /^\.+$/.test(name.replace(INVISIBLE, ''));
+  });
 }

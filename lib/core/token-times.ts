@@ -37,6 +37,10 @@ export function assertTimes(
     refuse('token_expired', 'issued longer ago than a token may live');
   }
   if (exp !== undefined && iat !== undefined && exp - iat > longest) refuse('lifetime_too_long');
+  // Without iat only this bounds for how long a replay store must remember the use.
+  if (exp !== undefined && iat === undefined && claims.tokenId !== undefined) {
+    if (exp - tolerance > now + longest) refuse('lifetime_too_long', apart('exp', exp, now));
+  }
   if (nbf !== undefined && nbf - tolerance > now) {
     refuse('token_not_yet_valid', apart('nbf', nbf, now));
   }

@@ -11,7 +11,13 @@ import {
   headersToBind,
   type RequestBinding,
 } from './request-binding.js';
-import { bodyFrom, headerValues, type IncomingRequest, TOKEN_HEADER } from './request.js';
+import {
+  assertWholeHeaderList,
+  boundHeaderValues,
+  type IncomingRequest,
+  TOKEN_HEADER,
+} from './request.js';
+import { assertIncomingRequest, bodyFrom } from './request-shape.js';
 import type { TrustedIssuer } from './issuers.js';
 import type { ReceivingSettings } from './settings.js';
 import { isWithinPrefixes } from './subject.js';
@@ -38,6 +44,7 @@ export interface RoutePolicy {
  *
  * @throws ServiceTokenRefusedError with the code of the first step that fails
  * @throws ServiceAuthUnavailableError `key_unavailable`, `replay_store_unavailable`
+ * @throws ServiceAuthUsageError for a request that is no {@link IncomingRequest}, such as one with a parsed body
  */
 export async function verifyRequest(
   request: IncomingRequest,
@@ -46,8 +53,11 @@ export async function verifyRequest(
   policy: RoutePolicy = {},
   progress?: VerificationProgress,
 ): Promise<ServiceIdentity> {
+  assertIncomingRequest(request);
+  assertWholeHeaderList(request);
+  const bindable = toBindable(request, settings.publicPathPrefix);
   const { knownHeaders } = settings;
-  const token = readToken(headerValues(request.rawHeaders, TOKEN_HEADER), knownHeaders);
+  const token = readToken(bindable.headerValues(TOKEN_HEADER), knownHeaders);
   const header = readJoseHeader(token.unverifiedHeader);
   const claims = readClaims(token.unverifiedPayload);
 
@@ -70,7 +80,7 @@ export async function verifyRequest(
 
   assertTimes(claims, trusted.profile, settings, now());
   const audience = readAudience(claims, settings);
-  const binding = assertBinding(request, claims, trusted, settings);
+  const binding = assertBinding(bindable, claims, trusted, settings);
   if (isPending(binding)) {
     await binding;
     // Reading a slow body takes time, and a token is judged by the time of the decision.
@@ -82,7 +92,12 @@ export async function verifyRequest(
   if (isPending(recording)) await recording;
   return createIdentity(
     { ...claims, audience },
-    { keyId: key.keyId, profile: trusted.profile, payload: token.unverifiedPayload },
+    {
+      keyId: key.keyId,
+      profile: trusted.profile,
+      payload: token.unverifiedPayload,
+      verifier: settings,
+    },
   );
 }
 
@@ -98,19 +113,19 @@ function readAudience(claims: ServiceClaims, settings: ReceivingSettings): strin
   return audience;
 }
 
+const CONTENT_HEADERS: ReadonlySet<string> = new Set(['content-type', 'content-encoding']);
 const NO_HEADERS: ReadonlyMap<string, string> = new Map();
 
 /** Asserts that the token was made for this very request. A promise where the body is waited for. */
 function assertBinding(
-  request: IncomingRequest,
+  bindable: BindableRequest,
   claims: ServiceClaims,
   trusted: TrustedIssuer,
   settings: ReceivingSettings,
 ): void | Promise<void> {
-  const bindable = toBindable(request, settings.publicPathPrefix);
   const settling = bindable.body.settle?.();
   const assertSettled = () => assertRequest(bindable, claims, trusted, settings);
-  return settling === undefined ? assertSettled() : Promise.resolve(settling).then(assertSettled);
+  return isPending(settling) ? settling.then(assertSettled) : assertSettled();
 }
 
 function assertRequest(
@@ -134,7 +149,7 @@ function toBindable(request: IncomingRequest, publicPathPrefix: string): Bindabl
     method: request.method,
     target: publicPathPrefix + request.target,
     body: bodyFrom(request.body),
-    headerValues: (name) => headerValues(request.rawHeaders, name),
+    headerValues: (name) => boundHeaderValues(request.rawHeaders, name),
   };
 }
 
@@ -145,7 +160,7 @@ function assertHeaders(
   required: ReadonlySet<string>,
 ): void {
   for (const [name, value] of bound) {
-    if (received[name] !== value) refuse('header_mismatch', `${name} differs`);
+    if (received[name] !== value) refuse('header_mismatch', `${nameFor(name, required)} differs`);
   }
   for (const name of required) {
     if (!bound.has(name) && request.headerValues(name).length > 0) {
@@ -154,12 +169,18 @@ function assertHeaders(
   }
 }
 
+/** What the receiver asks for may be named; any other name is a word of the token. */
+function nameFor(name: string, required: ReadonlySet<string>): string {
+  return required.has(name) || CONTENT_HEADERS.has(name) ? name : 'another header in hdr';
+}
+
 /** The body rule of protocol section 3. */
 function assertBody(
   request: BindableRequest,
   claim: BodyClaim | undefined,
   binding: RequestBinding,
 ): void | Promise<void> {
+  assertTransferCoding(request);
   if (claim === undefined) {
     if (request.body.hasContent) refuse('claim_missing', 'bdy');
     return undefined;
@@ -171,6 +192,14 @@ function assertBody(
   return typeof digest === 'string'
     ? assertDigest(digest)
     : Promise.resolve(digest).then(assertDigest);
+}
+
+/** Servers remove `chunked` alone. Under any other coding the bytes received are not the content. */
+function assertTransferCoding(request: BindableRequest): void {
+  const [coding = 'chunked', ...others] = request.headerValues('transfer-encoding');
+  if (coding.toLowerCase() !== 'chunked' || others.length > 0) {
+    refuse('body_unverifiable', 'the body: a transfer coding besides chunked');
+  }
 }
 
 function assertPolicy(claims: ServiceClaims, trusted: TrustedIssuer, policy: RoutePolicy): void {

@@ -3,45 +3,66 @@ import { JwkSetError } from './jwk-set.js';
 const DEADLINE_MILLISECONDS = 3000;
 const MAX_BYTES = 256 * 1024;
 const MAX_AGE = { least: 60, most: 3600, fallback: 600 };
+/** One entity tag of RFC 9110 section 8.8.3, short enough to go into every request. */
+const ENTITY_TAG = /^(?:W\/)?"[\x21\x23-\x7e\x80-\xff]{0,256}"$/;
 
 /** A good reply of a key server. */
 export interface JwkSetReply {
   /** Undefined when the set has not changed since `etag`. */
   readonly bytes: Uint8Array | undefined;
+  /** The tag of the set that is known now; undefined where the next fetch must be unconditional. */
   readonly etag: string | undefined;
   /** How long the set may be used before it is asked for again: 60 to 3600. */
   readonly maxAgeSeconds: number;
 }
 
-/** Asks a key server for a set; `etag` is that of the set known already. */
+/** Asks a key server for a set; `etag` is that of the set known already, undefined to get the whole set. */
 export type FetchJwkSet = (etag: string | undefined, closing: AbortSignal) => Promise<JwkSetReply>;
 
 /**
  * Fetches the JWK Set at one configured URL: no redirects, no cookies, at most 3 seconds and 256 KiB
- * in all, whatever the server does.
+ * in all, whatever the server does. A 304 that names another tag than the one sent confirms nothing, so
+ * the whole set is asked for at once.
  *
  * @throws JwkSetError for every reply that is no set; whatever `fetch` throws when there is none
  */
 export function fetchJwkSetFrom(url: string): FetchJwkSet {
   return async (etag, closing) =>
     await withDeadline(closing, async (signal) => {
-      const response = await fetch(url, {
-        redirect: 'manual',
-        credentials: 'omit',
-        signal,
-        headers: {
-          accept: 'application/jwk-set+json, application/json',
-          'accept-encoding': 'identity',
-          ...(etag === undefined ? {} : { 'if-none-match': etag }),
-        },
-      });
-      const bytes = await readReply(response, etag !== undefined);
-      return {
-        bytes,
-        etag: response.headers.get('etag') ?? (bytes ? undefined : etag),
-        maxAgeSeconds: readMaxAge(response.headers),
-      };
+      const response = await request(url, etag, signal);
+      if (etag === undefined || response.status !== 304) return await readWholeSet(response);
+      await response.body?.cancel();
+      if (!confirms(response, etag))
+        return await readWholeSet(await request(url, undefined, signal));
+      return { bytes: undefined, etag, maxAgeSeconds: readMaxAge(response.headers) };
     });
+}
+
+async function request(
+  url: string,
+  etag: string | undefined,
+  signal: AbortSignal,
+): Promise<Response> {
+  return await fetch(url, {
+    redirect: 'manual',
+    credentials: 'omit',
+    signal,
+    headers: {
+      accept: 'application/jwk-set+json, application/json',
+      'accept-encoding': 'identity',
+      ...(etag === undefined ? {} : { 'if-none-match': etag }),
+    },
+  });
+}
+
+/** A 304 without a tag confirms the tag that was sent. The comparison is the weak one of RFC 9110 section 8.8.3.2. */
+function confirms(response: Response, sent: string): boolean {
+  const named = response.headers.get('etag');
+  return named === null || opaqueTag(named) === opaqueTag(sent);
+}
+
+function opaqueTag(etag: string): string {
+  return etag.replace(/^W\//, '');
 }
 
 /**
@@ -73,17 +94,21 @@ async function rejectionOf(signal: AbortSignal): Promise<never> {
   );
 }
 
-async function readReply(
-  response: Response,
-  mayBeUnchanged: boolean,
-): Promise<Uint8Array | undefined> {
-  if (response.status === 200) return await readBounded(response);
-  await response.body?.cancel();
-  if (response.status === 304 && mayBeUnchanged) return undefined;
-  throw new JwkSetError(
-    `the key server answered ${response.status}`,
-    readSeconds(response.headers.get('retry-after')) ?? 0,
-  );
+async function readWholeSet(response: Response): Promise<JwkSetReply> {
+  const { headers, status } = response;
+  if (status !== 200) {
+    await response.body?.cancel();
+    const retryAfterSeconds = readSeconds(headers.get('retry-after')) ?? 0;
+    throw new JwkSetError(`the key server answered ${status}`, retryAfterSeconds);
+  }
+  const bytes = await readBounded(response);
+  return { bytes, etag: readEntityTag(headers), maxAgeSeconds: readMaxAge(headers) };
+}
+
+/** A tag that could not be sent back would make every later fetch fail, so it counts as none. */
+function readEntityTag(headers: Headers): string | undefined {
+  const etag = headers.get('etag') ?? '';
+  return ENTITY_TAG.test(etag) ? etag : undefined;
 }
 
 async function readBounded(response: Response): Promise<Uint8Array> {

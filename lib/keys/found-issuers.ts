@@ -1,7 +1,8 @@
-import { hash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { types } from 'node:util';
 import {
   type IssuerDirectory,
+  isServiceUri,
   type KeyFetchSettings,
   ServiceAuthConfigError,
   ServiceAuthUnavailableError,
@@ -10,6 +11,8 @@ import {
   type TrustedIssuerFinder,
   type TrustedIssuerOptions,
 } from '../core/index.js';
+import { BoundedDigests, digestOf } from './bounded-digests.js';
+import { LookUpPlaces } from './look-up-places.js';
 
 /** How long an issuer that was found is trusted, and from when on it is asked about again meanwhile. */
 const TRUSTED_SECONDS = 60;
@@ -20,7 +23,6 @@ const RETRY_SECONDS = 5;
 /** An issuer that has not called for so long is forgotten, and its keys are no longer fetched. */
 const IDLE_SECONDS = 3600;
 const DEADLINE_MILLISECONDS = 3000;
-const MAX_LOOKUPS_AT_ONCE = 100;
 const MAX_NOES = 10_000;
 const FAILED = 'the look-up of the issuer failed';
 
@@ -48,6 +50,8 @@ export class FoundIssuers implements IssuerDirectory {
   /** By digests of issuers; the oldest goes first. */
   private readonly noes = new Map<string, No>();
   private readonly lookups = new Map<string, Promise<TrustedIssuer | undefined>>();
+  private readonly places = new LookUpPlaces();
+  private readonly toldOriginal = new BoundedDigests();
   private isClosed = false;
 
   constructor(
@@ -63,6 +67,8 @@ export class FoundIssuers implements IssuerDirectory {
       if (now >= known.askAgainAt) this.lookUp(issuer).catch(() => undefined);
       return known.trusted;
     }
+    // The finder could not name it: what it answers is checked like any option.
+    if (!isServiceUri(issuer)) return undefined;
     const no = this.noes.get(digestOf(issuer));
     if (no === undefined || now >= no.until) return this.lookUp(issuer);
     return no.isDecided ? undefined : fail(FAILED);
@@ -84,11 +90,11 @@ export class FoundIssuers implements IssuerDirectory {
   private lookUp(issuer: string): Promise<TrustedIssuer | undefined> {
     const underWay = this.lookups.get(issuer);
     if (underWay) return underWay;
-    // Who is known is let through: a flood of invented names must not stand in the way.
-    if (this.lookups.size >= MAX_LOOKUPS_AT_ONCE && !this.found.has(issuer)) {
-      fail('too many look-ups at once');
-    }
-    const lookup = this.ask(issuer).finally(() => this.lookups.delete(issuer));
+    const release = this.places.take(issuer) ?? fail('too many look-ups at once');
+    const lookup = this.ask(issuer).finally(() => {
+      release();
+      this.lookups.delete(issuer);
+    });
     this.lookups.set(issuer, lookup);
     return lookup;
   }
@@ -118,6 +124,8 @@ export class FoundIssuers implements IssuerDirectory {
     const trusted = keepsKeys ? { ...resolved, keys: known.trusted.keys } : resolved;
     if (this.isClosed) trusted.keys.close(); // the look-up was under way
     this.noes.delete(digestOf(issuer));
+    this.places.keepFor(issuer);
+    this.tellOriginal(trusted);
     this.found.set(issuer, {
       trusted: Object.freeze(trusted),
       keyOptions,
@@ -126,6 +134,13 @@ export class FoundIssuers implements IssuerDirectory {
       trustedUntil: this.in(TRUSTED_SECONDS),
     });
     return trusted;
+  }
+
+  /** Each issuer once: there is no list of them to warn of at start. */
+  private tellOriginal({ issuer, profile }: TrustedIssuer): void {
+    if (profile !== 'original' || this.toldOriginal.has(issuer)) return;
+    this.toldOriginal.add(issuer);
+    tell(this.common.observer, { type: 'original_issuer_found', issuer });
   }
 
   private note(issuer: string, no: No): void {
@@ -164,11 +179,6 @@ function textOfKeys({ publicKey, keys, jwksUri, algorithms }: TrustedIssuerOptio
   return JSON.stringify([publicKey, keys, jwksUri, algorithms], (_name, value: unknown) =>
     types.isKeyObject(value) || types.isCryptoKey(value) ? randomUUID() : value,
   );
-}
-
-/** Names that callers invent can be long; what is remembered of them must not be. */
-function digestOf(issuer: string): string {
-  return hash('sha256', issuer, 'base64url');
 }
 
 async function withDeadline<T>(work: () => Promise<T>): Promise<T> {

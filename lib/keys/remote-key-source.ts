@@ -17,6 +17,8 @@ const COOL_DOWN_SECONDS = 30;
 const MAX_RETRY_AFTER_SECONDS = 300;
 /** How many requests with an unknown key id wait for one fetch; others are told to come back. */
 const MAX_WAITING = 64;
+/** How long "not changed" is believed before the whole set is fetched: a cache on the way may be wrong for ever. */
+const WHOLE_SET_SECONDS = 3600;
 
 export interface RemoteKeySourceParts {
   readonly issuer: string;
@@ -39,7 +41,9 @@ export interface RemoteKeySourceParts {
 export class RemoteKeySource implements KeySource {
   private keys: ReadonlyMap<string, VerificationKey> = new Map();
   private etag: string | undefined;
+  /** When the keys were fetched or confirmed, and when they were fetched whole. */
   private loadedAt = -Infinity;
+  private fetchedWholeAt = -Infinity;
   private freshUntil = -Infinity;
   /** When the next fetch is due; after a failure, when the next one is allowed. */
   private dueAt = -Infinity;
@@ -137,11 +141,17 @@ export class RemoteKeySource implements KeySource {
     this.attemptedAt = this.parts.now();
     this.dueAt = Infinity; // until the outcome says
     try {
-      const reply = await this.parts.fetchSet(this.etag, this.closing.signal);
+      const reply = await this.parts.fetchSet(this.tagToSend, this.closing.signal);
       await this.accept(reply);
     } catch (error) {
       this.noteFailure(error);
     }
+  }
+
+  /** Undefined after a failure too: the tag itself may be what the server does not take. */
+  private get tagToSend(): string | undefined {
+    const isWholeDue = this.parts.now() >= this.fetchedWholeAt + WHOLE_SET_SECONDS * 1000;
+    return isWholeDue || this.failures > 0 ? undefined : this.etag;
   }
 
   private async accept(reply: JwkSetReply): Promise<void> {
@@ -149,6 +159,7 @@ export class RemoteKeySource implements KeySource {
     if (reply.bytes) {
       const { keys, dropped } = await readJwkSet(reply.bytes, algorithms);
       this.keys = keys;
+      this.fetchedWholeAt = this.parts.now();
       for (const reason of dropped) tell(observer, { type: 'key_dropped', issuer, reason });
     }
     this.etag = reply.etag;

@@ -1,7 +1,7 @@
-import 'reflect-metadata';
 import { ServiceAuthUsageError } from '../core/index.js';
+import { markRoute } from './route-mark.js';
 
-const ALLOWED_ISSUERS = 'nestjs-service-auth:allowed-issuers';
+export const ALLOWED_ISSUERS = 'nestjs-service-auth:allowed-issuers';
 
 /**
  * Lets only these services call a route, or every route of a controller; others get 403
@@ -16,14 +16,9 @@ export function AllowIssuers(...issuers: [string, ...string[]]): ClassDecorator 
   if (issuers.length === 0) {
     throw new ServiceAuthUsageError('@AllowIssuers() names nobody: write the URI of each service.');
   }
-  return (target: object, _name?: unknown, descriptor?: { value?: unknown }) => {
-    const place = typeof descriptor?.value === 'function' ? descriptor.value : target;
-    const lists = allowedIssuersOf(place);
-    Reflect.defineMetadata(ALLOWED_ISSUERS, [...lists, new Set(issuers)], place);
-  };
-}
-
-/** Every list on a handler or controller, those of the classes it extends included. */
-export function allowedIssuersOf(place: object): readonly ReadonlySet<string>[] {
-  return (Reflect.getMetadata(ALLOWED_ISSUERS, place) ?? []) as readonly ReadonlySet<string>[];
+  const allowed: ReadonlySet<string> = new Set(issuers);
+  return markRoute<readonly ReadonlySet<string>[]>(ALLOWED_ISSUERS, (lists = []) => [
+    ...lists,
+    allowed,
+  ]);
 }

@@ -126,6 +126,8 @@ function describeSurroundings(event: SurroundingsEvent): Line {
     }
     case 'key_dropped':
       return { level: 'warn', text: `A key of ${event.issuer} is not used: ${event.reason}` };
+    case 'original_issuer_found':
+      return { level: 'warn', text: warningOfOriginal(event.issuer) };
     case 'signing_keys_changed':
       return {
         level: 'log',
@@ -146,4 +148,9 @@ function describeSurroundings(event: SurroundingsEvent): Line {
     case 'replay_store_unsafe':
       return { level: 'warn', text: `Tokens may be used twice: ${event.reason}` };
   }
+}
+
+/** What operators read of an issuer, be it listed or found, whose tokens are in the original profile. */
+export function warningOfOriginal(issuer: string): string {
+  return `Tokens of ${issuer} are accepted in the original profile: they bind no URL and may be replayed.`;
 }

@@ -1,5 +1,5 @@
-import { SetMetadata } from '@nestjs/common';
 import { ServiceAuthUsageError } from '../core/index.js';
+import { markRoute } from './route-mark.js';
 
 export const MAX_BODY_BYTES = 'nestjs-service-auth:max-body-bytes';
 
@@ -23,5 +23,5 @@ export function MaxBodyBytes(bytes: number): ClassDecorator & MethodDecorator {
       '@MaxBodyBytes() takes a whole number of bytes above 0, such as 100 * 1024 * 1024.',
     );
   }
-  return SetMetadata(MAX_BODY_BYTES, bytes);
+  return markRoute(MAX_BODY_BYTES, () => bytes);
 }

@@ -12,33 +12,42 @@ import {
 } from '../core/index.js';
 import { ServiceAuth } from '../service-auth.js';
 import { instanceOf } from './provider-lookup.js';
-import { requestStateOf } from './request-state.js';
+import { noteGuard, requestStateOf, type Verification, verificationBy } from './request-state.js';
 import type { Route } from './route-policy.js';
 import { MODULE_OPTIONS_TOKEN } from './service-auth.module-definition.js';
 import type { ServiceAuthModuleOptions, ServiceUserResolver } from './service-auth.options.js';
-import { ServiceCallContext } from './service-call.context.js';
+import { ServiceCallContext } from '../for-whom/service-call.context.js';
 import { type Exchange, type ExchangeSettings, type Transport } from './transports/transport.js';
 import { refuseUnsupported } from './transports/unsupported.transport.js';
+
+type AuthenticatorOptions = Pick<
+  ServiceAuthModuleOptions,
+  'rawBody' | 'spoolDirectory' | 'tokenAfterVerification'
+>;
 
 /** Verifies a request once, whoever asks, and turns what was proved into the application's user. */
 @Injectable()
 export class RequestAuthenticator implements OnModuleInit {
   private userResolver: ServiceUserResolver | undefined;
   private readonly settingsByRoute = new WeakMap<Route, ExchangeSettings>();
+  private readonly options: AuthenticatorOptions;
+  /** A closure: a logger that prints a guard shows neither the application's container nor the options with the key. */
+  private readonly findResolver: () => Promise<ServiceUserResolver | undefined>;
 
   constructor(
     @Inject(ServiceAuth) private readonly serviceAuth: ServiceAuth,
     @Inject(ServiceCallContext) private readonly callContext: ServiceCallContext,
-    @Inject(MODULE_OPTIONS_TOKEN) private readonly options: ServiceAuthModuleOptions,
-    @Inject(ModuleRef) private readonly moduleRef: ModuleRef,
-  ) {}
+    @Inject(MODULE_OPTIONS_TOKEN) options: ServiceAuthModuleOptions,
+    @Inject(ModuleRef) moduleRef: ModuleRef,
+  ) {
+    const { rawBody, spoolDirectory, tokenAfterVerification, userResolver } = options;
+    this.options = { rawBody, spoolDirectory, tokenAfterVerification };
+    this.findResolver = async () =>
+      typeof userResolver === 'function' ? await instanceOf(userResolver, moduleRef) : userResolver;
+  }
 
   async onModuleInit(): Promise<void> {
-    const { userResolver } = this.options;
-    this.userResolver =
-      typeof userResolver === 'function'
-        ? await instanceOf(userResolver, this.moduleRef)
-        : userResolver;
+    this.userResolver = await this.findResolver();
   }
 
   /**
@@ -67,13 +76,16 @@ export class RequestAuthenticator implements OnModuleInit {
   ): Promise<ServiceIdentity | undefined> {
     const exchange = transport.open(context, this.settingsFor(route));
     const state = requestStateOf(exchange.key);
-    if (state.verification === undefined || state.verifier !== this) {
-      state.identity = undefined;
-      state.verifier = this;
-      state.verification = this.verify(exchange, route);
-      return state.verification;
-    }
-    return this.verifyAgain(state.verification, exchange, route);
+    const begun = verificationBy(this.serviceAuth, state)?.result;
+    if (begun) return this.verifyAgain(begun, exchange, route);
+    const verification: Verification = {
+      verifier: this.serviceAuth,
+      previous: state.verification,
+    };
+    state.verification = verification;
+    noteGuard(exchange.key);
+    verification.result = this.verify(exchange, route, verification);
+    return verification.result;
   }
 
   private async verifyAgain(
@@ -102,7 +114,7 @@ export class RequestAuthenticator implements OnModuleInit {
       maxBytes: maxBodyBytes,
       spoolDirectory: this.options.spoolDirectory ?? tmpdir(),
     };
-    return { realm, bodyLimits };
+    return { realm, body: { limits: bodyLimits, rawBody: this.options.rawBody } };
   }
 
   private assertRoute(
@@ -121,9 +133,13 @@ export class RequestAuthenticator implements OnModuleInit {
     }
   }
 
-  private async verify(exchange: Exchange, route: Route): Promise<ServiceIdentity | undefined> {
+  private async verify(
+    exchange: Exchange,
+    route: Route,
+    verification: Verification,
+  ): Promise<ServiceIdentity | undefined> {
     exchange.describeResponse();
-    if (route.mode === 'optional' && !exchange.hasToken) {
+    if (route.mode === 'optional' && !exchange.mayHaveToken) {
       if (this.userResolver) exchange.setUser(undefined);
       this.tell({ type: 'request_anonymous', route: exchange.route });
       return undefined;
@@ -131,7 +147,7 @@ export class RequestAuthenticator implements OnModuleInit {
     try {
       return await this.serviceAuth.verify(exchange.request, route.policy, {
         route: exchange.route,
-        admit: (identity) => this.admit(exchange, identity),
+        admit: (identity) => this.admit(exchange, identity, verification),
       });
     } catch (error) {
       throw isRefusal(error) ? exchange.refuse(error) : error;
@@ -140,30 +156,31 @@ export class RequestAuthenticator implements OnModuleInit {
     }
   }
 
-  private admit(exchange: Exchange, identity: ServiceIdentity): void | Promise<void> {
-    if (this.userResolver) return this.admitUser(this.userResolver, exchange, identity);
-    requestStateOf(exchange.key).identity = identity;
+  private admit(
+    exchange: Exchange,
+    identity: ServiceIdentity,
+    verification: Verification,
+  ): void | Promise<void> {
+    if (this.userResolver === undefined) verification.identity = identity;
+    else return this.admitUser(exchange, identity, verification);
   }
 
   private async admitUser(
-    resolver: ServiceUserResolver,
     exchange: Exchange,
     identity: ServiceIdentity,
+    verification: Verification,
   ): Promise<void> {
-    exchange.setUser(await this.resolveUser(resolver, identity));
-    requestStateOf(exchange.key).identity = identity;
+    exchange.setUser(await this.resolveUser(identity));
+    verification.identity = identity;
   }
 
   /** Calls that the resolver itself makes are on behalf of the user it looks up. */
-  private async resolveUser(
-    resolver: ServiceUserResolver,
-    identity: ServiceIdentity,
-  ): Promise<unknown> {
+  private async resolveUser(identity: ServiceIdentity): Promise<unknown> {
     const { subject } = identity;
     if (subject === undefined) return undefined;
     const user = await this.callContext.runOnBehalfOf(
-      subject,
-      async () => await resolver.resolveUser(subject, identity),
+      identity,
+      async () => await this.userResolver?.resolveUser(subject, identity),
     );
     if (user === null || user === undefined) throw new ServiceTokenRefusedError('subject_unknown');
     return user;

@@ -1,16 +1,26 @@
 import type { ServiceIdentity } from '../core/index.js';
-import { createSlot } from './slot.js';
+import { createSlot } from '../core/slot.js';
+
+/** What the guard of one service has made of a request. */
+export interface Verification {
+  /** The `ServiceAuth` that verifies: what one service proved is nothing to another in the same application. */
+  readonly verifier: object;
+  /** A second guard of the same service waits for the same result. */
+  result?: Promise<ServiceIdentity | undefined>;
+  /** What was proved, once it is. */
+  identity?: ServiceIdentity | undefined;
+  /** That of another service of the application, whose guard ran before. */
+  readonly previous: Verification | undefined;
+}
 
 /** What this library knows about one request being served. */
 export interface RequestState {
-  /** The verification, once a guard has begun it: a second guard waits for the same one. */
-  verification?: Promise<ServiceIdentity | undefined>;
-  /** Who verified, so that one application never takes the word of another. */
-  verifier?: object;
-  /** What was proved, once it is. */
-  identity?: ServiceIdentity | undefined;
-  /** It has been answered: nobody is served any more, and no call is made for its user. */
-  isOver?: boolean;
+  /** The verification that was begun last. */
+  verification?: Verification;
+  /** Its headers as they were sent, once a guard has removed the token: the guard of another service needs it too. */
+  sentHeaders?: readonly string[];
+  /** When it was answered, in milliseconds of `performance.now()`; undefined while it is served. */
+  endedAt?: number;
 }
 
 const STATE = createSlot<RequestState>();
@@ -26,6 +36,26 @@ export function requestStateOf(request: object): RequestState {
   const state: RequestState = {};
   STATE.set(raw, state);
   return state;
+}
+
+/** The verification of a request by one service; undefined where its guard has not begun one. */
+export function verificationBy(verifier: object, state: RequestState): Verification | undefined {
+  let verification = state.verification;
+  while (verification && verification.verifier !== verifier) verification = verification.previous;
+  return verification;
+}
+
+/** The same in every copy of the package. It proves nothing, and only chooses the words of an error. */
+const SEEN_BY_A_GUARD = Symbol.for('nestjs-service-auth:seen-by-a-guard');
+
+/** Leaves word for other copies of the package, which do not see the state of this one. */
+export function noteGuard(raw: object): void {
+  Object.defineProperty(raw, SEEN_BY_A_GUARD, { value: true, configurable: true });
+}
+
+/** Whether a guard of any copy of the package has looked at a request. */
+export function wasSeenByAGuard(raw: object): boolean {
+  return Object.hasOwn(raw, SEEN_BY_A_GUARD);
 }
 
 /** Whether somebody has asked for the state of a request before. */

@@ -1,4 +1,4 @@
-import { SetMetadata } from '@nestjs/common';
+import { markRoute } from './route-mark.js';
 
 export const ROUTE_MODE = 'nestjs-service-auth:route-mode';
 
@@ -11,7 +11,7 @@ export type RouteMode = 'required' | 'optional' | 'skip';
  * Opens nothing but HTTP: what the guard does not know it refuses.
  */
 export function SkipServiceAuth(): ClassDecorator & MethodDecorator {
-  return SetMetadata(ROUTE_MODE, 'skip' satisfies RouteMode);
+  return markRoute<RouteMode>(ROUTE_MODE, () => 'skip');
 }
 
 /**
@@ -19,10 +19,10 @@ export function SkipServiceAuth(): ClassDecorator & MethodDecorator {
  * is refused, never taken for none. Loses to `@AllowIssuers()` and `@RequireSubject()` on the route.
  */
 export function OptionalServiceAuth(): ClassDecorator & MethodDecorator {
-  return SetMetadata(ROUTE_MODE, 'optional' satisfies RouteMode);
+  return markRoute<RouteMode>(ROUTE_MODE, () => 'optional');
 }
 
 /** Asks for a token where the controller is marked `@SkipServiceAuth()` or `@OptionalServiceAuth()`. */
 export function RequireServiceAuth(): ClassDecorator & MethodDecorator {
-  return SetMetadata(ROUTE_MODE, 'required' satisfies RouteMode);
+  return markRoute<RouteMode>(ROUTE_MODE, () => 'required');
 }

@@ -1,8 +1,15 @@
 import type { ExecutionContext } from '@nestjs/common';
 import type { RoutePolicy } from '../core/index.js';
-import { allowedIssuersOf } from './allow-issuers.decorator.js';
+import { ALLOWED_ISSUERS } from './allow-issuers.decorator.js';
 import { MAX_BODY_BYTES } from './max-body-bytes.decorator.js';
-import { SUBJECT_REQUIRED } from './require-subject.decorator.js';
+import { SUBJECT_REQUIRED } from '../for-whom/require-subject.decorator.js';
+import {
+  assertMarksAreKnown,
+  type MarkedRoute,
+  marksOfController,
+  marksOfFunction,
+  marksOfMethod,
+} from './route-mark.js';
 import { ROUTE_MODE, type RouteMode } from './route-mode.decorator.js';
 
 /** What a route asks for, read from the decorators on its handler and controller. */
@@ -29,26 +36,51 @@ function rememberRoute(handler: object, controller: object): Route {
   return route;
 }
 
+const KEYS = [ALLOWED_ISSUERS, SUBJECT_REQUIRED, ROUTE_MODE, MAX_BODY_BYTES];
+
+/** From the strictest on: a mark that was lost in one of its places must not loosen the other one. */
+const MODES = ['required', 'optional', 'skip'] as const satisfies readonly RouteMode[];
+
 /**
  * Reads what a route asks for. Requirements of controller and handler add up; the nearest of
  * `@SkipServiceAuth()` and `@OptionalServiceAuth()` loosens, unless the route also requires something;
  * the nearest `@MaxBodyBytes()` counts.
+ *
+ * @throws ServiceAuthUsageError where the decorators of the route cannot be read
  */
 export function readRoute(handler: object, controller: object): Route {
-  const places = [handler, controller];
-  const allowedIssuers = places.flatMap(allowedIssuersOf);
-  const subjectRequired = places.some((place) => read<true>(SUBJECT_REQUIRED, place).length > 0);
+  const route = { handler, controller };
+  assertMarksAreKnown(KEYS, route);
+  const allOf = <T>(key: string): T[] => [
+    ...marksOfMethod<T>(key, route),
+    ...marksOfController<T>(key, controller),
+  ];
+  // Each list is in two places.
+  const allowedIssuers = [
+    ...new Set(allOf<readonly ReadonlySet<string>[]>(ALLOWED_ISSUERS).flat()),
+  ];
+  const subjectRequired = allOf<true>(SUBJECT_REQUIRED).length > 0;
   const requires = allowedIssuers.length > 0 || subjectRequired;
-  const [maxBodyBytes] = places.flatMap((place) => read<number>(MAX_BODY_BYTES, place));
-  const [mode = 'required'] = places.flatMap((place) => read<RouteMode>(ROUTE_MODE, place));
   return {
-    mode: requires ? 'required' : mode,
+    mode: requires ? 'required' : readMode(route),
     policy: { allowedIssuers, subjectRequired },
-    maxBodyBytes,
+    maxBodyBytes:
+      smallest(marksOfMethod(MAX_BODY_BYTES, route)) ??
+      smallest(marksOfController(MAX_BODY_BYTES, controller)),
   };
 }
 
-function read<T>(key: string, place: object): [T] | [] {
-  const value = Reflect.getMetadata(key, place) as T | undefined;
-  return value === undefined ? [] : [value];
+function readMode(route: MarkedRoute): RouteMode {
+  const isRequired = marksOfMethod<RouteMode>(ROUTE_MODE, route).includes('required');
+  const ofFunction = strictest(marksOfFunction<RouteMode>(ROUTE_MODE, route));
+  const ofController = strictest(marksOfController<RouteMode>(ROUTE_MODE, route.controller));
+  return isRequired ? 'required' : (ofFunction ?? ofController ?? 'required');
+}
+
+function strictest(modes: readonly RouteMode[]): RouteMode | undefined {
+  return MODES.find((mode) => modes.includes(mode));
+}
+
+function smallest(numbers: readonly number[]): number | undefined {
+  return numbers.length > 0 ? Math.min(...numbers) : undefined;
 }

@@ -8,9 +8,10 @@ import {
   type ServiceAuthSettings,
 } from '../core/index.js';
 import { createServiceAuth, type ServiceAuth } from '../service-auth.js';
-import { LoggingObserver } from './logging-observer.js';
+import { LoggingObserver, warningOfOriginal } from './logging-observer.js';
 import type { ServiceAuthModuleOptions } from './service-auth.options.js';
 import type { TrustedIssuerFinderProvider } from './trusted-issuer-finder.provider.js';
+import { warnOfUnsharedMemory } from './unshared-memory.js';
 import { warnOfLoosenedOptions } from './warn-of-loosened-options.js';
 
 /**
@@ -26,6 +27,8 @@ export async function createServiceAuthFrom(
     userResolver,
     tokenAfterVerification,
     spoolDirectory,
+    rawBody,
+    subjectPropagation,
     trustedIssuers,
     observer,
     ...others
@@ -39,8 +42,12 @@ export async function createServiceAuthFrom(
     ...findResolverProblem(userResolver),
     ...findTokenProblem(tokenAfterVerification),
     ...findFolderProblem(spoolDirectory),
+    ...findRawBodyProblem(rawBody),
+    ...findPropagationProblem(subjectPropagation),
   ];
   const serviceAuth = await createOrCollect(coreOptions, problems);
+  const { receiving, observer: hearing } = serviceAuth.settings;
+  if (receiving && options.replayStore === undefined) warnOfUnsharedMemory(hearing);
   warnOfOriginalProfile(serviceAuth.settings);
   warnOfLoosenedOptions({ ...options }, new Logger('ServiceAuth'));
   return serviceAuth;
@@ -76,9 +83,19 @@ function findTokenProblem(word: unknown): string[] {
   return ["tokenAfterVerification: write 'remove' or 'keep'"];
 }
 
+function findPropagationProblem(word: unknown): string[] {
+  if (word === undefined || word === 'explicit' || word === 'ambient') return [];
+  return ["subjectPropagation: write 'explicit' or 'ambient'"];
+}
+
 function findFolderProblem(path: unknown): string[] {
   if (path === undefined || (typeof path === 'string' && isFolder(path))) return [];
   return ['spoolDirectory: write the absolute path of a folder that is there'];
+}
+
+function findRawBodyProblem(rawBody: unknown): string[] {
+  if (rawBody === undefined || typeof rawBody === 'function') return [];
+  return ['rawBody: write a function from the request to the bytes that the platform kept'];
 }
 
 /** Whether it can be written to is not asked: that may change with every upload. */
@@ -94,9 +111,7 @@ function warnOfOriginalProfile({ receiving, sending }: ServiceAuthSettings): voi
   const logger = new Logger('ServiceAuth');
   const isOriginal = ({ profile }: { profile: Profile }): boolean => profile === 'original';
   for (const { issuer } of [...(receiving?.trustedIssuers.known() ?? [])].filter(isOriginal)) {
-    logger.warn(
-      `Tokens of ${issuer} are accepted in the original profile: they bind no URL and may be replayed.`,
-    );
+    logger.warn(warningOfOriginal(issuer));
   }
   for (const { audience } of (sending?.targets ?? []).filter(isOriginal)) {
     logger.warn(

@@ -1,40 +1,55 @@
-import { Inject, Module, type NestModule, type OnModuleDestroy } from '@nestjs/common';
+import { Inject, Module, type NestModule, type OnApplicationShutdown } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { ServiceAuth } from '../service-auth.js';
+import { CachedRoutesWarning } from './cached-routes.warning.js';
 import { KeyHealth } from './key-health.js';
+import { LoggedTokenWarning } from './logged-token.warning.js';
 import { RequestAuthenticator } from './request-authenticator.js';
+import { RouteMarksCheck } from './route-marks.check.js';
 import { createServiceAuthFrom } from './service-auth.factory.js';
 import { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN } from './service-auth.module-definition.js';
-import { ServiceCallContext } from './service-call.context.js';
+import { ServiceCallContext } from '../for-whom/service-call.context.js';
 import { ServiceJwtGuard } from './service-jwt.guard.js';
+import { SeveralServicesCheck } from './several-services.check.js';
 import { TrustedIssuerFinderProvider } from './trusted-issuer-finder.provider.js';
 import { HttpRequestHooks } from './transports/http-request.hooks.js';
 import { servePublishedKeys } from './transports/published-keys.route.js';
+import { UnboundRoutingWarning } from './unbound-routing.warning.js';
 
 /**
  * Service tokens for a Nest application: `forRoot(options)` or `forRootAsync({ useFactory |
  * useClass | useExisting })`, global unless `isGlobal: false`. The application does not start with
  * wrong options: it fails with a `ServiceAuthConfigError` that lists all of them.
+ *
+ * One application may have several services, of which at most one is global. Guards, clients, `ServiceCallContext` and
+ * key sets are each those of the module that is imported where they are used: keep what `forRoot` returns in a
+ * constant, import that constant, and give it to the clients, `ServiceHttpModule.register({ imports: [...] })`.
  */
 @Module({
   providers: [
     {
       provide: ServiceAuth,
       useFactory: createServiceAuthFrom,
-      inject: [MODULE_OPTIONS_TOKEN, TrustedIssuerFinderProvider],
+      // The check first: what it refuses starts no service.
+      inject: [MODULE_OPTIONS_TOKEN, TrustedIssuerFinderProvider, SeveralServicesCheck],
     },
+    SeveralServicesCheck,
     TrustedIssuerFinderProvider,
     KeyHealth,
     ServiceCallContext,
     RequestAuthenticator,
     ServiceJwtGuard,
     HttpRequestHooks,
+    CachedRoutesWarning,
+    LoggedTokenWarning,
+    RouteMarksCheck,
+    UnboundRoutingWarning,
   ],
   exports: [ServiceAuth, KeyHealth, ServiceCallContext, RequestAuthenticator, ServiceJwtGuard],
 })
 export class ServiceAuthModule
   extends ConfigurableModuleClass
-  implements NestModule, OnModuleDestroy
+  implements NestModule, OnApplicationShutdown
 {
   constructor(
     @Inject(HttpAdapterHost) private readonly host: HttpAdapterHost,
@@ -43,13 +58,20 @@ export class ServiceAuthModule
     super();
   }
 
-  /** Nest calls this before it registers the routes. */
+  /**
+   * Nest calls this before it registers the routes.
+   *
+   * @throws ServiceAuthConfigError where two services publish their keys at one path
+   */
   configure(): void {
     servePublishedKeys(this.host.httpAdapter, this.serviceAuth);
   }
 
-  /** Ends the fetching of keys, and what else runs in the background. */
-  onModuleDestroy(): void {
+  /**
+   * Ends the service once the HTTP server has closed: until then, requests that are still served are verified and make
+   * signed calls. Afterwards nothing is signed.
+   */
+  onApplicationShutdown(): void {
     this.serviceAuth.close();
   }
 }

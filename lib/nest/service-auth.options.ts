@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import type { Type } from '@nestjs/common';
 import type { ServiceAuthOptions, ServiceIdentity, TrustedIssuerFinder } from '../core/index.js';
 
@@ -27,6 +28,21 @@ export interface ServiceAuthModuleOptions extends Omit<ServiceAuthOptions, 'trus
    * `@MaxBodyBytes()`: the absolute path of a folder on a disk. Default: the temporary folder of the system.
    */
   spoolDirectory?: string;
+  /**
+   * Gives the bytes of a body that the platform read before Nest got the request (Cloud Functions, Vercel): as they
+   * travelled, not decoded; undefined if it kept none. Asked only when the stream is consumed already. Without it such
+   * a request is refused with `body_consumed`.
+   *
+   * @example
+   * `rawBody: (request) => (request as { rawBody?: Uint8Array }).rawBody`
+   */
+  rawBody?: (request: IncomingMessage) => Uint8Array | undefined;
+  /**
+   * How a call that is made while a request is served gets its user. Default `explicit`: it names the user with
+   * `onBehalfOf(caller)`, or is refused. `ambient`: it takes the user of the request being served. That user may be the
+   * wrong one wherever requests share a limiter, a queue or a bus.
+   */
+  subjectPropagation?: 'explicit' | 'ambient';
   /** Whether the token stays in the request's headers once the guard has read it. Default `remove`. */
   tokenAfterVerification?: 'remove' | 'keep';
 }

@@ -16,16 +16,24 @@ import type { ServiceAuthModuleOptions } from './service-auth.options.js';
 @Injectable()
 export class TrustedIssuerFinderProvider implements TrustedIssuerFinder, OnModuleInit {
   private finder: TrustedIssuerFinder | undefined;
+  /** A closure: the settings show this object, and neither the application's container nor the options with the key. */
+  private readonly findFinder: () => Promise<TrustedIssuerFinder | undefined>;
 
   constructor(
-    @Inject(MODULE_OPTIONS_TOKEN) private readonly options: ServiceAuthModuleOptions,
-    @Inject(ModuleRef) private readonly moduleRef: ModuleRef,
-  ) {}
+    @Inject(MODULE_OPTIONS_TOKEN) options: ServiceAuthModuleOptions | undefined,
+    @Inject(ModuleRef) moduleRef: ModuleRef,
+  ) {
+    // A factory that gives no options is a problem of the configuration, which ServiceAuth reports.
+    const trustedIssuers = options?.trustedIssuers;
+    this.findFinder = async () =>
+      typeof trustedIssuers === 'function'
+        ? await instanceOf(trustedIssuers, moduleRef)
+        : undefined;
+  }
 
   async onModuleInit(): Promise<void> {
-    const { trustedIssuers } = this.options;
-    if (typeof trustedIssuers !== 'function') return;
-    this.finder = await instanceOf(trustedIssuers, this.moduleRef);
+    this.finder = await this.findFinder();
+    if (this.finder === undefined) return;
     if (typeof Reflect.get(this.finder, 'find') === 'function') return;
     throw new ServiceAuthConfigError(['trustedIssuers: write a class with a method find']);
   }

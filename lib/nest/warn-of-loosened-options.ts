@@ -11,6 +11,11 @@ export function warnOfLoosenedOptions(options: ServiceAuthModuleOptions, logger:
       'Keys may be fetched over plain http:, where others can replace them (allowInsecureKeyUrls).',
     );
   }
+  if (options.subjectPropagation === 'ambient') {
+    logger.warn(
+      'Calls take the user of the request being served without naming it (subjectPropagation): work that requests share may call for the wrong user.',
+    );
+  }
   if (options.tokenAfterVerification === 'keep') {
     logger.warn(
       'Tokens stay in the headers of requests, for loggers and handlers to see (tokenAfterVerification).',

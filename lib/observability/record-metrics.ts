@@ -56,6 +56,8 @@ function recordSurroundings(
       return recordRefresh(event.issuer, false, to, labels);
     case 'key_dropped':
       return to.keysDropped.add(1, issuerOf(event.issuer, labels));
+    case 'original_issuer_found':
+      return; // nothing to count: it is emitted once for each issuer
     case 'signing_keys_changed':
       return to.signingKeyChanges.add(1);
     case 'signing_keys_unusable':

@@ -1,4 +1,10 @@
-import { type EventSource, hasMethods, type RedisConnection } from './redis-connection.js';
+import {
+  type EventSource,
+  hasMethods,
+  isEventSource,
+  type RedisConnection,
+} from './redis-connection.js';
+import { readServerId } from './redis-server-info.js';
 
 /** `Redis` and `Cluster` of `ioredis` 5 and 6, as far as they are used here. */
 export interface IoredisClient extends EventSource {
@@ -7,6 +13,9 @@ export interface IoredisClient extends EventSource {
   set(key: string, value: string, px: 'PX', milliseconds: number, nx: 'NX'): Promise<unknown>;
   wait(count: number, milliseconds: number): Promise<unknown>;
   info(section: string): Promise<unknown>;
+  readonly options?: object;
+  /** Of a `Cluster`. */
+  nodes?(role?: 'master'): readonly Pick<IoredisClient, 'info' | 'on'>[];
 }
 
 /** Undefined where the client is none; version 4 had no `isCluster`. */
@@ -14,14 +23,45 @@ export function connectionOfIoredis(client: object): RedisConnection | undefined
   if (!isIoredis(client)) return undefined;
   return {
     isCluster: client.isCluster,
+    risk: describeRisk(client),
     isReady: () => client.status === 'ready',
     isConnecting: () => client.status !== 'wait' && client.status !== 'end',
     setIfAbsent: async (key, milliseconds) => await client.set(key, '1', 'PX', milliseconds, 'NX'),
     waitForReplicas: async (count, milliseconds) => await client.wait(count, milliseconds),
-    memoryInfo: async () => await client.info('memory'),
+    info: async (section) => await client.info(section),
+    serverIds: async () => await Promise.all(primariesOf(client).map(serverIdOf)),
     onReady: (listener) => void client.on('ready', () => listener()),
+    onMove: (listener) => {
+      if (client.isCluster) watchNodes(client, listener);
+    },
     onError: (listener) => void client.on('error', listener),
   };
+}
+
+/** Without it the client writes to the old primary until Sentinel demotes that, some ten seconds after a failover. */
+function describeRisk({ options = {} }: IoredisClient): string | undefined {
+  const isBehindSentinel = Array.isArray(Reflect.get(options, 'sentinels'));
+  if (!isBehindSentinel || Reflect.get(options, 'failoverDetector') === true) return undefined;
+  return 'the client of ioredis does not notice a planned failover: set failoverDetector: true beside sentinels';
+}
+
+type Node = Pick<IoredisClient, 'info' | 'on'>;
+
+const serverIdOf = async (node: Node): Promise<string> => readServerId(await node.info('server'));
+
+function primariesOf(client: IoredisClient): readonly Node[] {
+  return client.isCluster && client.nodes ? client.nodes('master') : [client];
+}
+
+/** A `Cluster` stays ready while its nodes are lost, come back and change their roles. */
+function watchNodes(client: IoredisClient, listener: () => void): void {
+  const watch = (node: unknown): void => {
+    if (isEventSource(node)) node.on('ready', () => listener());
+  };
+  for (const node of client.nodes?.() ?? []) watch(node);
+  client.on('+node', watch);
+  client.on('-node', () => listener());
+  client.on('refresh', () => listener());
 }
 
 function isIoredis(client: object): client is IoredisClient {

@@ -1,5 +1,6 @@
 import cluster from 'node:cluster';
 import { randomBytes } from 'node:crypto';
+import { isMainThread } from 'node:worker_threads';
 import {
   type ReplayStore,
   ServiceAuthConfigError,
@@ -9,13 +10,22 @@ import {
   type TokenUse,
   type TokenUseVerdict,
 } from '../core/index.js';
+import { ClockHistory } from './clock-history.js';
 import { type Digest, DigestTable, LAST_SECOND } from './digest-table.js';
+import { isIssuedWithin } from './issued-since.js';
+import { LiveUses } from './live-uses.js';
+import { StoreOutage } from './store-outage.js';
 import { digestTokenUse } from './token-use-digest.js';
 
 /** What a `MemoryReplayStore` is made with. */
 export interface MemoryReplayStoreOptions {
   /** The most live uses that are remembered; beyond it requests are refused with 503. Default 1,000,000. */
   maxEntries?: number;
+  /**
+   * How much of that one issuer may take. `half-of-free`: as many places as it leaves free, so that it is refused
+   * before the others are. `all`: every place, for a service with one caller. Default `half-of-free`.
+   */
+  issuerShare?: 'half-of-free' | 'all';
   /**
    * What becomes of tokens that were issued before the store was made, and may have been used before a
    * restart. `refuse` counts them as used, and those that do not say when they were issued. Default `accept`.
@@ -30,45 +40,46 @@ const TABLES = 256;
 /** More slots than this for each live use are those of a burst that is over. */
 const MOST_SLOTS_FOR_EACH = 4;
 
-/** The uses that are forgotten in one second. */
-interface DueUses {
-  count: number;
-  /** The latest of them. */
-  forgetAtSeconds: number;
-}
-
 /**
  * Remembers used tokens in the memory of one process: exact, bounded, without timers. Several
  * processes of one service need a store they share.
  *
- * Entries are forgotten by a clock that never steps, a second's worth at a time. A wall clock that
- * was put back would make forgotten tokens valid again, so whatever could have been forgotten
- * counts as seen.
+ * Entries are forgotten by a clock that never steps, a second's worth at a time. A wall clock that was put back
+ * makes forgotten tokens valid again: whatever could have been forgotten is refused with 503.
+ *
+ * An issuer may hold as many uses as there are free places. Alone it gets half of the store, and each of `n`
+ * issuers that take all they can gets one part of `n + 1`: the last part stays free for issuers that call later.
  */
 export class MemoryReplayStore implements ReplayStore {
   private readonly tables = Array.from({ length: TABLES }, () => new DigestTable());
   /** Keeps callers from making up ids whose digests crowd one place of a table. */
   private readonly salt = randomBytes(16).toString('base64url');
-  /** What is forgotten in each second to come. */
-  private readonly bySecond = new Map<number, DueUses>();
+  private readonly uses = new LiveUses();
+  private readonly clock = new ClockHistory(0);
+  private readonly observers = new Set<ServiceAuthObserver>();
+  private readonly outage = new StoreOutage((event) => {
+    for (const observer of this.observers) tell(observer, event);
+  });
   private readonly maxEntries: number;
+  private readonly sharesFairly: boolean;
   private readonly monotonicNow: () => number;
   private readonly startedAt: number;
   private readonly refusesIssuedBeforeStart: boolean;
-  private live = 0;
   private usedSlots = 0;
   private nextToRebuild = 0;
   /** Seconds since the start; what is forgotten in it, or before, is forgotten. */
   private sweptSecond = 0;
-  /** The latest `forgetAtSeconds` that was forgotten. */
-  private forgottenUntilSeconds = -Infinity;
 
   constructor(options: MemoryReplayStoreOptions = {}) {
     this.maxEntries = options.maxEntries ?? 1_000_000;
     if (!Number.isSafeInteger(this.maxEntries) || this.maxEntries < 1) {
       throw new ServiceAuthConfigError(['maxEntries: write a whole number from 1']);
     }
-    const { issuedBeforeStart = 'accept' } = options;
+    const { issuedBeforeStart = 'accept', issuerShare = 'half-of-free' } = options;
+    if (issuerShare !== 'half-of-free' && issuerShare !== 'all') {
+      throw new ServiceAuthConfigError(["issuerShare: write 'half-of-free' or 'all'"]);
+    }
+    this.sharesFairly = issuerShare === 'half-of-free';
     if (issuedBeforeStart !== 'accept' && issuedBeforeStart !== 'refuse') {
       throw new ServiceAuthConfigError(["issuedBeforeStart: write 'accept' or 'refuse'"]);
     }
@@ -79,43 +90,67 @@ export class MemoryReplayStore implements ReplayStore {
 
   /** How many uses are remembered. */
   get size(): number {
-    return this.live;
+    return this.uses.total;
   }
 
-  /** Warns in a worker of `node:cluster`, which PM2's cluster mode is too: the others do not see these uses. */
+  /**
+   * Begins to report trouble. Warns in a worker of `node:cluster`, which PM2's cluster mode is too, and in a worker
+   * thread: the others do not see these uses.
+   */
   start(observer: ServiceAuthObserver): void {
-    if (!cluster.isWorker) return;
-    const reason =
-      'each process of the cluster remembers for itself: give replayStore a shared one';
+    this.observers.add(observer);
+    if (!cluster.isWorker && isMainThread) return;
+    const which = isMainThread ? 'process of the cluster' : 'worker thread';
+    const reason = `each ${which} remembers for itself: give replayStore a shared one`;
     tell(observer, { type: 'replay_store_unsafe', reason });
   }
 
+  /** Reports to this observer no more. */
+  close(observer: ServiceAuthObserver): void {
+    this.observers.delete(observer);
+  }
+
   recordUse(use: TokenUse): TokenUseVerdict {
-    if (this.refusesIssuedBeforeStart && this.mayBeIssuedBeforeStart(use)) return 'seen';
-    this.sweep();
+    const now = this.monotonicNow();
+    const secondsSinceStart = (now - this.startedAt) / 1000;
+    if (this.refusesIssuedBeforeStart && !isIssuedWithin(secondsSinceStart, use)) return 'seen';
+    this.sweep(now);
     const digest = this.digestOf(use);
     const table = this.tableAt(digest[3]); // inside of it the first word says where
     const place = table.locate(digest, this.sweptSecond);
-    if (place.isLive || use.forgetAtSeconds <= this.forgottenUntilSeconds) return 'seen';
-    if (this.live >= this.maxEntries) {
-      throw new ServiceAuthUnavailableError('replay_store_unavailable', {
-        detail: `the memory store is full (${this.maxEntries} entries)`,
-      });
-    }
+    if (place.isLive) return 'seen';
+    this.assertNotForgotten(use, now);
+    this.assertRoomFor(use.issuer);
+    const second = this.secondToForget(use);
     const usedBefore = table.usedSlots;
-    table.put(place, digest, this.noteUse(use), this.sweptSecond);
+    table.put(place, digest, second, this.sweptSecond);
     this.usedSlots += table.usedSlots - usedBefore;
+    this.uses.add(use.issuer, second);
+    this.clock.note(use, now / 1000);
     this.shrink();
+    this.outage.end();
     return 'first';
   }
 
-  /** By the issuer's clock, which may have been ahead when a token was used before the start. */
-  private mayBeIssuedBeforeStart(use: TokenUse): boolean {
-    const { issuedAtSeconds, nowSeconds, clockToleranceSeconds = 0 } = use;
-    const startedAtSeconds = nowSeconds - (this.monotonicNow() - this.startedAt) / 1000;
-    return !(
-      issuedAtSeconds !== undefined && issuedAtSeconds > startedAtSeconds + clockToleranceSeconds
-    );
+  private assertNotForgotten(use: TokenUse, now: number): void {
+    const seconds = this.clock.putBackSeconds(use, now / 1000);
+    if (seconds === undefined) return;
+    this.fail(`the clock was put back by ${seconds.toFixed(1)} s: the use may be forgotten`);
+  }
+
+  private assertRoomFor(issuer: string): void {
+    const { maxEntries } = this;
+    const free = maxEntries - this.uses.total;
+    if (free <= 0) this.fail(`the memory store is full (${maxEntries} entries), for ${issuer}`);
+    const own = this.sharesFairly ? this.uses.countOf(issuer) : 0;
+    if (own >= free) {
+      this.fail(`${issuer} has its share of the memory store (${own} of ${maxEntries} entries)`);
+    }
+  }
+
+  private fail(detail: string): never {
+    this.outage.count(detail, undefined);
+    throw new ServiceAuthUnavailableError('replay_store_unavailable', { detail });
   }
 
   private digestOf(use: TokenUse): Digest {
@@ -129,39 +164,23 @@ export class MemoryReplayStore implements ReplayStore {
     throw new RangeError(`there is no table ${index}`);
   }
 
-  /** Counts a use among those of its second. @returns the second in which it is forgotten */
-  private noteUse({ forgetAtSeconds, nowSeconds }: TokenUse): number {
+  private secondToForget({ forgetAtSeconds, nowSeconds }: TokenUse): number {
     const secondsLeft = Math.max(0, Math.ceil(forgetAtSeconds - nowSeconds));
     const wanted = this.sweptSecond + secondsLeft + 1;
-    const second = wanted < LAST_SECOND ? wanted : LAST_SECOND;
-    const due = this.bySecond.get(second);
-    if (due) {
-      due.count++;
-      due.forgetAtSeconds = Math.max(due.forgetAtSeconds, forgetAtSeconds);
-    } else this.bySecond.set(second, { count: 1, forgetAtSeconds });
-    this.live++;
-    return second;
+    return wanted < LAST_SECOND ? wanted : LAST_SECOND;
   }
 
-  /**
-   * Forgets what is due: counts it out, and leaves the slots to whoever needs them. At most once a second all
-   * pending seconds are looked at, of which there are as many as a token may live.
-   */
-  private sweep(): void {
-    const now = secondOf(this.monotonicNow()) - secondOf(this.startedAt);
+  /** Forgets what is due, at most once a second: counts it out, and leaves the slots to later uses. */
+  private sweep(milliseconds: number): void {
+    const now = secondOf(milliseconds) - secondOf(this.startedAt);
     if (now <= this.sweptSecond) return;
-    for (const [second, { count, forgetAtSeconds }] of this.bySecond) {
-      if (second > now) continue;
-      this.live -= count;
-      this.forgottenUntilSeconds = Math.max(this.forgottenUntilSeconds, forgetAtSeconds);
-      this.bySecond.delete(second);
-    }
+    this.uses.forgetUntil(now);
     this.sweptSecond = now;
   }
 
   /** After a burst the tables are large and hold little that lives: they are built anew, one with each use. */
   private shrink(): void {
-    if (this.usedSlots <= MOST_SLOTS_FOR_EACH * this.live + TABLES) return;
+    if (this.usedSlots <= MOST_SLOTS_FOR_EACH * this.uses.total + TABLES) return;
     const table = this.tableAt(this.nextToRebuild++);
     const usedBefore = table.usedSlots;
     table.rebuild(this.sweptSecond);

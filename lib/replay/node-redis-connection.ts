@@ -1,4 +1,5 @@
 import { type EventSource, hasMethods, type RedisConnection } from './redis-connection.js';
+import { readServerId } from './redis-server-info.js';
 
 /** What `createClient` of `redis` 5 and 6 gives, as far as it is used here. */
 export interface NodeRedisClient extends EventSource {
@@ -18,6 +19,7 @@ export function connectionOfNodeRedis(client: object): RedisConnection | undefin
   if (!isNodeRedis(client)) return undefined;
   return {
     isCluster: false,
+    risk: undefined,
     isReady: () => client.isReady,
     isConnecting: () => client.isOpen,
     setIfAbsent: async (key, milliseconds) => {
@@ -25,10 +27,25 @@ export function connectionOfNodeRedis(client: object): RedisConnection | undefin
       return await client.set(key, '1', { expiration, condition: 'NX' });
     },
     waitForReplicas: async (count, milliseconds) => await client.wait(count, milliseconds),
-    memoryInfo: async () => await client.info('memory'),
+    info: async (section) => await client.info(section),
+    serverIds: async () => [readServerId(await client.info('server'))],
     onReady: (listener) => void client.on('ready', () => listener()),
+    // What the client of a Sentinel says of its own clients, instead of `ready`.
+    onMove: (listener) => {
+      for (const event of ['client-error', 'topology-change']) {
+        client.on(event, (what) => {
+          if (isAboutPrimary(what)) listener();
+        });
+      }
+    },
     onError: (listener) => void client.on('error', listener),
   };
+}
+
+function isAboutPrimary(event: unknown): boolean {
+  const type: unknown =
+    typeof event === 'object' && event !== null ? Reflect.get(event, 'type') : undefined;
+  return type === 'MASTER' || type === 'MASTER_CHANGE';
 }
 
 /** Its cluster and its pool say nothing when a connection was made, so they are not taken. */

@@ -1,14 +1,14 @@
 import { ServiceAuthConfigError } from '../core/index.js';
 import type { IoredisClient } from './ioredis-connection.js';
 import type { NodeRedisClient } from './node-redis-connection.js';
-import { connectionOf } from './redis-client.js';
+import { connectionOf, describeWrongClient } from './redis-client.js';
 import type { RedisConnection } from './redis-connection.js';
 
 /** What a `RedisReplayStore` is made with. */
 export interface RedisReplayStoreOptions {
   /**
-   * A client of `ioredis` 5 or 6 (`Redis` or `Cluster`) or of `redis` 5 or 6 (`createClient`). It stays yours:
-   * connect it, and close it after the application.
+   * A client of `ioredis` 5 or 6 (`Redis` or `Cluster`) or of `redis` 5 or 6 (`createClient` or `createSentinel`).
+   * It stays yours: connect it, and close it after the application.
    */
   client: IoredisClient | NodeRedisClient;
   /** What every key begins with: 1 to 128 visible ASCII characters. Default `service-auth:replay:`. */
@@ -32,6 +32,8 @@ export interface RedisReplayStoreOptions {
     /** At most `timeoutMilliseconds`. */
     timeoutMilliseconds: number;
   };
+  /** A clock that never steps, in milliseconds. Default `performance.now`. */
+  monotonicNow?: () => number;
 }
 
 export interface RedisReplayStoreSettings {
@@ -41,6 +43,7 @@ export interface RedisReplayStoreSettings {
   readonly onUnavailable: 'refuse' | 'accept-unchecked';
   readonly requireConnectionAtStart: boolean;
   readonly waitForReplicas: ReplicaWait | undefined;
+  readonly monotonicNow: () => number;
 }
 
 interface ReplicaWait {
@@ -55,14 +58,14 @@ const OPTION_NAMES = [
   'onUnavailable',
   'requireConnectionAtStart',
   'waitForReplicas',
+  'monotonicNow',
 ] as const satisfies (keyof RedisReplayStoreOptions)[];
 
-const CLIENT =
-  "write a client of 'ioredis' 5 or 6 (`new Redis(...)`), or of 'redis' 5 or 6 (`createClient(...)`)";
 const KEY_PREFIX = 'write 1 to 128 visible ASCII characters';
 const TIMEOUT = 'write a whole number from 1 to 10000';
 const CHOICE = "write 'refuse' or 'accept-unchecked'";
 const FLAG = 'write true or false';
+const CLOCK = 'write a function that answers milliseconds';
 const WAIT =
   'write { count, timeoutMilliseconds }: 1 to 10, and at most the timeoutMilliseconds of the store; not with a cluster';
 
@@ -86,7 +89,7 @@ export function readRedisReplayStoreOptions(options: unknown): RedisReplayStoreS
   };
 
   const connection = connectionOf(values.get('client'));
-  if (!connection) problems.push(`client: ${CLIENT}`);
+  if (!connection) problems.push(`client: ${describeWrongClient(values.get('client'))}`);
   const keyPrefix = read('keyPrefix', isKeyPrefix, 'service-auth:replay:', KEY_PREFIX);
   const timeoutMilliseconds = read('timeoutMilliseconds', isTimeout, 100, TIMEOUT);
   const onUnavailable = read('onUnavailable', isChoice, 'refuse', CHOICE);
@@ -94,6 +97,8 @@ export function readRedisReplayStoreOptions(options: unknown): RedisReplayStoreS
   const isWait = (value: unknown): value is ReplicaWait | undefined =>
     value === undefined || (!connection?.isCluster && isReplicaWait(value, timeoutMilliseconds));
   const waitForReplicas = read('waitForReplicas', isWait, undefined, WAIT);
+
+  const monotonicNow = read('monotonicNow', isClock, () => performance.now(), CLOCK);
 
   if (!connection || problems.length > 0) throw new ServiceAuthConfigError(problems);
   return Object.freeze({
@@ -103,6 +108,7 @@ export function readRedisReplayStoreOptions(options: unknown): RedisReplayStoreS
     onUnavailable,
     requireConnectionAtStart,
     waitForReplicas: waitForReplicas && Object.freeze({ ...waitForReplicas }),
+    monotonicNow,
   });
 }
 
@@ -120,6 +126,10 @@ function isChoice(value: unknown): value is 'refuse' | 'accept-unchecked' {
 
 function isFlag(value: unknown): value is boolean {
   return typeof value === 'boolean';
+}
+
+function isClock(value: unknown): value is () => number {
+  return typeof value === 'function';
 }
 
 function isReplicaWait(value: unknown, longest: number): value is ReplicaWait {

@@ -7,12 +7,15 @@ import {
   type TokenUseVerdict,
 } from '../core/index.js';
 import { answerWithin } from './answer-within.js';
+import { ClockHistory } from './clock-history.js';
 import { describeEviction } from './redis-eviction.js';
 import {
   readRedisReplayStoreOptions,
   type RedisReplayStoreOptions,
   type RedisReplayStoreSettings,
 } from './redis-replay-store.options.js';
+import { readServerSeconds } from './redis-server-info.js';
+import { ServerWatch } from './server-watch.js';
 import { StoreOutage } from './store-outage.js';
 import { digestTokenUse } from './token-use-digest.js';
 
@@ -20,9 +23,12 @@ import { digestTokenUse } from './token-use-digest.js';
 const MAX_UNANSWERED = 10_000;
 
 /** How far the clocks of processes that share a Redis may differ without a token being used twice. */
-const CLOCK_MARGIN_MILLISECONDS = 60_000;
+const CLOCK_MARGIN_SECONDS = 60;
 
 const ACCEPTS_UNCHECKED = 'they are accepted unchecked while Redis cannot tell (onUnavailable)';
+
+const LOST =
+  'Redis may be another server than before, and lack the use of a token that was issued before that';
 
 /** For what happens at start, which no request waits for. */
 const START_MILLISECONDS = 5000;
@@ -31,6 +37,8 @@ const START_MILLISECONDS = 5000;
  * Remembers used tokens in a Redis that all processes of a service share: one `SET key 1 PX ... NX` for
  * each. What Redis does not answer in time, or answers otherwise, is refused with 503; so is
  * every request while the client is not connected, which is never asked to queue a command.
+ *
+ * A wall clock that was put back makes tokens valid again that Redis has forgotten: those are refused with 503.
  *
  * Is as good as the Redis is: what that loses (`FLUSHALL`, a restart, a failover, eviction) can be used
  * once more until it expires.
@@ -41,22 +49,28 @@ export class RedisReplayStore implements ReplayStore {
   private readonly outage = new StoreOutage((event) => {
     for (const observer of this.observers) tell(observer, event);
   });
+  private readonly server: ServerWatch;
   private unanswered = 0;
   private connections = 0;
   private lastError: string | undefined;
-  private latestNowSeconds = -Infinity;
+  private readonly clock = new ClockHistory(CLOCK_MARGIN_SECONDS);
 
   /** @throws ServiceAuthConfigError listing every problem, each as `field: what to write` */
   constructor(options: RedisReplayStoreOptions) {
     this.settings = readRedisReplayStoreOptions(options);
-    this.settings.connection.onReady(() => this.noteConnection());
-    this.settings.connection.onError((error) => this.noteError(error));
+    const { connection, monotonicNow } = this.settings;
+    this.server = new ServerWatch(connection, monotonicNow, (reason) => {
+      for (const observer of this.observers)
+        tell(observer, { type: 'replay_store_unsafe', reason });
+    });
+    if (connection.isReady()) this.server.check();
+    connection.onReady(() => this.noteConnection());
+    connection.onMove(() => this.server.check());
+    connection.onError((error) => this.noteError(error));
   }
 
   async recordUse(use: TokenUse): Promise<TokenUseVerdict> {
-    // A clock that was put back makes tokens valid again that Redis has forgotten.
-    if (use.forgetAtSeconds <= this.latestNowSeconds) return 'seen';
-    this.latestNowSeconds = Math.max(this.latestNowSeconds, use.nowSeconds);
+    this.assertNotForgotten(use);
     try {
       const verdict = await this.ask(use);
       this.outage.end();
@@ -79,6 +93,9 @@ export class RedisReplayStore implements ReplayStore {
     if (onUnavailable === 'accept-unchecked') {
       tell(observer, { type: 'replay_store_unsafe', reason: ACCEPTS_UNCHECKED });
     }
+    if (connection.risk !== undefined) {
+      tell(observer, { type: 'replay_store_unsafe', reason: connection.risk });
+    }
     if (connection.isReady()) await this.reportEviction();
     else if (requireConnectionAtStart) await this.assertConnected();
     else this.reportFailedConnection(observer);
@@ -89,21 +106,50 @@ export class RedisReplayStore implements ReplayStore {
     this.observers.delete(observer);
   }
 
+  /** A clock that was put back makes tokens valid again that Redis has forgotten. */
+  private assertNotForgotten(use: TokenUse): void {
+    const steadySeconds = this.settings.monotonicNow() / 1000;
+    const seconds = this.clock.putBackSeconds(use, steadySeconds);
+    if (seconds === undefined) return this.clock.note(use, steadySeconds);
+    const detail = `the clock was put back by ${seconds.toFixed(1)} s: the use may be forgotten`;
+    this.outage.count(detail, undefined);
+    throw new ServiceAuthUnavailableError('replay_store_unavailable', { detail });
+  }
+
   private async ask(use: TokenUse): Promise<TokenUseVerdict> {
-    const { connection, timeoutMilliseconds } = this.settings;
+    const { connection, timeoutMilliseconds, monotonicNow } = this.settings;
     if (!connection.isReady()) throw new Error(`Redis is not connected${this.because()}`);
     if (this.unanswered >= MAX_UNANSWERED) {
       throw new Error(`${MAX_UNANSWERED} commands are waiting for Redis`);
     }
+    if (this.clock.wasPast(use, monotonicNow() / 1000)) await this.assertClock(use);
+    this.server.note(use);
     const asked = this.connections;
     this.unanswered += 1;
     const answering = this.write(use).finally(() => (this.unanswered -= 1));
     const answer = await answerWithin(timeoutMilliseconds, answering);
+    if (this.server.isChecking) await answerWithin(timeoutMilliseconds, this.server.settled());
     // What a lost connection left open is sent again, and then finds the key that it set itself.
     if (asked !== this.connections) throw new Error('the connection to Redis was lost meanwhile');
     if (answer === null) return 'seen';
-    if (answer === 'OK') return 'first';
+    if (answer === 'OK') {
+      if (this.server.mayHaveLost(use)) throw new Error(LOST);
+      return 'first';
+    }
     throw new Error('Redis answered neither OK nor nil');
+  }
+
+  /** The clock was put back, though not into a time of which uses are known: was that right, by the clock of Redis? */
+  private async assertClock({ nowSeconds }: TokenUse): Promise<void> {
+    const { connection, timeoutMilliseconds } = this.settings;
+    const info = await answerWithin(timeoutMilliseconds, connection.info('server'));
+    const seconds = readServerSeconds(info);
+    if (seconds === undefined) throw new Error('the clock was put back, and Redis tells no time');
+    const apart = Math.abs(seconds - nowSeconds);
+    if (apart <= CLOCK_MARGIN_SECONDS) return;
+    throw new Error(
+      `the clock was put back, and is ${apart.toFixed(1)} s apart from that of Redis`,
+    );
   }
 
   private async write(use: TokenUse): Promise<unknown> {
@@ -121,6 +167,7 @@ export class RedisReplayStore implements ReplayStore {
 
   private noteConnection(): void {
     this.connections += 1;
+    this.server.check();
     this.lastError = undefined;
     if (this.observers.size > 0) void this.reportEviction();
   }
@@ -144,7 +191,7 @@ export class RedisReplayStore implements ReplayStore {
 
   /** Never throws: whoever may not look is told so. */
   private async reportEviction(): Promise<void> {
-    const info = this.settings.connection.memoryInfo();
+    const info = this.settings.connection.info('memory');
     const reason = await answerWithin(START_MILLISECONDS, info).then(describeEviction, (error) => {
       return `it cannot be told whether Redis evicts keys: ${messageOf(error)}`;
     });
@@ -176,7 +223,7 @@ function millisecondsToRemember({
 }: TokenUse): number {
   const fromSeconds = Math.min(nowSeconds, issuedAtSeconds ?? nowSeconds);
   const milliseconds = Math.ceil((forgetAtSeconds - fromSeconds) * 1000);
-  return Math.max(0, milliseconds) + CLOCK_MARGIN_MILLISECONDS;
+  return Math.max(0, milliseconds) + CLOCK_MARGIN_SECONDS * 1000;
 }
 
 /** The text alone: the error objects of clients hold commands, credentials among them. */

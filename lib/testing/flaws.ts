@@ -15,6 +15,7 @@ export const FLAWS = {
   'tampered-method': 'request_mismatch',
   'tampered-target': 'request_mismatch',
   'tampered-content-type': 'header_mismatch',
+  'tampered-content-encoding': 'header_mismatch',
   'tampered-body': 'body_mismatch',
   replayed: 'token_replayed',
 } as const satisfies Record<string, RefusalCode>;
@@ -45,7 +46,8 @@ const APPLY: Readonly<Record<TokenFlaw, ApplyFlaw>> = {
     const { method, target } = requestOf(draft);
     return withClaims(draft, { req: `${method} ${target}-tampered` });
   },
-  'tampered-content-type': tamperContentType,
+  'tampered-content-type': (draft) => tamperHeader(draft, 'content-type', 'application/tampered'),
+  'tampered-content-encoding': (draft) => tamperHeader(draft, 'content-encoding', 'tampered'),
   'tampered-body': (draft) =>
     withClaims(draft, { bdy: hashBody('sha256', Buffer.from('tampered')) }),
 };
@@ -71,10 +73,10 @@ function requestOf({ claims }: TokenDraft): { method: string; target: string } {
   return { method, target };
 }
 
-function tamperContentType(draft: TokenDraft): TokenDraft {
+function tamperHeader(draft: TokenDraft, name: string, value: string): TokenDraft {
   const { hdr } = draft.claims;
   const bound = typeof hdr === 'object' ? hdr : {};
-  return withClaims(draft, { hdr: { ...bound, 'content-type': 'application/tampered' } });
+  return withClaims(draft, { hdr: { ...bound, [name]: value } });
 }
 
 /** Another key under the key id that the receiver knows. */

@@ -2,7 +2,11 @@
 export { type DecodedToken, decodeToken, type TokenCarrier } from './decode-token.js';
 export { FLAWS, type Flaw } from './flaws.js';
 export type { ProviderOverrides } from './provider-overrides.js';
-export { ServiceAuthTesting, type ServiceAuthTestingOptions } from './service-auth-testing.js';
+export {
+  ServiceAuthTesting,
+  type ServiceAuthTestingOptions,
+  type ServiceAuthTestModuleOptions,
+} from './service-auth-testing.js';
 export type { TestCaller, TestHeaders } from './test-caller.js';
 export { TestClock } from './test-clock.js';
 export type { ServiceAuthTestOptions } from './test-options.js';

@@ -1,5 +1,6 @@
 import type { DynamicModule, FactoryProvider } from '@nestjs/common';
-import type { ServiceIdentity } from '../core/index.js';
+import { ModulesContainer } from '@nestjs/core';
+import { ServiceAuthUsageError, type ServiceIdentity } from '../core/index.js';
 import { RequestAuthenticator } from '../nest/request-authenticator.js';
 import { createServiceAuthFrom } from '../nest/service-auth.factory.js';
 import { ServiceAuthModule } from '../nest/service-auth.module.js';
@@ -7,7 +8,7 @@ import { MODULE_OPTIONS_TOKEN } from '../nest/service-auth.module-definition.js'
 import type { ServiceAuthModuleOptions } from '../nest/service-auth.options.js';
 import { TrustedIssuerFinderProvider } from '../nest/trusted-issuer-finder.provider.js';
 import { ServiceAuth } from '../service-auth.js';
-import type { ProviderOverrides } from './provider-overrides.js';
+import type { ProviderFactory, ProviderOverrides } from './provider-overrides.js';
 import { SentRequestVerifier } from './sent-requests.js';
 import { ServicesUnderTest } from './services-under-test.js';
 import { TestCaller } from './test-caller.js';
@@ -22,6 +23,11 @@ import { TOKENLESS_AUTHENTICATOR, type TokenlessCaller, withoutTokens } from './
 export interface ServiceAuthTestingOptions {
   /** Where the clock stands at first. Default: the time at which this is made. */
   readonly startAt?: Date;
+}
+
+/** What `module()` takes: the options of the module, and whether it is visible everywhere. */
+export interface ServiceAuthTestModuleOptions extends ServiceAuthTestOptions {
+  readonly isGlobal?: boolean;
 }
 
 type ServiceAuthParts = [ServiceAuthModuleOptions, TrustedIssuerFinderProvider];
@@ -55,9 +61,10 @@ export class ServiceAuthTesting {
    *
    * @param options what the test has to say. Default: the service is `https://service.test/` and trusts
    *   `https://caller.test/`
+   * @param options.isGlobal as `forRoot` takes it. Default: true
    */
-  module(options: ServiceAuthTestOptions = {}): DynamicModule {
-    const module = ServiceAuthModule.forRoot(this.complete(options));
+  module({ isGlobal = true, ...options }: ServiceAuthTestModuleOptions = {}): DynamicModule {
+    const module = ServiceAuthModule.forRoot({ ...this.complete(options), isGlobal });
     const serviceAuth: FactoryProvider = {
       provide: ServiceAuth,
       useFactory: this.createServiceAuth,
@@ -68,10 +75,12 @@ export class ServiceAuthTesting {
 
   /**
    * Replaces keys, clock and replay store in the `ServiceAuthModule` of the application, wherever it is imported.
-   * What its options say of trust and policy stays; what they say of keys is not looked at.
+   * What its options say of trust and policy stays; what they say of keys is not looked at. An application with several
+   * services keeps them all: name the one that is called with `calling(audience)`.
    *
    * @param builder what `Test.createTestingModule()` gives
-   * @param options stand in for the application's own, which are then not made at all
+   * @param options stand in for the application's own, which are then not made at all. With several services the
+   *   application does not start: with a ServiceAuthUsageError
    * @returns the same builder
    */
   override<Builder extends ProviderOverrides<Builder>>(
@@ -80,7 +89,7 @@ export class ServiceAuthTesting {
   ): Builder {
     return this.overrideOptions(builder, options)
       .overrideProvider(ServiceAuth)
-      .useFactory({ factory: this.createServiceAuth, inject: SERVICE_AUTH_PARTS });
+      .useFactory(this.factoryOf(this.createServiceAuth, options));
   }
 
   /**
@@ -98,7 +107,7 @@ export class ServiceAuthTesting {
       withoutTokens(await this.createServiceAuth(...parts), caller);
     return this.overrideOptions(builder, options)
       .overrideProvider(ServiceAuth)
-      .useFactory({ factory, inject: SERVICE_AUTH_PARTS })
+      .useFactory(this.factoryOf(factory, options))
       .overrideProvider(RequestAuthenticator)
       .useFactory(TOKENLESS_AUTHENTICATOR);
   }
@@ -153,6 +162,17 @@ export class ServiceAuthTesting {
     return serviceAuth;
   };
 
+  private factoryOf(
+    create: (...parts: ServiceAuthParts) => Promise<ServiceAuth>,
+    options: ServiceAuthTestOptions | undefined,
+  ): ProviderFactory {
+    const factory = async (modules: ModulesContainer, ...parts: ServiceAuthParts) => {
+      if (options !== undefined) assertOneService(modules);
+      return await create(...parts);
+    };
+    return { factory, inject: [ModulesContainer, ...SERVICE_AUTH_PARTS] };
+  }
+
   private overrideOptions<Builder extends ProviderOverrides<Builder>>(
     builder: Builder,
     options: ServiceAuthTestOptions | undefined,
@@ -164,4 +184,13 @@ export class ServiceAuthTesting {
   private complete(options: ServiceAuthTestOptions): ServiceAuthModuleOptions {
     return completeOptions(options, { keys: this.keys, clock: this.clock });
   }
+}
+
+/** Replaced options replace those of every service. @throws ServiceAuthUsageError where there are several */
+function assertOneService(modules: ModulesContainer): void {
+  const services = [...modules.values()].filter(({ providers }) => providers.has(ServiceAuth));
+  if (services.length < 2) return;
+  throw new ServiceAuthUsageError(
+    'The application has several services, and one set of options would make them the same: call override(builder) without options, so that each keeps its own.',
+  );
 }

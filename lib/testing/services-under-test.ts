@@ -14,7 +14,7 @@ export class ServicesUnderTest {
   }
 
   /**
-   * The service that answers to `audience`, or the only one.
+   * The service that answers to `audience`, or the only one that receives requests.
    *
    * @throws ServiceAuthUsageError where there is none, or one of several has to be named
    */
@@ -25,10 +25,10 @@ export class ServicesUnderTest {
         'No application under test was made yet: compile its testing module first.',
       );
     }
-    const named = services.filter(
-      ({ settings }) => audience === undefined || settings.receiving?.audiences.has(audience),
+    const named = services.filter(({ settings: { receiving } }) =>
+      audience === undefined ? receiving !== undefined : receiving?.audiences.has(audience),
     );
-    const [service, ...others] = named;
+    const [service, ...others] = named.length === 0 && audience === undefined ? services : named;
     if (service && others.length === 0) return service;
     const names = services.map(({ settings }) => settings.issuer).join(', ');
     throw new ServiceAuthUsageError(

@@ -42,7 +42,7 @@ export async function signFor(
     { method, url, headers, body: bytes, subject },
     { origin: ORIGIN, pathPrefix: '/', audience, profile },
     sendingSettings(key, receiving),
-    { issuer, now, tokenIds: new TokenIds(), turn: new SigningTurn() },
+    { issuer, now, tokenIds: new TokenIds(now), turn: new SigningTurn() },
   );
 }
 

@@ -1,8 +1,10 @@
+import type { ServiceIdentity } from '../core/index.js';
 import type { ServiceAuth } from '../service-auth.js';
 import { assertRefused } from './flawed-request.js';
 import { applyFlaw, type Flaw, isTokenFlaw } from './flaws.js';
 import { firstTrustedIssuer, type ServicesUnderTest } from './services-under-test.js';
 import { signFor } from './sign-for.js';
+import { createStandInService } from './stand-in-service.js';
 import type { TestClock } from './test-clock.js';
 import {
   type TestBody,
@@ -95,7 +97,38 @@ export class TestCaller {
     options: TestRequestOptions = {},
   ): Promise<TestHeaders> {
     const service = this.parts.services.receiving(this.traits.audience);
-    const request = toTestRequest(method, target, body, options);
+    return await this.headers(service, toTestRequest(method, target, body, options));
+  }
+
+  /**
+   * The identity that the guard would prove for a request of this caller, for a unit test that calls a handler with
+   * `@ServiceCaller() caller`. A request is really signed, and verified by the service under test, whose
+   * observers are told of it; where no application was made, by a service that trusts this caller.
+   *
+   * @example
+   * `await controller.greet('42', await auth.actingAs(USER).identity())`
+   * @throws ServiceTokenRefusedError with a code of `REFUSALS`, where the service under test refuses this caller
+   * @throws ServiceAuthUsageError where one of several services has to be named with `calling()`
+   */
+  async identity(): Promise<ServiceIdentity> {
+    const { services, ...parts } = this.parts;
+    const { issuer, audience } = this.traits;
+    if (services.all().length > 0) return await this.identityBy(services.receiving(audience));
+    const standIn = await createStandInService({ ...parts, issuer, audience });
+    try {
+      return await this.identityBy(standIn);
+    } finally {
+      standIn.close();
+    }
+  }
+
+  private async identityBy(service: ServiceAuth): Promise<ServiceIdentity> {
+    const request = toTestRequest('GET', '/', undefined, {});
+    const rawHeaders = toRawHeaders(await this.headers(service, request));
+    return await service.verify({ ...request, rawHeaders, body: request.bytes });
+  }
+
+  private async headers(service: ServiceAuth, request: TestRequest): Promise<TestHeaders> {
     const { flaw } = this.traits;
     if (flaw === undefined) return { ...request.headers, JWT: await this.token(service, request) };
     const token: TestHeaders =

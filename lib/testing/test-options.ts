@@ -27,8 +27,8 @@ export interface TestSubstitutes {
 }
 
 /** The service under test where nobody names it, and the one that calls it. */
-const SERVICE = 'https://service.test/';
-const CALLER = 'https://caller.test/';
+export const SERVICE = 'https://service.test/';
+export const CALLER = 'https://caller.test/';
 
 /** Fills in what a test leaves out: who the service is, whom it trusts, and a key where it calls others. */
 export function completeOptions(

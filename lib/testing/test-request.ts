@@ -1,4 +1,4 @@
-import { type IncomingRequest, ServiceAuthUsageError } from '../core/index.js';
+import { headerValues, type IncomingRequest, ServiceAuthUsageError } from '../core/index.js';
 
 /**
  * What a test sends. An object goes as JSON, `URLSearchParams` as a form, text and bytes as they are.
@@ -13,7 +13,7 @@ export interface TestRequestOptions {
    * `application/octet-stream` for bytes.
    */
   readonly contentType?: string;
-  /** Further headers. Those that the service under test wants bound are signed. */
+  /** Further headers. Those that the service under test wants bound are signed, as is a `Content-Encoding` of a body. */
   readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -64,11 +64,14 @@ export function toIncoming({ method, url, headers, body }: SentRequest): Incomin
   if (!URL.canParse(String(url))) {
     throw new ServiceAuthUsageError('Give the whole URL that the application has sent to.');
   }
-  const { pathname, search } = new URL(url);
+  const { pathname, search, host } = new URL(url);
+  const rawHeaders = toRawHeaders(headers);
+  // Recorders take the headers from the client, before Node adds this one.
+  if (headerValues(rawHeaders, 'host').length === 0) rawHeaders.push('Host', host);
   return {
     method: method.toUpperCase(),
     target: pathname + search,
-    rawHeaders: toRawHeaders(headers),
+    rawHeaders,
     body: body === undefined || body === null ? new Uint8Array() : readBody(body).bytes,
   };
 }

@@ -1,10 +1,11 @@
 import { type ExecutionContext, Logger } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
+import { markVerified } from '../core/identity.js';
 import { assertRoutePolicy, type RoutePolicy, type ServiceIdentity } from '../core/index.js';
 import { RequestAuthenticator } from '../nest/request-authenticator.js';
 import type { Route } from '../nest/route-policy.js';
 import { MODULE_OPTIONS_TOKEN } from '../nest/service-auth.module-definition.js';
-import { ServiceCallContext } from '../nest/service-call.context.js';
+import { ServiceCallContext } from '../for-whom/service-call.context.js';
 import type { Transport } from '../nest/transports/transport.js';
 import { ServiceAuth, type VerifyOptions } from '../service-auth.js';
 import type { ProviderFactory } from './provider-overrides.js';
@@ -27,7 +28,10 @@ class TokenlessServiceAuth extends ServiceAuth {
     caller: TokenlessCaller & { readonly issuer: string },
   ) {
     super(serviceAuth.settings);
-    this.identity = identityOf(caller, serviceAuth.settings.issuer);
+    this.identity = markVerified(
+      identityOf(caller, serviceAuth.settings.issuer),
+      serviceAuth.receiving,
+    );
   }
 
   override async verify(
@@ -41,6 +45,7 @@ class TokenlessServiceAuth extends ServiceAuth {
   }
 
   override close(): void {
+    super.close();
     this.serviceAuth.close();
   }
 }
@@ -56,8 +61,9 @@ class TokenlessAuthenticator extends RequestAuthenticator {
   }
 }
 
-/** The same service, asking for no token; says so in the log. */
+/** The same service, asking for no token; says so in the log. One that receives no requests stays as it is. */
 export function withoutTokens(serviceAuth: ServiceAuth, caller: TokenlessCaller): ServiceAuth {
+  if (!serviceAuth.settings.receiving) return serviceAuth;
   new Logger('ServiceAuth').warn('Requests are served without service tokens, for a test.');
   const issuer = caller.issuer ?? firstTrustedIssuer(serviceAuth);
   return new TokenlessServiceAuth(serviceAuth, { ...caller, issuer });
@@ -74,7 +80,7 @@ function identityOf(
   { issuer, subject }: TokenlessCaller & { readonly issuer: string },
   audience: string,
 ): ServiceIdentity {
-  return Object.freeze({
+  return {
     issuer,
     audience,
     subject,
@@ -84,5 +90,5 @@ function identityOf(
     keyId: 'none',
     profile: 'strict',
     claims: Object.freeze({ iss: issuer, aud: audience, ...(subject && { sub: subject }) }),
-  });
+  };
 }

@@ -10,7 +10,12 @@ import {
   UseGuards,
 } from '@nestjs/common';
 import type { Response } from 'express';
-import { RequireSubject, ServiceJwtGuard } from 'nestjs-service-auth';
+import {
+  RequireSubject,
+  ServiceCaller,
+  type ServiceIdentity,
+  ServiceJwtGuard,
+} from 'nestjs-service-auth';
 import { ApiCreateNotification, ApiFindNotification } from './documentation.js';
 import { type NotificationOrder, NotificationOrderPipe } from './notification-order.pipe.js';
 import { NotificationService } from './notification.service.js';
@@ -25,9 +30,10 @@ export class NotificationController {
   @ApiCreateNotification()
   async create(
     @Body(NotificationOrderPipe) order: NotificationOrder,
+    @ServiceCaller() caller: ServiceIdentity,
     @Res({ passthrough: true }) response: Response,
   ) {
-    const notification = await this.notifications.send(order);
+    const notification = await this.notifications.send(order, caller);
     response.location(notification.uri);
     return notification;
   }

@@ -1,5 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { randomUUID } from 'node:crypto';
+import type { ServiceIdentity } from 'nestjs-service-auth';
 import { SERVICE_URIS } from '../setup/services.js';
 import { CensusClient } from './census.client.js';
 import { Mailer } from './mailer.js';
@@ -18,9 +19,9 @@ export class NotificationService {
     @Inject(Mailer) private readonly mailer: Mailer,
   ) {}
 
-  /** Who may notify whom is for Census to say: it is asked on behalf of the same user. */
-  async send(order: NotificationOrder): Promise<Notification> {
-    const user = await this.census.findUser(order.user);
+  /** Who may notify whom is for Census to say: it is asked on behalf of the caller's user. */
+  async send(order: NotificationOrder, caller: ServiceIdentity): Promise<Notification> {
+    const user = await this.census.findUser(order.user, caller);
     await this.mailer.welcome(user);
     const id = randomUUID();
     const notification = { uri: `${SERVICE_URIS.herald}notification/${id}/`, ...order };

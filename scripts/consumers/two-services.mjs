@@ -85,7 +85,11 @@ try {
   const census = await startService(folder, 'census', { HERALD_PUBLIC_KEY: keys.publicKey });
   services.push(census);
   proxy.target = census.url;
-  const settings = { HERALD_PRIVATE_KEY: keys.privateKey, CENSUS_URL: proxy.url };
+  const settings = {
+    HERALD_PRIVATE_KEY: keys.privateKey,
+    ANOTHER_PUBLIC_KEY: createKeys().publicKey,
+    CENSUS_URL: proxy.url,
+  };
   const herald = await startService(folder, 'herald', settings);
   services.push(herald);
   await assertCalls(herald.url, proxy);

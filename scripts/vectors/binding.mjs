@@ -87,6 +87,118 @@ post.refuse(
   },
 );
 post.refuse('hdr-empty', 'an empty hdr', 'header_mismatch', { claims: { hdr: {} } });
+
+const BYTES = { method: 'POST', target: '/picture', headers: BINARY, body: ALL_BYTES };
+const plain = binding.accept('no-coding', 'bytes without a coding', BYTES);
+for (const [id, value] of /** @type {const} */ ([
+  ['gzip', 'gzip'],
+  ['identity', 'identity'],
+  ['twice', 'gzip, gzip'],
+  ['empty', ''],
+])) {
+  plain.refuse(
+    `coding-added-${id}`,
+    `a Content-Encoding "${value}" that was added`,
+    'header_mismatch',
+    {
+      headers: [...BINARY, ['Content-Encoding', value]],
+      madeFor: { headers: BINARY },
+      catalogue: ['CH-01'],
+    },
+  );
+}
+const GZIP = /** @type {Headers} */ ([...BINARY, ['Content-Encoding', 'gzip']]);
+const coded = binding.accept('coding', 'bytes with a Content-Encoding, signed as they are sent', {
+  ...BYTES,
+  headers: GZIP,
+  catalogue: ['CH-09'],
+});
+coded.refuse('coding-removed', 'the Content-Encoding removed', 'header_mismatch', {
+  headers: BINARY,
+  madeFor: { headers: GZIP },
+  catalogue: ['CH-02'],
+});
+for (const [id, value] of /** @type {const} */ ([
+  ['other', 'br'],
+  ['identity', 'identity'],
+  ['case', 'GZIP'],
+  ['doubled', 'gzip, gzip'],
+  ['empty', ''],
+])) {
+  coded.refuse(`coding-${id}`, `the Content-Encoding "${value}" for gzip`, 'header_mismatch', {
+    headers: [...BINARY, ['Content-Encoding', value]],
+    madeFor: { headers: GZIP },
+    catalogue: ['CH-03'],
+  });
+}
+coded.refuse('coding-two-lines', 'the Content-Encoding twice', 'header_mismatch', {
+  headers: [...GZIP, ['content-encoding', 'gzip']],
+  madeFor: { headers: GZIP },
+  catalogue: ['CH-04'],
+});
+coded.refuse('coding-unbound', 'a Content-Encoding hdr does not list', 'header_mismatch', {
+  claims: { hdr: { 'content-type': 'application/octet-stream' } },
+  catalogue: ['CH-05'],
+});
+coded.refuse('coding-decoded-bdy', 'bdy of the decoded form', 'body_mismatch', {
+  claims: { bdy: digest('sha256', 'decoded') },
+  catalogue: ['BB-20'],
+});
+binding
+  .accept('coding-no-value', 'a Content-Encoding without a value, signed', {
+    ...BYTES,
+    headers: [...BINARY, ['Content-Encoding', '']],
+    catalogue: ['CH-09'],
+  })
+  .refuse('coding-no-value-unbound', 'one that hdr does not list', 'header_mismatch', {
+    claims: { hdr: { 'content-type': 'application/octet-stream' } },
+    catalogue: ['CH-05'],
+  });
+binding.accept('coding-of-nothing', 'a Content-Encoding of no body, which need not be bound', {
+  headers: [['Content-Encoding', 'gzip']],
+  catalogue: ['CH-10'],
+});
+const RANGE = /** @type {Headers} */ ([...BINARY, ['Content-Range', 'bytes 0-255/512']]);
+const part = binding.accept('range', 'a Content-Range, signed', {
+  ...BYTES,
+  method: 'PUT',
+  headers: RANGE,
+  catalogue: ['CH-09'],
+});
+part.refuse('range-other', 'another Content-Range', 'header_mismatch', {
+  headers: [...BINARY, ['Content-Range', 'bytes 256-511/512']],
+  madeFor: { headers: RANGE },
+  catalogue: ['CH-06'],
+});
+part.refuse('range-unbound', 'a Content-Range hdr does not list', 'header_mismatch', {
+  claims: { hdr: { 'content-type': 'application/octet-stream' } },
+  catalogue: ['CH-06'],
+});
+plain.refuse('content-type-twice', 'the Content-Type twice', 'header_mismatch', {
+  headers: [...BINARY, ...BINARY],
+  madeFor: { headers: BINARY },
+  catalogue: ['CH-07'],
+});
+binding.accept('language', 'a Content-Language, which need not be bound', {
+  ...BYTES,
+  headers: [...BINARY, ['Content-Language', 'cs']],
+  catalogue: ['CH-11'],
+});
+const chunked = binding.accept('chunked', 'a body in chunks', {
+  ...BYTES,
+  headers: [...BINARY, ['Transfer-Encoding', 'chunked']],
+  catalogue: ['CH-09'],
+});
+for (const [id, value] of /** @type {const} */ ([
+  ['gzip', 'gzip, chunked'],
+  ['identity', 'identity, chunked'],
+])) {
+  chunked.refuse(`transfer-coding-${id}`, `the Transfer-Encoding "${value}"`, 'body_unverifiable', {
+    headers: [...BINARY, ['Transfer-Encoding', value]],
+    catalogue: ['CH-08'],
+  });
+}
+
 const order = /** @type {Headers} */ ([['X-Order', '7']]);
 const bound = binding.accept('hdr-more', 'another header is bound', {
   headers: order,

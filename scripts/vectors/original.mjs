@@ -145,6 +145,14 @@ original
     catalogue: ['RP-01'],
   });
 original
+  .accept('jti-exp-far', 'a jti, no iat, and an exp as far ahead as it may be', {
+    claims: { jti: 'an-original-token-id-far-ahead', exp: NOW + 3605 },
+  })
+  .refuse('jti-exp-too-far', 'the same, a second further ahead', 'lifetime_too_long', {
+    claims: { jti: 'an-original-token-id-too-far', exp: NOW + 3606 },
+    catalogue: ['TM-20'],
+  });
+original
   .accept('jti-old', 'a jti, no exp, and made 3604 seconds ago', {
     claims: { jti: 'an-old-original-token-id', iat: NOW - 3604 },
   })

@@ -193,6 +193,37 @@ signed(
     bdy: digest('sha256', ALL_BYTES),
   },
 );
+const CODED = /** @type {[string, string][]} */ ([...JSON_TYPE, ['Content-Encoding', 'gzip']]);
+const codedHdr = { 'content-type': 'application/json', 'content-encoding': 'gzip' };
+signed(
+  'coding',
+  'a Content-Encoding is bound',
+  { ...POST, headers: CODED, body: ALL_BYTES },
+  { req: posted.req, hdr: codedHdr, bdy: digest('sha256', ALL_BYTES) },
+);
+signed(
+  'coding-of-nothing',
+  'the Content-Encoding of no body is not bound',
+  { ...POST, headers: CODED, body: '' },
+  { req: posted.req },
+);
+signed(
+  'range',
+  'a Content-Range is bound',
+  {
+    ...POST,
+    headers: [
+      ['CONTENT-RANGE', 'bytes 0-255/512'],
+      ['Content-Language', 'cs'],
+    ],
+    body: ALL_BYTES,
+  },
+  {
+    req: posted.req,
+    hdr: { 'content-range': 'bytes 0-255/512' },
+    bdy: digest('sha256', ALL_BYTES),
+  },
+);
 signed(
   'original-get',
   'a GET in the original profile',
@@ -247,6 +278,10 @@ refused('header-twice', 'a header to bind that is there twice', 'header_unsignab
     ['X-Order', '7'],
     ['x-order', '8'],
   ],
+});
+refused('coding-twice', 'two Content-Encodings of a body', 'header_unsignable', {
+  ...POST,
+  headers: [...CODED, ['content-encoding', 'gzip']],
 });
 refused('header-line-break', 'a header to bind with a line break', 'header_unsignable', {
   ...GET,

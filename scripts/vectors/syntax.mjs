@@ -219,6 +219,14 @@ get.refuse('2500-deep', 'claims 2501 levels deep', 'claim_invalid', {
   build: nested(2500),
   catalogue: ['TS-31'],
 });
+const withItems = (/** @type {number} */ count) =>
+  withClaimsText(inObject(`"extra":[${Array.from({ length: count }, () => 1).join()}]`));
+syntax
+  .accept('64-members', 'claims with 64 members and items', { build: withItems(56) })
+  .refuse('65-members', 'claims with 65 members and items', 'claim_invalid', {
+    build: withItems(57),
+    catalogue: ['TS-61'],
+  });
 for (const name of ['__proto__', 'constructor']) {
   get.refuse(`member-${name.replaceAll('_', '')}`, `a claim called ${name}`, 'claim_invalid', {
     build: withClaimsText(inObject(`"${name}":{"admin":true}`)),

@@ -37,6 +37,7 @@ import { keys, WARNING } from './keys.mjs';
 export const NOW = 1_800_000_000;
 
 const STATUS_BY_CODE = /** @type {Record<string, number>} */ ({
+  body_unverifiable: 415,
   issuer_not_allowed: 403,
   subject_missing: 403,
   subject_not_allowed: 403,
@@ -170,11 +171,18 @@ function lay(/** @type {Attempt} */ attempt, /** @type {Parts} */ parts) {
 const tokenIdOf = (/** @type {string} */ id) =>
   createHash('sha256').update(id).digest('base64url').slice(0, 32);
 
+/** What a strict token binds of the headers of a request with a body. */
+const DESCRIBES_CONTENT = ['content-type', 'content-encoding', 'content-range'];
+
 /** @returns {TokenParts} */
 function partsOf(/** @type {string} */ id, /** @type {Attempt} */ attempt) {
   const { issuer, audience, subject, profile, alg, key, madeFor } = attempt;
   const { method, target, headers, body } = { ...attempt, ...madeFor };
-  const type = headers.find(([name]) => name.toLowerCase() === 'content-type')?.[1];
+  /** @type {Record<string, string>} */
+  const hdr = {};
+  for (const [name, value] of headers) {
+    if (DESCRIBES_CONTENT.includes(name.toLowerCase())) hdr[name.toLowerCase()] = value;
+  }
   const isStrict = profile === 'strict';
   const hasBody = body.length > 0;
   const good = {
@@ -184,7 +192,7 @@ function partsOf(/** @type {string} */ id, /** @type {Attempt} */ attempt) {
       aud: audience,
       sub: subject,
       ...(isStrict && { iat: NOW, exp: NOW + 60, jti: tokenIdOf(id), req: `${method} ${target}` }),
-      ...(isStrict && hasBody && type && { hdr: { 'content-type': type } }),
+      ...(isStrict && hasBody && Object.keys(hdr).length > 0 && { hdr }),
       ...(hasBody && { bdy: digest(isStrict ? 'sha256' : 'md5', body) }),
     },
   };

@@ -1,5 +1,6 @@
-import { chmodSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { ServiceAuthModule } from 'nestjs-service-auth';
 import { type Ran, runProgram, temporaryFolder } from '../support/command-line.js';
@@ -261,6 +262,137 @@ describe('doctor', () => {
     const ran = await doctor(moduleOf(goodOptions(), { members }));
     expect(worst(ran, 'replay store')).toMatchObject({ status });
     expect(ran.stdout).not.toContain('canary');
+  });
+});
+
+describe('doctor, in a project with libraries that share work', () => {
+  interface Installed {
+    readonly dependencies?: Record<string, string>;
+    readonly others?: object;
+    /** Where package.json is, named from the module. */
+    readonly above?: boolean;
+  }
+  let projects = 0;
+  /** A project with these packages installed, and the module in its build folder. */
+  function project(options: object, { dependencies = {}, others = {}, above }: Installed): string {
+    projects += 1;
+    const root = folder.path(`project-${projects}`);
+    const app = above ? join(root, 'packages', 'app') : root;
+    mkdirSync(join(app, 'dist'), { recursive: true });
+    const names = Object.fromEntries(Object.keys(dependencies).map((name) => [name, '*']));
+    const manifest = { dependencies: names, ...others };
+    writeFileSync(join(app, 'package.json'), JSON.stringify(manifest));
+    writeFileSync(join(app, 'dist', 'package.json'), '{ "type": "module" }');
+    for (const [name, version] of Object.entries(dependencies)) {
+      const installed = join(root, 'node_modules', name);
+      mkdirSync(installed, { recursive: true });
+      // Most packages let nobody import their package.json.
+      writeFileSync(
+        join(installed, 'package.json'),
+        JSON.stringify({ name, version, exports: {} }),
+      );
+    }
+    const file = join(app, 'dist', 'options.js');
+    writeFileSync(
+      file,
+      `${GOOD_STORE}\nexport default { ...${JSON.stringify(options)}, replayStore: store };`,
+    );
+    return file;
+  }
+  const shared = (ran: Ran) => checksOf(ran).filter(({ check }) => check === 'shared work');
+  const ambient = () => ({ ...goodOptions(), subjectPropagation: 'ambient' });
+  const receivingOnly = () => {
+    const { issuer, trustedIssuers } = goodOptions();
+    return { issuer, trustedIssuers };
+  };
+  const sendingOnly = () => {
+    const { issuer, signingKey, targets } = goodOptions();
+    return { issuer, signingKey, targets };
+  };
+
+  it.each([
+    ['async', '3.2.6'],
+    ['async-lock', '1.4.1'],
+    ['bottleneck', '2.19.5'],
+    ['cockatiel', '4.0.0'],
+    ['fastq', '1.20.1'],
+    ['p-limit', '4.0.0'],
+    ['p-queue', '9.1.0'],
+    ['@trpc/client', '11.6.0'],
+  ])('warns of %s %s where the user is that of the context', async (name, version) => {
+    const dependencies = { [name]: version };
+    const ran = await doctor(project(ambient(), { dependencies }));
+    expect(ran).toMatchObject({ code: 0, json: { status: 'warn' } });
+    expect(shared(ran)).toEqual([
+      expect.objectContaining({
+        status: 'warn',
+        message: expect.stringContaining(`${name} ${version}: `) as string,
+        advice: expect.any(String) as string,
+      }),
+    ]);
+    const explicit = await doctor(project(goodOptions(), { dependencies }), '--strict');
+    expect(explicit.code).toBe(0);
+    expect(shared(explicit)).toMatchObject([{ status: 'ok' }]);
+  });
+
+  it.each([
+    ['@apollo/client', '4.0.9', sendingOnly, receivingOnly],
+    ['dataloader', '2.2.3', sendingOnly, receivingOnly],
+    ['opossum', '9.0.0', sendingOnly, receivingOnly],
+    ['p-memoize', '8.0.0', sendingOnly, receivingOnly],
+    ['axios-cache-interceptor', '1.12.3', sendingOnly, receivingOnly],
+    ['@nestjs/cache-manager', '12.0.0', receivingOnly, sendingOnly],
+  ])('warns of %s %s, which shares answers', async (name, version, options, others) => {
+    const dependencies = { [name]: version };
+    for (const subjectPropagation of ['explicit', 'ambient']) {
+      const ran = await doctor(project({ ...options(), subjectPropagation }, { dependencies }));
+      expect(shared(ran)).toMatchObject([{ status: 'warn' }]);
+      expect(shared(ran)[0]?.message).toContain(`${name} ${version}: `);
+    }
+    expect(shared(await doctor(project(others(), { dependencies })))).toMatchObject([
+      { status: 'ok' },
+    ]);
+  });
+
+  it.each([
+    ['p-limit', '5.0.0'],
+    ['p-queue', '10.0.0'],
+    ['p-retry', '7.0.0'],
+  ])('does not warn of %s %s', async (name, version) => {
+    const ran = await doctor(project(ambient(), { dependencies: { [name]: version } }), '--strict');
+    expect(ran.code).toBe(0);
+    expect(shared(ran)).toMatchObject([{ status: 'ok', advice: null }]);
+  });
+
+  it('finds what is installed above the project, and looks at direct dependencies alone', async () => {
+    const dependencies = { bottleneck: '2.19.5' };
+    const above = await doctor(project(ambient(), { dependencies, above: true }));
+    expect(shared(above)).toMatchObject([{ status: 'warn' }]);
+    for (const others of [
+      { dependencies: {}, devDependencies: dependencies },
+      { dependencies: {} },
+    ]) {
+      const ran = await doctor(project(ambient(), { dependencies, others }), '--strict');
+      expect(ran.code).toBe(0);
+      expect(shared(ran)).toMatchObject([{ status: 'ok' }]);
+    }
+  });
+
+  it('does not warn of one that somebody has looked at', async () => {
+    const dependencies = { bottleneck: '2.19.5', fastq: '1.20.1' };
+    const file = project(ambient(), { dependencies });
+    const one = await doctor(file, '--strict', '--reviewed', 'bottleneck');
+    expect(one.code).toBe(1);
+    expect(shared(one)).toMatchObject([{ status: 'ok' }, { status: 'warn' }]);
+    const both = await doctor(file, '--strict', '--reviewed', 'bottleneck, fastq');
+    expect(both.code).toBe(0);
+  });
+
+  it('says nothing where there is no project, or none that can be read', async () => {
+    expect(shared(await doctor(moduleOf(ambient())))).toEqual([]);
+    const file = project(ambient(), { dependencies: { bottleneck: '2.19.5' } });
+    writeFileSync(join(file, '..', '..', 'package.json'), 'no JSON');
+    expect(shared(await doctor(file))).toEqual([]);
   });
 });
 

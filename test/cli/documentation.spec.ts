@@ -145,6 +145,7 @@ describe('docs/command-line.md', () => {
       'profile',
       'clock',
       'replay store',
+      'shared work',
     ]);
   });
 });

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
-import type { AxiosRequestConfig, AxiosResponse } from 'axios';
+import type { AxiosRequestConfig, AxiosRequestHeaders, AxiosResponse } from 'axios';
 import FormDataPackage from 'form-data';
 import { firstValueFrom } from 'rxjs';
 import { onBehalfOf } from 'nestjs-service-auth/axios';
@@ -345,6 +345,48 @@ const SENT: readonly Kind[] = [
     bytes: gzipSync('{"a":1}'),
   },
   {
+    name: 'CH-09 a coding named in upper case',
+    data: () => gzipSync('{"a":1}'),
+    headers: { ...OCTETS, 'CONTENT-ENCODING': 'GZIP' },
+    bytes: gzipSync('{"a":1}'),
+  },
+  {
+    name: 'CH-09 two codings in one value',
+    data: () => gzipSync(gzipSync('{"a":1}')),
+    headers: { ...OCTETS, 'Content-Encoding': 'gzip, gzip' },
+    bytes: gzipSync(gzipSync('{"a":1}')),
+  },
+  {
+    name: 'CH-09 a coding without a value',
+    data: () => Buffer.from('abc'),
+    headers: { ...OCTETS, 'Content-Encoding': '' },
+    bytes: 'abc',
+  },
+  {
+    name: 'CH-09 a stream with a coding',
+    data: () => Readable.from([gzipSync('abc')]),
+    headers: { ...OCTETS, 'Content-Encoding': 'gzip' },
+    bytes: gzipSync('abc'),
+  },
+  {
+    name: 'CH-09 a part of a whole',
+    data: () => Buffer.from('abc'),
+    headers: { ...OCTETS, 'Content-Range': 'bytes 0-2/6' },
+    bytes: 'abc',
+  },
+  {
+    name: 'CH-09 what a transformation compresses',
+    data: () => ({ a: 1 }),
+    headers: OCTETS,
+    config: {
+      transformRequest: (data: unknown, headers: AxiosRequestHeaders) => {
+        headers.set('Content-Encoding', 'gzip');
+        return gzipSync(JSON.stringify(data));
+      },
+    },
+    bytes: gzipSync('{"a":1}'),
+  },
+  {
     name: 'OS-08 a body whose upload is watched',
     data: () => 'abc',
     headers: TEXT,
@@ -457,6 +499,12 @@ const REFUSED: readonly (Kind & { readonly code: string })[] = [
     name: 'OS-10 a web stream of objects',
     data: () => Readable.toWeb(Readable.from([{ a: 1 }])),
     code: 'body_unsupported',
+  },
+  {
+    name: 'CH-04 two codings in two lines',
+    data: () => Buffer.from('abc'),
+    headers: { ...OCTETS, 'Content-Encoding': ['gzip', 'gzip'] },
+    code: 'header_unsignable',
   },
   {
     name: 'OS-08, OS-12 an object that no transformation serialises',

@@ -1,8 +1,13 @@
 import { HttpService } from '@nestjs/axios';
 import { Controller, Get, Inject, Req, UseGuards } from '@nestjs/common';
 import type { AxiosAdapter, AxiosError, AxiosRequestConfig } from 'axios';
-import { ServiceAuthModule, ServiceJwtGuard } from 'nestjs-service-auth';
-import { ServiceHttpModule } from 'nestjs-service-auth/axios';
+import {
+  ServiceAuthModule,
+  ServiceCaller,
+  type ServiceIdentity,
+  ServiceJwtGuard,
+} from 'nestjs-service-auth';
+import { onBehalfOf, ServiceHttpModule } from 'nestjs-service-auth/axios';
 import { firstValueFrom } from 'rxjs';
 import { Caller } from '../support/caller.js';
 import { replay, startCensus } from '../support/receiving-service.js';
@@ -280,10 +285,14 @@ describe.each(ADAPTERS)('inbound headers passed on by a service on %s', (framewo
     constructor(@Inject(HttpService) private readonly http: HttpService) {}
 
     @Get('*')
-    async forward(@Req() request: { headers: Record<string, string>; url: string }) {
-      const url = `${request.url.startsWith('/known') ? known.url : unknown.url}/`;
+    async forward(
+      @ServiceCaller() caller: ServiceIdentity,
+      @Req() request: { headers: Record<string, string>; url: string },
+    ) {
       const { host: _host, connection: _connection, ...headers } = request.headers;
-      await firstValueFrom(this.http.get(url, { headers }));
+      const isKnown = request.url.startsWith('/known');
+      const config = isKnown ? onBehalfOf(caller, { headers }) : { headers };
+      await firstValueFrom(this.http.get(`${isKnown ? known.url : unknown.url}/`, config));
       return { passedOn: headers };
     }
   }

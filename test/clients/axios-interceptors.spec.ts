@@ -6,6 +6,7 @@ import axiosRetry from 'axios-retry';
 import FormDataPackage from 'form-data';
 import { ServiceAuth, ServiceCallContext } from 'nestjs-service-auth';
 import { onBehalfOf, ServiceSigningInterceptor } from 'nestjs-service-auth/axios';
+import { ServiceAuthUsageError } from 'nestjs-service-auth/core';
 import { createKey } from '../support/keys.js';
 import { replay, startCensus } from '../support/receiving-service.js';
 import { type Recorded, RecordingServer, valuesOf } from '../support/recording-server.js';
@@ -203,8 +204,10 @@ describe('signing, once attached', () => {
   const post = async () => await herald.send({ method: 'post', url: wire.url, data: { a: 1 } });
 
   it('is not there before', async () => {
-    await post();
+    await instance.post(wire.url, { a: 1 });
     expect(valuesOf(wire.takeOne(), 'jwt')).toEqual([]);
+    await expect(post()).rejects.toBeInstanceOf(ServiceAuthUsageError);
+    expect(wire.takeAll()).toEqual([]);
     expect(attach()).toBe(herald.http);
     await post();
     checkStrict(wire.takeOne(), FROM_HERALD);

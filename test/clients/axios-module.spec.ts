@@ -1,5 +1,10 @@
 import { readFileSync } from 'node:fs';
-import { HttpService, type HttpModuleOptions, type HttpModuleOptionsFactory } from '@nestjs/axios';
+import {
+  HttpModule,
+  type HttpModuleOptions,
+  type HttpModuleOptionsFactory,
+  HttpService,
+} from '@nestjs/axios';
 import {
   type DynamicModule,
   Inject,
@@ -14,6 +19,8 @@ import {
   ServiceHttpModule,
   ServiceSigningInterceptor,
 } from 'nestjs-service-auth/axios';
+import { ServiceFetchModule } from 'nestjs-service-auth/fetch';
+import { LogRecorder } from '../support/log-recorder.js';
 import { RecordingServer, valuesOf } from '../support/recording-server.js';
 import {
   axiosOfNest,
@@ -24,6 +31,7 @@ import {
   SendingService,
   USER,
 } from '../support/sending-service.js';
+import { ADAPTERS, startService } from '../support/service.js';
 import { checkStrict } from '../support/wire-check.js';
 
 const wire = new RecordingServer();
@@ -247,5 +255,88 @@ describe('two registrations', () => {
     await expect(start([ServiceHttpModule.register(), feature(One, undefined)])).rejects.toThrow(
       'HttpService',
     );
+  });
+});
+
+describe.each(ADAPTERS)('CF-18 HttpModule beside ServiceHttpModule, on %s', (adapter) => {
+  type Imports = NonNullable<ModuleMetadata['imports']>;
+  const plain = HttpModule.register({});
+  const signing = ServiceHttpModule.register();
+  @Module({ imports: [HttpModule], exports: [HttpModule] })
+  class SharedHttpModule {}
+
+  /** What a feature that imports these warns of, and the `HttpService` that its provider gets. */
+  const start = async (imports: Imports, everywhere: Imports = []) => {
+    @Injectable()
+    class Calls {
+      constructor(@Inject(HttpService) readonly http: HttpService) {}
+    }
+    @Module({ imports, providers: [Calls] })
+    class FeatureModule {}
+    const auth = ServiceAuthModule.forRoot({
+      issuer: HERALD,
+      signingKey: { privateKey: heraldKey.privatePem },
+      targets: [{ baseUrl: wire.url, audience: CENSUS }],
+    });
+    const logger = new LogRecorder();
+    const service = await startService({
+      adapter,
+      logger,
+      imports: [auth, ...everywhere, FeatureModule],
+    });
+    const { http } = service.app.get(Calls, { strict: false });
+    const isSigned = await http.axiosRef.get(wire.url, onBehalfOf(USER)).then(
+      () => true,
+      () => false,
+    );
+    wire.takeAll();
+    await service.close();
+    return { warnings: logger.texts('warn'), isSigned };
+  };
+  const UNSIGNED =
+    /^FeatureModule imports both (Shared)?HttpModule and ServiceHttpModule.* that of (Shared)?HttpModule, which is imported first: its requests leave unsigned/;
+  const SIGNED =
+    /^FeatureModule imports both (Shared)?HttpModule and ServiceHttpModule.* that of ServiceHttpModule, which is imported first/;
+  const globally = () => HttpModule.register({ global: true });
+
+  it.each<[string, Imports, RegExp, boolean]>([
+    ['which comes first', [HttpModule, signing], UNSIGNED, false],
+    ['which comes second', [signing, HttpModule], SIGNED, true],
+    ['with options, first', [plain, signing], UNSIGNED, false],
+    ['with options, second', [signing, plain], SIGNED, true],
+    ['in another module that exports it, first', [SharedHttpModule, signing], UNSIGNED, false],
+    ['in another module that exports it, second', [signing, SharedHttpModule], SIGNED, true],
+    ['that is global, first', [globally(), signing], UNSIGNED, false],
+  ])('is warned of: %s', async (_how, imports, warning, isSigned) => {
+    expect(await start(imports)).toEqual({
+      warnings: [expect.stringMatching(warning)],
+      isSigned,
+    });
+  });
+
+  it('is warned of once where both are global', async () => {
+    const everywhere = [globally(), ServiceHttpModule.register({ global: true })];
+    const { warnings, isSigned } = await start([], everywhere);
+    expect(warnings).toEqual([
+      expect.stringMatching(/^\w+ imports both HttpModule and .*unsigned/),
+    ]);
+    expect(isSigned).toBe(false);
+  });
+
+  it.each<[string, Imports, Imports, boolean]>([
+    ['ServiceHttpModule alone', [signing], [], true],
+    ['HttpModule alone', [HttpModule], [], false],
+    ['HttpModule alone, in another module than ServiceHttpModule', [plain], [signing], false],
+    ['ServiceHttpModule alone, where HttpModule is global', [signing], [globally()], true],
+    [
+      'HttpModule alone, where ServiceHttpModule is global',
+      [plain],
+      [ServiceHttpModule.register({ global: true })],
+      false,
+    ],
+    ['two of ServiceHttpModule', [signing, ServiceHttpModule.register()], [], true],
+    ['HttpModule beside the signing fetch', [HttpModule, ServiceFetchModule], [], false],
+  ])('is not warned of: %s', async (_how, imports, everywhere, isSigned) => {
+    expect(await start(imports, everywhere)).toEqual({ warnings: [], isSigned });
   });
 });

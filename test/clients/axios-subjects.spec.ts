@@ -78,10 +78,10 @@ describe('a call is made on behalf of', () => {
     ],
     ['the last one named', () => get(onBehalfOf(USER, onBehalfOf(OTHER))), USER],
     [
-      'the user who subscribes',
+      'the user of the job that creates the Observable',
       () => {
-        const request = context.runOnBehalfOf(OTHER, () => herald.http.get(wire.url));
-        return context.runOnBehalfOf(USER, () => firstValueFrom(request));
+        const request = context.runOnBehalfOf(USER, () => herald.http.get(wire.url));
+        return context.runOnBehalfOf(OTHER, () => firstValueFrom(request));
       },
       USER,
     ],
@@ -150,8 +150,8 @@ describe('a call is made on behalf of', () => {
       'subject_undecided',
     ],
     [
-      'a user whose configuration was cloned',
-      () => get(structuredClone(named)),
+      'a user whose configuration was cloned member by member',
+      () => get({ ...named, [member]: structuredClone(named[member]) } as object),
       'subject_undecided',
     ],
     ['the empty user', () => get(onBehalfOf('')), 'subject_invalid'],
@@ -286,6 +286,7 @@ describe.each(ADAPTERS)('while a request is served on %s, calls are made', (fram
           signingKey: { privateKey: heraldKey.privatePem },
           trustedIssuers: [agent.trusted],
           targets: [{ baseUrl: wire.url, audience: CENSUS }],
+          subjectPropagation: 'ambient',
           ...options,
         }),
         ServiceHttpModule.register(),

@@ -334,8 +334,11 @@ describe.each(ADAPTERS_OF_AXIOS)('through the %s adapter, a host that is no targ
     expect(stranger.connections).toBe(0);
     const options = { unknownTargets: 'send-unsigned' as const };
     const careless = await SendingService.start(['https://census.service/'], options);
-    await careless.send({ url, adapter });
+    await careless.http.axiosRef.get(url, { adapter });
     expect(stranger.takeOne().rawHeaders.join()).not.toMatch(/jwt|eyJ/i);
+    // Unsigned, the words that name the user would be lost.
+    expect(await refusalOf(careless.send({ url, adapter }))).toBe('target_unknown');
+    expect(stranger.takeAll()).toEqual([]);
     const sender = await SendingService.start([stranger.url]);
     await sender.send({ url, adapter });
     checkStrict(stranger.takeOne(), FROM_HERALD);

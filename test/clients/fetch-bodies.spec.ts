@@ -192,6 +192,47 @@ const SENT: readonly Kind[] = [
     type: 'application/json',
   },
   {
+    name: 'CH-09 a coding named in upper case',
+    body: () => gzipSync('{"a":1}'),
+    init: { headers: { ...OCTETS, 'CONTENT-ENCODING': 'GZIP' } },
+    bytes: gzipSync('{"a":1}'),
+    type: 'application/octet-stream',
+  },
+  {
+    name: 'CH-09 two codings, which fetch sends as one value',
+    body: () => gzipSync(gzipSync('{"a":1}')),
+    init: {
+      headers: [
+        ['content-type', 'application/octet-stream'],
+        ['content-encoding', 'gzip'],
+        ['content-encoding', 'gzip'],
+      ],
+    },
+    bytes: gzipSync(gzipSync('{"a":1}')),
+    type: 'application/octet-stream',
+  },
+  {
+    name: 'CH-09 a coding without a value',
+    body: () => Buffer.from('abc'),
+    init: { headers: { ...OCTETS, 'content-encoding': '' } },
+    bytes: 'abc',
+    type: 'application/octet-stream',
+  },
+  {
+    name: 'CH-09 a stream with a coding',
+    body: () => new Blob([gzipSync('abc')]).stream(),
+    init: { ...STREAMED, headers: { ...OCTETS, 'content-encoding': 'gzip' } },
+    bytes: gzipSync('abc'),
+    type: 'application/octet-stream',
+  },
+  {
+    name: 'CH-09 a part of a whole',
+    body: () => Buffer.from('abc'),
+    init: { headers: { ...OCTETS, 'content-range': 'bytes 0-2/6' } },
+    bytes: 'abc',
+    type: 'application/octet-stream',
+  },
+  {
     name: 'OS-08 a wrong Content-Length',
     body: () => 'abc',
     init: { headers: { ...TEXT, 'content-length': '2' } },

@@ -10,6 +10,8 @@ import { inspect } from 'node:util';
 import { Controller, Inject, Post, UseGuards } from '@nestjs/common';
 import {
   ServiceAuthModule,
+  ServiceCaller,
+  type ServiceIdentity,
   ServiceJwtGuard,
   ServiceSigningError,
   SIGNING_FAILURES,
@@ -258,8 +260,25 @@ describe.each(FETCHES)('by $name', ({ module }) => {
   );
 });
 
+describe.each(FETCHES)('by $name', ({ module }) => {
+  it('what is refused with service_closed: its error tells nothing of it', async () => {
+    const herald = await FetchingService.start([answers.url], {}, module);
+    const { fetch } = herald;
+    const send = async () =>
+      await fetch(url(), onBehalfOf(USER, { method: 'POST', body: CANARY, headers: HEADERS }));
+    await (await send()).text();
+    expect(JSON.stringify(answers.takeOne())).toContain(CANARY);
+    await herald.close();
+    const error = await failureOf(send());
+    expect(error).toBeInstanceOf(ServiceSigningError);
+    expect(error).toMatchObject({ code: 'service_closed' });
+    expect(leaksOf(error, [CANARY, ...keySecrets])).toEqual([]);
+    expect(answers.takeAll()).toEqual([]);
+  });
+});
+
 it('every code of a refusal to sign is among these, but for a service that has no key', () => {
-  const provoked = ROWS.map(({ code }) => code);
+  const provoked = [...ROWS.map(({ code }) => code), 'service_closed'];
   expect([...new Set(provoked), 'sending_disabled'].toSorted()).toEqual(
     Object.keys(SIGNING_FAILURES).toSorted(),
   );
@@ -276,8 +295,9 @@ describe.each(GRID)('a service on $framework that lets the error of $name throug
     constructor(@Inject(ServiceFetch) private readonly fetch: ServiceFetch) {}
 
     @Post()
-    async relay() {
-      await this.fetch(`${answers.url}/reset`, { method: 'POST', body: 'x' });
+    async relay(@ServiceCaller() caller: ServiceIdentity) {
+      const init = { method: 'POST', body: 'x' };
+      await this.fetch(`${answers.url}/reset`, onBehalfOf(caller, init));
     }
   }
 

@@ -180,7 +180,7 @@ describe('createSignedFetch', () => {
 
   it('asks the call context it is given', async () => {
     const herald = await createServiceAuth(here());
-    const callContext = new ServiceCallContext();
+    const callContext = new ServiceCallContext(herald, {});
     const signedFetch = createSignedFetch(herald, { callContext });
     await callContext.runOnBehalfOf(USER, async () => await (await signedFetch(wire.url)).text());
     checkStrict(wire.takeOne(), FROM_HERALD);
@@ -210,7 +210,7 @@ describe('createSignedFetch', () => {
 
   it('signs once more where it is the fetch of another, for the user who was named', async () => {
     const herald = await createServiceAuth(here());
-    const callContext = new ServiceCallContext();
+    const callContext = new ServiceCallContext(herald, {});
     const inner = createSignedFetch(herald, { callContext });
     const outer = createSignedFetch(herald, { callContext, fetch: inner });
     await callContext.runOnBehalfOf('https://census.service/user/42/', async () => {

@@ -390,8 +390,11 @@ describe.each(FETCHES)('by $name', ({ name: implementation, module }) => {
     expect(stranger.connections).toBe(0);
     const options = { unknownTargets: 'send-unsigned' as const };
     const careless = await FetchingService.start(['https://census.service/'], options, module);
-    await careless.send(`${stranger.url}/x`, init);
-    if (isOfNode) await careless.send(new Request(`${stranger.url}/x`, init));
+    // Unsigned, the words that name the user would be lost.
+    expect(await refusalOf(careless.send(`${stranger.url}/x`, init))).toBe('target_unknown');
+    expect(stranger.connections).toBe(0);
+    await (await careless.fetch(`${stranger.url}/x`, init)).text();
+    if (isOfNode) await (await careless.fetch(new Request(`${stranger.url}/x`, init))).text();
     for (const recorded of stranger.takeAll()) {
       expect(recorded.body.toString()).toBe('x');
       expect(valuesOf(recorded, 'x-kept')).toEqual(['yes']);

@@ -108,7 +108,12 @@ class Background implements OnModuleInit, OnApplicationShutdown {
   }
 }
 
-describe.each(ADAPTERS)('where a handler on %s hands a call over', (framework) => {
+const PROPAGATIONS = ADAPTERS.flatMap((framework) =>
+  (['explicit', 'ambient'] as const).map((propagation) => ({ framework, propagation })),
+);
+
+describe.each(PROPAGATIONS)('where a handler on $framework hands a call over', (row) => {
+  const { framework, propagation } = row;
   const agent = new Caller('https://agent.service/', HERALD);
   const wire = new RecordingServer();
   let service: TestService;
@@ -140,6 +145,7 @@ describe.each(ADAPTERS)('where a handler on %s hands a call over', (framework) =
           signingKey: { privateKey: heraldKey.privatePem },
           trustedIssuers: [agent.trusted],
           targets: [{ baseUrl: wire.url, audience: CENSUS }],
+          subjectPropagation: propagation,
         }),
         ServiceFetchModule,
       ],
@@ -166,7 +172,7 @@ describe.each(ADAPTERS)('where a handler on %s hands a call over', (framework) =
   };
 
   it.each(['queue', 'stream', 'timer'])(
-    'OS-17 to a %s that runs since the start, it is made for the user who is named, and otherwise for no other',
+    `OS-17 to a %s that runs since the start, it is made for the user who is named, and otherwise for no other (${propagation})`,
     async (way) => {
       expect(await askAll(`/${way}`)).toEqual(Array(20).fill('subject_undecided'));
       expect(wire.takeAll()).toEqual([]);
@@ -175,8 +181,14 @@ describe.each(ADAPTERS)('where a handler on %s hands a call over', (framework) =
     },
   );
 
-  it('OS-17 to nothing but what it has started, it is made for its user', async () => {
-    expect(await askAll('/itself')).toEqual(Array(20).fill('sent'));
+  it(`OS-17 to nothing but what it has started, it is made for its user (${propagation})`, async () => {
+    if (propagation === 'explicit') {
+      expect(await askAll('/itself')).toEqual(Array(20).fill('subject_undecided'));
+      expect(wire.takeAll()).toEqual([]);
+    }
+    expect(await askAll(propagation === 'ambient' ? '/itself' : '/itself?named=')).toEqual(
+      Array(20).fill('sent'),
+    );
     checkAll();
   });
 });

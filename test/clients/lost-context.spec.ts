@@ -1,4 +1,4 @@
-import { EventEmitter, on } from 'node:events';
+import { EventEmitter, on, once } from 'node:events';
 import { PassThrough } from 'node:stream';
 import { MessageChannel } from 'node:worker_threads';
 import { HttpService } from '@nestjs/axios';
@@ -13,12 +13,13 @@ import {
   Query,
   UseGuards,
 } from '@nestjs/common';
-import type { AxiosRequestConfig } from 'axios';
 import {
   ServiceAuthModule,
+  ServiceCallContext,
+  ServiceCaller,
+  type ServiceIdentity,
   ServiceJwtGuard,
   ServiceSigningError,
-  ServiceSubject,
 } from 'nestjs-service-auth';
 import { onBehalfOf, ServiceHttpModule } from 'nestjs-service-auth/axios';
 import { firstValueFrom } from 'rxjs';
@@ -29,20 +30,18 @@ import { ADAPTERS, startService, type TestService } from '../support/service.js'
 import { checkStrict } from '../support/wire-check.js';
 
 const userUri = (id: number) => `https://census.service/user/${id}/`;
+/** The user whose request begins a queue. */
+const FIRST = 100;
 
 /** A call that is handed over to what runs in the background. */
-interface Job {
-  readonly config: AxiosRequestConfig;
-  /** Told `sent`, or why it was not. */
-  readonly done: (outcome: string) => void;
-}
+type Job = () => Promise<void>;
 
 /** What an application has running since it started: each takes jobs out of requests, into its own context. */
 @Injectable()
 class Background implements OnModuleInit, OnApplicationShutdown {
   private readonly queue = new EventEmitter();
-  private readonly lazyQueue = new EventEmitter();
-  private isWorking = false;
+  /** Queues that the first job begins, by name. */
+  private readonly lazyQueues = new Map<string, EventEmitter>();
   private readonly stream = new PassThrough({ objectMode: true });
   private readonly channel = new MessageChannel();
   private readonly batch: Job[] = [];
@@ -50,13 +49,11 @@ class Background implements OnModuleInit, OnApplicationShutdown {
   private readonly stop = new AbortController();
   private timer: NodeJS.Timeout | undefined;
 
-  constructor(@Inject(HttpService) private readonly http: HttpService) {}
-
   onModuleInit(): void {
     void this.workOff(this.queue);
     void this.workOffStream();
     this.timer = setInterval(() => {
-      for (const job of this.batch.splice(0)) void this.run(job);
+      for (const job of this.batch.splice(0)) void job();
     }, 1);
     this.channel.port2.on('message', (id: number) => this.callbacks.get(id)?.());
   }
@@ -69,18 +66,19 @@ class Background implements OnModuleInit, OnApplicationShutdown {
   }
 
   /** How a job gets from a handler to where it is done. */
-  readonly ways: Record<string, (job: Job) => void> = {
+  readonly ways: Record<string, (job: Job, name: string) => void> = {
     queue: (job) => void this.queue.emit('job', job),
-    lazy: (job) => {
-      if (!this.isWorking) void this.workOff(this.lazyQueue);
-      this.isWorking = true;
-      this.lazyQueue.emit('job', job);
+    lazy: (job, name) => {
+      const queue = this.lazyQueues.get(name) ?? new EventEmitter();
+      if (!this.lazyQueues.has(name)) void this.workOff(queue);
+      this.lazyQueues.set(name, queue);
+      queue.emit('job', job);
     },
     stream: (job) => void this.stream.write(job),
     timer: (job) => void this.batch.push(job),
     callback: (job) => {
       const id = this.callbacks.size;
-      this.callbacks.set(id, () => void this.run(job));
+      this.callbacks.set(id, () => void job());
       this.channel.port1.postMessage(id);
     },
   };
@@ -88,45 +86,60 @@ class Background implements OnModuleInit, OnApplicationShutdown {
   private async workOff(queue: EventEmitter): Promise<void> {
     const { signal } = this.stop;
     try {
-      for await (const [job] of on(queue, 'job', { signal })) await this.run(job as Job);
+      for await (const [job] of on(queue, 'job', { signal })) await (job as Job)();
     } catch (error) {
       if (!signal.aborted) throw error;
     }
   }
 
   private async workOffStream(): Promise<void> {
-    for await (const job of this.stream) await this.run(job as Job);
-  }
-
-  private async run({ config, done }: Job): Promise<void> {
-    try {
-      await firstValueFrom(this.http.request(config));
-      done('sent');
-    } catch (error) {
-      done(error instanceof ServiceSigningError ? error.code : String(error));
-    }
+    for await (const job of this.stream) await (job as Job)();
   }
 }
 
-describe.each(ADAPTERS)('where a handler on %s hands a call over', (framework) => {
+const GRID = ADAPTERS.flatMap((framework) =>
+  (['explicit', 'ambient'] as const).map((propagation) => ({ framework, propagation })),
+);
+
+describe.each(GRID)('where a handler on $framework hands a call over ($propagation)', (row) => {
+  const { framework, propagation } = row;
   const agent = new Caller('https://agent.service/', HERALD);
   const wire = new RecordingServer();
+  const later = new EventEmitter();
   let service: TestService;
 
   @Controller()
   @UseGuards(ServiceJwtGuard)
   class HandingController {
-    constructor(@Inject(Background) private readonly background: Background) {}
+    constructor(
+      @Inject(Background) private readonly background: Background,
+      @Inject(HttpService) private readonly http: HttpService,
+      @Inject(ServiceCallContext) private readonly callContext: ServiceCallContext,
+    ) {}
 
+    /** Answers `sent`, or why the call was not; with `held` once the test says so. */
     @Get(':way')
     async hand(
       @Param('way') way: string,
-      @ServiceSubject() subject: string,
-      @Query('named') named?: string,
+      @ServiceCaller() caller: ServiceIdentity,
+      @Query() query: { named?: string; bound?: string; held?: string; queue?: string },
     ): Promise<string> {
-      const own = { url: `${wire.url}/?${new URLSearchParams({ subject }).toString()}` };
-      const config = named === undefined ? own : onBehalfOf(subject, own);
-      return await new Promise((done) => this.background.ways[way]?.({ config, done }));
+      const parameters = new URLSearchParams({ subject: caller.subject ?? '' });
+      const own = { url: `${wire.url}/?${parameters.toString()}` };
+      const config = query.named === undefined ? own : onBehalfOf(caller, own);
+      const outcome = new Promise<string>((done) => {
+        const job = async (): Promise<void> => {
+          const sending = firstValueFrom(this.http.request(config));
+          done(await sending.then(() => 'sent', codeOf));
+        };
+        const handed = query.bound === undefined ? job : this.callContext.bind(job);
+        this.background.ways[way]?.(handed, query.queue ?? '');
+      });
+      if (query.held === undefined) return await outcome;
+      const released = once(later, 'release');
+      later.emit('held', await outcome);
+      await released;
+      return await outcome;
     }
   }
 
@@ -140,6 +153,7 @@ describe.each(ADAPTERS)('where a handler on %s hands a call over', (framework) =
           signingKey: { privateKey: heraldKey.privatePem },
           trustedIssuers: [agent.trusted],
           targets: [{ baseUrl: wire.url, audience: CENSUS }],
+          subjectPropagation: propagation,
         }),
         ServiceHttpModule.register(),
       ],
@@ -150,12 +164,21 @@ describe.each(ADAPTERS)('where a handler on %s hands a call over', (framework) =
   });
   afterAll(async () => await Promise.all([service.close(), wire.close()]));
 
-  const askAll = async (target: string, users: number) => {
-    const asked = Array.from({ length: users }, async (_none, id) =>
-      agent.get(service.port, target, userUri(id)),
-    );
-    return (await Promise.all(asked)).map(({ text }) => text);
+  const ask = async (target: string, user: number) =>
+    (await agent.get(service.port, target, userUri(user))).text;
+  const askAll = async (target: string) =>
+    await Promise.all(Array.from({ length: 20 }, async (_none, user) => await ask(target, user)));
+  /** Every call that arrived names the user who asked for it. */
+  const checkAll = () => {
+    const recorded = wire.takeAll();
+    for (const each of recorded) {
+      const subject = new URL(each.target, wire.url).searchParams.get('subject') ?? '';
+      checkStrict(each, { ...FROM_HERALD, subject });
+    }
+    return recorded.length;
   };
+  const refusedForAll = Array(20).fill('subject_undecided');
+  const sentForAll = Array(20).fill('sent');
 
   const WAYS = [
     ['a queue that is worked off since the start', '/queue'],
@@ -165,29 +188,65 @@ describe.each(ADAPTERS)('where a handler on %s hands a call over', (framework) =
   ] as const;
 
   it.each(WAYS)('OS-17 to %s, it is refused, and made for no other user', async (_way, target) => {
-    expect(await askAll(target, 20)).toEqual(Array(20).fill('subject_undecided'));
+    expect(await askAll(target)).toEqual(refusedForAll);
     expect(wire.takeAll()).toEqual([]);
-  });
-
-  it('OS-17 to a queue that the first user’s request has begun, it is made for no later one', async () => {
-    expect((await agent.get(service.port, '/lazy', userUri(0))).text).toBe('sent');
-    checkStrict(wire.takeOne(), { ...FROM_HERALD, subject: userUri(0) });
-    expect(await askAll('/lazy', 20)).toEqual(Array(20).fill('subject_undecided'));
-    expect(wire.takeAll()).toEqual([]);
-    expect((await agent.get(service.port, '/lazy?named=', userUri(1))).text).toBe('sent');
-    checkStrict(wire.takeOne(), { ...FROM_HERALD, subject: userUri(1) });
   });
 
   it.each(WAYS)(
     'OS-17 to %s, with the user named, it is made for that one',
     async (_way, target) => {
-      expect(await askAll(`${target}?named=`, 20)).toEqual(Array(20).fill('sent'));
-      const recorded = wire.takeAll();
-      expect(recorded).toHaveLength(20);
-      for (const each of recorded) {
-        const subject = new URL(each.target, wire.url).searchParams.get('subject') ?? '';
-        checkStrict(each, { ...FROM_HERALD, subject });
-      }
+      expect(await askAll(`${target}?named=`)).toEqual(sentForAll);
+      expect(checkAll()).toBe(20);
     },
   );
+
+  it('OS-17 to a queue that an answered request has begun, it is made for no later one', async () => {
+    expect(await ask('/lazy?queue=over&named=', FIRST)).toBe('sent');
+    expect(checkAll()).toBe(1);
+    expect(await askAll('/lazy?queue=over')).toEqual(refusedForAll);
+    expect(wire.takeAll()).toEqual([]);
+    expect(await askAll('/lazy?queue=over&named=')).toEqual(sentForAll);
+    expect(checkAll()).toBe(20);
+  });
+
+  describe('to a queue that a request begins which is still being served', () => {
+    let first: Promise<string>;
+    beforeAll(async () => {
+      const held = once(later, 'held');
+      first = ask('/lazy?queue=live&named=&held=', FIRST);
+      expect(await held).toEqual(['sent']);
+      expect(checkAll()).toBe(1);
+    });
+    afterAll(async () => {
+      later.emit('release');
+      expect(await first).toBe('sent');
+    });
+
+    it('OS-17, with the user named, it is made for that one', async () => {
+      expect(await askAll('/lazy?queue=live&named=')).toEqual(sentForAll);
+      expect(checkAll()).toBe(20);
+    });
+
+    if (propagation === 'explicit') {
+      it('OS-17, it is refused, and made for no other user', async () => {
+        expect(await askAll('/lazy?queue=live')).toEqual(refusedForAll);
+        expect(await askAll('/lazy?queue=live&bound=')).toEqual(refusedForAll);
+        expect(wire.takeAll()).toEqual([]);
+      });
+    } else {
+      it('OS-17, bound, it is made for the one who asked', async () => {
+        expect(await askAll('/lazy?queue=live&bound=')).toEqual(sentForAll);
+        expect(checkAll()).toBe(20);
+      });
+
+      it('it is made for the user of that request where it is neither named nor bound', async () => {
+        expect(await ask('/lazy?queue=live', 1)).toBe('sent');
+        checkStrict(wire.takeOne(), { ...FROM_HERALD, subject: userUri(FIRST) });
+      });
+    }
+  });
 });
+
+function codeOf(error: unknown): string {
+  return error instanceof ServiceSigningError ? error.code : String(error);
+}

@@ -5,8 +5,13 @@ import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { HttpService } from '@nestjs/axios';
 import { Body, Controller, Inject, Post, UseGuards } from '@nestjs/common';
-import { ServiceAuthModule, ServiceJwtGuard } from 'nestjs-service-auth';
-import { ServiceHttpModule } from 'nestjs-service-auth/axios';
+import {
+  ServiceAuthModule,
+  ServiceCaller,
+  type ServiceIdentity,
+  ServiceJwtGuard,
+} from 'nestjs-service-auth';
+import { onBehalfOf, ServiceHttpModule } from 'nestjs-service-auth/axios';
 import type { AxiosRequestConfig } from 'axios';
 import { Caller } from '../support/caller.js';
 import { type CompiledProject, compileProject } from '../support/compiled-project.js';
@@ -90,14 +95,14 @@ describe.each(ADAPTERS)('a service on %s that lets the error of a call through',
     constructor(@Inject(HttpService) private readonly http: HttpService) {}
 
     @Post('promise')
-    async promise(@Body() config: AxiosRequestConfig) {
-      const { data } = await this.http.axiosRef.request<unknown>(config);
+    async promise(@ServiceCaller() caller: ServiceIdentity, @Body() config: AxiosRequestConfig) {
+      const { data } = await this.http.axiosRef.request<unknown>(onBehalfOf(caller, config));
       return data;
     }
 
     @Post('observable')
-    observable(@Body() config: AxiosRequestConfig) {
-      return this.http.request<unknown>(config);
+    observable(@ServiceCaller() caller: ServiceIdentity, @Body() config: AxiosRequestConfig) {
+      return this.http.request<unknown>(onBehalfOf(caller, config));
     }
   }
 

@@ -127,10 +127,10 @@ describe.each(['http', 'fetch'] as const)('through the %s adapter', (adapter) =>
       const send = async (config?: AxiosRequestConfig) =>
         await herald.http.axiosRef.request({
           method: 'post',
-          adapter,
           ...canaries(),
           ...subject,
           ...config,
+          adapter,
         });
       const error = await errorOf(send(bad()));
       expect(error).toBeInstanceOf(ServiceSigningError);
@@ -144,8 +144,25 @@ describe.each(['http', 'fetch'] as const)('through the %s adapter', (adapter) =>
   );
 });
 
+describe.each(['http', 'fetch'] as const)('through the %s adapter', (adapter) => {
+  it('what is refused with service_closed: its error tells nothing of it', async () => {
+    const herald = await SendingService.start([wire.url]);
+    const { axiosRef } = herald.http;
+    const send = async () =>
+      await axiosRef.request(onBehalfOf(USER, { method: 'post', ...canaries(), adapter }));
+    await send();
+    expect(JSON.stringify(wire.takeOne())).toContain(CANARY);
+    await herald.close();
+    const error = await errorOf(send());
+    expect(error).toBeInstanceOf(ServiceSigningError);
+    expect(error).toMatchObject({ code: 'service_closed' });
+    expect(leaksOf(error, [CANARY, ...secretsOfKey(heraldKey)])).toEqual([]);
+    expect(wire.takeAll()).toEqual([]);
+  });
+});
+
 it('every code of a refusal to sign is among these, but for a service that has no key', () => {
-  const provoked = ROWS.map(({ code }) => code);
+  const provoked = [...ROWS.map(({ code }) => code), 'service_closed'];
   expect([...new Set(provoked), 'sending_disabled'].toSorted()).toEqual(
     Object.keys(SIGNING_FAILURES).toSorted(),
   );

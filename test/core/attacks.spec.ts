@@ -5,8 +5,10 @@ import {
   type ServiceAuth,
   ServiceTokenRefusedError,
 } from 'nestjs-service-auth/core';
+import { stoppedStore } from '../support/clocks.js';
 import { BINDING, GOOD_BINDING } from '../support/attacks/binding.js';
 import { CLAIMS, GOOD_CLAIMS } from '../support/attacks/claims.js';
+import { CONTENT, GOOD_CONTENT } from '../support/attacks/content.js';
 import { GOOD_HEADERS, JOSE_HEADER } from '../support/attacks/jose-header.js';
 import { NAMES } from '../support/attacks/names.js';
 import { GOOD_SIGNATURES, SIGNATURES } from '../support/attacks/signatures.js';
@@ -37,10 +39,18 @@ const ROWS = [
   ...CLAIMS,
   ...TIMES,
   ...NAMES,
-  ...BINDING,
   // Here bodies are bytes that are there already.
-].filter(({ code }) => code !== 'body_unverifiable');
-const GOOD = [...GOOD_SIGNATURES, ...GOOD_HEADERS, ...GOOD_CLAIMS, ...GOOD_TIMES, ...GOOD_BINDING];
+  ...BINDING.filter(({ code }) => code !== 'body_unverifiable'),
+  ...CONTENT,
+];
+const GOOD = [
+  ...GOOD_SIGNATURES,
+  ...GOOD_HEADERS,
+  ...GOOD_CLAIMS,
+  ...GOOD_TIMES,
+  ...GOOD_BINDING,
+  ...GOOD_CONTENT,
+];
 
 /** What the routes of the service over HTTP ask, by the end of their target. */
 const POLICIES: Record<string, RoutePolicy> = {
@@ -73,6 +83,7 @@ describe('the verifier by itself', () => {
       targets: [{ baseUrl: HERALD }],
       trustedIssuers,
       now: () => NOW_SECONDS * 1000,
+      replayStore: stoppedStore(),
     });
   });
   afterAll(() => census.close());

@@ -31,6 +31,11 @@ import { digest, encode, md5, sha256 } from '../support/forge.js';
 
 const UNKNOWN = 'https://unknown.service/';
 const TOLERANCE = 7;
+const CHUNKED_TWICE: AttemptParts = {
+  ...POSTED,
+  headers: { 'Transfer-Encoding': ['chunked', 'chunked'] },
+};
+
 const hdrOf = (length: number): Record<string, string> =>
   Object.fromEntries(Array.from({ length }, (_, at) => [`h${at}`, 'x']));
 const twice = (token: string, between: string): string => token + between + token;
@@ -188,10 +193,40 @@ const REFUSED: [title: string, code: string, detail: string | undefined, change:
     { ...POSTED, claims: { hdr: { 'content-type': 'text/plain' } } },
   ],
   [
+    'RB-62 a header that nobody but the token names',
+    'header_mismatch',
+    'another header in hdr differs',
+    { claims: { hdr: { 'canary-of-a-name': 'x' } } },
+  ],
+  [
     'BB-18 a type that is not bound',
     'header_mismatch',
     'content-type is not bound',
     { ...POSTED, claims: { hdr: undefined } },
+  ],
+  [
+    'CH-05 a coding that is not bound',
+    'header_mismatch',
+    'content-encoding is not bound',
+    { ...POSTED, headers: { 'content-encoding': 'gzip' } },
+  ],
+  [
+    'CH-06 a range that is not bound',
+    'header_mismatch',
+    'content-range is not bound',
+    { ...POSTED, headers: { 'content-range': 'bytes 0-1/2' } },
+  ],
+  [
+    'CH-08 a transfer coding',
+    'body_unverifiable',
+    'the body: a transfer coding besides chunked',
+    { ...POSTED, headers: { 'transfer-encoding': 'gzip, chunked' } },
+  ],
+  [
+    'CH-08 chunked in two lines',
+    'body_unverifiable',
+    'the body: a transfer coding besides chunked',
+    CHUNKED_TWICE,
   ],
   [
     'TM-01 exp',
@@ -286,6 +321,21 @@ const ACCEPTED: [title: string, change: AttemptParts][] = [
   ['CL-15 a URN with https: in it', { subject: 'urn:census:https:12' }],
   ['CL-15 a URN with :// and @ in it', { subject: 'urn:census:x://a@b' }],
   ['CL-22 a segment that ends in a dot', { issuer: CLERK, subject: `${CENSUS}user/a./1/` }],
+  ...[
+    '1;v=2',
+    '1;..',
+    'a%20b',
+    '%C3%A9/%E9',
+    '\u00e9\uff0ea',
+    'a..;x/1',
+    '100%25',
+    '1?from=a/b..',
+    '%2525',
+    'a\\b',
+  ].map((end): (typeof ACCEPTED)[number] => [
+    `CL-22 ${end} under the prefix`,
+    { issuer: CLERK, subject: `${CENSUS}user/${end}` },
+  ]),
   ['CL-22 a segment that begins with a dot', { issuer: CLERK, subject: `${CENSUS}user/.a/1/` }],
   [
     'AI-16 an original token of long ago that names no end and no id',
@@ -436,9 +486,9 @@ describe('the checks of the verifier, each told from its neighbours', () => {
     const token = tokenFor(attempt, NOW_SECONDS);
     const verdictOn = async (...rawHeaders: string[]): Promise<string> =>
       await codeOf(() => census.verify({ method, target, rawHeaders, body: new Uint8Array() }));
-    expect(await verdictOn('jwt')).toBe('token_missing');
-    expect(await verdictOn('jwt', token, 'jwt')).toBe('token_repeated');
-    expect(await verdictOn('jwt', token, 'x-other')).toBe('accepted');
+    expect(await verdictOn('jwt', '')).toBe('token_missing');
+    expect(await verdictOn('jwt', token, 'jwt', '')).toBe('token_repeated');
+    expect(await verdictOn('jwt', token, 'x-other', '')).toBe('accepted');
   });
 
   it('claims cannot be changed by whom they are given to, however deep', async () => {

@@ -213,8 +213,26 @@ describe('sign() refuses', () => {
     expect(await failureOf(outgoing())).toBeUndefined();
   });
 
+  it('in a service that was closed', async () => {
+    const service = await createServiceAuth({
+      issuer: HERALD,
+      signingKey: { privateKey: key.privateKey },
+      targets: [{ baseUrl: CENSUS }],
+      now,
+    });
+    expect(await service.sign(outgoing())).toMatch(/^eyJ/);
+    service.close();
+    await expect(service.sign(outgoing())).rejects.toMatchObject({
+      name: 'ServiceSigningError',
+      code: 'service_closed',
+      message: SIGNING_FAILURES.service_closed,
+    });
+  });
+
   it('with every code that a signer can answer', () => {
-    const provoked = new Set<string>(ROWS.map(({ code }) => code)).add('sending_disabled');
+    const provoked = new Set<string>(ROWS.map(({ code }) => code))
+      .add('sending_disabled')
+      .add('service_closed');
     const all = Object.keys(SIGNING_FAILURES) as SigningFailureCode[];
     expect(all.filter((code) => !provoked.has(code) && !PROVOKED_ELSEWHERE.includes(code))).toEqual(
       [],

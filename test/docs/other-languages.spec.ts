@@ -2,6 +2,7 @@ import { execFile, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { jest } from '@jest/globals';
 import { Body, Controller, Post, Query, UseGuards } from '@nestjs/common';
 import { ServiceAuthModule, ServiceJwtGuard, ServiceSubject } from 'nestjs-service-auth';
@@ -248,9 +249,29 @@ describeWithPython('a server in Python, called by this library', () => {
     ['another path', 'request_mismatch', { target: '/note?draft=2' }],
     ['another method', 'request_mismatch', { method: 'GET' }],
     ['another type', 'header_mismatch', { headers: { 'content-type': 'text/plain' } }],
+    ['an added coding', 'header_mismatch', { headers: { 'content-encoding': 'gzip' } }],
+    ['an added range', 'header_mismatch', { headers: { 'content-range': 'bytes 0-19/40' } }],
   ])('refuses %s', async (_title, code, change) => {
     const answer = await send(await sign(), change);
     expect([answer.status, answer.code]).toEqual([401, code]);
+  });
+
+  it.each([
+    ['as signed', { 'content-encoding': 'gzip' }, 200, undefined],
+    ['without its coding', {}, 401, 'header_mismatch'],
+    ['with another', { 'content-encoding': 'br' }, 401, 'header_mismatch'],
+  ])('answers a coded body %s', async (_title, coding, status, code) => {
+    const headers = { 'content-type': 'application/json', 'content-encoding': 'gzip' };
+    const body = gzipSync(REQUEST.body);
+    const url = new URL(REQUEST.target, ARCHIVE);
+    const token = await sender.sign({ method: 'POST', url, headers, body, subject: USER });
+    const { headers: plain } = REQUEST;
+    const answer = await call(port, {
+      ...REQUEST,
+      body,
+      headers: { ...plain, ...coding, JWT: token },
+    });
+    expect([answer.status, answer.code]).toEqual([status, code]);
   });
 
   it('refuses a second use, and no token', async () => {

@@ -12,7 +12,7 @@ const targets = [{ baseUrl: 'https://census.service/' }];
 
 /** Runs a piece of a page as a reader would, in the folder. */
 function runIn(folder: string, script: string): void {
-  const { status, stderr } = spawnSync('bash', ['-euo', 'pipefail', '-c', script], {
+  const { status, stderr } = spawnSync('bash', ['--norc', '-euo', 'pipefail', '-c', script], {
     cwd: folder,
     encoding: 'utf8',
   });

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import ts from 'typescript';
 import { readBlocks } from './page-blocks.mjs';
@@ -18,6 +18,15 @@ const blocks = pages.flatMap((page) =>
 /** Every TypeScript block, as the module a reader would paste it into. */
 const snippets = blocks.filter(({ language }) => language === 'ts');
 
+const axiosManifest = readFileSync(join(ROOT, 'node_modules/@nestjs/axios/package.json'), 'utf8');
+const isAxiosCommonJs = !axiosManifest.includes('"type": "module"');
+
+/** In an ES module, the axios that @nestjs/axios 4 (CommonJS) gives is another type than the one of `axios` itself. */
+function formatOf(source: string): Partial<ts.CreateSourceFileOptions> {
+  const isCommonJs = isAxiosCommonJs && source.includes("'@nestjs/axios'");
+  return isCommonJs ? { impliedNodeFormat: ts.ModuleKind.CommonJS } : {};
+}
+
 function compile(sources: ReadonlyMap<string, string>): Map<string, string[]> {
   const config = ts.readConfigFile(join(ROOT, 'tsconfig.json'), (path) => ts.sys.readFile(path));
   const { options } = ts.parseJsonConfigFileContent(config.config, ts.sys, ROOT);
@@ -26,10 +35,12 @@ function compile(sources: ReadonlyMap<string, string>): Map<string, string[]> {
     ...disk,
     fileExists: (path) => sources.has(path) || disk.fileExists(path),
     readFile: (path) => sources.get(path) ?? disk.readFile(path),
-    getSourceFile: (path, ...others) => {
+    getSourceFile: (path, languageOptions, ...others) => {
       const source = sources.get(path);
-      if (source === undefined) return disk.getSourceFile(path, ...others);
-      return ts.createSourceFile(path, source, ts.ScriptTarget.ES2023);
+      if (source === undefined) return disk.getSourceFile(path, languageOptions, ...others);
+      // They say which kind of module it is, by which the types of a package with both builds are found.
+      if (typeof languageOptions !== 'object') throw new TypeError('The compiler names no format');
+      return ts.createSourceFile(path, source, { ...languageOptions, ...formatOf(source) });
     },
   };
   const program = ts.createProgram([...sources.keys()], { ...options, noEmit: true }, host);
@@ -82,10 +93,13 @@ describe('the snippets of the documentation', () => {
     const marked = blocks.filter(({ role, file }) => role !== undefined || file !== undefined);
     const pagesWithTests = [
       'README.md', // shell.spec.ts
+      'docs/for-whom.md', // for-whom.spec.ts
       'docs/keys.md', // shell.spec.ts
       'docs/migration.md', // migration.spec.ts
       'docs/other-languages.md', // other-languages.spec.ts
       'docs/getting-started.md', // getting-started.mjs
+      'docs/gateways.md', // scripts/test-gateways.mjs
+      'docs/hosts.md', // scripts/test-hosts.mjs
     ];
     const pagesWithMarks = new Set(marked.map(({ name }) => name.replace(/:\d+$/, '')));
     expect([...pagesWithMarks].toSorted()).toEqual(pagesWithTests.toSorted());

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { headerValues, readUnverifiedBodyHash } from 'nestjs-service-auth/core';
 import { bodyHashAlgorithmOf } from '../../lib/core/body-hash.js';
 import { bindRequest, headersToBind } from '../../lib/core/request-binding.js';
-import { bodyFrom } from '../../lib/core/request.js';
+import { bodyFrom } from '../../lib/core/request-shape.js';
 import { readRequest, splitLine } from './request-text.js';
 
 /** Input: a `bdy`, then on the lines below it a request. */
@@ -28,7 +28,8 @@ export async function fuzz(data: Uint8Array): Promise<void> {
 
 function expectedHeaders(rawHeaders: readonly string[], hasBody: boolean): Record<string, string> {
   const bound: Record<string, string> = {};
-  for (const name of hasBody ? ['content-type', 'x-order'] : ['x-order']) {
+  const describing = hasBody ? ['content-type', 'content-encoding', 'content-range'] : [];
+  for (const name of [...describing, 'x-order']) {
     const at = rawHeaders.flatMap((each, index) =>
       index % 2 === 0 && each.toLowerCase() === name ? [index + 1] : [],
     );

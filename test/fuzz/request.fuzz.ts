@@ -1,11 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import {
-  createServiceAuth,
-  MemoryReplayStore,
-  readJsonObject,
-  type ServiceAuth,
-} from 'nestjs-service-auth/core';
+import { createServiceAuth, readJsonObject, type ServiceAuth } from 'nestjs-service-auth/core';
+import { stoppedStore } from '../support/clocks.js';
 import { encode, signBytes } from '../support/forge.js';
 import { createKey } from '../support/keys.js';
 import { findFault, type OracleReceiver } from '../support/oracle.js';
@@ -43,7 +39,7 @@ const RECEIVER: OracleReceiver = {
 };
 
 let census: Promise<ServiceAuth> | undefined;
-let replayStore = new MemoryReplayStore();
+let replayStore = stoppedStore();
 
 const createCensus = async (): Promise<ServiceAuth> =>
   await createServiceAuth({
@@ -69,7 +65,7 @@ export async function fuzz(data: Uint8Array): Promise<void> {
   const request = readRequest(text);
   const rawHeaders = [...request.rawHeaders, 'JWT', sign(header, claims, request)];
   const signed = { ...request, rawHeaders };
-  replayStore = new MemoryReplayStore();
+  replayStore = stoppedStore();
   const { verify } = await bound();
   const refusal = await laterRefusalOf(async () => await verify(signed));
   assertSameVerdict(refusal, await findFault(signed, RECEIVER));

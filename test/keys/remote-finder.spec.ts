@@ -298,7 +298,7 @@ it('JF-18 closing while a look-up is under way begins no fetch', async () => {
 
 describe('a flood of distinct unknown issuers', () => {
   const strangers = (count: number, from = 0): string[] =>
-    Array.from({ length: count }, (_, at) => `${STRANGER}${'x'.repeat(2000)}/${from + at}/`);
+    Array.from({ length: count }, (_, at) => `${STRANGER}${'x'.repeat(900)}/${from + at}/`);
   const askAs = async (receiver: Receiver, issuers: readonly string[]): Promise<string[]> =>
     await Promise.all(issuers.map(async (issuer) => await receiver.ask({ key, issuer })));
 
@@ -309,11 +309,11 @@ describe('a flood of distinct unknown issuers', () => {
     const table = new IssuerTable(herald({ jwksUri: server.url }));
     const receiver = await startWith(table);
     expect(await receiver.ask({ key })).toBe('ok');
-    await askAs(receiver, strangers(100));
+    await askAs(receiver, strangers(50));
     collect();
     const before = process.memoryUsage().heapUsed;
-    for (let sent = 0; sent < 15_000; sent += 100) {
-      expect(only(await askAs(receiver, strangers(100, sent)))).toEqual(['issuer_unknown']);
+    for (let sent = 0; sent < 15_000; sent += 50) {
+      expect(only(await askAs(receiver, strangers(50, sent)))).toEqual(['issuer_unknown']);
       table.asked.length = 0;
     }
     expect(await receiver.ask({ key })).toBe('ok');
@@ -322,25 +322,123 @@ describe('a flood of distinct unknown issuers', () => {
     expect(server.hits).toBe(1);
   }, 60_000);
 
-  it('asks a slow database a bounded number of questions, and leaves room for the known', async () => {
-    const server = keep(await startKeyServer(serveKeys([jwkOf(key)])));
-    const table = new IssuerTable(herald({ jwksUri: server.url }));
-    const receiver = await startWith(table);
-    expect(await receiver.ask({ key })).toBe('ok');
+  /** A table that answers nobody but HERALD until it is told to. */
+  function slow(table: IssuerTable): { release: () => void } {
     const releases: (() => void)[] = [];
     table.instead = async (issuer) => {
       if (issuer !== HERALD) await new Promise<void>((resolve) => releases.push(resolve));
       return table.rows.get(issuer);
     };
     table.asked.length = 0;
+    const release = (): void => {
+      table.instead = undefined;
+      for (const resolve of releases.splice(0)) resolve();
+    };
+    return { release };
+  }
+  const count = (answers: readonly string[], code: string): number =>
+    answers.filter((answer) => answer === code).length;
+
+  it('KL-23 asks a slow database few questions about one host, and leaves room for others', async () => {
+    const table = new IssuerTable(herald());
+    const receiver = await startWith(table);
+    const { release } = slow(table);
     const flood = askAs(receiver, strangers(300));
     await tick();
-    expect(table.asked).toHaveLength(100);
-    receiver.clock.advance(TRUSTED_SECONDS);
+    expect(table.asked).toHaveLength(50);
     expect(await receiver.ask({ key })).toBe('ok');
-    for (const release of releases) release();
+    release();
     const answers = await flood;
-    expect(answers.filter((code) => code === 'issuer_unknown')).toHaveLength(100);
-    expect(answers.filter((code) => code === 'key_unavailable')).toHaveLength(200);
+    expect(count(answers, 'issuer_unknown')).toBe(50);
+    expect(count(answers, 'key_unavailable')).toBe(250);
+    expect(await receiver.ask({ key, issuer: `${STRANGER}later/` })).toBe('issuer_unknown');
   });
+
+  it('KL-23 counts a host whatever the port, the scheme and the case', async () => {
+    const table = new IssuerTable();
+    const receiver = await startWith(table);
+    const { release } = slow(table);
+    const names = [
+      'https://stranger.service:',
+      'http://stranger.service:',
+      'https://Stranger.Service:',
+    ];
+    const issuers = names.flatMap((name) =>
+      Array.from({ length: 40 }, (_, at) => `${name}${at + 1}/`),
+    );
+    const flood = askAs(receiver, issuers);
+    await tick();
+    expect(table.asked).toHaveLength(50);
+    release();
+    await flood;
+  });
+
+  it.each([
+    ['a moment ago', TRUSTED_SECONDS],
+    ['hours ago', 3 * 3600],
+  ])('KL-23 with every place taken, who was trusted %s is let in', async (_name, seconds) => {
+    const server = keep(await startKeyServer(serveKeys([jwkOf(key)])));
+    const table = new IssuerTable(herald({ jwksUri: server.url }));
+    const receiver = await startWith(table);
+    expect(await receiver.ask({ key })).toBe('ok');
+    receiver.clock.advance(seconds);
+    await receiver.settle(); // who has not called for an hour is forgotten here
+    const { release } = slow(table);
+    const hosts = Array.from({ length: 300 }, (_, at) => `https://s${at}.service/`);
+    const flood = askAs(receiver, hosts);
+    await tick();
+    expect(table.asked).toHaveLength(100);
+    expect(await receiver.ask({ key })).toBe('ok');
+    release();
+    const answers = await flood;
+    expect(count(answers, 'issuer_unknown')).toBe(100);
+    expect(count(answers, 'key_unavailable')).toBe(200);
+  });
+});
+
+describe('KL-22 an issuer that is no service URI', () => {
+  it.each<[string, string, boolean]>([
+    ['no URI', 'herald', false],
+    ['a relative URI', '/herald/', false],
+    ['another scheme', 'ftp://herald.service/', false],
+    ['a URN', 'urn:service:herald', false],
+    ['a query', `${HERALD}?tenant=1`, false],
+    ['a fragment', `${HERALD}#1`, false],
+    ['credentials', 'https://user:secret@herald.service/', false],
+    ['white space', `${HERALD} `, false],
+    ['a line break', `${HERALD}\n`, false],
+    ['letters that are not ASCII', 'https://hérald.service/', false],
+    ['no host', 'https:///herald/', false],
+    ['a port that is none', 'https://herald.service:65536/', false],
+    ['1,025 characters', HERALD.padEnd(1025, 'x'), false],
+    ['1,024 characters', HERALD.padEnd(1024, 'x'), true],
+    ['a port', 'https://herald.service:8443/', true],
+    ['http', 'http://herald.service/census', true],
+  ])('%s', async (_name, issuer, isAsked) => {
+    const table = new IssuerTable();
+    table.instead = (asked) => ({ issuer: asked, publicKey: key.publicPem });
+    const receiver = await startWith(table);
+    expect(await receiver.ask({ key, issuer })).toBe(isAsked ? 'ok' : 'issuer_unknown');
+    expect(table.asked).toEqual(isAsked ? [issuer] : []);
+  });
+});
+
+it('KL-24 an issuer that is found in the original profile is told of once', async () => {
+  const table = new IssuerTable(herald({ profile: 'original' }));
+  const receiver = await startWith(table);
+  const originals = () => receiver.events.of('original_issuer_found');
+  await receiver.ask({ key });
+  expect(originals()).toEqual([{ type: 'original_issuer_found', issuer: HERALD }]);
+  await live(receiver, 2 * TRUSTED_SECONDS);
+  receiver.clock.advance(2 * 3600);
+  await receiver.settle();
+  await receiver.ask({ key });
+  expect(table.asked.length).toBeGreaterThan(2);
+  expect(originals()).toHaveLength(1);
+});
+
+it('KL-24 an issuer that is found in the strict profile is not', async () => {
+  const receiver = await startWith(new IssuerTable(herald()));
+  expect(await receiver.ask({ key })).toBe('ok');
+  expect(receiver.events.of('original_issuer_found')).toEqual([]);
 });

@@ -133,6 +133,128 @@ describe('while the key server works', () => {
     expect(healthOf(receiver).lastError).toBe('the key server answered 304');
   });
 
+  /** Answers 304 to a request with a tag, and otherwise with a set. */
+  const unchanged =
+    (headers: Record<string, string>, whole: Respond): Respond =>
+    (request, response) => {
+      const isConditional = request.headers['if-none-match'] !== undefined;
+      (isConditional ? serveText(304, '', headers) : whole)(request, response);
+    };
+  const tagsSent = (server: KeyServer) =>
+    server.requests.map(({ headers }) => headers['if-none-match']);
+
+  it.each([
+    ['another tag', '"two"'],
+    ['another weak tag', 'W/"two"'],
+    ['the same tag in other letters', '"One"'],
+    ['the tag without its quotes', 'one'],
+    ['no value', ''],
+  ])('JF-21 fetches the whole set at once after a 304 with %s', async (_name, etag) => {
+    const { server, receiver } = await startWarm(serveKeys([jwkOf(key)], { etag: '"one"' }));
+    server.respond = unchanged({ etag }, serveKeys([jwkOf(nextKey)], { etag: '"two"' }));
+    receiver.clock.advance(545);
+    await receiver.settle();
+    expect(tagsSent(server)).toEqual([undefined, '"one"', undefined]);
+    expect(await receiver.ask({ key })).toBe('key_unknown');
+    expect(await receiver.ask({ key: nextKey })).toBe('ok');
+    expect(receiver.events.of('keys_refresh_failed')).toEqual([]);
+  });
+
+  it('JF-21 counts 304 to a fetch of the whole set as a failure, and known keys go stale', async () => {
+    const parts = await startWarm(serveKeys([jwkOf(key)], { etag: '"one"' }), {
+      maxStaleSeconds: 1800,
+    });
+    const { server, receiver } = parts;
+    server.respond = serveText(304, '', { etag: '"two"' });
+    expect(only(await live(parts, 1790, 10))).toEqual(['ok']);
+    expect(healthOf(receiver)).toMatchObject({
+      status: 'stale',
+      lastError: 'the key server answered 304',
+    });
+    expect(tagsSent(server).slice(2).filter(Boolean)).toEqual([]);
+    expect((await live(parts, 30, 10)).at(-1)).toBe('key_unavailable');
+  });
+
+  it.each<[string, Record<string, string>]>([
+    ['the same tag', { etag: '"one"' }],
+    ['no tag', {}],
+  ])('JF-22 believes 304 with %s for an hour at most', async (_name, headers) => {
+    const parts = await startWarm(serveKeys([jwkOf(key)], { etag: '"one"' }));
+    const { server, receiver } = parts;
+    server.respond = unchanged(headers, serveKeys([jwkOf(nextKey)], { etag: '"one"' }));
+    const answers = await live(parts, 3600, 10);
+    expect(answers.filter((code) => code === 'ok').length).toBeGreaterThan(300);
+    await live(parts, 600, 10);
+    expect(await receiver.ask({ key })).toBe('key_unknown');
+    expect(await receiver.ask({ key: nextKey })).toBe('ok');
+    expect(tagsSent(server).filter((tag) => tag === undefined)).toHaveLength(2);
+  });
+
+  it.each([
+    ['unquoted', 'one'],
+    ['several', '"one", "two"'],
+    ['open', '"one'],
+    ['with a space', '"o ne"'],
+    ['too long', `"${'x'.repeat(257)}"`],
+  ])('JF-23 sends no tag that is %s', async (_name, etag) => {
+    const { server, receiver } = await startWarm(serveKeys([jwkOf(key)], { etag }));
+    receiver.clock.advance(545);
+    await receiver.settle();
+    expect(tagsSent(server)).toEqual([undefined, undefined]);
+    expect(healthOf(receiver)).toMatchObject({ status: 'fresh', ageSeconds: 0 });
+  });
+
+  it.each([400, 412, 431])(
+    'JF-23 asks without the tag after a server has refused it with %i',
+    async (status) => {
+      const { server, receiver } = await startWarm(serveKeys([jwkOf(key)], { etag: '"one"' }));
+      server.respond = (request, response) => {
+        const isConditional = request.headers['if-none-match'] !== undefined;
+        (isConditional ? serveText(status, '') : serveKeys([jwkOf(nextKey)]))(request, response);
+      };
+      receiver.clock.advance(545);
+      await receiver.settle();
+      receiver.clock.advance(36);
+      await receiver.settle();
+      expect(tagsSent(server)).toEqual([undefined, '"one"', undefined]);
+      expect(await receiver.ask({ key: nextKey })).toBe('ok');
+    },
+  );
+
+  it.each<[string, string, Record<string, string>]>([
+    ['the same tag', '"one"', { etag: '"one"' }],
+    ['the same tag, weak', '"one"', { etag: 'W/"one"' }],
+    ['the same tag, strong', 'W/"one"', { etag: '"one"' }],
+    ['no tag', '"one"', {}],
+    ['an empty tag', '""', { etag: '""' }],
+    ['a tag of odd bytes', '"\xe9!~"', { etag: '"\xe9!~"' }],
+    ['a long tag', `"${'x'.repeat(256)}"`, {}],
+    ['only a date', '"one"', { 'last-modified': 'Fri, 31 Jul 2026 00:00:00 GMT' }],
+  ])('JF-24 renews the known set after a 304 with %s', async (_name, etag, headers) => {
+    const { server, receiver } = await startWarm(serveKeys([jwkOf(key)], { etag }));
+    server.respond = unchanged(headers, serveKeys([jwkOf(nextKey)]));
+    for (const hits of [2, 3]) {
+      receiver.clock.advance(545);
+      await receiver.settle();
+      expect(server.hits).toBe(hits);
+      expect(healthOf(receiver)).toMatchObject({ status: 'fresh', ageSeconds: 0 });
+    }
+    expect(tagsSent(server)).toEqual([undefined, etag, etag]);
+    expect(await receiver.ask({ key })).toBe('ok');
+  });
+
+  it('forgets the tag of an older set when a newer one has none', async () => {
+    const { server, receiver } = await startWarm(serveKeys([jwkOf(key)], { etag: '"one"' }));
+    server.respond = serveKeys([jwkOf(nextKey)]);
+    for (const hits of [2, 3]) {
+      receiver.clock.advance(545);
+      await receiver.settle();
+      expect(server.hits).toBe(hits);
+    }
+    expect(tagsSent(server)).toEqual([undefined, '"one"', undefined]);
+    expect(await receiver.ask({ key })).toBe('key_unknown');
+  });
+
   it('waits for one fetch after the process slept past the end', async () => {
     const { server, receiver } = await startWarm();
     server.respond = serveKeys([jwkOf(nextKey)]);

@@ -335,7 +335,7 @@ describe('a function', () => {
       }
       expect(asked).toBe(2);
       expect(herald.events.all).toEqual([]);
-      expect(await herald.signer()).toBe(one.keyId);
+      await expect(herald.signer()).rejects.toMatchObject({ code: 'service_closed' });
     });
   });
 

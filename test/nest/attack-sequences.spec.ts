@@ -23,6 +23,7 @@ import {
   startCensus,
   strangerKey,
 } from '../support/census.js';
+import { Clocks } from '../support/clocks.js';
 import { encode } from '../support/forge.js';
 import { type Answer, call, type Call, rawCall } from '../support/http.js';
 import { jwkOf, serveKeys, startKeyServer } from '../support/key-server.js';
@@ -152,7 +153,7 @@ describe.each(ADAPTERS)('on %s', (adapter: Adapter) => {
     });
 
     it('RP-12 cannot be made to forget by many other tokens', async () => {
-      const replayStore = new MemoryReplayStore({ maxEntries: 20 });
+      const replayStore = new MemoryReplayStore({ maxEntries: 20, issuerShare: 'all' });
       const service = await startCensus({
         adapter,
         options: { replayStore, now: () => nowMilliseconds },
@@ -166,6 +167,45 @@ describe.each(ADAPTERS)('on %s', (adapter: Adapter) => {
       expectRefused(await send(request, service), { code: 'token_replayed' });
       await service.close();
     });
+
+    it('RP-20 refuses an issuer that fills the store, and no other', async () => {
+      const replayStore = new MemoryReplayStore({ maxEntries: 20 });
+      const options = { replayStore, now: () => nowMilliseconds };
+      const service = await startCensus({ adapter, options });
+      for (let each = 0; each < 10; each++) expectAccepted(await send(prepare().request, service));
+      expectRefused(await send(prepare().request, service), { code: 'replay_store_unavailable' });
+      const byScribe = (): Call => prepare({ issuer: SCRIBE, key: scribeKey }).request;
+      for (let each = 0; each < 5; each++) expectAccepted(await send(byScribe(), service));
+      await service.close();
+    });
+
+    it.each([1, 59, 61, 3600, 10 * 365 * 86_400])(
+      'RP-19 blames no caller for a clock that was %d s ahead and was put back',
+      async (ahead) => {
+        const clocks = new Clocks();
+        const { monotonicNow } = clocks;
+        const replayStore = new MemoryReplayStore({ monotonicNow });
+        const options = { replayStore, now: () => clocks.wallSeconds * 1000 };
+        const service = await startCensus({ adapter, options });
+        const sign = (): Call => {
+          const attempt = withParts(BASELINE);
+          return toCall(attempt, tokenFor(attempt, clocks.wallSeconds));
+        };
+        expectAccepted(await send(sign(), service));
+        clocks.step(ahead);
+        const dated = sign();
+        expectAccepted(await send(dated, service));
+        clocks.step(-ahead);
+        expectAccepted(await send(sign(), service));
+        clocks.pass(70);
+        expectAccepted(await send(sign(), service));
+        clocks.step(ahead - 67);
+        expectRefused(await send(dated, service), { code: 'replay_store_unavailable' });
+        clocks.pass(70);
+        expectAccepted(await send(sign(), service));
+        await service.close();
+      },
+    );
 
     it('RP-14 verifies once where the guard is applied three times', async () => {
       const { request } = prepare({ target: '/api/twice' });

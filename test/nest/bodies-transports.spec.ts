@@ -185,9 +185,11 @@ describe('HTTP/2 without TLS on Fastify', () => {
   }
 
   async function answerTo(stream: ReturnType<typeof open>): Promise<Answer> {
-    const [headers] = (await once(stream, 'response')) as [Record<string, unknown>];
     const received: Buffer[] = [];
-    for await (const chunk of stream) received.push(chunk as Buffer);
+    stream.on('data', (chunk: Buffer) => received.push(chunk));
+    const ended = once(stream, 'end');
+    const [headers] = (await once(stream, 'response')) as [Record<string, unknown>];
+    await ended;
     return { status: Number(headers[':status']), code: codeOf(Buffer.concat(received).toString()) };
   }
 
@@ -203,6 +205,25 @@ describe('HTTP/2 without TLS on Fastify', () => {
 
   describe('without content-length', () => {
     itBindsBodies(async (target, sent, token) => await send(target, { ...sent, pieces: 1 }, token));
+  });
+
+  const gzip = { 'Content-Encoding': 'gzip' };
+  const range = { 'Content-Range': 'bytes 0-8/18' };
+  type Headers = BodyRequest['headers'];
+  it.each<[string, signed: Headers, sent: Headers]>([
+    ['CH-01 an added coding', {}, gzip],
+    ['CH-02 a removed coding', gzip, {}],
+    ['CH-03 another coding', gzip, { 'Content-Encoding': 'br' }],
+    ['CH-06 an added range', {}, range],
+  ])('refuses %s, and passes it as signed', async (_title, signed, other) => {
+    const target = nextTarget();
+    const sent = { ...binary(9), headers: signed };
+    const token = bodyToken(herald, target, sent);
+    const refused = await send(target, { ...sent, headers: other }, token);
+    expect(refused).toEqual({ status: 401, code: 'header_mismatch' });
+    expect(inbox.take(target)).toBeUndefined();
+    expect(await send(target, sent, token)).toEqual({ status: 200, code: undefined });
+    expect(inbox.take(target)?.streamed).toEqual(sent.body);
   });
 
   /** Resolves when the next stream of the server is over on both sides. */
@@ -244,6 +265,31 @@ describe('HTTP/2 without TLS on Fastify', () => {
     const token = bodyToken(herald, target, exact);
     expect(await send(target, exact, token)).toMatchObject({ status: 200 });
     expect(inbox.take(target)?.streamed?.length).toBe(LIMIT);
+  });
+
+  it.each([
+    ['before its body is looked at', { iss: 'https://nobody.service/' }, 'issuer_unknown'],
+    ['while its body is read', {}, 'body_unverifiable'],
+  ])('BB-36 ends the stream of an upload that is refused %s', async (_title, claims, code) => {
+    const target = nextTarget();
+    const piece = Buffer.alloc(64 * KIB);
+    const sent = { ...binary(0), body: piece, pieces: 1 };
+    const gone = nextStreamGone();
+    const stream = open(target, sent, bodyToken(herald, target, sent, claims));
+    // Without an end: only the receiver can end this.
+    const pump = (): void => {
+      while (!stream.destroyed && !stream.closed && stream.write(piece));
+    };
+    stream.on('drain', pump);
+    pump();
+    expect(await answerTo(stream)).toMatchObject({ code });
+    await gone;
+    expect(stream.rstCode).toBe(constants.NGHTTP2_NO_ERROR);
+    stream.destroy(); // Node's client keeps it as long as a write waits
+    expect(inbox.take(target)).toBeUndefined();
+    const good = binary(LIMIT);
+    const next = nextTarget();
+    expect(await send(next, good, bodyToken(herald, next, good))).toMatchObject({ status: 200 });
   });
 
   it('delivers nothing of an upload that breaks off, and does not use the token up', async () => {

@@ -185,7 +185,7 @@ const MUTATIONS: readonly Mutation[] = [
   {
     title: 'the body dropped (BB-02)',
     change: () => ({ body: Buffer.alloc(0), headers: {}, trailers: undefined }),
-    code: 'body_mismatch',
+    code: ({ headers }) => (headers === undefined ? 'body_mismatch' : 'header_mismatch'),
   },
   {
     title: 'another Content-Type (BB-18)',

@@ -6,10 +6,13 @@ import { APP_GUARD } from '@nestjs/core';
 import {
   type CallSubject,
   OptionalServiceAuth,
+  type ServiceAuth,
   ServiceAuthModule,
   ServiceCallContext,
+  type ServiceIdentity,
   ServiceJwtGuard,
 } from 'nestjs-service-auth';
+import { createServiceAuth } from 'nestjs-service-auth/core';
 import { type RequestState } from '../../lib/nest/request-state.js';
 import { Caller } from '../support/caller.js';
 import { rawRequest, useFirst } from '../support/middleware.js';
@@ -81,7 +84,13 @@ describe.each(ADAPTERS)('for whom calls are made, on %s', (adapter) => {
   beforeAll(async () => {
     census = await startService({
       adapter,
-      imports: [ServiceAuthModule.forRoot({ issuer: CENSUS, trustedIssuers: [herald.trusted] })],
+      imports: [
+        ServiceAuthModule.forRoot({
+          issuer: CENSUS,
+          trustedIssuers: [herald.trusted],
+          subjectPropagation: 'ambient',
+        }),
+      ],
       controllers: [WorkController],
       providers: [{ provide: APP_GUARD, useExisting: ServiceJwtGuard }],
       configure: (app) => {
@@ -158,53 +167,78 @@ describe.each(ADAPTERS)('for whom calls are made, on %s', (adapter) => {
     const proved = await herald.get(census.port, '/optional', USER);
     expect(proved.json).toEqual({ now: { subject: USER } });
   });
+
+  it('is nobody by default, proved or not: each call names its user', async () => {
+    const byDefault = await startService({
+      adapter,
+      imports: [ServiceAuthModule.forRoot({ issuer: CENSUS, trustedIssuers: [herald.trusted] })],
+      controllers: [WorkController],
+      providers: [{ provide: APP_GUARD, useExisting: ServiceJwtGuard }],
+    });
+    const proved = await herald.get(byDefault.port, '/optional', USER);
+    expect(proved.json).toEqual({ now: 'nobody' });
+    await byDefault.close();
+  });
 });
 
 describe('the call context of requests that overlap', () => {
-  const stateOf = (subject: string): RequestState =>
-    ({ identity: { subject } }) as unknown as RequestState;
-  const subjectNow = (context: ServiceCallContext): string | undefined =>
-    context.current()?.subject;
+  let serviceAuth: ServiceAuth;
+  let context: ServiceCallContext;
+  beforeAll(async () => {
+    serviceAuth = await createServiceAuth({
+      issuer: CENSUS,
+      trustedIssuers: [herald.trusted],
+    });
+    context = new ServiceCallContext(serviceAuth, { subjectPropagation: 'ambient' });
+  });
+  afterAll(() => serviceAuth.close());
+
+  const stateOf = (subject: string): RequestState => ({
+    verification: {
+      verifier: serviceAuth,
+      identity: { subject } as ServiceIdentity,
+      previous: undefined,
+    },
+  });
+  const end = (state: RequestState): void => void (state.endedAt = performance.now());
+  const subjectNow = (): string | undefined => context.current()?.subject;
 
   it('is each their own until each is answered, and begins anew after the last', async () => {
-    const context = new ServiceCallContext();
     const [one, other, next] = [stateOf('urn:one'), stateOf('urn:other'), stateOf('urn:next')];
     const later = new EventEmitter();
     const answered = once(later, 'go');
     const serve = async (state: RequestState): Promise<(string | undefined)[]> =>
       await context.runForRequest(state, async () => {
-        const atOnce = subjectNow(context);
+        const atOnce = subjectNow();
         await answered;
-        return [atOnce, subjectNow(context)];
+        return [atOnce, subjectNow()];
       });
     const served = [serve(one), serve(other)];
-    context.endRequest(one);
+    end(one);
     later.emit('go');
     expect(await Promise.all(served)).toEqual([
       ['urn:one', undefined],
       ['urn:other', 'urn:other'],
     ]);
-    context.endRequest(other); // the last: the store is put down
+    end(other);
     expect(await serve(next)).toEqual(['urn:next', 'urn:next']);
-    context.endRequest(next);
-    expect(subjectNow(context)).toBeUndefined();
+    end(next);
+    expect(subjectNow()).toBeUndefined();
   });
 
   it('does not come back to what was left behind when another request begins', async () => {
-    const context = new ServiceCallContext();
     const [one, next] = [stateOf('urn:one'), stateOf('urn:next')];
     const go = new EventEmitter();
     const leftBehind = context.runForRequest(one, async () => {
       await once(go, 'go');
-      return subjectNow(context);
+      return subjectNow();
     });
-    context.endRequest(one);
+    end(one);
     const nextNow = context.runForRequest(next, () => {
       go.emit('go');
-      return subjectNow(context);
+      return subjectNow();
     });
     expect(await leftBehind).toBeUndefined();
     expect(nextNow).toBe('urn:next');
-    context.endRequest(next);
   });
 });

@@ -11,6 +11,7 @@ import {
   ServiceJwtGuard,
   SkipServiceAuth,
 } from 'nestjs-service-auth';
+import { stoppedStore } from '../support/clocks.js';
 import { withParts, tokenFor, toCall, type AttemptParts } from '../support/attempt.js';
 import { BINDING } from '../support/attacks/binding.js';
 import { CLAIMS } from '../support/attacks/claims.js';
@@ -93,6 +94,7 @@ async function startModes(
         issuer: CENSUS,
         trustedIssuers,
         now: () => NOW_SECONDS * 1000,
+        replayStore: stoppedStore(),
         ...options,
       }),
     ],

@@ -178,6 +178,7 @@ describe.each(ADAPTERS)('ServiceAuthModule on %s', (adapter) => {
       trustedIsuers: [],
       userResolver: { resolve: () => 'x' },
       tokenAfterVerification: 'retain',
+      subjectPropagation: 'implicit',
     } as unknown as ServiceAuthModuleOptions;
     const wrongFields = [
       'trustedIsuers',
@@ -190,6 +191,7 @@ describe.each(ADAPTERS)('ServiceAuthModule on %s', (adapter) => {
       'signingKey',
       'userResolver',
       'tokenAfterVerification',
+      'subjectPropagation',
     ];
 
     const failing: [string, () => DynamicModule][] = [
@@ -339,6 +341,7 @@ describe.each(ADAPTERS)('ServiceAuthModule on %s', (adapter) => {
         { tokenAfterVerification: 'keep' },
         { tokenAfterVerification: 'remove' },
       ],
+      ['subjectPropagation', { subjectPropagation: 'ambient' }, { subjectPropagation: 'explicit' }],
     ])('is warned of at start: %s', async (name, loosened, asByDefault) => {
       expect(await warningsOf(loosened)).toEqual([expect.stringContaining(name)]);
       expect(await warningsOf(asByDefault)).toEqual([]);
@@ -474,6 +477,7 @@ describe.each(ADAPTERS)('in-process calls on %s', (adapter) => {
       trustedIssuers: [trusted.trusted],
       signingKey: { privateKey: censusKey.privatePem },
       targets: [{ baseUrl: 'http://127.0.0.1:9/' }],
+      subjectPropagation: 'ambient',
     }),
     ServiceHttpModule.register(),
   ];

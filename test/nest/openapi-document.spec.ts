@@ -46,8 +46,8 @@ import { ADAPTERS, startService, type TestServiceOptions } from '../support/serv
 
 const HERALD = 'https://herald.service/';
 const TOKEN = { [SERVICE_AUTH_SCHEME]: [] };
-const WITHOUT_BODY = [401, 403, 503];
-const WITH_BODY = [401, 403, 413, 415, 503];
+const WITHOUT_BODY = [401, 403, 431, 503];
+const WITH_BODY = [401, 403, 413, 415, 431, 503];
 const close = closeAfterEach();
 
 const serviceAuth = ServiceAuthModule.forRoot({

@@ -14,6 +14,7 @@ import {
   type KeyServer,
   type Respond,
   serveKeys,
+  serveText,
   startKeyServer,
 } from '../support/key-server.js';
 import { createKey } from '../support/keys.js';
@@ -22,6 +23,7 @@ import { selfSign } from '../support/self-signed.js';
 import { ADAPTERS } from '../support/service.js';
 
 const COOL_DOWN_SECONDS = 30;
+const refused = { status: 401, code: 'key_unknown' };
 const key = createKey();
 const nextKey = createKey();
 const strangerKey = createKey();
@@ -137,6 +139,46 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     expect(await ask({ key: nextKey, header })).toMatchObject(served);
     expect(await ask({ key, header })).toMatchObject({ status: 401, code: 'signature_invalid' });
     expect(server.hits).toBe(2);
+  });
+
+  it.each<[string, Record<string, string>, object]>([
+    ['JF-21 a 304 with another tag brings the new set', { etag: '"two"' }, refused],
+    ['JF-22 a 304 with the same tag is believed for an hour', { etag: '"one"' }, served],
+    ['JF-24 a 304 without a tag renews the known set', {}, served],
+  ])('%s', async (_name, headers, expected) => {
+    const server = await startServer(serveKeys([jwkOf(key)], { etag: '"one"' }));
+    const { ask, clock, events } = await startFor(server);
+    expect(await ask({ key })).toMatchObject(served);
+    server.respond = (request, response) => {
+      const isConditional = request.headers['if-none-match'] !== undefined;
+      const respond = isConditional ? serveText(304, '', headers) : serveKeys([jwkOf(nextKey)]);
+      respond(request, response);
+    };
+    const refresh = async (): Promise<void> => {
+      clock.advance(545);
+      const refreshed = events.next('keys_refreshed');
+      await ask({ key });
+      await refreshed;
+    };
+    await refresh();
+    expect(await ask({ key })).toMatchObject(expected);
+    for (let passed = 545; passed < 3600; passed += 545) await refresh();
+    expect(await ask({ key })).toMatchObject(refused);
+    expect(await ask({ key: nextKey })).toMatchObject(served);
+  });
+
+  it('JF-23 a tag that cannot be sent back is never sent', async () => {
+    const server = await startServer(serveKeys([jwkOf(key)], { etag: `"${'x'.repeat(257)}"` }));
+    const { ask, clock, events } = await startFor(server);
+    expect(await ask({ key })).toMatchObject(served);
+    clock.advance(545);
+    const refreshed = events.next('keys_refreshed');
+    expect(await ask({ key })).toMatchObject(served);
+    await refreshed;
+    expect(server.requests.map(({ headers }) => headers['if-none-match'])).toEqual([
+      undefined,
+      undefined,
+    ]);
   });
 
   it('JF-17 one dead key server of 50 stops nobody else', async () => {

@@ -13,6 +13,7 @@ import { strictToken } from '../support/forge.js';
 import { type Answer, call } from '../support/http.js';
 import { hang, jwkOf, serveKeys, startKeyServer } from '../support/key-server.js';
 import { createKey } from '../support/keys.js';
+import { LogRecorder } from '../support/log-recorder.js';
 import { CENSUS, closeAfterEach, createClock, HERALD, type Question } from '../support/receiver.js';
 import { type Adapter, ADAPTERS, startService } from '../support/service.js';
 
@@ -53,11 +54,16 @@ class CallerController {
   }
 }
 
-async function startOn(adapter: Adapter, options: Partial<ServiceAuthModuleOptions> = {}) {
+async function startOn(
+  adapter: Adapter,
+  options: Partial<ServiceAuthModuleOptions> = {},
+  logger?: LogRecorder,
+) {
   const clock = createClock();
   const census = keep(
     await startService({
       adapter,
+      logger,
       imports: [
         DatabaseModule,
         ServiceAuthModule.forRoot({
@@ -85,8 +91,8 @@ const unknown = { status: 401, code: 'issuer_unknown' };
 const undecided = { status: 503, code: 'key_unavailable' };
 
 describe.each(ADAPTERS)('on %s', (adapter) => {
-  const startCensus = async (options?: Partial<ServiceAuthModuleOptions>) =>
-    await startOn(adapter, options);
+  const startCensus = async (options?: Partial<ServiceAuthModuleOptions>, logger?: LogRecorder) =>
+    await startOn(adapter, options, logger);
 
   it('trusts whom the database lists, for as long as it does', async () => {
     const server = keep(await startKeyServer(serveKeys([jwkOf(key)])));
@@ -137,6 +143,58 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     table.instead = undefined;
     clock.advance(10);
     expect(await ask({ key })).toMatchObject(served(HERALD));
+  });
+
+  it.each([
+    ['with a query', `${HERALD}?tenant=1`],
+    ['of another scheme', 'urn:service:herald'],
+    ['of 1,025 characters', HERALD.padEnd(1025, 'x')],
+  ])('KL-22 an issuer %s is refused before anybody is asked', async (_name, issuer) => {
+    const { ask, table } = await startCensus();
+    table.rows.set(issuer, { issuer, publicKey: key.publicPem });
+    table.rows.set(HERALD, { issuer: HERALD, publicKey: key.publicPem });
+    expect(await ask({ key, issuer })).toMatchObject(unknown);
+    expect(table.asked).toBe(0);
+    expect(await ask({ key })).toMatchObject(served(HERALD));
+  });
+
+  it('KL-23 a flood of invented issuers of one host leaves room for a new one', async () => {
+    const { ask, table } = await startCensus();
+    table.rows.set(ANOTHER, { issuer: ANOTHER, publicKey: key.publicPem });
+    let asked: () => void = () => undefined;
+    const allAsked = new Promise<void>((resolve) => (asked = resolve));
+    let release: () => void = () => undefined;
+    const held = new Promise<undefined>((resolve) => (release = () => resolve(undefined)));
+    table.instead = () => {
+      if (table.asked === 50) asked();
+      return held;
+    };
+    const flood = Array.from({ length: 85 }, (_, at) => ask({ key, issuer: `${HERALD}${at}/` }));
+    await allAsked;
+    table.instead = undefined;
+    expect(await ask({ key, issuer: ANOTHER })).toMatchObject(served(ANOTHER));
+    const refused = await Promise.race(flood);
+    expect(refused).toMatchObject(undecided);
+    release();
+    const answers = await Promise.all(flood);
+    expect(answers.filter(({ status }) => status === 401)).toHaveLength(50);
+    expect(answers.filter(({ status }) => status === 503)).toHaveLength(35);
+  });
+
+  it.each([
+    ['original', 1],
+    ['strict', 0],
+  ] as const)('KL-24 warns once of an issuer found in the %s profile', async (profile, count) => {
+    const logger = new LogRecorder();
+    const { ask, clock, table } = await startCensus({}, logger);
+    table.rows.set(HERALD, { issuer: HERALD, publicKey: key.publicPem, profile });
+    for (let round = 0; round < 3; round++) {
+      await ask({ key });
+      clock.advance(60);
+    }
+    expect(table.asked).toBe(3);
+    const warnings = logger.texts('warn').filter((text) => text.includes('original profile'));
+    expect(warnings).toHaveLength(count);
   });
 });
 

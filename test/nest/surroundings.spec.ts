@@ -407,6 +407,7 @@ describe.each(ADAPTERS)('on %s', (adapter: Adapter) => {
             issuer: CENSUS,
             trustedIssuers: [herald.trusted],
             userResolver: { resolveUser: (uri) => ({ uri }) },
+            subjectPropagation: 'ambient',
           }),
         ],
         controllers: [controller],

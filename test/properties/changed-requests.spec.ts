@@ -1,14 +1,9 @@
 import fc from 'fast-check';
-import {
-  type IncomingRequest,
-  MemoryReplayStore,
-  type OutgoingRequest,
-  type TokenUse,
-} from 'nestjs-service-auth/core';
+import { type IncomingRequest, MemoryReplayStore, type TokenUse } from 'nestjs-service-auth/core';
 import { createKey } from '../support/keys.js';
 import { CENSUS, codeOf, createPeers, type Peers, received, signed } from '../support/peers.js';
 import { itHolds } from '../support/property.js';
-import { ORDER, requests } from '../support/requests.js';
+import { ORDER, type RequestOfBytes, requests } from '../support/requests.js';
 
 type Change = (bytes: Buffer) => Buffer;
 type Arrived = IncomingRequest & { readonly body: Uint8Array };
@@ -89,7 +84,7 @@ describe.each(['ES256', 'EdDSA'] as const)('what is changed after signing with %
 
   /** The changed one is refused; its twin, which differs in the change alone, is accepted once after it. */
   const expectOnlyTheTwinToPass = async (
-    request: OutgoingRequest,
+    request: RequestOfBytes,
     change: (arrived: Arrived) => IncomingRequest,
     codes?: readonly string[],
   ): Promise<void> => {
@@ -173,6 +168,29 @@ describe.each(['ES256', 'EdDSA'] as const)('what is changed after signing with %
           return { ...arrived, method: line.slice(0, index), target: line.slice(index + 1) };
         },
         ['request_mismatch'],
+      ),
+  );
+
+  itHolds(
+    'CH-01, CH-02, CH-04, CH-06 a header that describes the body, added, gone or twice, is refused',
+    [
+      withBody,
+      fc.constantFrom('Content-Type', 'CONTENT-Encoding', 'content-range'),
+      fc.constantFrom('gzip', 'identity', ''),
+    ],
+    async (request, name, added) =>
+      await expectOnlyTheTwinToPass(
+        request,
+        (arrived) => {
+          const { rawHeaders } = arrived;
+          const isIt = (each: string, index: number) =>
+            index % 2 === 0 && each.toLowerCase() === name.toLowerCase();
+          const at = rawHeaders.findIndex(isIt);
+          const more = [name, added, ...rawHeaders];
+          const changed = at === -1 || added === '' ? more : rawHeaders.toSpliced(at, 2);
+          return { ...arrived, rawHeaders: changed };
+        },
+        ['header_mismatch'],
       ),
   );
 

@@ -1,5 +1,6 @@
 import {
   MemoryReplayStore,
+  type ServiceAuthEvent,
   ServiceAuthUnavailableError,
   type TokenUse,
 } from 'nestjs-service-auth/core';
@@ -13,6 +14,9 @@ describeReplayStore('MemoryReplayStore', () => {
     store: new MemoryReplayStore({ monotonicNow: clocks.monotonicNow }),
     nowSeconds: () => clocks.wallSeconds,
     pass: (seconds) => clocks.pass(seconds),
+    step: (seconds) => clocks.step(seconds),
+    marginSeconds: 0,
+    hasServer: false,
   };
 });
 
@@ -22,7 +26,11 @@ describe('MemoryReplayStore', () => {
   let lastId = 0;
   beforeEach(() => {
     clocks = new Clocks();
-    store = new MemoryReplayStore({ maxEntries: 3, monotonicNow: clocks.monotonicNow });
+    store = new MemoryReplayStore({
+      maxEntries: 3,
+      issuerShare: 'all',
+      monotonicNow: clocks.monotonicNow,
+    });
   });
 
   const use = (lifetimeSeconds = 65, tokenId = `token-${++lastId}`): TokenUse => ({
@@ -47,7 +55,7 @@ describe('MemoryReplayStore', () => {
       expect.objectContaining({
         code: 'replay_store_unavailable',
         status: 503,
-        detail: 'the memory store is full (1 entries)',
+        detail: `the memory store is full (1 entries), for ${HERALD}`,
       }),
     );
   });
@@ -121,6 +129,92 @@ describe('MemoryReplayStore', () => {
     },
   );
 
+  describe('RP-20 the share of one issuer', () => {
+    const by = (issuer: string, lifetimeSeconds = 65): TokenUse => ({
+      ...use(lifetimeSeconds),
+      issuer,
+    });
+    /** How many more uses of an issuer it takes. */
+    function fill(into: MemoryReplayStore, issuer: string): number {
+      for (let taken = 0; ; taken++) {
+        const verdict = verdictOfUse(into, by(issuer));
+        if (verdict === 'first') continue;
+        expect(verdict).toMatch(`${issuer} has its share of the memory store`);
+        return taken;
+      }
+    }
+    const made = (options: { issuerShare?: 'half-of-free' | 'all' } = {}): MemoryReplayStore =>
+      new MemoryReplayStore({
+        maxEntries: 1000,
+        monotonicNow: clocks.monotonicNow,
+        ...options,
+      });
+
+    it('is as much as it leaves free: who fills the store is who is refused', () => {
+      const shared = made();
+      expect(fill(shared, HERALD)).toBe(500);
+      expect(shared.recordUse(by('https://scribe.service/'))).toBe('first');
+      expect(fill(shared, 'https://scribe.service/')).toBe(249);
+      expect(fill(shared, 'https://clerk.service/')).toBe(125);
+      expect(fill(shared, HERALD)).toBe(0);
+      expect(shared.size).toBe(875);
+      expect(shared.recordUse(by('https://late.service/'))).toBe('first');
+    });
+
+    it('is every place where that is written', () => {
+      const whole = made({ issuerShare: 'all' });
+      for (let each = 0; each < 1000; each++) expect(whole.recordUse(by(HERALD))).toBe('first');
+      const detail = (issuer: string): string =>
+        `the memory store is full (1000 entries), for ${issuer}`;
+      expect(verdictOfUse(whole, by(HERALD))).toBe(detail(HERALD));
+      expect(verdictOfUse(whole, by('https://scribe.service/'))).toBe(
+        detail('https://scribe.service/'),
+      );
+    });
+
+    it('is free again once the uses of that issuer are forgotten', () => {
+      const shared = made();
+      for (let each = 0; each < 400; each++) shared.recordUse(by(HERALD, 10));
+      expect(fill(shared, HERALD)).toBe(100);
+      clocks.pass(12);
+      expect(fill(shared, HERALD)).toBe(400);
+      clocks.pass(70);
+      expect(fill(shared, HERALD)).toBe(500);
+      expect(shared.size).toBe(500);
+    });
+
+    it('does not count uses that are seen', () => {
+      const shared = made();
+      const one = by(HERALD);
+      expect(shared.recordUse(one)).toBe('first');
+      for (let each = 0; each < 2000; each++) expect(shared.recordUse(one)).toBe('seen');
+      expect(fill(shared, HERALD)).toBe(499);
+      expect(shared.recordUse(one)).toBe('seen');
+    });
+
+    it('is reported once, by the name of the issuer, and when there is room again', () => {
+      const shared = made();
+      const events: ServiceAuthEvent[] = [];
+      const observer = { observe: (event: ServiceAuthEvent) => void events.push(event) };
+      shared.start(observer);
+      for (let each = 0; each < 3; each++) fill(shared, HERALD);
+      const reason = `${HERALD} has its share of the memory store (500 of 1000 entries)`;
+      expect(events).toEqual([{ type: 'replay_store_failed', reason }]);
+      shared.close(observer);
+      fill(shared, 'https://scribe.service/');
+      expect(events).toHaveLength(1);
+    });
+
+    it.each(['half', '', true, null, 0.5])('is one of two words, and not %p', (issuerShare) => {
+      expect(() => made({ issuerShare: issuerShare as 'all' })).toThrow(
+        "issuerShare: write 'half-of-free' or 'all'",
+      );
+      for (const known of ['half-of-free', 'all', undefined] as const) {
+        expect(() => made({ issuerShare: known })).not.toThrow();
+      }
+    });
+  });
+
   it.each(['Refuse', '', true, null, {}])(
     'cannot be made with another word than its own: issuedBeforeStart %p',
     (issuedBeforeStart) => {
@@ -174,13 +268,18 @@ describe('MemoryReplayStore', () => {
   });
 
   describe('TM-18, TM-19: while the wall clock steps', () => {
-    it('a use that was forgotten counts as seen', () => {
+    it('RP-19 of a use that was forgotten it cannot tell', () => {
       const one = use(65);
       expect(store.recordUse(one)).toBe('first');
       clocks.pass(3600);
       expect(store.recordUse(use(65))).toBe('first');
       clocks.step(-3590);
-      expect(store.recordUse({ ...one, nowSeconds: clocks.wallSeconds })).toBe('seen');
+      expect(() => store.recordUse({ ...one, nowSeconds: clocks.wallSeconds })).toThrow(
+        expect.objectContaining({
+          code: 'replay_store_unavailable',
+          detail: 'the clock was put back by 3590.0 s: the use may be forgotten',
+        }),
+      );
     });
 
     it('forward, nothing is forgotten early', () => {
@@ -198,10 +297,22 @@ describe('MemoryReplayStore', () => {
       clocks.step(-3600);
       expect(store.recordUse(use(65))).toBe('first');
       clocks.pass(70);
-      // What the fast clock dated is now forgotten, so what it may have dated counts as seen.
-      expect(store.recordUse(use(65))).toBe('seen');
-      clocks.pass(3600);
+      expect(store.recordUse(use(65))).toBe('first');
+      // What the fast clock dated is now forgotten, and ends as the tokens do that come at that time.
+      clocks.pass(3530);
+      expect(() => store.recordUse(use(65))).toThrow(ServiceAuthUnavailableError);
+      clocks.pass(1);
       expect(store.recordUse(use(65))).toBe('first');
     });
   });
 });
+
+/** What a store says, or why it cannot tell. */
+function verdictOfUse(store: MemoryReplayStore, use: TokenUse): string {
+  try {
+    return store.recordUse(use);
+  } catch (error) {
+    if (error instanceof ServiceAuthUnavailableError) return error.detail ?? '';
+    throw error;
+  }
+}

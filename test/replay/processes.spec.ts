@@ -24,7 +24,12 @@ describe('several processes of one service', () => {
   afterAll(() => project.remove());
 
   function forkProcess(...args: string[]): ChildProcess {
-    const child = fork(project.path(PROCESS), args);
+    return forkWith({}, ...args);
+  }
+
+  function forkWith(environment: NodeJS.ProcessEnv, ...args: string[]): ChildProcess {
+    const env = { ...process.env, NODE_ENV: 'test', ...environment };
+    const child = fork(project.path(PROCESS), args, { env });
     closing({
       close: async () => {
         if (child.exitCode !== null || child.signalCode !== null) return;
@@ -36,14 +41,19 @@ describe('several processes of one service', () => {
   }
 
   /** Starts it with or without a Redis, and waits until so many of it serve. */
-  async function ready(child: ChildProcess, redisPort?: number, count = 1): Promise<Ready[]> {
+  async function ready(
+    child: ChildProcess,
+    redisPort?: number,
+    count = 1,
+    byDefault = false,
+  ): Promise<Ready[]> {
     const answers: Ready[] = [];
     const served = new Promise<void>((resolve) => {
       child.on('message', (message: Ready) => {
         if (answers.push(message) === count) resolve();
       });
     });
-    child.send({ publicKey: heraldKey.publicPem, redisPort });
+    child.send({ publicKey: heraldKey.publicPem, redisPort, byDefault });
     await served;
     return answers;
   }
@@ -92,6 +102,47 @@ describe('several processes of one service', () => {
     const started = await Promise.all([1, 2].map(async () => await ready(forkProcess())));
     const ports = started.flat().map(({ port }) => port);
     expect(await acceptedEach(ports, 10, 10)).toEqual(Array(10).fill(2));
+  });
+
+  it('PF-10, CF-10 worker threads remember each for itself, and are warned', async () => {
+    const threads = await ready(forkProcess('threads'), undefined, 2);
+    const warning: unknown = expect.stringContaining(
+      'each worker thread remembers for itself: give replayStore a shared one',
+    );
+    expect(threads.map(({ warnings }) => warnings)).toEqual([[warning], [warning]]);
+    const ports = threads.map(({ port }) => port);
+    expect(await acceptedEach(ports, 5, 10)).toEqual(Array(5).fill(2));
+  });
+
+  describe('CF-10 the default store in production', () => {
+    const warning = (hint = ''): unknown =>
+      expect.stringContaining(
+        `each process remembers for itself${hint}: give replayStore a shared`,
+      );
+    const start = async (environment: NodeJS.ProcessEnv, byDefault = true) => {
+      const child = forkWith({ NODE_ENV: 'production', ...environment });
+      const [started] = await ready(child, undefined, 1, byDefault);
+      return started?.warnings;
+    };
+
+    it('is warned of, and nobody is who wrote that it shall be, or elsewhere', async () => {
+      expect(await start({})).toEqual([warning()]);
+      expect(await start({}, false)).toEqual([]);
+      expect(await start({ NODE_ENV: 'development' })).toEqual([]);
+      expect(await start({ NODE_ENV: undefined })).toEqual([]);
+    });
+
+    it('names the platform that starts several', async () => {
+      const hints = [
+        [{ AWS_LAMBDA_FUNCTION_NAME: 'census' }, 'AWS Lambda'],
+        [{ K_SERVICE: 'census' }, 'Cloud Run'],
+      ] as const;
+      for (const [environment, platform] of hints) {
+        const hint = `, and ${platform} starts several when it likes`;
+        expect(await start(environment)).toEqual([warning(hint)]);
+        expect(await start({ ...environment, NODE_ENV: 'test' })).toEqual([]);
+      }
+    });
   });
 
   it('CF-10 are warned of a memory store where they are workers of a cluster', async () => {

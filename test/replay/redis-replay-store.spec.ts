@@ -1,9 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { TokenUse } from 'nestjs-service-auth/core';
 import { RedisReplayStore, type RedisReplayStoreOptions } from 'nestjs-service-auth/redis';
+import { Clocks } from '../support/clocks.js';
+import { ObservedEvents } from '../support/observed-events.js';
 import { CLIENTS, openClient, type OpenClient } from '../support/redis-clients.js';
 import { describeRedis, RedisServer } from '../support/redis-server.js';
 import { describeReplayStore } from '../support/replay-store-contract.js';
+import { verdictOf } from '../support/token-use.js';
 
 const PREFIX = 'service-auth:replay:';
 const NOW_SECONDS = 1_800_000_000;
@@ -41,15 +44,21 @@ describeRedis.each(CLIENTS)('RedisReplayStore over %s', (name) => {
     }
   }
 
-  let passed = 0;
-  describeReplayStore(`RedisReplayStore over ${name}`, () => ({
-    store: storeWith(),
-    nowSeconds: () => NOW_SECONDS + passed,
-    pass: async (seconds) => {
-      passed += seconds;
-      await pass(seconds);
-    },
-  }));
+  describeReplayStore(`RedisReplayStore over ${name}`, () => {
+    const clocks = new Clocks();
+    clocks.wallSeconds = Date.now() / 1000;
+    return {
+      store: storeWith({ monotonicNow: clocks.monotonicNow }),
+      nowSeconds: () => clocks.wallSeconds,
+      pass: async (seconds) => {
+        clocks.pass(seconds);
+        await pass(seconds);
+      },
+      step: (seconds) => clocks.step(seconds),
+      marginSeconds: 60,
+      hasServer: true,
+    };
+  });
 
   it('shares what it knows with every other store of the prefix', async () => {
     const one = use();
@@ -161,18 +170,72 @@ describeRedis.each(CLIENTS)('RedisReplayStore over %s', (name) => {
     });
   });
 
-  it('TM-18 takes for seen what Redis may have forgotten when the clock was put back', async () => {
-    const store = storeWith();
-    const one = use();
-    expect(await store.recordUse(one)).toBe('first');
-    await pass(125);
-    const later = NOW_SECONDS + 3600;
-    const other = use({ nowSeconds: later, forgetAtSeconds: later + 65 });
-    expect(await store.recordUse(other)).toBe('first');
-    expect(await store.recordUse(one)).toBe('seen');
-    expect(await store.recordUse(use({ nowSeconds: later, forgetAtSeconds: later + 65 }))).toBe(
-      'first',
-    );
+  describe('RP-19 a clock that was put back', () => {
+    /** A store whose clocks begin at the time of Redis. */
+    function storeAt() {
+      const clocks = new Clocks();
+      clocks.wallSeconds = Date.now() / 1000;
+      const store = storeWith({ monotonicNow: clocks.monotonicNow });
+      const events = new ObservedEvents();
+      const fresh = (): TokenUse => {
+        const nowSeconds = clocks.wallSeconds;
+        return use({ nowSeconds, forgetAtSeconds: nowSeconds + 65 });
+      };
+      return { store, clocks, events, fresh };
+    }
+
+    it('TM-18 cannot tell of what Redis may have forgotten, and says by how much', async () => {
+      const { store, clocks, events, fresh } = storeAt();
+      await store.start(events);
+      const one = fresh();
+      expect(await store.recordUse(one)).toBe('first');
+      clocks.pass(3600);
+      await pass(3600);
+      expect(await store.recordUse(fresh())).toBe('first');
+      clocks.step(-3590);
+      const detail = 'the clock was put back by 3590.0 s: the use may be forgotten';
+      const again = { ...one, nowSeconds: clocks.wallSeconds };
+      expect(await verdictOf(store, again)).toBe(`unavailable: ${detail}`);
+      expect(events.all).toEqual([{ type: 'replay_store_failed', reason: detail }]);
+      clocks.step(3590);
+      expect(await store.recordUse(fresh())).toBe('first');
+    });
+
+    it('lets nothing through unchecked, whatever onUnavailable says', async () => {
+      const clocks = new Clocks();
+      const { monotonicNow } = clocks;
+      const store = storeWith({ monotonicNow, onUnavailable: 'accept-unchecked' });
+      const one = use();
+      expect(await store.recordUse(one)).toBe('first');
+      clocks.pass(125);
+      await pass(125);
+      expect(await verdictOf(store, one)).toMatch(/^unavailable: the clock was put back by 125/);
+    });
+
+    it('asks Redis for its time before it believes a clock that was ahead', async () => {
+      const { store, clocks, fresh } = storeAt();
+      clocks.step(7200);
+      expect(await store.recordUse(fresh())).toBe('first');
+      clocks.step(-3600);
+      expect(await verdictOf(store, fresh())).toMatch(/^unavailable: .* is 3\d{3}\.\d s apart/);
+      clocks.step(-3600);
+      expect(await store.recordUse(fresh())).toBe('first');
+    });
+
+    it('believes no clock where Redis may not say its time', async () => {
+      const rules = ['on', '>a-password', '~*', '+@connection', '+set'];
+      await redis.command('ACL', 'SETUSER', 'mute', ...rules);
+      const mute = openClient(name, redis.port, { username: 'mute', password: 'a-password' });
+      await mute.ready();
+      const { clocks, fresh } = storeAt();
+      const { monotonicNow } = clocks;
+      const store = storeWith({ client: mute.client, monotonicNow });
+      clocks.step(3600);
+      expect(await store.recordUse(fresh())).toBe('first');
+      clocks.step(-3600);
+      expect(await verdictOf(store, fresh())).toMatch(/^unavailable: NOPERM/);
+      mute.close();
+    });
   });
 
   /** The commands that the store sends meanwhile, in lower case, as Redis received them. */

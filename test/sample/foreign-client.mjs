@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
+import { gzipSync } from 'node:zlib';
 
 /** @typedef {{ python: string, keys: string, herald: string, mailbox: import('../../sample/story/mailbox.js').Mailbox }} Place */
 /** @typedef {{ ok: boolean, output: string }} Outcome */
@@ -124,11 +125,12 @@ async function testVerification({ python, keys, herald }) {
     signingKey: { privateKey: readPrivateKey(keys, 'another') },
     targets: [{ baseUrl: herald, audience: HERALD }],
   });
+  const headers = { 'content-type': 'application/json', 'content-encoding': 'gzip' };
   const token = await another.sign({
     method: 'POST',
     url: new URL('notification/', herald),
-    headers: { 'content-type': 'application/json' },
-    body: Buffer.from('{}'),
+    headers,
+    body: gzipSync('{}'),
     subject: OPERATOR,
   });
   /** @type {(owner: 'legacy' | 'another', audience: string) => Promise<Outcome>} */
@@ -143,6 +145,7 @@ async function testVerification({ python, keys, herald }) {
     aud: HERALD,
     sub: OPERATOR,
     req: 'POST /notification/',
+    hdr: headers,
   };
   const areOurs = isDeepStrictEqual({ ...Object(claims), ...expected }, claims);
   check('verify_token.py: accepts our token', areOurs, good);

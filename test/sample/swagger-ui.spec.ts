@@ -58,7 +58,7 @@ describe('the document of Herald', () => {
     expect(create.security).toEqual([TOKEN]);
     expect(operationAt(document, '/notification/{id}').security).toEqual([TOKEN]);
     expect(Object.keys(create.responses).map(Number)).toEqual([
-      201, 400, 401, 403, 404, 413, 415, 502, 503,
+      201, 400, 401, 403, 404, 413, 415, 431, 502, 503,
     ]);
     expect(responseOf(document, create, 403)?.description).toBe(
       'The user of the call may not see the one to notify. Or: The service token is good, and policy says no.',

@@ -36,6 +36,7 @@ import {
 import { type Algorithm, ALGORITHMS } from 'nestjs-service-auth/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { type Attempt, honestly } from './attempt.js';
+import { stoppedStore } from './clocks.js';
 import { createKey, type TestKey } from './keys.js';
 import {
   type Adapter,
@@ -313,6 +314,7 @@ const metadataOf = (options?: CensusOptions['options']) => ({
       trustedIssuers,
       maxBufferedBodyBytes: 1024,
       now: () => NOW_SECONDS * 1000,
+      replayStore: stoppedStore(),
       ...options,
     }),
     InnerModule,

@@ -1,3 +1,5 @@
+import { MemoryReplayStore } from 'nestjs-service-auth/core';
+
 const START_SECONDS = 1_800_000_000;
 
 /** Both clocks of one machine: the one that may step, the one that never does. */
@@ -17,3 +19,7 @@ export class Clocks {
     this.wallSeconds += seconds;
   }
 }
+
+/** Remembers uses by a clock that stands still: for services whose wall clock does too, which is as if it were put back. */
+export const stoppedStore = (): MemoryReplayStore =>
+  new MemoryReplayStore({ monotonicNow: () => 0 });

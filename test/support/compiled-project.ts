@@ -23,6 +23,7 @@ const EXPORTS = {
   '.': './lib/index.js',
   './core': './lib/framework-free.js',
   './axios': './lib/nest/axios/index.js',
+  './cache': './lib/nest/cache/index.js',
   './fetch': './lib/fetch.js',
   './opentelemetry': './lib/opentelemetry.js',
   './redis': './lib/redis.js',

@@ -24,7 +24,9 @@ export interface Call {
 /** One request with Node's own client, which changes neither target nor headers nor bytes. */
 export async function call(port: number, options: Call): Promise<Answer> {
   const { method = 'GET', target, headers = {}, body, chunks } = options;
-  const length = body === undefined ? {} : { 'content-length': Buffer.byteLength(body) };
+  const isChunked = Object.keys(headers).some((name) => name.toLowerCase() === 'transfer-encoding');
+  const hasLength = body !== undefined && !isChunked;
+  const length = hasLength ? { 'content-length': Buffer.byteLength(body) } : {};
   return await new Promise<Answer>((resolve, reject) => {
     const outgoing = request(
       {

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { Readable } from 'node:stream';
 import {
   All,
   Controller,
@@ -19,7 +20,7 @@ export interface Received {
   /** What a parser made of the body; undefined where none did. */
   readonly body: unknown;
   readonly rawBody: unknown;
-  /** What the handler read from the raw stream itself, where no parser had. */
+  /** What the handler read from the stream itself, where no parser had: that of a parser that hands one on, or the request. */
   readonly streamed: Buffer | undefined;
 }
 
@@ -44,8 +45,10 @@ export function createInbox(adapter: Adapter, only?: 'without the guard'): Inbox
   const letters = new Map<string, Received>();
 
   async function receive(request: FrameworkRequest): Promise<object> {
-    const { body, rawBody, originalUrl } = request;
-    const streamed = body === undefined ? await readAll(rawOf(request)) : undefined;
+    const { body: given, rawBody, originalUrl } = request;
+    const stream = given instanceof Readable ? given : undefined;
+    const body = stream ? undefined : given;
+    const streamed = body === undefined ? await readAll(stream ?? rawOf(request)) : undefined;
     letters.set(originalUrl, { body, rawBody, streamed });
     return { received: true };
   }

@@ -139,12 +139,19 @@ function splitToken(token: string): { header: JsonMembers; claims: JsonMembers }
   const [, header, claims, signature] = COMPACT.exec(token) ?? [];
   demand(header !== undefined && claims !== undefined && signature !== undefined, 'grammar');
   demand(isCanonical(signature), 'base64url');
-  return { header: readSegment(header), claims: readSegment(claims) };
+  return { header: readSegment(header, 16), claims: readSegment(claims, 64) };
 }
 
-function readSegment(segment: string): JsonMembers {
+function readSegment(segment: string, most: number): JsonMembers {
   demand(isCanonical(segment), 'base64url');
-  return readObject(Buffer.from(segment, 'base64'));
+  const members = readObject(Buffer.from(segment, 'base64'));
+  demand(countValues(members) <= most, 'too many values');
+  return members;
+}
+
+function countValues(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0;
+  return Object.values(value).reduce<number>((sum, one) => sum + 1 + countValues(one), 0);
 }
 
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
@@ -313,14 +320,33 @@ function checkSubject(subject: string): void {
 }
 
 /** Whether a resolver somewhere could step out of a path: decoded once, either slash. */
+/** Escapes byte by byte, until nothing is escaped any more; each state in between is looked at. */
 function hasDotSegment(subject: string): boolean {
-  const decoded = subject.replace(/%(2e|2f|5c)/gi, (_all, hex: string) =>
-    String.fromCharCode(Number.parseInt(hex, 16)),
-  );
-  return decoded
-    .split(/[/\\]/)
-    .slice(1)
-    .some((segment) => /^\.\.?$/.test(segment.split(/[?#]/)[0] ?? ''));
+  const states = [subject];
+  for (;;) {
+    const text = states.at(-1) ?? '';
+    const bytes = Buffer.from(text).toString('latin1');
+    const unescaped = bytes.replace(/%([0-9a-f]{2})/gi, (_all, hex: string) =>
+      String.fromCharCode(Number.parseInt(hex, 16)),
+    );
+    if (unescaped === bytes) break;
+    // Five states of escapes are more than anybody means.
+    if (states.length > 4) return true;
+    states.push(Buffer.from(unescaped, 'latin1').toString());
+  }
+  return states.some((text) => isOverlong(text) || textHasDotSegment(text));
+}
+
+const isOverlong = (text: string): boolean => /%(?:c[01]|e0%[89]|f0%8|u[0-9a-f]{4})/i.test(text);
+
+function textHasDotSegment(text: string): boolean {
+  const [, ...segments] = text.normalize('NFKC').split(/[/\\\u2044\u2215\u2216\u29f5\u29f8\u29f9]/);
+  return segments.some((segment) => {
+    const name = Array.from(segment.replace(/[;?#][^]*$/, '')).filter(
+      (character) => !/[\p{C}\p{Z}]/u.test(character),
+    );
+    return name.length > 0 && name.every((character) => '.\u3002'.includes(character));
+  });
 }
 
 function hasControl(text: string): boolean {
@@ -356,6 +382,11 @@ export function findTimesFault(times: OracleTimes): string | undefined {
     exp !== undefined && iat !== undefined && exp <= iat && 'exp not after iat',
     exp !== undefined && nbf !== undefined && exp < nbf && 'exp before nbf',
     exp !== undefined && iat !== undefined && exp - iat > longest && 'lives too long',
+    exp !== undefined &&
+      iat === undefined &&
+      hasTokenId &&
+      exp - tolerance > now + longest &&
+      'lives too long',
     // What is used once is forgotten one day, so it must not be good for ever.
     (exp !== undefined || hasTokenId) &&
       iat !== undefined &&
@@ -372,12 +403,17 @@ function checkRequest(claims: JsonMembers, request: OracleRequest): void {
     const values = valuesOf(request.rawHeaders, name);
     demand(values.length === 1 && values[0] === value, 'hdr differs');
   }
-  const hasType = valuesOf(request.rawHeaders, 'content-type').length > 0;
-  if (request.body.length > 0 && hasType)
-    demand(Object.hasOwn(hdr, 'content-type'), 'type unbound');
+  if (request.body.length === 0) return;
+  for (const name of ['content-type', 'content-encoding', 'content-range']) {
+    const isSent = valuesOf(request.rawHeaders, name).length > 0;
+    demand(!isSent || Object.hasOwn(hdr, name), `${name} unbound`);
+  }
 }
 
 function checkBody(claims: JsonMembers, request: OracleRequest): void {
+  const codings = valuesOf(request.rawHeaders, 'transfer-encoding');
+  const isPlain = codings.length === 0 || /^chunked$/i.test(codings.join());
+  demand(isPlain, 'the bytes are coded');
   const { bdy } = claims;
   if (typeof bdy !== 'string') {
     demand(request.body.length === 0, 'bdy is missing');

@@ -1,5 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { ReplayStore, TokenUse, TokenUseVerdict } from 'nestjs-service-auth/core';
+import { ObservedEvents } from './observed-events.js';
+import { verdictOf } from './token-use.js';
+
+const HOUR = 3600;
+const YEAR = 365 * 24 * HOUR;
+const PUT_BACK_REASON = /^the clock was put back by \d+\.\d s: the use may be forgotten$/;
+const PUT_BACK = /^unavailable: the clock was put back by \d+\.\d s/;
 
 /** What the contract needs of one implementation. */
 export interface ReplayStoreUnderTest {
@@ -8,6 +15,12 @@ export interface ReplayStoreUnderTest {
   nowSeconds(): number;
   /** Lets time pass for the store, and for the wall clock by the same amount. */
   pass(seconds: number): Promise<void> | void;
+  /** Sets the wall clock, and lets no time pass. */
+  step(seconds: number): void;
+  /** For how much longer than needed the store remembers. */
+  readonly marginSeconds: number;
+  /** The server it is kept in has a clock of its own, which `pass` and `step` leave alone. */
+  readonly hasServer: boolean;
   close?(): Promise<void> | void;
 }
 
@@ -108,6 +121,112 @@ export function describeReplayStore(
         expect(await record(one)).toBe('first');
         expect(await record(one)).toBe('seen');
       }
+    });
+
+    /** A use that was never recorded, while the wall clock is behind what it once was. */
+    async function expectDecided(fresh: TokenUse, secondsApart: number): Promise<void> {
+      const verdict = await verdictOf(under.store, fresh);
+      if (under.hasServer && secondsApart > 60)
+        expect(verdict).toMatch(/ apart from that of Redis$/);
+      else expect(verdict).toBe('first');
+    }
+
+    describe('RP-19 a clock that was ahead and was put back', () => {
+      const life = 65;
+      const fresh = (): TokenUse => use({ forgetAtSeconds: under.nowSeconds() + life });
+
+      it.each([1, 59, 61, HOUR, 10 * YEAR])('by %d s: blames no caller', async (ahead) => {
+        expect(await record(fresh())).toBe('first');
+        under.step(ahead);
+        const dated = fresh();
+        expect(await record(dated)).toBe('first');
+        under.step(-ahead);
+        const one = fresh();
+        expect(await record(one)).toBe('first');
+        expect(await record(one)).toBe('seen');
+        expect(await record(dated)).toBe('seen');
+      });
+
+      it.each([2, 59, 61, HOUR, 10 * YEAR])(
+        'by %d s: cannot tell of what it dated and forgot',
+        async (ahead) => {
+          under.step(ahead);
+          const dated = fresh();
+          expect(await record(dated)).toBe('first');
+          under.step(-ahead);
+          await under.pass(life + under.marginSeconds + 2);
+          under.step(ahead - life - under.marginSeconds - 2);
+          const again = { ...dated, nowSeconds: under.nowSeconds() };
+          expect(await verdictOf(under.store, again)).toMatch(PUT_BACK);
+          under.step(1);
+          await expectDecided(fresh(), ahead + 1);
+        },
+      );
+    });
+
+    describe('RP-19 a clock that was put back', () => {
+      const life = 65;
+      const fresh = (): TokenUse => use({ forgetAtSeconds: under.nowSeconds() + life });
+
+      it.each([HOUR, 10 * YEAR])(
+        'by %d s: cannot tell until it has caught up, and says so',
+        async (seconds) => {
+          const events = new ObservedEvents();
+          await under.store.start?.(events);
+          under.step(-seconds);
+          expect(await record(fresh())).toBe('first');
+          under.step(seconds);
+          const one = fresh();
+          expect(await record(one)).toBe('first');
+          await under.pass(life + under.marginSeconds + 2);
+          expect(await record(fresh())).toBe('first');
+          under.step(-life - under.marginSeconds - 1);
+          const again = { ...one, nowSeconds: under.nowSeconds() };
+          expect(await verdictOf(under.store, again)).toMatch(PUT_BACK);
+          expect(events.of('replay_store_failed').map(({ reason }) => reason)).toEqual([
+            expect.stringMatching(PUT_BACK_REASON),
+          ]);
+          await under.pass(life + under.marginSeconds + 3);
+          await expectDecided(fresh(), life + 60);
+          under.store.close?.(events);
+        },
+      );
+
+      it('by a second or less: tells as before', async () => {
+        const one = fresh();
+        expect(await record(one)).toBe('first');
+        for (const step of [-0.9, 0.5, -0.5, 0.9]) {
+          under.step(step);
+          expect(await record(fresh())).toBe('first');
+          expect(await record(one)).toBe('seen');
+        }
+      });
+
+      it('while nothing can be forgotten yet: tells as before', async () => {
+        const one = fresh();
+        expect(await record(one)).toBe('first');
+        await under.pass(life - 10);
+        under.step(-life + 10);
+        expect(await record({ ...one, nowSeconds: under.nowSeconds() })).toBe('seen');
+        expect(await record(fresh())).toBe('first');
+      });
+
+      it('many times: forgets no time of which it cannot tell', async () => {
+        const dated: TokenUse[] = [];
+        for (let each = 0; each < 12; each++) {
+          under.step(HOUR);
+          dated.push(fresh());
+          expect(await record(dated.at(-1) ?? use())).toBe('first');
+        }
+        under.step(-12 * HOUR);
+        await under.pass(life + under.marginSeconds + 2);
+        under.step(-life - under.marginSeconds - 2);
+        for (const one of dated) {
+          under.step(HOUR);
+          const again = { ...one, nowSeconds: under.nowSeconds() };
+          expect(await verdictOf(under.store, again)).toMatch(PUT_BACK);
+        }
+      });
     });
 
     it('takes long names', async () => {

@@ -63,11 +63,14 @@ const bodies = fc.oneof(
   { weight: 1, arbitrary: fc.json({ maxDepth: 2 }).map((text) => Buffer.from(text)) },
 );
 
-/** The header that both peers of these tests bind besides Content-Type. */
+/** The header that both peers of these tests bind besides those that describe a body. */
 export const ORDER = 'x-order';
 
+/** A request whose body is bytes. */
+export type RequestOfBytes = OutgoingRequest & { readonly body: Uint8Array };
+
 /** A request of random shape. */
-export const requests: fc.Arbitrary<OutgoingRequest> = fc
+export const requests: fc.Arbitrary<RequestOfBytes> = fc
   .record({
     method: fc.oneof(
       fc.constantFrom('GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'QUERY'),
@@ -77,16 +80,18 @@ export const requests: fc.Arbitrary<OutgoingRequest> = fc
     query,
     body: bodies,
     type: fc.constantFrom(...TYPES),
+    coding: fc.constantFrom(undefined, undefined, 'gzip', 'br', 'GZIP', 'gzip, gzip', ''),
+    range: fc.constantFrom(undefined, undefined, undefined, 'bytes 0-9/20'),
     order: fc.option(fieldValue, { nil: undefined }),
     subject: subjects,
   })
-  .map(({ method, path: segments, query: search, body, type, order, subject }) => ({
-    method,
+  .map(({ path: segments, query: search, type, coding, range, order, ...others }) => ({
+    ...others,
     url: `${CENSUS}${segments}${search}`,
     headers: {
       ...(type === undefined ? {} : { 'content-TYPE': type }),
+      ...(coding === undefined ? {} : { 'Content-encoding': coding }),
+      ...(range === undefined ? {} : { 'CONTENT-RANGE': range }),
       ...(order === undefined ? {} : { 'X-Order': order }),
     },
-    body,
-    subject,
   }));

@@ -56,6 +56,7 @@ export const SAMPLE_EVENTS: { readonly [T in ServiceAuthEvent['type']]: EventOf<
     issuer: HERALD,
     reason: 'keys: two have the key id "2026"; neither is used',
   },
+  original_issuer_found: { type: 'original_issuer_found', issuer: HERALD },
   signing_keys_changed: {
     type: 'signing_keys_changed',
     keyId: 'census-2',

@@ -31,6 +31,7 @@ export interface TestServiceOptions extends ModuleMetadata {
   readonly fastify?: {
     readonly bodyLimit?: number;
     readonly forceCloseConnections?: true;
+    readonly http2?: true;
     readonly rewriteUrl?: (request: { readonly url?: string }) => string;
   };
   /** Runs between creation and listening: what an application does in its main.ts. */

@@ -28,13 +28,26 @@ export interface BodyAnswer {
 
 /** The claims of a token for `sent`; `claims` are merged over them. */
 export function bodyClaims(sent: BodyRequest, claims: Json = {}): Json {
-  const { body, contentType } = sent;
-  const binds = body.length > 0 || sent.pieces !== undefined;
+  const { body, pieces } = sent;
+  const binds = body.length > 0 || pieces !== undefined;
+  const hdr = boundHeaders(sent);
   return {
     bdy: binds ? sha256(body) : undefined,
-    hdr: binds && contentType !== undefined ? { 'content-type': contentType } : undefined,
+    hdr: binds && Object.keys(hdr).length > 0 ? hdr : undefined,
     ...claims,
   };
+}
+
+/** The headers that a token for a body binds; a header of several values has no value to bind. */
+function boundHeaders({ contentType, headers }: BodyRequest): Record<string, string> {
+  const bound: Record<string, string> = {};
+  if (contentType !== undefined) bound['content-type'] = contentType;
+  for (const [name, value] of Object.entries(headers ?? {})) {
+    const lower = name.toLowerCase();
+    const describes = lower === 'content-encoding' || lower === 'content-range';
+    if (describes && typeof value === 'string') bound[lower] = value;
+  }
+  return bound;
 }
 
 /** A token for `sent` to `target`, or one whose `claims` differ. */

@@ -1,4 +1,5 @@
 import { format, inspect } from 'node:util';
+import { isMap, isSet } from 'node:util/types';
 import type { TestKey } from './keys.js';
 
 /** The segments of tokens that tell something: any of them in a log is a leak. */
@@ -18,6 +19,7 @@ export type Printing = readonly [name: string, print: (value: unknown) => string
 export const PRINTINGS: readonly Printing[] = [
   ['util.inspect', (value) => inspect(value)],
   ['util.inspect to any depth', (value) => inspect(value, { depth: Infinity })],
+  ['util.inspect with getters', (value) => inspect(value, { depth: Infinity, getters: true })],
   ['util.format("%O")', (value) => format('%O', value)],
   ['JSON.stringify', toJson],
   ['String and stack', toText],
@@ -103,7 +105,7 @@ export function stringsIn(root: unknown, isHiddenToo: boolean): string[] {
 }
 
 function membersOf(owner: object, isHiddenToo: boolean): unknown[] {
-  const isCollection = owner instanceof Map || owner instanceof Set;
+  const isCollection = isMap(owner) || isSet(owner);
   const inside: unknown[] = isCollection ? [...(owner as Iterable<unknown>)].flat() : [];
   const own = Reflect.ownKeys(owner).flatMap((name) => {
     const member = Reflect.getOwnPropertyDescriptor(owner, name);

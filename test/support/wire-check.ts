@@ -8,7 +8,7 @@ export interface Expected {
   readonly issuer: string;
   readonly audience: string;
   readonly subject?: string;
-  /** Lower-case names of the headers that are bound besides Content-Type. */
+  /** Lower-case names of the headers that are bound besides those that describe a body. */
   readonly signedHeaders?: readonly string[];
 }
 
@@ -73,7 +73,8 @@ function readOnlyToken(request: Recorded, key: TestKey): string {
 }
 
 function boundHeaders(request: Recorded, signed: readonly string[]): Json | undefined {
-  const names = request.body.length > 0 ? ['content-type', ...signed] : signed;
+  const describing = ['content-type', 'content-encoding', 'content-range'];
+  const names = request.body.length > 0 ? [...describing, ...signed] : signed;
   const bound = names.flatMap((name) => valuesOf(request, name).map((value) => [name, value]));
   return bound.length > 0 ? (Object.fromEntries(bound) as Json) : undefined;
 }

@@ -33,7 +33,7 @@ import {
   ServiceTokenRefusedError,
   SkipServiceAuth,
 } from 'nestjs-service-auth';
-import { ServiceHttpModule } from 'nestjs-service-auth/axios';
+import { onBehalfOf, ServiceHttpModule } from 'nestjs-service-auth/axios';
 import {
   decodeToken,
   type Flaw,
@@ -468,10 +468,12 @@ describe.each(ADAPTERS)('the testing kit on %s', (adapter) => {
     class RelayController {
       constructor(@Inject(HttpService) private readonly http: HttpService) {}
       @Post()
-      async relay(@Body() { url, json }: { url: string; json: object }) {
-        const answer = await lastValueFrom(
-          this.http.post<unknown>(url, json, { validateStatus: () => true }),
-        );
+      async relay(
+        @Body() { url, json }: { url: string; json: object },
+        @ServiceCaller() caller: ServiceIdentity,
+      ) {
+        const config = onBehalfOf(caller, { validateStatus: () => true });
+        const answer = await lastValueFrom(this.http.post<unknown>(url, json, config));
         return { status: answer.status, data: answer.data };
       }
     }
@@ -518,6 +520,37 @@ describe.each(ADAPTERS)('the testing kit on %s', (adapter) => {
       } finally {
         await receiver.close();
       }
+    });
+
+    describe('where a test calls the handler itself', () => {
+      it('is for the user of an identity of the kit, which is verified as for a request', async () => {
+        const receiver = await auth.startReceiver(CENSUS);
+        try {
+          const app = await startRelay([receiver.target]);
+          const caller = await auth.actingAs(USER).identity();
+          const relayed = { url: receiver.url, json: {} };
+          await app.get(RelayController).relay(relayed, caller);
+          expect(receiver.requests.map(({ identity }) => identity.subject)).toEqual([USER]);
+          // The same members, which nobody has verified.
+          const copied = app.get(RelayController).relay(relayed, { ...caller });
+          await expect(copied).rejects.toThrow(TypeError);
+          expect(receiver.requests).toHaveLength(1);
+        } finally {
+          await receiver.close();
+        }
+      });
+
+      it('is for nobody where the caller acts for itself', async () => {
+        const receiver = await auth.startReceiver(CENSUS);
+        try {
+          const app = await startRelay([receiver.target]);
+          const caller = await auth.actingAsItself().identity();
+          await app.get(RelayController).relay({ url: receiver.url, json: {} }, caller);
+          expect(receiver.requests.map(({ identity }) => identity.subject)).toEqual([undefined]);
+        } finally {
+          await receiver.close();
+        }
+      });
     });
 
     it('is refused by a receiver it was not meant for, with the code', async () => {
@@ -588,6 +621,14 @@ describe.each(ADAPTERS)('the testing kit on %s', (adapter) => {
   });
 
   describe('with several applications', () => {
+    it('has an identity verified by the one that is named', async () => {
+      await start(adapter, testing(appOf(auth.module({ issuer: CENSUS }))));
+      await start(adapter, testing(appOf(auth.module({ issuer: HERALD }))));
+      const user = auth.actingAs(USER);
+      await expect(user.identity()).rejects.toThrow(/calling\(/);
+      expect(await user.calling(HERALD).identity()).toMatchObject({ audience: HERALD });
+    });
+
     it('calls the one that is named', async () => {
       const census = await start(adapter, testing(appOf(auth.module({ issuer: CENSUS }))));
       const herald = await start(adapter, testing(appOf(auth.module({ issuer: HERALD }))));
@@ -621,6 +662,49 @@ function pairsOf(rawHeaders: readonly string[]): Record<string, string> {
   );
   return Object.fromEntries(pairs);
 }
+
+describe('an identity of the testing kit', () => {
+  it('has what the caller has', async () => {
+    const auth = new ServiceAuthTesting({ startAt: new Date(5_000_000) });
+    await auth.override(testing(appOf(ServiceAuthModule.forRoot(production())))).compile();
+    const caller = auth.caller(ARCHIVE).actingAs(USER).withClaims({ tenant: 'blue' });
+    expect(await caller.calling('https://census.example/').identity()).toMatchObject({
+      issuer: ARCHIVE,
+      audience: 'https://census.example/',
+      subject: USER,
+      issuedAtSeconds: 5000,
+      profile: 'strict',
+      claims: { tenant: 'blue' },
+    });
+    expect(await auth.actingAsItself().identity()).toMatchObject({
+      issuer: HERALD,
+      audience: CENSUS,
+      subject: undefined,
+    });
+  });
+
+  it('is not given for a caller whom the service refuses', async () => {
+    const auth = new ServiceAuthTesting();
+    await auth.override(testing(appOf(ServiceAuthModule.forRoot(production())))).compile();
+    const refused: [identity: Promise<ServiceIdentity>, code: string][] = [
+      [auth.actingAs('https://elsewhere.test/1').identity(), 'subject_not_allowed'],
+      [auth.caller('https://stranger.service/').identity(), 'issuer_unknown'],
+      [auth.actingAs(USER).but('expired').identity(), 'token_expired'],
+    ];
+    for (const [identity, code] of refused) await expect(identity).rejects.toMatchObject({ code });
+  });
+
+  it('is verified by a service of its own before there is an application', async () => {
+    const auth = new ServiceAuthTesting();
+    const caller = await auth.actingAs(USER).identity();
+    expect(caller).toMatchObject({ issuer: 'https://caller.test/', subject: USER });
+    expect(() => onBehalfOf(caller)).not.toThrow();
+    expect(() => onBehalfOf({ ...caller })).toThrow(TypeError);
+    const archive = await auth.caller(ARCHIVE).calling(CENSUS).identity();
+    expect(archive).toMatchObject({ issuer: ARCHIVE, audience: CENSUS, subject: undefined });
+    await expect(auth.actingAs(USER).headersFor('GET', '/who')).rejects.toThrow(/compile its/);
+  });
+});
 
 describe('headers of a test', () => {
   const auth = new ServiceAuthTesting();

@@ -71,17 +71,25 @@ function leaveOtherBodiesUnread(app: NestFastifyApplication): void {
 function serialise(vector: Vector): Buffer {
   const { method, target } = vector.request;
   const body = bytesOf(vector.request.body);
+  const given = headersOf(vector);
+  const isChunked = given.some(([name]) => name.toLowerCase() === 'transfer-encoding');
+  const hasLength = body.length > 0 && !isChunked;
   const headers: [string, string][] = [
     ['Host', 'census.service'],
     ['Connection', 'close'],
-    ...headersOf(vector),
-    ...(body.length > 0 ? [['Content-Length', String(body.length)] as [string, string]] : []),
+    ...given,
+    ...(hasLength ? [['Content-Length', String(body.length)] as [string, string]] : []),
   ];
   const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`).join('');
   return Buffer.concat([
     Buffer.from(`${method} ${target} HTTP/1.1\r\n${lines}\r\n`, 'latin1'),
-    body,
+    ...(isChunked ? inOneChunk(body) : [body]),
   ]);
+}
+
+function inOneChunk(body: Uint8Array): Uint8Array[] {
+  const size = Buffer.from(`${body.length.toString(16)}\r\n`);
+  return [size, body, Buffer.from('\r\n0\r\n\r\n')];
 }
 
 async function verdictOf(port: number, vector: Vector): Promise<unknown> {

@@ -11,6 +11,7 @@ import type {
   SigningFailureCode,
   TargetOptions,
 } from 'nestjs-service-auth/core';
+import { stoppedStore } from '../support/clocks.js';
 
 /** The files of this folder as README.md describes them. */
 
@@ -163,6 +164,7 @@ export function optionsFor({ receiver, now }: VectorFile): ServiceAuthOptions {
     publicPathPrefix,
     requiredHeaders,
     now: () => now * 1000,
+    replayStore: stoppedStore(),
   };
 }
 

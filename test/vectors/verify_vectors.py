@@ -19,6 +19,7 @@ ALGORITHMS = {f"{kind}{bits}" for kind in ("ES", "PS", "RS") for bits in (256, 3
 ALGORITHMS |= {"EdDSA", "Ed25519"}
 CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 DIGESTS = {32: "md5", 64: "sha256", 96: "sha384", 128: "sha512"}
+DESCRIBES_CONTENT = {"content-type", "content-encoding", "content-range"}
 UNSAFE_IN_JTI = re.compile(r"[\x00-\x1f\x7f-\x9f\s]")
 UNSAFE_IN_SUB = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 REFUSED_SCHEMES = "javascript vbscript data blob file about filesystem view-source".split()
@@ -39,8 +40,8 @@ def decode(segment):
     return octets
 
 
-def read_json(octets, code):
-    """An object in UTF-8 without duplicate or dangerous names, at most 16 levels deep."""
+def read_json(octets, code, most):
+    """An object in UTF-8 without duplicate or dangerous names, at most 16 levels deep, with few members and items."""
 
     def unique(pairs):
         names = [name for name, _ in pairs]
@@ -60,8 +61,14 @@ def read_json(octets, code):
     except ValueError:
         raise Refused("token_malformed") from None
     refuse_if(not isinstance(value, dict), "token_malformed")
-    refuse_if(depth(value) > 16, code)
+    refuse_if(depth(value) > 16 or count(value) > most, code)
     return value
+
+
+def count(value):
+    if isinstance(value, dict):
+        value = list(value.values())
+    return len(value) + sum(map(count, value)) if isinstance(value, list) else 0
 
 
 def depth(value):
@@ -80,8 +87,8 @@ def read_token(headers):
     refuse_if(not re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]+", token, re.ASCII), "token_malformed")
     head, payload, signature = token.split(".")
     signature = decode(signature)
-    header = read_json(decode(head), "header_invalid")
-    claims = read_json(decode(payload), "claim_invalid")
+    header = read_json(decode(head), "header_invalid", 16)
+    claims = read_json(decode(payload), "claim_invalid", 64)
     return header, claims, f"{head}.{payload}".encode(), signature
 
 
@@ -181,6 +188,8 @@ def check_times(claims, now, tolerance, longest):
         refuse_if(iat is not None and exp <= iat, "claim_invalid")
         refuse_if(nbf is not None and exp < nbf, "claim_invalid")
         refuse_if(iat is not None and exp - iat > longest, "lifetime_too_long")
+        is_remembered = iat is None and "jti" in claims
+        refuse_if(is_remembered and exp - tolerance > now + longest, "lifetime_too_long")
     elif "jti" in claims and iat is not None:
         refuse_if(iat + longest + tolerance <= now, "token_expired")
     refuse_if(nbf is not None and nbf - tolerance > now, "token_not_yet_valid")
@@ -190,14 +199,16 @@ def check_binding(request, headers, body, claims, receiver):
     line = f"{request['method']} {receiver['publicPathPrefix']}{request['target']}"
     refuse_if(claims["req"] != line, "request_mismatch")
     bound = claims.get("hdr", {})
-    required = set(receiver["requiredHeaders"]) | ({"content-type"} if body else set())
+    required = set(receiver["requiredHeaders"]) | (DESCRIBES_CONTENT if body else set())
     for name in required | set(bound):
         values = [value for other, value in headers if other.lower() == name]
         refuse_if(name in bound and values != [bound[name]], "header_mismatch")
         refuse_if(name not in bound and values, "header_mismatch")
 
 
-def check_body(body, bdy):
+def check_body(headers, body, bdy):
+    codings = [value.lower() for name, value in headers if name.lower() == "transfer-encoding"]
+    refuse_if(codings not in ([], ["chunked"]), "body_unverifiable")
     refuse_if(bdy is None and body, "claim_missing")
     refuse_if(bdy is not None and hashlib.new(DIGESTS[len(bdy)], body).hexdigest() != bdy, "body_mismatch")
 
@@ -231,7 +242,7 @@ def verify(vector, receiver, now, used):
     refuse_if(claims["aud"] not in receiver["audiences"], "audience_mismatch")
     if is_strict:
         check_binding(request, headers, body, claims, receiver)
-    check_body(body, claims.get("bdy"))
+    check_body(headers, body, claims.get("bdy"))
     check_policy(claims, issuer, request, receiver["routes"])
     use = (claims["iss"], claims.get("jti"))
     refuse_if(use in used, "token_replayed")
@@ -247,7 +258,8 @@ def outcome(vector, receiver, now, used):
     except Refused as refusal:
         code = str(refusal)
         is_policy = code in ("issuer_not_allowed", "subject_missing", "subject_not_allowed")
-        return {"verdict": "refused", "code": code, "status": 403 if is_policy else 401}
+        status = 403 if is_policy else 415 if code == "body_unverifiable" else 401
+        return {"verdict": "refused", "code": code, "status": status}
 
 
 def receiver_with(jwk, receiver):

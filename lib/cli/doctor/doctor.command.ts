@@ -7,7 +7,7 @@ import {
 } from '../../core/index.js';
 import { defaultKeyUrl } from '../../keys/key-source.js';
 import { createServiceAuth, type ServiceAuth } from '../../service-auth.js';
-import { loadOptions, type UncheckedOptions } from '../configuration-module.js';
+import { loadModuleOptions, type UncheckedOptions, withoutNest } from '../configuration-module.js';
 import { EXIT_CODES, type ExitCode, failUsage } from '../exit-codes.js';
 import type { Finish } from '../program.js';
 import { paint, type Terminal, visible, writeJson } from '../terminal.js';
@@ -16,11 +16,13 @@ import { checkClocks } from './clock.check.js';
 import { checkIssuerKeys } from './issuer-keys.check.js';
 import { checkPublishedKeys } from './published-keys.check.js';
 import { checkReplayStore } from './replay-store.check.js';
+import { checkSharedWork } from './shared-work.check.js';
 import { checkKeyFile, checkSigningKey } from './signing-key.check.js';
 
 interface DoctorOptions {
   readonly export?: string;
   readonly publishedAt?: string;
+  readonly reviewed?: string;
   readonly strict?: true;
   readonly json?: true;
 }
@@ -42,11 +44,12 @@ export function addDoctor(program: Command, terminal: Terminal, finish: Finish):
     .command('doctor')
     .summary('check a configuration and what it depends on')
     .description(
-      'Checks the options of a service, its keys, those of its callers, its clock and its replay store.',
+      'Checks the options of a service, its keys, those of its callers, its clock, its replay store, and the libraries that share work.',
     )
     .argument('<module>', 'the JavaScript module that exports the options')
     .option('--export <name>', 'the export to take')
     .option('--published-at <url>', "where receivers fetch this service's keys")
+    .option('--reviewed <packages>', 'do not warn of these packages, separated by commas')
     .option('--strict', 'count a warning as a failure')
     .option('--json', 'print JSON')
     .addHelpText('after', EXAMPLES)
@@ -63,11 +66,17 @@ async function examine(
   const { publishedAt } = options;
   if (publishedAt !== undefined && !URL.canParse(publishedAt))
     failUsage('--published-at is no URL');
-  const written = await loadOptions(module, options.export);
+  const loaded = await loadModuleOptions(module, options.export);
+  const written = withoutNest(loaded);
   const checks = [
     ...checkKeyFile(written),
     ...(await checkService(written, publishedAt, terminal)),
     ...(await checkReplay(written, terminal)),
+    ...checkSharedWork(written, {
+      module,
+      subjectPropagation: loaded['subjectPropagation'],
+      reviewed: options.reviewed?.split(',').map((name) => name.trim()) ?? [],
+    }),
   ];
   const status = worstOf(checks);
   if (options.json) writeJson(terminal, { status, checks });

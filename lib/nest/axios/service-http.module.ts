@@ -9,10 +9,13 @@ import {
   type DynamicModule,
   type FactoryProvider,
   Module,
+  type ModuleMetadata,
   type Provider,
   type Type,
 } from '@nestjs/common';
+import { markSigningClient } from '../signing-client.js';
 import { axiosOfNest, ServiceSigningInterceptor } from './service-signing.interceptor.js';
+import { TwoHttpServicesWarning } from './two-http-services.warning.js';
 
 const SERVICE_HTTP_OPTIONS = Symbol('SERVICE_HTTP_OPTIONS');
 const SERVICE_HTTP_ID = Symbol('SERVICE_HTTP_ID');
@@ -24,15 +27,27 @@ const httpService: FactoryProvider<HttpService> = {
   inject: [SERVICE_HTTP_OPTIONS, ServiceSigningInterceptor],
 };
 
+/** What `register` takes: the options of axios, and what the module imports. */
+export interface ServiceHttpModuleOptions
+  extends HttpModuleOptions, Pick<ModuleMetadata, 'imports'> {}
+
 /**
  * Stands in for `HttpModule` of @nestjs/axios: the `HttpService` it exports signs every request to a
- * configured target. Needs a `ServiceAuthModule` with `signingKey` and `targets`.
+ * configured target. Needs a `ServiceAuthModule` with `signingKey` and `targets`: the global one, or one with
+ * `isGlobal: false` among its `imports`, whose service signs then.
  */
 @Module({})
 export class ServiceHttpModule {
-  /** Makes the `HttpService` with these options of axios. */
-  static register(options: HttpModuleOptions = {}): DynamicModule {
-    return define({ global: options.global }, [
+  /**
+   * Makes the `HttpService` with these options of axios.
+   *
+   * @param given options of axios; `imports` holds the `ServiceAuthModule` that signs, where that is not the global one
+   *
+   * @example
+   * `ServiceHttpModule.register({ imports: [censusAuth], timeout: 5000 })`
+   */
+  static register({ imports, ...options }: ServiceHttpModuleOptions = {}): DynamicModule {
+    return define({ global: options.global, imports }, [
       { provide: SERVICE_HTTP_OPTIONS, useValue: options },
     ]);
   }
@@ -56,9 +71,11 @@ function define(
     providers: [
       // Nest, told to compare modules by content, must not take two registrations for one.
       { provide: SERVICE_HTTP_ID, useValue: randomUUID() },
+      markSigningClient(module.imports),
       ...providers,
       ServiceSigningInterceptor,
       httpService,
+      TwoHttpServicesWarning,
     ],
     exports: [HttpService, ServiceSigningInterceptor],
   };

@@ -3,9 +3,16 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { AxiosAdapter, AxiosStatic } from 'axios';
 import { createSigningAdapter, signingOf, type SigningParts } from '../../clients/axios.js';
 import type { AxiosLikeConfig } from '../../clients/axios-config.js';
-import { subjectHere } from '../../clients/call-subject.js';
+import { ServiceAuthUsageError } from '../../core/index.js';
+import { createSlot } from '../../core/slot.js';
+import { isNamed, subjectIn } from '../../for-whom/call-decision.js';
+import { CALL_SUBJECT } from '../../for-whom/call-options.js';
+import { FixedSubject } from '../../for-whom/fixed-subject.js';
+import { undecided } from '../../for-whom/named-subject.js';
+import { ServiceCallContext } from '../../for-whom/service-call.context.js';
+import { givenFor, READ_BY_FETCH } from '../../for-whom/stand-ins.js';
 import { ServiceAuth } from '../../service-auth.js';
-import { ServiceCallContext } from '../service-call.context.js';
+import { refuseWaiting } from './waiting-callers.js';
 
 type AdapterConfig = Parameters<AxiosAdapter>[0];
 
@@ -23,11 +30,21 @@ export function axiosOfNest(): NestAxios {
   return new HttpService().axiosRef as NestAxios;
 }
 
+/** What watches the calls of an axios instance, and which service signs them: the one that attached last. */
+interface Attached {
+  signer: ServiceSigningInterceptor;
+  readonly watch: (config: AdapterConfig) => AdapterConfig;
+}
+
+const ATTACHED = createSlot<Attached>();
+
+/** Whether the Observables of an `HttpService` are fixed already. */
+const FIXES_SUBJECTS = createSlot<true>();
+
 /** Makes an `HttpService` sign what it sends to the configured targets. */
 @Injectable()
 export class ServiceSigningInterceptor {
   private readonly axios = axiosOfNest();
-  private readonly attached = new WeakSet<NestAxiosInstance>();
 
   constructor(
     @Inject(ServiceAuth) private readonly serviceAuth: ServiceAuth,
@@ -36,8 +53,8 @@ export class ServiceSigningInterceptor {
 
   /**
    * From now on every request of this `HttpService` to a configured target is signed, and others are
-   * refused unless `unknownTargets` is `send-unsigned`. Attaching twice signs once; where two services
-   * attach, the last one signs.
+   * refused unless `unknownTargets` is `send-unsigned`. Attaching twice signs once. Where two services
+   * attach, the last one signs; once that one is closed, calls are refused (`service_closed`), not sent unsigned.
    *
    * Only the adapter is swapped, so signing comes after every interceptor and transformation,
    * whenever they were registered; only an interceptor that was there before and hands on a
@@ -54,57 +71,83 @@ export class ServiceSigningInterceptor {
    * longer than the token lives (`maxSockets`) are refused by the receiver, and a retry is signed anew;
    * a `timeout` below that lifetime ends them before they are sent.
    *
+   * For whom a call is made is decided when its method is called, also for an Observable that is subscribed to later,
+   * and compared each time that it is subscribed to.
+   *
    * @returns the same `HttpService`
    */
   attach(httpService: HttpService): HttpService {
     const instance = httpService.axiosRef;
-    instance.defaults.adapter = this.signing(instance.defaults.adapter);
-    if (!this.attached.has(instance)) this.watchAdapters(instance);
-    this.attached.add(instance);
+    instance.defaults.adapter = this.signing(instance, instance.defaults.adapter);
+    const attached = ATTACHED.get(instance);
+    // One interceptor for each instance, however many services attach one after the other.
+    if (attached && isWatched(instance, attached)) attached.signer = this;
+    else watchCalls(instance, this);
+    fixSubjects(httpService);
     return httpService;
   }
 
-  /** A request may bring an adapter of its own, and the defaults may be changed after attaching. */
-  private watchAdapters(instance: NestAxiosInstance): void {
-    const sign = (config: AdapterConfig): void => {
-      if (this.isSucceeded(instance)) return;
-      config.adapter = this.signing(config.adapter ?? instance.defaults.adapter);
-    };
-    const signAtLast = function (this: AdapterConfig, data: unknown): unknown {
-      sign(this);
-      return data;
-    };
-    const watch = (config: AdapterConfig): AdapterConfig => {
-      sign(config);
-      // Interceptors that run after this one may set an adapter too; transformations come after all of them.
-      const others = [config.transformRequest ?? []].flat().filter((fn) => fn !== signAtLast);
-      config.transformRequest = [...others, signAtLast];
-      return config;
-    };
-    // Synchronous, so that it does not make asynchronous the interceptors that are not.
-    instance.interceptors.request.use(watch, undefined, { synchronous: true });
+  /** The configuration of a call that is created here, with the subject that it is made for. */
+  fixed(instance: NestAxiosInstance, config: object | undefined): object | undefined {
+    const mark: unknown = config && Reflect.get(config, CALL_SUBJECT);
+    if (mark instanceof FixedSubject) {
+      return { ...config, [CALL_SUBJECT]: this.callContext.attempt(mark) };
+    }
+    if (mark === undefined) {
+      // Words among the defaults of the client are kept.
+      return isNamed(instance.defaults)
+        ? config
+        : { ...config, [CALL_SUBJECT]: this.callContext.fix() };
+    }
+    const named = { ...config, [CALL_SUBJECT]: mark };
+    const standIn = givenFor(Reflect.get(named, 'adapter'));
+    if (standIn === undefined) return named;
+    // Here, so that it signs also where all interceptors have been removed.
+    const given = standIn.value as AdapterConfig['adapter'];
+    return { ...named, adapter: this.signing(instance, given ?? instance.defaults.adapter) };
   }
 
-  /** Whether another service has attached since. */
-  private isSucceeded(instance: NestAxiosInstance): boolean {
-    const current = signingOf(instance.defaults.adapter);
-    return current !== undefined && current.owner !== this.serviceAuth;
+  /** Fixes for whom a call is made that begins now, or compares it with where it is made again. */
+  begin(instance: NestAxiosInstance, config: AdapterConfig): void {
+    const mark: unknown = Reflect.get(config, CALL_SUBJECT);
+    if (mark === undefined) Reflect.set(config, CALL_SUBJECT, this.callContext.fix());
+    if (mark instanceof FixedSubject) {
+      Reflect.set(config, CALL_SUBJECT, this.callContext.attempt(mark));
+    }
+    // Before any interceptor, which may wrap the adapter that it finds, or ask it who signs.
+    this.signAtLast(instance, config);
+    for (const name of READ_BY_FETCH) {
+      if (givenFor(Reflect.get(config, name))) Reflect.deleteProperty(config, name);
+    }
   }
 
-  private signing(adapter: AdapterConfig['adapter']): AdapterConfig['adapter'] {
+  /** Signs a call at its last step: a request may bring an adapter of its own, and interceptors may set one. */
+  signAtLast(instance: NestAxiosInstance, config: AdapterConfig): void {
+    const standIn = givenFor(config.adapter);
+    const own = standIn ? (standIn.value as AdapterConfig['adapter']) : config.adapter;
+    config.adapter = this.signing(instance, own ?? instance.defaults.adapter);
+  }
+
+  private signing(
+    instance: NestAxiosInstance,
+    adapter: AdapterConfig['adapter'],
+  ): AdapterConfig['adapter'] {
+    const standIn = givenFor(adapter);
+    if (standIn) return this.signing(instance, standIn.value as AdapterConfig['adapter']);
     const present = signingOf(adapter);
     if (present?.owner === this.serviceAuth) return adapter;
-    // An instance inherits the adapter of the one it is made from, which may sign for another service.
-    const plain = present ? (present.inner as AxiosAdapter) : adapter;
-    const inner: AxiosAdapter = async (config) =>
-      await this.axios.getAdapter(plain ?? this.axios.defaults.adapter, config)(config);
+    const plain = withoutSigning(adapter);
+    const inner: AxiosAdapter = async (config) => {
+      const sender = plain ?? withoutSigning(this.axios.defaults.adapter);
+      return await this.axios.getAdapter(sender, config)(config);
+    };
     return createSigningAdapter<AdapterConfig & AxiosLikeConfig, Awaited<ReturnType<AxiosAdapter>>>(
       inner,
-      this.parts,
+      this.partsFor(instance),
     ) as AxiosAdapter;
   }
 
-  private get parts(): SigningParts<AdapterConfig & AxiosLikeConfig> {
+  private partsFor(instance: NestAxiosInstance): SigningParts<AdapterConfig & AxiosLikeConfig> {
     const uriBuilder = new this.axios.Axios({});
     return {
       owner: this.serviceAuth,
@@ -117,9 +160,85 @@ export class ServiceSigningInterceptor {
       },
       targetOf: (url) => this.serviceAuth.targetOf(url),
       sign: async (request) => await this.serviceAuth.sign(request),
-      currentSubject: () => subjectHere(this.callContext, this.serviceAuth.sending),
-      noteSigningFailure: (...failure) => this.serviceAuth.noteSigningFailure(...failure),
+      signedHeaders: this.serviceAuth.sending.signedHeaders,
+      subjectOf: (config) => {
+        const subject = subjectIn(config, this.serviceAuth.settings);
+        if (subject === undefined) throw undecided('lost');
+        return subject;
+      },
+      isNamed,
+      noteSigningFailure: (error, target, config) => {
+        this.serviceAuth.noteSigningFailure(error, target);
+        refuseWaiting(instance, config, error);
+      },
       maxBufferedBodyBytes: this.serviceAuth.sending.maxBufferedBodyBytes,
     };
   }
+}
+
+/** An instance inherits the adapter of the one it is made from, which may sign for another service. */
+function withoutSigning(adapter: AdapterConfig['adapter']): AdapterConfig['adapter'] {
+  const present = signingOf(adapter);
+  return present ? (present.inner as AxiosAdapter) : adapter;
+}
+
+/** Whether the interceptor is still there: an application may have cleared all of them. */
+function isWatched({ interceptors }: NestAxiosInstance, { watch }: Attached): boolean {
+  return interceptors.request.handlers?.some((handler) => handler?.fulfilled === watch) ?? true;
+}
+
+function watchCalls(instance: NestAxiosInstance, signer: ServiceSigningInterceptor): void {
+  const signAtLast = function (this: AdapterConfig, data: unknown): unknown {
+    attached.signer.signAtLast(instance, this);
+    return data;
+  };
+  const watch = (config: AdapterConfig): AdapterConfig => {
+    attached.signer.signAtLast(instance, config);
+    // Interceptors that run after this one may set an adapter too; transformations come after all of them.
+    const others = [config.transformRequest ?? []].flat().filter((fn) => fn !== signAtLast);
+    config.transformRequest = [...others, signAtLast];
+    return config;
+  };
+  const attached: Attached = { signer, watch };
+  ATTACHED.set(instance, attached);
+  // Axios asks this while the method is called, so before any interceptor runs.
+  const runWhen = (config: AdapterConfig): true => {
+    attached.signer.begin(instance, config);
+    return true;
+  };
+  // Synchronous, so that it does not make asynchronous the interceptors that are not.
+  instance.interceptors.request.use(watch, undefined, { synchronous: true, runWhen });
+}
+
+/** What @nestjs/axios makes each Observable with, when the method of the client is called. */
+interface ObservableMaker {
+  makeObservable(axios: unknown, ...args: unknown[]): unknown;
+}
+
+/** @throws ServiceAuthUsageError for an `HttpService` that makes its Observables in another way */
+function fixSubjects(httpService: HttpService): void {
+  if (FIXES_SUBJECTS.get(httpService)) return;
+  if (!makesObservables(httpService)) {
+    throw new ServiceAuthUsageError(
+      'This version of @nestjs/axios has no HttpService.makeObservable: for whom a call is made cannot be decided when it is created.',
+    );
+  }
+  FIXES_SUBJECTS.set(httpService, true);
+  const make = httpService.makeObservable;
+  const makeFixed: ObservableMaker['makeObservable'] = (axios, ...args) => {
+    const { axiosRef } = httpService;
+    const config = args.at(-1) as object | undefined;
+    const fixed = ATTACHED.get(axiosRef)?.signer.fixed(axiosRef, config);
+    return make.call(httpService, axios, ...args.with(-1, fixed ?? config));
+  };
+  // Not enumerable, as the method that it stands for.
+  Object.defineProperty(httpService, 'makeObservable', {
+    value: makeFixed,
+    configurable: true,
+    writable: true,
+  });
+}
+
+function makesObservables(httpService: object): httpService is HttpService & ObservableMaker {
+  return typeof Reflect.get(httpService, 'makeObservable') === 'function';
 }

@@ -1,7 +1,8 @@
 import { Module } from '@nestjs/common';
 import { createSignedFetch } from '../../clients/fetch.js';
 import { ServiceAuth } from '../../service-auth.js';
-import { ServiceCallContext } from '../service-call.context.js';
+import { ServiceCallContext } from '../../for-whom/service-call.context.js';
+import { markSigningClient } from '../signing-client.js';
 import { ServiceFetch } from './service-fetch.js';
 import {
   ConfigurableModuleClass,
@@ -12,10 +13,15 @@ import {
 /**
  * Exports a `ServiceFetch`, which signs every request to a configured target. Import it as it is, or
  * `register({ fetch })` / `registerAsync(...)` where something else than the global fetch is to send. Needs
- * a `ServiceAuthModule` with `signingKey` and `targets`.
+ * a `ServiceAuthModule` with `signingKey` and `targets`: the global one, or one with `isGlobal: false` among its
+ * `imports`, whose service signs then.
+ *
+ * @example
+ * `ServiceFetchModule.register({ imports: [censusAuth] })`
  */
 @Module({
   providers: [
+    markSigningClient(),
     {
       provide: ServiceFetch,
       useFactory: (

@@ -7,7 +7,7 @@ import {
 import { toHttpException } from '../transports/http.transport.js';
 
 /** The statuses that the guard answers with. Those of bodies stand for requests that have one. */
-export const REFUSAL_STATUSES = [401, 403, 503] as const;
+export const REFUSAL_STATUSES = [401, 403, 431, 503] as const;
 export const BODY_REFUSAL_STATUSES = [413, 415] as const;
 
 export type RefusalStatus =
@@ -17,7 +17,8 @@ const DESCRIPTIONS: Readonly<Record<RefusalStatus, string>> = {
   401: 'There is no service token, or one that proves nothing here.',
   403: 'The service token is good, and policy says no.',
   413: 'The body is larger than this service takes in to verify it.',
-  415: 'The bytes of the body cannot be had, so that they cannot be verified.',
+  415: 'The bytes of the body are missing here, so this service cannot verify them.',
+  431: 'The request has more headers than this service can verify.',
   503: 'This service cannot decide at the moment. The request may be sent again, with a new token.',
 };
 

@@ -37,6 +37,11 @@ export function refuseBody(detail: string): never {
   throw unverifiable(detail);
 }
 
+/** Throws the refusal of a body that somebody else has read, or is reading: no one can vouch for all of its bytes. */
+export function refuseConsumed(detail: string): never {
+  throw new ServiceTokenRefusedError('body_consumed', { detail: `the body: ${detail}` });
+}
+
 /** The 503 for a body that this service has no place for: the caller did nothing wrong. */
 export function unspoolable(cause: unknown): ServiceAuthUnavailableError {
   const reason =

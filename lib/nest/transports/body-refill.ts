@@ -17,7 +17,7 @@ class BodyRefill {
   private isOver = false;
   private isReading = false;
   /** Node may take it from the request once that is answered; injected requests may have none. */
-  private readonly connection: EventEmitter | null;
+  private readonly connection: EventEmitter | undefined;
 
   constructor(
     private readonly spool: BodySpool,
@@ -25,7 +25,11 @@ class BodyRefill {
     private readonly response: EventEmitter,
   ) {
     this.raw = watch.raw;
-    this.connection = watch.raw.httpVersionMajor < 2 ? watch.raw.socket : null;
+    const { httpVersionMajor, socket } = watch.raw as {
+      httpVersionMajor: number;
+      socket?: unknown;
+    };
+    this.connection = httpVersionMajor < 2 && isEmitter(socket) ? socket : undefined;
   }
 
   start(): void {
@@ -46,6 +50,8 @@ class BodyRefill {
       if (this.isOver) return;
       if (piece === undefined) this.stop();
       this.watch.refill(piece ?? null);
+      // Node's request lets its stream ask by itself only once Node's own `_read` has run, which hosts replace.
+      if (!this.isOver && this.raw.readableLength === 0) this.raw.read(0);
     } catch (error) {
       this.fail(error);
     }
@@ -82,6 +88,12 @@ class BodyRefill {
     this.connection?.off('close', this.onRequestClosed);
     void this.spool.close();
   }
+}
+
+/** A host that is no Node server gives an object of its own as the socket. */
+function isEmitter(socket: unknown): socket is EventEmitter {
+  const { once, off } = (socket ?? {}) as { once?: unknown; off?: unknown };
+  return typeof once === 'function' && typeof off === 'function';
 }
 
 function isBeingRead(raw: IncomingMessage): boolean {

@@ -1,17 +1,23 @@
 import type { IncomingMessage } from 'node:http';
-import { refuseBody, unverifiable } from './body-limits.js';
+import { announcesContent, endsWithHeaders, hasEnded } from './body-framing.js';
+import { refuseConsumed, unverifiable } from './body-limits.js';
 
 /**
  * Sees the bytes of a request go by as its server pushes them. Reads nothing unless it is told to; then
  * it can hold back the end of the stream, since nothing can be put back after that.
  */
 export class BodyWatch {
-  /** False when bytes had been pushed before anybody watched: then only reading them all tells. */
+  /** False if bytes had reached a reader before anybody watched: nobody can tell which. */
   readonly sawFirstByte: boolean;
+  /** Whether the headers announced content when the watch began. What is deleted later changes nothing. */
+  readonly announced: boolean;
   private readonly push: IncomingMessage['push'];
   private sawBytes = false;
-  private ended = false;
+  /** The end of the stream has been pushed. */
+  private ended: boolean;
+  private readonly endsWithHeaders: boolean;
   private holdsEnd = false;
+  private isPeeking = false;
   private onFirstPush: (() => void) | undefined;
   private onEnd: (() => void) | undefined;
 
@@ -20,31 +26,51 @@ export class BodyWatch {
     readonly raw: IncomingMessage,
     private onBytes: ((bytes: Uint8Array) => void) | undefined,
   ) {
-    this.sawFirstByte = !raw.readableDidRead && raw.readableLength === 0 && !raw.readableEnded;
+    this.announced = announcesContent(raw);
+    this.ended = hasEnded(raw);
+    this.endsWithHeaders = endsWithHeaders(raw);
     this.push = raw.push.bind(raw);
     raw.push = (chunk: unknown, encoding?: BufferEncoding) => this.watch(chunk, encoding);
+    this.sawFirstByte = this.seeBuffered();
   }
 
-  /** Known to be without a byte, from its first to its end. */
-  get isEmpty(): boolean {
-    return this.sawAll && !this.sawBytes;
+  /** False only once the stream has ended without a byte, and no header announced any. */
+  get hasContent(): boolean {
+    return this.announced || this.sawBytes || !this.sawAll;
   }
 
   /** Every byte has been seen. */
   get sawAll(): boolean {
-    return this.sawFirstByte && this.ended;
+    return this.sawFirstByte && (this.ended || this.endsWithHeaders);
   }
 
-  /** Resolves at the first byte or at the end; reads nothing. */
-  async untilFirstByte(): Promise<void> {
+  /**
+   * Waits until `hasContent` is certain. Returns undefined if it is certain already.
+   *
+   * @throws ServiceTokenRefusedError `body_unverifiable` when the stream closes, or stays silent, without an end
+   */
+  settle(): void | Promise<void> {
+    if (this.announced || this.sawBytes || this.sawAll) return undefined;
+    return this.untilFirstPush();
+  }
+
+  private async untilFirstPush(): Promise<void> {
     const { raw } = this;
-    if (!this.sawFirstByte || this.sawBytes || this.ended || raw.destroyed) return;
-    await new Promise<void>((resolve) => {
-      this.onFirstPush = resolve;
-      raw.once('close', resolve);
-      raw.read(0); // starts the flow into the buffer
-    });
-    this.onFirstPush = undefined;
+    const onGone = (): void => this.onFirstPush?.();
+    raw.once('close', onGone);
+    try {
+      await new Promise<void>((resolve) => {
+        this.onFirstPush = resolve;
+        leavingUnread(raw, () => void raw.read(0)); // starts the flow into the buffer
+        if (raw.destroyed) resolve();
+        // All has arrived, but Bun pushes the end in a later turn.
+        else if (raw.complete) setImmediate(resolve);
+      });
+    } finally {
+      this.onFirstPush = undefined;
+      raw.off('close', onGone);
+    }
+    if (!this.sawBytes && !this.ended) throw unverifiable('its end never came');
   }
 
   /** Resolves when the last byte has come, while others read. */
@@ -64,14 +90,14 @@ export class BodyWatch {
     });
   }
 
-  /** @throws ServiceTokenRefusedError `body_unverifiable` when others have read, or are reading */
+  /** @throws ServiceTokenRefusedError `body_consumed` when others have read, or are reading */
   assertUnread(): void {
     const { raw } = this;
+    if (!this.sawFirstByte) refuseConsumed('something read it before this library saw it');
     if (raw.readableDidRead || raw.readableFlowing || raw.readableEnded) {
-      refuseBody('it was read before this library saw it, or is being read');
+      refuseConsumed('something else is reading it');
     }
-    if (raw.readableEncoding !== null) refuseBody('it is being decoded to text');
-    if (!this.sawFirstByte && raw.complete) refuseBody('it arrived before this library saw it');
+    if (raw.readableEncoding !== null) refuseConsumed('something decodes it to text');
   }
 
   /**
@@ -105,6 +131,7 @@ export class BodyWatch {
     } finally {
       raw.off('readable', onReadable).off('close', onGone).off('error', onGone);
       this.onEnd = undefined;
+      markUnread(raw);
     }
   }
 
@@ -130,19 +157,83 @@ export class BodyWatch {
     if (this.ended) this.push(null);
   }
 
+  /**
+   * Sees what lies in the stream's buffer, where a server put it before anybody watched.
+   *
+   * @returns false if bytes have reached a reader, or are about to
+   */
+  private seeBuffered(): boolean {
+    const { raw } = this;
+    if (raw.readableDidRead) return false;
+    if (raw.readableLength === 0) return true;
+    if (isClaimed(raw)) return false;
+    this.isPeeking = true; // reading may make the server push more, which is read here too
+    const bytes = leavingUnread(raw, () => readAndUnshift(raw));
+    this.isPeeking = false;
+    if (bytes) this.see(bytes);
+    return bytes !== undefined;
+  }
+
   private watch(chunk: unknown, encoding?: BufferEncoding): boolean {
-    this.onFirstPush?.();
+    const { raw } = this;
+    // A host may push the same bytes again each time the stream asks for more.
+    if (this.ended) return false;
     if (chunk === null) {
+      // HTTP/2 ends the stream of a request that was reset, too: that is no end of its body.
+      if (raw.aborted) return this.push(null);
       this.ended = true;
+      this.onFirstPush?.();
       this.onEnd?.();
       return this.holdsEnd ? false : this.push(null);
     }
     // A throw in here would end the process: what is no bytes is left to the stream to refuse.
-    if (isBytes(chunk)) {
-      this.sawBytes ||= chunk.length > 0;
-      this.onBytes?.(toBytes(chunk, encoding));
-    }
+    if (isBytes(chunk) && !this.isPeeking) this.see(toBytes(chunk, encoding));
     return this.push(chunk, encoding);
+  }
+
+  private see(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    this.sawBytes = true;
+    this.onBytes?.(bytes);
+    this.onFirstPush?.();
+  }
+}
+
+/** Whether somebody reads: taking bytes out for a moment would show them to a listener twice. */
+function isClaimed(raw: IncomingMessage): boolean {
+  return (
+    raw.readableFlowing === true ||
+    raw.readableEncoding !== null ||
+    raw.listenerCount('data') + raw.listenerCount('readable') > 0
+  );
+}
+
+/** All that lies in the buffer, which is put back at once; undefined if the stream does not give it. */
+function readAndUnshift(raw: IncomingMessage): Buffer | undefined {
+  const bytes = readChunk(raw);
+  if (bytes) raw.unshift(bytes);
+  return bytes;
+}
+
+/**
+ * Looks at a stream and leaves it as unread as it was: Node drops the rest of a body that nobody has consumed
+ * once the request is answered, and only then reads the next request of the connection.
+ */
+function leavingUnread<T>(raw: IncomingMessage, look: () => T): T {
+  const wasConsumed: unknown = Reflect.get(raw, '_consumed');
+  try {
+    return look();
+  } finally {
+    if (wasConsumed === false) Reflect.set(raw, '_consumed', false);
+    markUnread(raw);
+  }
+}
+
+/** Makes `readableDidRead` say that no byte has reached a reader: fetch refuses a stream that says otherwise. */
+function markUnread(raw: IncomingMessage): void {
+  const state: unknown = Reflect.get(raw, '_readableState');
+  if (typeof state === 'object' && state !== null && 'dataEmitted' in state) {
+    state.dataEmitted = false;
   }
 }
 

@@ -5,28 +5,31 @@ import {
   hashBody,
   readUnverifiedBodyHash,
   type RequestBody,
-  TOKEN_HEADER,
+  ServiceAuthUsageError,
 } from '../../core/index.js';
-import { createSlot } from '../slot.js';
+import { createSlot } from '../../core/slot.js';
 import { WatchedDigest } from './body-digest.js';
 import { drainBody, type DrainedBody } from './body-drain.js';
-import { isAnnounced, mayHaveContent } from './body-framing.js';
-import { assertWithin, type BodyLimits, refuseBody } from './body-limits.js';
+import { announcesContent } from './body-framing.js';
+import { assertWithin, type BodyLimits, refuseBody, refuseConsumed } from './body-limits.js';
 import { BodyWatch } from './body-watch.js';
+import { headerListOf } from './header-list.js';
+
+/** Where the bytes of a body come from, and how many of them are taken in. */
+export interface BodySettings {
+  readonly limits: BodyLimits;
+  /** The option `rawBody`. */
+  readonly rawBody: ((request: IncomingMessage) => unknown) | undefined;
+}
 
 const BODY = createSlot<HttpBody>();
 
-/** Whether a request carries a token, or what would be one. */
-export function hasToken(raw: IncomingMessage): boolean {
-  return raw.headers[TOKEN_HEADER] !== undefined;
-}
-
 /**
- * Watches the body of a request from its first byte on, where it has one and carries a token. Must
- * run before anything reads the request. Reads nothing itself and keeps at most 64 KiB.
+ * Watches the body of a request from its first byte on. Must run before anything reads the request. Reads
+ * nothing itself and keeps at most 64 KiB.
  */
 export function captureBody(raw: IncomingMessage): void {
-  if (mayHaveContent(raw) && !BODY.get(raw)) BODY.set(raw, new HttpBody(raw));
+  if (!BODY.get(raw) && isStream(raw)) BODY.set(raw, new HttpBody(raw));
 }
 
 /**
@@ -38,28 +41,43 @@ export function captureBody(raw: IncomingMessage): void {
 export function bodyOf(
   raw: IncomingMessage,
   response: EventEmitter,
-  limits: BodyLimits,
+  settings: BodySettings,
 ): RequestBody {
-  if (!mayHaveContent(raw)) {
-    return { hasContent: false, digest: (algorithm) => hashBody(algorithm, new Uint8Array()) };
-  }
   captureBody(raw);
-  const body = BODY.get(raw) ?? refuseBody('not captured');
-  return isAnnounced(raw)
-    ? new AnnouncedBody(body, limits, response)
-    : new UnannouncedBody(body, limits, response);
+  const body = BODY.get(raw);
+  return body?.watch.sawFirstByte
+    ? new WatchedBody(body, settings.limits, response)
+    : new KeptBody(raw, settings.rawBody);
+}
+
+/**
+ * A host that is no Node server may give an object that holds a parsed body, and no bytes. The methods do not tell:
+ * Express gives those of a stream to every request.
+ */
+function isStream(raw: IncomingMessage): boolean {
+  const { push, read, _readableState } = raw as {
+    push?: unknown;
+    read?: unknown;
+    _readableState?: unknown;
+  };
+  const isReadable = typeof push === 'function' && typeof read === 'function';
+  return isReadable && typeof _readableState === 'object' && _readableState !== null;
 }
 
 // Classes, since a getter in an object literal lives as long as a class does: with all it knows.
-class AnnouncedBody implements RequestBody {
+class WatchedBody implements RequestBody {
   constructor(
-    protected readonly body: HttpBody,
+    private readonly body: HttpBody,
     private readonly limits: BodyLimits,
     private readonly response: EventEmitter,
   ) {}
 
   get hasContent(): boolean {
-    return true;
+    return this.body.watch.hasContent;
+  }
+
+  settle(): void | Promise<void> {
+    return this.body.watch.settle();
   }
 
   digest(algorithm: BodyHashAlgorithm): string | Promise<string> {
@@ -67,26 +85,47 @@ class AnnouncedBody implements RequestBody {
   }
 }
 
-class UnannouncedBody extends AnnouncedBody {
-  /** Until it has ended without a byte, there may be some. */
-  override get hasContent(): boolean {
-    return !this.body.watch.isEmpty;
+/** A body that somebody read before this library saw its first byte: what is known of it, the platform kept. */
+class KeptBody implements RequestBody {
+  private bytes: Uint8Array | undefined;
+
+  constructor(
+    private readonly raw: IncomingMessage,
+    private readonly rawBody: BodySettings['rawBody'],
+  ) {}
+
+  get hasContent(): boolean {
+    return this.bytes?.length !== 0 || announcesContent(this.raw);
   }
 
-  async settle(): Promise<void> {
-    await this.body.watch.untilFirstByte();
+  settle(): void {
+    this.bytes ??= this.read();
+  }
+
+  digest(algorithm: BodyHashAlgorithm): string {
+    return hashBody(algorithm, (this.bytes ??= this.read()));
+  }
+
+  private read(): Uint8Array {
+    const bytes: unknown = this.rawBody?.(this.raw);
+    if (bytes instanceof Uint8Array) return bytes;
+    if (bytes !== undefined && bytes !== null) {
+      throw new ServiceAuthUsageError(
+        `The option \`rawBody\` answered ${typeof bytes === 'object' ? 'an object' : `a ${typeof bytes}`}: it must give the bytes as they travelled, as a Uint8Array, or undefined.`,
+      );
+    }
+    return refuseConsumed('something read it before this library saw it');
   }
 }
 
 class HttpBody {
   readonly watch: BodyWatch;
-  private readonly watched: WatchedDigest;
+  private watched: WatchedDigest | undefined;
   private draining: Promise<DrainedBody> | undefined;
   private othersReading: Promise<void> | undefined;
 
   constructor(private readonly raw: IncomingMessage) {
-    this.watched = new WatchedDigest(() => readUnverifiedBodyHash(raw.rawHeaders) ?? 'sha256');
-    this.watch = new BodyWatch(raw, (bytes) => this.watched.update(bytes));
+    this.watch = new BodyWatch(raw, (bytes) => this.digestWatched().update(bytes));
   }
 
   digest(
@@ -98,14 +137,21 @@ class HttpBody {
     if (this.watch.sawAll) {
       // What nobody has read lies in memory because of this guard, be it here already or not.
       if (!this.raw.readableDidRead) assertWithin(limits, this.raw.readableLength);
-      return this.watched.hex(algorithm);
+      return this.digestWatched().hex(algorithm);
     }
     if (this.raw.destroyed) refuseBody('the client went away');
-    if (this.watch.sawFirstByte && this.raw.readableFlowing) return this.digestWhenRead(algorithm);
+    if (this.raw.readableFlowing) return this.digestWhenRead(algorithm);
     this.watch.assertUnread();
-    this.watched.forget();
+    this.watched?.forget();
     this.draining = drainBody(this.watch, algorithm, limits, response);
     return this.digestDrained(this.draining, algorithm);
+  }
+
+  private digestWatched(): WatchedDigest {
+    this.watched ??= new WatchedDigest(
+      () => readUnverifiedBodyHash(headerListOf(this.raw)) ?? 'sha256',
+    );
+    return this.watched;
   }
 
   private async digestDrained(
@@ -120,6 +166,6 @@ class HttpBody {
   private async digestWhenRead(algorithm: BodyHashAlgorithm): Promise<string> {
     this.othersReading ??= this.watch.untilEnd();
     await this.othersReading;
-    return this.watched.hex(algorithm);
+    return this.digestWatched().hex(algorithm);
   }
 }

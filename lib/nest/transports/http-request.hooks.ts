@@ -2,8 +2,9 @@ import type { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
-import { ServiceCallContext } from '../service-call.context.js';
-import { captureBody, hasToken } from './http-body.js';
+import { ServiceCallContext } from '../../for-whom/service-call.context.js';
+import { hasToken, headerListOf } from './header-list.js';
+import { captureBody } from './http-body.js';
 import { scopeRoutes } from './route-scope.js';
 
 type Next = () => void;
@@ -54,12 +55,12 @@ export class HttpRequestHooks implements OnModuleInit {
     if (this.fastify) {
       this.fastify.addHook('onRequest', ({ raw }, _reply, done) => {
         watchBody(raw);
-        this.callContext.runOutside(done);
+        this.callContext.runUnproved(done);
       });
     } else {
       this.httpAdapter?.use((raw: IncomingMessage, _response: unknown, next: Next) => {
         watchBody(raw);
-        this.callContext.runOutside(next);
+        this.callContext.runUnproved(next);
       });
     }
   }
@@ -78,5 +79,5 @@ export class HttpRequestHooks implements OnModuleInit {
 }
 
 function watchBody(raw: IncomingMessage): void {
-  if (hasToken(raw)) captureBody(raw);
+  if (hasToken(headerListOf(raw))) captureBody(raw);
 }

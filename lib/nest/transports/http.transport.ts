@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Http2ServerRequest } from 'node:http2';
 import {
   type ExecutionContext,
   ForbiddenException,
@@ -9,14 +10,17 @@ import {
   UnsupportedMediaTypeException,
 } from '@nestjs/common';
 import {
-  headerValues,
   type IncomingRequest,
-  ServiceAuthUnavailableError,
+  isWholeHeaderList,
+  refusalBody,
+  refusalHeaders,
+  type ServiceAuthUnavailableError,
   type ServiceTokenRefusedError,
   TOKEN_HEADER,
 } from '../../core/index.js';
-import { rawRequestOf } from '../request-state.js';
+import { rawRequestOf, requestStateOf } from '../request-state.js';
 import { removeDistinctToken } from './distinct-headers.js';
+import { hasToken, headerListOf, maxHeadersCountOf } from './header-list.js';
 import { bodyOf } from './http-body.js';
 import type { Exchange, ExchangeSettings, Transport } from './transport.js';
 
@@ -62,14 +66,20 @@ class HttpExchange implements Exchange {
     this.request = {
       method: raw.method ?? '',
       target: this.frameworkRequest.originalUrl ?? raw.url ?? '',
-      rawHeaders: [...raw.rawHeaders],
-      body: bodyOf(raw, rawRequestOf(this.response) as ServerResponse, settings.bodyLimits),
+      // A host that is no Node server may give Content-Length as a number.
+      rawHeaders: sentHeadersOf(raw).map(String),
+      maxHeadersCount: maxHeadersCountOf(raw),
+      body: bodyOf(raw, rawRequestOf(this.response) as ServerResponse, settings.body),
     };
   }
 
-  get hasToken(): boolean {
-    const tokens = headerValues(this.request.rawHeaders, TOKEN_HEADER);
-    return tokens.some((token) => token !== '') || tokens.length > 1;
+  get mayHaveToken(): boolean {
+    const { headers } = this.key as Partial<IncomingMessage>;
+    // Where a host's two lists differ, neither shows that there is no token.
+    const isNamedElsewhere = Boolean(headers?.[TOKEN_HEADER]);
+    return (
+      hasToken(this.request.rawHeaders) || isNamedElsewhere || !isWholeHeaderList(this.request)
+    );
   }
 
   setUser(user: unknown): void {
@@ -77,12 +87,13 @@ class HttpExchange implements Exchange {
   }
 
   removeToken(): void {
-    const { headers, rawHeaders } = this.key;
+    requestStateOf(this.key).sentHeaders ??= this.request.rawHeaders;
+    const { headers, rawHeaders = [] } = this.key as Partial<IncomingMessage>;
     // Blanked, not spliced out: Node remembers how many raw headers there were.
     for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
       if (isNamed(rawHeaders[at], TOKEN_HEADER)) rawHeaders[at + 1] = '';
     }
-    delete headers[TOKEN_HEADER];
+    if (headers) delete headers[nameOfToken(headers)];
     removeDistinctToken(this.key);
   }
 
@@ -96,20 +107,10 @@ class HttpExchange implements Exchange {
   }
 
   refuse(error: ServiceTokenRefusedError | ServiceAuthUnavailableError): Error {
-    if (error.status === 401) {
-      const reason = error.code === 'token_missing' ? '' : `, error="${error.code}"`;
-      this.setHeader('WWW-Authenticate', `JWT realm="${this.settings.realm}"${reason}`);
-    }
-    if (this.key.httpVersionMajor >= 2) {
-      // Nobody will read what is left, and a stream that is not read to its end never closes.
-      this.key.resume();
-    } else if (error.code === 'body_unverifiable' && error.status !== 415) {
-      // What is left of a body nobody will read must not be taken for the next request.
-      this.setHeader('Connection', 'close');
-    }
-    if (error instanceof ServiceAuthUnavailableError) {
-      this.setHeader('Retry-After', String(Math.ceil(error.retryAfterSeconds)));
-    }
+    const { httpVersionMajor } = this.key;
+    const headers = refusalHeaders(error, { realm: this.settings.realm, httpVersionMajor });
+    for (const [name, value] of Object.entries(headers)) this.setHeader(name, value);
+    if (isHttp2Request(this.key)) endAfterAnswer(this.key);
     return toHttpException(error);
   }
 
@@ -128,6 +129,33 @@ class HttpExchange implements Exchange {
   }
 }
 
+/** The header list that a guard verifies: with the token, if the guard of another service has removed it. */
+function sentHeadersOf(raw: IncomingMessage): readonly string[] {
+  const present = headerListOf(raw);
+  const { sentHeaders = present } = requestStateOf(raw);
+  return sentHeaders === present || hasToken(present) ? present : sentHeaders;
+}
+
+function isHttp2Request(raw: IncomingMessage | Http2ServerRequest): raw is Http2ServerRequest {
+  return raw.httpVersionMajor >= 2;
+}
+
+/**
+ * Ends the stream of a refused upload once its answer is out. Otherwise Node reads the rest of it.
+ *
+ * @see RFC 9113 section 8.1
+ */
+function endAfterAnswer(raw: Http2ServerRequest): void {
+  const { stream } = raw;
+  raw.resume(); // what lies in the buffers keeps a closed stream, and with it the session
+  stream.once('finish', () => {
+    // Not at once: a client that gets both together may take the answer for a broken one.
+    stream.once('data', () => {
+      if (!stream.destroyed && stream.state.remoteClose !== 1) stream.close(); // NO_ERROR
+    });
+  });
+}
+
 /** Never the path itself: of those a caller can make up any number. */
 function routeOf({ route, routeOptions }: HttpRequest): string | undefined {
   const pattern = route?.path ?? routeOptions?.url;
@@ -138,23 +166,28 @@ function routeOf({ route, routeOptions }: HttpRequest): string | undefined {
 export function toHttpException(
   error: ServiceTokenRefusedError | ServiceAuthUnavailableError,
 ): HttpException {
-  const { status, code, message } = error;
-  const describe = (name: string) => ({ statusCode: status, message, error: name, code });
+  const body = refusalBody(error);
   const options = { cause: error };
-  switch (status) {
+  switch (body.statusCode) {
     case 401:
-      return new UnauthorizedException(describe('Unauthorized'), options);
+      return new UnauthorizedException(body, options);
     case 403:
-      return new ForbiddenException(describe('Forbidden'), options);
+      return new ForbiddenException(body, options);
     case 413:
-      return new PayloadTooLargeException(describe('Payload Too Large'), options);
+      return new PayloadTooLargeException(body, options);
     case 415:
-      return new UnsupportedMediaTypeException(describe('Unsupported Media Type'), options);
+      return new UnsupportedMediaTypeException(body, options);
     case 503:
-      return new ServiceUnavailableException(describe('Service Unavailable'), options);
+      return new ServiceUnavailableException(body, options);
     default:
-      return new HttpException(describe('Error'), status, options);
+      return new HttpException({ ...body }, body.statusCode, options);
   }
+}
+
+/** Node writes names in lower case; another host may write them as they came. */
+function nameOfToken(headers: IncomingMessage['headers']): string {
+  if (TOKEN_HEADER in headers) return TOKEN_HEADER;
+  return Object.keys(headers).find((name) => isNamed(name, TOKEN_HEADER)) ?? TOKEN_HEADER;
 }
 
 /** `expected` is in lower case. Lengths first: most names differ in that. */

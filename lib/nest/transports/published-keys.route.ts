@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { HttpAdapterHost } from '@nestjs/core';
-import type { PublishedKey } from '../../core/index.js';
+import { type PublishedKey, ServiceAuthConfigError } from '../../core/index.js';
+import { createSlot } from '../../core/slot.js';
 import type { ServiceAuth } from '../../service-auth.js';
 
 /** Fastify sends what it is told to: a response written past it would lack the headers of its hooks (CORS, say). */
@@ -24,10 +25,14 @@ interface Answer {
   readonly body: Buffer | undefined;
 }
 
+/** Whose keys an HTTP server publishes at which path, in lower case: Express takes both cases for one path. */
+const PUBLISHERS = createSlot<Map<string, string>>();
+
 /**
  * Serves the service's public keys. The route belongs to the HTTP server and not to Nest's router, so
  * no guard, prefix or version of the application stands before it: keys are public.
  *
+ * @throws ServiceAuthConfigError where another service of the application publishes its keys at the same path
  * @see RFC 7517 section 8.5.1
  */
 export function servePublishedKeys(
@@ -36,6 +41,7 @@ export function servePublishedKeys(
 ): void {
   const published = serviceAuth.settings.sending?.publishedKeys;
   if (!published) return;
+  claimPath(adapter, published.path, serviceAuth.settings.issuer);
   const answer = answerFrom(serviceAuth, published.maxAgeSeconds);
   const handle = (
     request: Pick<IncomingMessage, 'headers'>,
@@ -46,6 +52,17 @@ export function servePublishedKeys(
     else response.writeHead(status, headers).end(body);
   };
   adapter.get(published.path, handle);
+}
+
+function claimPath(adapter: object, path: string, issuer: string): void {
+  const publishers = PUBLISHERS.get(adapter) ?? new Map<string, string>();
+  const other = publishers.get(path.toLowerCase());
+  if (other !== undefined) {
+    throw new ServiceAuthConfigError([
+      `publishedKeys.path: ${other} and ${issuer} both publish their keys at ${path}; write another path for one of them, or publishedKeys: 'off'`,
+    ]);
+  }
+  PUBLISHERS.set(adapter, publishers.set(path.toLowerCase(), issuer));
 }
 
 function answerFrom(serviceAuth: ServiceAuth, maxAgeSeconds: number) {

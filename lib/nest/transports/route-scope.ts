@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { HttpAdapterHost } from '@nestjs/core';
 import { isKnownRequest, rawRequestOf, requestStateOf } from '../request-state.js';
-import type { ServiceCallContext } from '../service-call.context.js';
-import { hasToken } from './http-body.js';
+import type { ServiceCallContext } from '../../for-whom/service-call.context.js';
+import { hasToken, headerListOf } from './header-list.js';
 
 type Handler = (this: unknown, request: object, response: object, ...rest: unknown[]) => unknown;
 type Registrar = (this: unknown, ...args: unknown[]) => unknown;
@@ -79,11 +79,13 @@ function serve(
   handle: () => unknown,
 ): unknown {
   const raw = rawRequestOf(request) as IncomingMessage;
-  if (!hasToken(raw) && !isKnownRequest(raw)) return callContext.runOutside(handle);
+  const mayBeVerified = isKnownRequest(raw) || hasToken(headerListOf(raw));
+  if (!mayBeVerified) return callContext.runUnproved(handle);
   const state = requestStateOf(raw);
-  const answer = new Answer(rawRequestOf(response) as ServerResponse, () =>
-    callContext.endRequest(state),
-  );
+  if (!callContext.notesEnd) return callContext.runForRequest(state, handle);
+  const answer = new Answer(rawRequestOf(response) as ServerResponse, () => {
+    state.endedAt ??= performance.now();
+  });
   let outcome: unknown;
   try {
     outcome = callContext.runForRequest(state, handle);

@@ -4,7 +4,7 @@ import type {
   ServiceAuthUnavailableError,
   ServiceTokenRefusedError,
 } from '../../core/index.js';
-import type { BodyLimits } from './body-limits.js';
+import type { BodySettings } from './http-body.js';
 import { httpTransport } from './http.transport.js';
 
 /** One request and the answer to it, as the guard needs them. */
@@ -12,7 +12,8 @@ export interface Exchange {
   readonly request: IncomingRequest;
   /** The object that stands for this request while it is served. */
   readonly key: object;
-  readonly hasToken: boolean;
+  /** False only if the whole list of headers was seen, without a token. */
+  readonly mayHaveToken: boolean;
   /** The pattern of the route that was found for it, as `/users/:id`; undefined where it is not known. */
   readonly route: string | undefined;
   setUser(user: unknown): void;
@@ -28,7 +29,7 @@ export interface Exchange {
 export interface ExchangeSettings {
   /** The name of the service in a challenge. */
   readonly realm: string;
-  readonly bodyLimits: BodyLimits;
+  readonly body: BodySettings;
 }
 
 /** A way in which requests reach a Nest application. */

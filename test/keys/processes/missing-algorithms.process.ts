@@ -69,7 +69,8 @@ const request = (token: string): IncomingRequest => ({
 
 async function callItself(): Promise<void> {
   const { privateKey, publicKey } = keys.ES256;
-  const service = await start({
+  const service = await createServiceAuth({
+    issuer: CENSUS,
     signingKey: { privateKey },
     targets: [{ baseUrl: CENSUS }],
     trustedIssuers: [{ issuer: CENSUS, publicKey }],
@@ -78,6 +79,7 @@ async function callItself(): Promise<void> {
   const body = Buffer.from(BODY);
   const token = await service.sign({ method: 'POST', url: CENSUS, headers, body });
   await service.verify(request(token ?? ''));
+  service.close();
 }
 
 async function receiveOriginal(token: string | undefined): Promise<void> {

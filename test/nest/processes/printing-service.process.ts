@@ -1,5 +1,7 @@
 // A guarded application that prints, in every way there is, what it refuses and what fails, and that
 // sends itself the tables of the catalogue. Argument: the adapter. The test is told what was sent.
+import type { IncomingMessage } from 'node:http';
+import { buffer } from 'node:stream/consumers';
 import { inspect } from 'node:util';
 import { type ArgumentsHost, Catch, ConsoleLogger } from '@nestjs/common';
 import { BaseExceptionFilter } from '@nestjs/core';
@@ -35,6 +37,7 @@ import { call } from '../../support/http.js';
 import { createKey } from '../../support/keys.js';
 import { jwkOf, serveKeys, serveText, startKeyServer } from '../../support/key-server.js';
 import { rawRequest } from '../../support/middleware.js';
+import { listenerOf, startHost } from '../../support/odd-hosts.js';
 import type { Adapter } from '../../support/service.js';
 import {
   DEEP_PRINTINGS,
@@ -146,9 +149,14 @@ async function send(port: number, { title, code, common, change }: Case): Promis
   process.send?.(told);
 }
 
+/** What a host does with a request before it hands it to the application. */
+type Front = (request: IncomingMessage) => void | Promise<void>;
+
+/** @param front undefined: the application serves by itself */
 async function sendAll(
   cases: readonly Case[],
   options: CensusOptions['options'] = {},
+  front?: Front,
 ): Promise<void> {
   const census = await startCensus({
     adapter,
@@ -164,7 +172,14 @@ async function sendAll(
       configure: (app) => app.useGlobalFilters(new PrintingFilter(app.getHttpAdapter())),
     },
   });
-  for (const one of cases) await send(census.port, one);
+  const serve = listenerOf(census.app, adapter);
+  const host =
+    front &&
+    (await startHost((request, response) => {
+      void Promise.resolve(front(request)).then(() => serve(request, response));
+    }));
+  for (const one of cases) await send((host ?? census).port, one);
+  await host?.close();
   await census.close();
 }
 
@@ -187,6 +202,27 @@ await sendAll([
     change: { ...POSTED, body: '{"a":' },
   },
 ]);
+
+/** As long as the longest list that a server of Node keeps: it may be cut. */
+const padList: Front = ({ rawHeaders }) =>
+  void rawHeaders.push(...Array.from({ length: 2000 }, () => ''));
+const readBody: Front = async (request) => void (await buffer(request));
+const octets = { ...POSTED, contentType: 'application/octet-stream' };
+await sendAll(
+  [{ title: 'a list that may be cut', code: 'headers_unverifiable', change: octets }],
+  {},
+  padList,
+);
+await sendAll(
+  [{ title: 'a body that was read', code: 'body_consumed', change: octets }],
+  {},
+  readBody,
+);
+await sendAll(
+  [{ title: 'a good request through a host', code: 201, change: octets }],
+  {},
+  () => undefined,
+);
 
 const used = { claims: { jti: 'canary-of-a-token-id' } };
 await sendAll([

@@ -2,7 +2,8 @@
 import cluster from 'node:cluster';
 import { once } from 'node:events';
 import { Redis } from 'ioredis';
-import { MemoryReplayStore } from 'nestjs-service-auth/core';
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+import { MemoryReplayStore, type ReplayStore } from 'nestjs-service-auth/core';
 import { RedisReplayStore } from 'nestjs-service-auth/redis';
 import { LogRecorder } from '../../support/log-recorder.js';
 import { startCensus } from '../../support/receiving-service.js';
@@ -19,11 +20,14 @@ async function connectedTo(port: number): Promise<Redis> {
 export interface Instructions {
   readonly publicKey: string;
   readonly redisPort?: number;
+  /** Whether the service is given no store at all. */
+  readonly byDefault?: boolean;
 }
 
-if (cluster.isWorker) {
-  const { publicKey, redisPort } = JSON.parse(process.argv[2] ?? '') as Instructions;
-  await serve(publicKey, redisPort);
+if (!isMainThread) {
+  await serve(workerData as Instructions);
+} else if (cluster.isWorker) {
+  await serve(JSON.parse(process.argv[2] ?? '') as Instructions);
 } else if (process.argv[2] === 'primary') {
   process.once('message', (instructions) => {
     // Two workers, as PM2 and others make them.
@@ -32,26 +36,38 @@ if (cluster.isWorker) {
       worker.on('message', (message) => process.send?.(message));
     }
   });
-} else {
-  process.once('message', ({ publicKey, redisPort }: Instructions) => {
-    void serve(publicKey, redisPort);
+} else if (process.argv[2] === 'threads') {
+  process.once('message', (instructions) => {
+    for (const each of [1, 2]) {
+      const thread = new Worker(new URL(import.meta.url), {
+        workerData: instructions,
+        name: `${each}`,
+      });
+      thread.on('message', (message) => process.send?.(message));
+    }
   });
+} else {
+  process.once('message', (instructions: Instructions) => void serve(instructions));
 }
 process.on('disconnect', () => process.exit());
 
-async function serve(publicKey: string, redisPort: number | undefined): Promise<void> {
-  const replayStore =
-    redisPort === undefined
-      ? new MemoryReplayStore()
-      : new RedisReplayStore({
-          client: await connectedTo(redisPort),
-          timeoutMilliseconds: 10_000,
-        });
+async function storeFor({ redisPort, byDefault }: Instructions): Promise<ReplayStore | undefined> {
+  if (byDefault) return undefined;
+  if (redisPort === undefined) return new MemoryReplayStore();
+  const client = await connectedTo(redisPort);
+  return new RedisReplayStore({ client, timeoutMilliseconds: 10_000 });
+}
+
+async function serve(instructions: Instructions): Promise<void> {
+  const replayStore = await storeFor(instructions);
+  const { publicKey } = instructions;
   const logger = new LogRecorder();
   const service = await startCensus(
     'fastify',
     { replayStore, trustedIssuers: [{ issuer: HERALD, publicKey }] },
     logger,
   );
-  process.send?.({ port: service.port, warnings: logger.texts('warn') });
+  const message = { port: service.port, warnings: logger.texts('warn') };
+  if (parentPort) parentPort.postMessage(message);
+  else process.send?.(message);
 }

@@ -2,6 +2,12 @@ import { type AttackRow, type AttemptParts, withPayload } from '../attempt.js';
 import { NOW_SECONDS as NOW, ORIGINAL } from '../census.js';
 
 const TOLERANCE = 5;
+/** In the original profile with a fresh `jti`, and so remembered. */
+const remembered = (claims: Record<string, number>): AttemptParts => {
+  const { jti: _, ...others } = ORIGINAL.claims;
+  return { ...ORIGINAL, claims: { ...others, ...claims } };
+};
+const INSIDE = NOW + 3600 + TOLERANCE;
 const DAY = 86_400;
 const show = (value: unknown): string => JSON.stringify(value);
 
@@ -74,6 +80,41 @@ export const TIMES: readonly AttackRow[] = [
     common: { ...ORIGINAL, claims: { ...ORIGINAL.claims, iat: NOW, exp: NOW + 3600 } },
     change: { claims: { exp: NOW + 3601 } },
   },
+  ...[
+    ['a second', INSIDE + 1],
+    ['a millisecond', INSIDE + 0.001],
+    ['ten years', NOW + 3650 * DAY],
+    ['some 300 million years', 2 ** 53],
+  ].map(([title, exp]): AttackRow => ({
+    title: `TM-20 an original token with jti and without iat, exp ${title} too far ahead`,
+    code: 'lifetime_too_long',
+    common: remembered({ exp: INSIDE }),
+    change: { claims: { exp } },
+  })),
+  {
+    title: 'TM-20 the same with an nbf of the past',
+    code: 'lifetime_too_long',
+    common: remembered({ nbf: NOW - DAY, exp: INSIDE }),
+    change: { claims: { exp: INSIDE + 1 } },
+  },
+  {
+    title: 'TM-20 the same with an nbf that is far ahead too',
+    code: 'token_not_yet_valid',
+    common: remembered({ nbf: NOW + TOLERANCE, exp: INSIDE }),
+    change: { claims: { nbf: NOW + 3600 } },
+  },
+  {
+    title: 'TM-20 a strict token with exp at the limit and without iat',
+    code: 'claim_missing',
+    common: { claims: { exp: NOW + 300 } },
+    change: { claims: { iat: undefined } },
+  },
+  {
+    title: 'TM-20 a strict token with iat ahead by the tolerance, and a life too long',
+    code: 'lifetime_too_long',
+    common: { claims: { iat: NOW + TOLERANCE, exp: NOW + TOLERANCE + 300 } },
+    change: { claims: { exp: NOW + TOLERANCE + 300.25 } },
+  },
   row('TM-08 exp equal to iat', 'claim_invalid', { iat: NOW, exp: NOW }),
   row('TM-08 exp before iat', 'claim_invalid', { iat: NOW + 3, exp: NOW + 2 }),
   row('TM-08 nbf after exp', 'claim_invalid', { nbf: NOW + 61 }),
@@ -124,6 +165,14 @@ export const GOOD_TIMES: readonly { title: string; change: AttemptParts }[] = [
   },
   { title: 'TM-10 times in scientific notation', change: literal('exp', `${(NOW + 60) / 1e9}e9`) },
   { title: 'nbf equal to exp', change: { claims: { ...past, nbf: NOW + 4, exp: NOW + 4 } } },
+  {
+    title: 'TM-20 an original token with jti and without iat, exp as far ahead as it may be',
+    change: remembered({ exp: INSIDE }),
+  },
+  {
+    title: 'TM-20 without jti nothing is remembered, and exp may be far ahead',
+    change: { ...ORIGINAL, claims: { ...ORIGINAL.claims, exp: NOW + 3650 * DAY } },
+  },
   {
     title: 'an original token that has times',
     change: { ...ORIGINAL, claims: { ...ORIGINAL.claims, iat: NOW, exp: NOW + 3600 } },

@@ -10,7 +10,7 @@ import {
   withPayload,
 } from '../attempt.js';
 import { encode, forge, type Json } from '../forge.js';
-import { HERALD } from '../census.js';
+import { HERALD, ORIGINAL } from '../census.js';
 import type { TestKey } from '../keys.js';
 
 const MAX_TOKEN_LENGTH = 8192;
@@ -243,6 +243,39 @@ function nested(
   return { title, code, common: { build: to(12) }, change: { build: to(depth) } };
 }
 
+/** How many members and items a JSON value has, at every depth. */
+function countValues(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0;
+  const values: unknown[] = Object.values(value);
+  return values.reduce<number>((sum, one) => sum + countValues(one), values.length);
+}
+
+/** A member of the sender's own, with as many values as make `total` of all; empty ones count for nothing more. */
+const withValues = (total: number, item: string) => (json: string) => {
+  const others = countValues(JSON.parse(json)) + 1;
+  const each = countValues(JSON.parse(`[${item}]`));
+  const items = Array.from({ length: Math.floor((total - others) / each) }, () => item);
+  const rest = Array.from({ length: (total - others) % each }, () => '{ }');
+  return inObject(`"own":[ ${[...items, ...rest].join(' , ')} ]`)(json);
+};
+
+const crowded: AttackRow[] = ['0', '[]', '{"a,[{":",[{"}', '[ [ ] ]', '"\\",[\\""', '{}'].flatMap(
+  (item): AttackRow[] => [
+    {
+      title: `TS-61 a payload with 65 values, most of them ${item}`,
+      code: 'claim_invalid',
+      common: { build: withPayload(withValues(64, item)) },
+      change: { build: withPayload(withValues(65, item)) },
+    },
+    {
+      title: `TS-61 a header with 17 values, most of them ${item}`,
+      code: 'header_invalid',
+      common: { ...ORIGINAL, build: withHeaderText(withValues(16, item)) },
+      change: { build: withHeaderText(withValues(17, item)) },
+    },
+  ],
+);
+
 const ambiguous: AttackRow[] = [
   ...['"alg":"none"', '"alg":"ES256"', '"\\u0061lg":"none"', '"typ":"JWT"', '"kid":"x"'].map(
     (member): AttackRow => ({
@@ -280,6 +313,7 @@ export const TOKEN_SYNTAX: readonly AttackRow[] = [
   ...stranglySigned,
   ...unreadable,
   ...ambiguous,
+  ...crowded,
   {
     title: 'TS-32 an empty payload, signed so',
     code: 'token_malformed',

@@ -5,8 +5,14 @@ import { APP_GUARD } from '@nestjs/core';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
-import { ServiceAuthModule, ServiceJwtGuard, ServiceSubject } from 'nestjs-service-auth';
-import { ServiceHttpModule } from 'nestjs-service-auth/axios';
+import {
+  ServiceAuthModule,
+  ServiceCaller,
+  type ServiceIdentity,
+  ServiceJwtGuard,
+  ServiceSubject,
+} from 'nestjs-service-auth';
+import { onBehalfOf, ServiceHttpModule } from 'nestjs-service-auth/axios';
 import { decodeToken, type Flaw, FLAWS, ServiceAuthTesting } from 'nestjs-service-auth/testing';
 import { lastValueFrom } from 'rxjs';
 import request from 'supertest';
@@ -26,9 +32,12 @@ class UserController {
   }
 
   @Post()
-  async archive(@Body() { url, name }: { url: string; name: string }) {
-    const { data } = await lastValueFrom(this.http.post<unknown>(url, { name }));
-    return data;
+  async archive(
+    @Body() { url, name }: { url: string; name: string },
+    @ServiceCaller() caller: ServiceIdentity,
+  ) {
+    const answer = this.http.post<unknown>(url, { name }, onBehalfOf(caller));
+    return (await lastValueFrom(answer)).data;
   }
 }
 
@@ -106,6 +115,21 @@ describe.each(['express', 'fastify'])('under Vitest, on %s', (adapter) => {
       expect(receiver.requests.map(({ headers: sent }) => decodeToken(sent).claims)).toMatchObject([
         { iss: CENSUS, aud: ARCHIVE, sub: USER, req: 'POST /', iat: auth.clock.seconds },
       ]);
+    } finally {
+      await sender.close();
+      await receiver.close();
+    }
+  });
+
+  it('gives a handler the identity that it calls for', async () => {
+    const receiver = await auth.startReceiver(ARCHIVE);
+    const options = { issuer: CENSUS, targets: [receiver.target] };
+    const builder = Test.createTestingModule({ imports: [CensusModule] });
+    const sender = await start(auth.override(builder, options));
+    try {
+      const caller = await auth.actingAs(USER).calling(CENSUS).identity();
+      await sender.get(UserController).archive({ url: receiver.url, name: 'x' }, caller);
+      expect(receiver.requests.map(({ identity }) => identity.subject)).toEqual([USER]);
     } finally {
       await sender.close();
       await receiver.close();

@@ -1,16 +1,21 @@
 import { HttpService } from '@nestjs/axios';
-import { Controller, Inject, Injectable, Module, Post } from '@nestjs/common';
-import { ServiceAuthModule } from 'nestjs-service-auth';
-import { onBehalfOf, ServiceHttpModule } from 'nestjs-service-auth/axios';
+import { Controller, Inject, Injectable, Module, Post, UseGuards } from '@nestjs/common';
+import {
+  ServiceAuthModule,
+  ServiceCaller,
+  type ServiceIdentity,
+  ServiceJwtGuard,
+} from 'nestjs-service-auth';
+import { type CallUser, onBehalfOf, ServiceHttpModule } from 'nestjs-service-auth/axios';
 import { firstValueFrom } from 'rxjs';
-import { CENSUS, HERALD, readSetting, USER } from './services.js';
+import { ANOTHER, CENSUS, HERALD, readSetting, USER } from './services.js';
 
 @Injectable()
 export class CensusClient {
   constructor(@Inject(HttpService) private readonly http: HttpService) {}
 
-  async create(name: string) {
-    const options = onBehalfOf(USER, { validateStatus: () => true });
+  async create(name: string, user: CallUser = USER) {
+    const options = onBehalfOf(user, { validateStatus: () => true });
     const { status, data } = await firstValueFrom(this.post(name, options));
     return { status, data };
   }
@@ -32,6 +37,12 @@ export class GreetingController {
   greet() {
     return this.census.create('Ada');
   }
+
+  @Post('for-caller')
+  @UseGuards(ServiceJwtGuard)
+  greetForCaller(@ServiceCaller() caller: ServiceIdentity) {
+    return this.census.create('Ada', caller);
+  }
 }
 
 @Module({
@@ -41,6 +52,7 @@ export class GreetingController {
         issuer: HERALD,
         signingKey: { privateKey: readSetting('HERALD_PRIVATE_KEY') },
         targets: [{ baseUrl: readSetting('CENSUS_URL'), audience: CENSUS }],
+        trustedIssuers: [{ issuer: ANOTHER, publicKey: readSetting('ANOTHER_PUBLIC_KEY') }],
       }),
     }),
     ServiceHttpModule.register({}),

@@ -11,7 +11,7 @@ import * as core from 'nestjs-service-auth/core';
 import { RedisReplayStore } from 'nestjs-service-auth/redis';
 import { CensusModule } from './census.module.js';
 import { CensusClient, HeraldModule } from './herald.module.js';
-import { USER } from './services.js';
+import { ADA, ANOTHER, HERALD, USER } from './services.js';
 
 async function start(module: Type): Promise<INestApplication> {
   const testing = await Test.createTestingModule({ imports: [module] }).compile();
@@ -32,6 +32,7 @@ describe('two services', () => {
     });
     process.env['HERALD_PRIVATE_KEY'] = privateKey;
     process.env['HERALD_PUBLIC_KEY'] = publicKey;
+    process.env['ANOTHER_PUBLIC_KEY'] = publicKey;
     census = await start(CensusModule);
     process.env['CENSUS_URL'] = await census.getUrl();
     herald = await start(HeraldModule);
@@ -45,6 +46,20 @@ describe('two services', () => {
   it('sign, verify and serve a call', async () => {
     const answer = await herald.get(CensusClient).create('Ada');
     expect(answer).toEqual({ status: 201, data: { body: { name: 'Ada' }, subject: USER } });
+  });
+
+  it('sign a call for the user of the request being served', async () => {
+    const url = await herald.getUrl();
+    const another = await core.createServiceAuth({
+      issuer: ANOTHER,
+      signingKey: { privateKey: process.env['HERALD_PRIVATE_KEY'] ?? '' },
+      targets: [{ baseUrl: url, audience: HERALD }],
+    });
+    const call = core.onBehalfOf(ADA, { method: 'POST' });
+    const answer = await core.createSignedFetch(another)(`${url}/greeting/for-caller`, call);
+    another.close();
+    const data = { body: { name: 'Ada' }, subject: ADA };
+    expect(await answer.json()).toEqual({ status: 201, data });
   });
 
   it.each([

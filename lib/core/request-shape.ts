@@ -1,0 +1,147 @@
+import { types } from 'node:util';
+import { type BodyHashAlgorithm, bodyHashAlgorithmOf, hashBody } from './body-hash.js';
+import { ServiceAuthUsageError } from './errors.js';
+import { isPending } from './pending.js';
+import type { IncomingRequest, OutgoingRequest, RequestBody } from './request.js';
+
+/**
+ * Asserts that a request to verify has the members of {@link IncomingRequest}, besides its body, which
+ * {@link bodyFrom} reads. Types do not hold at run time, and a member of another kind looks like an absent one.
+ *
+ * @throws ServiceAuthUsageError that names the member and the kind of what was given, never its content
+ */
+export function assertIncomingRequest(request: IncomingRequest): void {
+  assertMember('the request', isObject(request), 'an object', request);
+  const { method, target, rawHeaders, maxHeadersCount } = request;
+  assertMember('`method`', typeof method === 'string', 'a string', method);
+  assertMember('`target`', typeof target === 'string', 'a string', target);
+  assertMember('`rawHeaders`', Array.isArray(rawHeaders), 'an array', rawHeaders);
+  for (const text of rawHeaders) {
+    assertMember('each item of `rawHeaders`', typeof text === 'string', 'a string', text);
+  }
+  assertMember(
+    '`maxHeadersCount`',
+    isCount(maxHeadersCount),
+    'a whole number from 0',
+    maxHeadersCount,
+  );
+  if (rawHeaders.length % 2 === 0) return;
+  throw new ServiceAuthUsageError(
+    '`rawHeaders` must hold names and values in turns: it has an odd number of items.',
+  );
+}
+
+/**
+ * Asserts that a request to sign has the members of {@link OutgoingRequest}, besides its body, which is checked
+ * when the request is signed.
+ *
+ * @throws ServiceAuthUsageError that names the member and the kind of what was given, never its content
+ */
+export function assertOutgoingRequest(request: OutgoingRequest): void {
+  assertMember('the request', isObject(request), 'an object', request);
+  const { method, url, headers, subject } = request;
+  assertMember('`method`', typeof method === 'string', 'a string', method);
+  assertMember('`url`', typeof url === 'string' || url instanceof URL, 'a string or URL', url);
+  // Headers, Map and the like have no entries of their own: nothing of them would be signed.
+  const isRecord = isObject(headers) && !(Symbol.iterator in headers);
+  assertMember('`headers`', isRecord, 'a record of names and values', headers);
+  for (const value of Object.values(headers)) {
+    const isText = typeof value === 'string' || (Array.isArray(value) && value.every(isString));
+    assertMember('each value of `headers`', isText, 'a string or an array of strings', value);
+  }
+  const isSubject = subject === undefined || typeof subject === 'string';
+  assertMember('`subject`', isSubject, 'a string or undefined', subject);
+}
+
+/**
+ * Gives a body the shape of a {@link RequestBody} whose answers are checked. Bytes are read from a `Uint8Array`, of
+ * whatever realm.
+ *
+ * @throws ServiceAuthUsageError for anything else, and for bytes whose memory was transferred or shrunk away
+ */
+export function bodyFrom(body: Uint8Array | RequestBody): RequestBody {
+  if (types.isUint8Array(body)) return bodyOfBytes(body);
+  const isBody = isObject(body) && typeof body.digest === 'function';
+  assertMember('`body`', isBody, 'a Uint8Array, such as a Buffer, or a RequestBody', body);
+  const settle: unknown = Reflect.get(body, 'settle');
+  const canSettle = settle === undefined || typeof settle === 'function';
+  assertMember('`body.settle`', canSettle, 'a function or undefined', settle);
+  assertHasContent(body.hasContent);
+  return new CheckedBody(body);
+}
+
+function bodyOfBytes(bytes: Uint8Array): RequestBody {
+  if (bytes.byteLength === 0) assertNothingLost(bytes);
+  return { hasContent: bytes.byteLength > 0, digest: (algorithm) => hashBody(algorithm, bytes) };
+}
+
+/** A view of memory that is gone has no bytes, and so would look like an empty body. */
+function assertNothingLost(bytes: Uint8Array): void {
+  try {
+    Uint8Array.prototype.at.call(bytes, 0);
+  } catch {
+    throw new ServiceAuthUsageError(
+      '`body` has lost its bytes: its ArrayBuffer was transferred or resized. Give a copy.',
+    );
+  }
+}
+
+// A class, since a getter in an object literal lives as long as a class does: with all it knows.
+class CheckedBody implements RequestBody {
+  constructor(private readonly given: RequestBody) {}
+
+  get hasContent(): boolean {
+    const { hasContent } = this.given;
+    assertHasContent(hasContent);
+    return hasContent;
+  }
+
+  settle(): void | Promise<void> {
+    return this.given.settle?.();
+  }
+
+  digest(algorithm: BodyHashAlgorithm): string | Promise<string> {
+    const read = (digest: unknown): string => readDigest(digest, algorithm);
+    const digest = this.given.digest(algorithm);
+    return isPending(digest) ? Promise.resolve(digest).then(read) : read(digest);
+  }
+}
+
+function readDigest(digest: unknown, algorithm: BodyHashAlgorithm): string {
+  if (typeof digest === 'string' && bodyHashAlgorithmOf(digest) === algorithm) return digest;
+  return fail('what `body.digest` returns', `${algorithm} in lower-case hex`, digest);
+}
+
+function assertHasContent(hasContent: unknown): void {
+  assertMember('`body.hasContent`', typeof hasContent === 'boolean', 'a boolean', hasContent);
+}
+
+function assertMember(member: string, isGood: boolean, expected: string, given: unknown): void {
+  if (!isGood) fail(member, expected, given);
+}
+
+function fail(member: string, expected: string, given: unknown): never {
+  throw new ServiceAuthUsageError(`${member} must be ${expected}. Its kind is: ${kindOf(given)}.`);
+}
+
+/** The type of a value, or the name of its class. An own `constructor` may be content, so the prototype's counts. */
+function kindOf(value: unknown): string {
+  if (!isObject(value)) return value === null ? 'null' : typeof value;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  const maker: unknown =
+    isObject(prototype) && Object.hasOwn(prototype, 'constructor') && prototype.constructor;
+  return typeof maker === 'function' && maker.name !== '' ? maker.name : 'object';
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
+}
+
+/** Every comparison with NaN is false: a limit that is none would let every list pass for a whole one. */
+function isCount(value: unknown): boolean {
+  return value === undefined || (Number.isInteger(value) && Number(value) >= 0);
+}
+
+function isString(value: unknown): value is string {
+  return typeof value === 'string';
+}

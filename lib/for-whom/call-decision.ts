@@ -1,0 +1,57 @@
+import type { ReceivingSettings, SendingSettings } from '../core/index.js';
+import { CALL_SUBJECT } from './call-options.js';
+import type { CallContext, CallSubject } from './call-subject.js';
+import { FixedSubject } from './fixed-subject.js';
+import { NamedSubject, undecided } from './named-subject.js';
+
+/** The halves of the settings that decide for whom a service may call. */
+export interface CallerSettings {
+  readonly receiving: ReceivingSettings | undefined;
+  readonly sending: SendingSettings | undefined;
+}
+
+/** A context that fixes for whom a call is made when the client's method is called. */
+interface FixingContext extends CallContext {
+  fix(): FixedSubject;
+}
+
+/** Whether the options of a call name its user in words: with `onBehalfOf()`, `actingAsItself()`. */
+export function isNamed(options: object): boolean {
+  return Reflect.get(options, CALL_SUBJECT) instanceof NamedSubject;
+}
+
+/**
+ * For whom a call is made whose options name the user, or were given one when the client's method was called.
+ *
+ * @returns undefined where the options name nobody
+ * @throws ServiceSigningError `subject_undecided`
+ * @throws TypeError for an identity that the service which calls did not verify
+ */
+export function subjectIn(options: object, settings: CallerSettings): CallSubject | undefined {
+  const mark: unknown = Reflect.get(options, CALL_SUBJECT);
+  if (mark === undefined) return undefined;
+  if (mark instanceof FixedSubject) return mark.read();
+  if (!(mark instanceof NamedSubject)) throw undecided('unreadable');
+  mark.assertVerifiedBy(settings.receiving);
+  return mark;
+}
+
+/**
+ * For whom a call is made that names nobody, decided where it is made.
+ *
+ * @throws ServiceSigningError `subject_undecided`
+ */
+export function subjectHere(
+  context: CallContext | undefined,
+  settings: CallerSettings,
+): CallSubject {
+  if (context && isFixing(context)) return context.fix().read();
+  const known = context?.current();
+  if (known) return known;
+  if (settings.sending?.subjectOutsideRequest === 'act-as-itself') return { subject: undefined };
+  throw undecided('outside');
+}
+
+function isFixing(context: CallContext): context is FixingContext {
+  return typeof Reflect.get(context, 'fix') === 'function';
+}

@@ -1,0 +1,97 @@
+import { createHmac, randomBytes } from 'node:crypto';
+import { type ServiceIdentity, ServiceSigningError } from '../core/index.js';
+import { verifierOf } from '../core/identity.js';
+import type { CallSubject } from './call-subject.js';
+
+/** A user: the URI, or the verified identity that `@ServiceCaller()` gives. */
+export type CallUser = string | ServiceIdentity;
+
+/** Of this process alone, so that nobody who reads a tag can try out which user it stands for. */
+const TAG_KEY = randomBytes(32);
+
+/** A text in the place of a subject, which does not show it: equal for equal subjects in this process. */
+export function tagOf(subject: string | undefined): string {
+  const hmac = createHmac('sha256', TAG_KEY).update(JSON.stringify([subject]));
+  return `user ${hmac.digest('base64url')}`;
+}
+
+/**
+ * A subject that code has named. Its state is private: nothing that prints a configuration or an async context shows
+ * the user, and no configuration that was parsed or merged from user input can name one.
+ */
+export class NamedSubject implements CallSubject {
+  readonly #subject: string | undefined;
+  readonly #verifier: object | undefined;
+
+  private constructor(subject: string | undefined, verifier?: object) {
+    this.#subject = subject;
+    this.#verifier = verifier;
+    Object.freeze(this);
+  }
+
+  /** The service itself: no user. */
+  static readonly NONE = new NamedSubject(undefined);
+
+  /** @throws TypeError for anything but a string and a verified identity: a copy of one, one of parsed JSON */
+  static of(user: CallUser): NamedSubject {
+    if (typeof user === 'string') return new NamedSubject(user);
+    const isObject = typeof user === 'object' && user !== null;
+    const verifier = isObject ? verifierOf(user) : undefined;
+    if (verifier) return new NamedSubject(user.subject, verifier);
+    const given = isObject ? 'an object that no guard verified' : String(typeof user);
+    throw new TypeError(
+      `The user of a call is a URI or the identity that @ServiceCaller() gives, not a copy of one: got ${given}.`,
+    );
+  }
+
+  get subject(): string | undefined {
+    return this.#subject;
+  }
+
+  /** Libraries make the keys of batches and caches from options as JSON: users must not look alike in them. */
+  toJSON(): string {
+    return tagOf(this.#subject);
+  }
+
+  /** @param verifier the settings with which the service that calls verifies requests @throws TypeError */
+  assertVerifiedBy(verifier: object | undefined): void {
+    if (this.#verifier === undefined || this.#verifier === verifier) return;
+    throw new TypeError(
+      'The identity was verified by another service than the one that calls: name its user by URI if this service may act for that user.',
+    );
+  }
+}
+
+/** Why a call that names nobody is made for nobody. */
+const REASONS = {
+  outside: 'no request is being served here',
+  unnamed:
+    'take `@ServiceCaller() caller: ServiceIdentity` in the handler and write `onBehalfOf(caller)` in the call',
+  unproved: 'no guard of this service verified a user for the request being served',
+  'other-service': 'the request being served was verified by another service of this application',
+  over: 'the request whose user it would be for has been answered',
+  expired: 'the request in which it was created was answered more than 60 seconds ago',
+  'other-request':
+    'it was created while another request was served than the one that subscribes to it: create it where it is subscribed to, with `defer(() => http.get(...))`',
+  nobody:
+    'it was created where no request was served and subscribed to while one is: write `defer(() => http.get(...))`',
+  'two-opinions':
+    'it was created for another user than the one that runOnBehalfOf() names where it is subscribed to',
+  shared: 'it was made in runShared(), which works for several users',
+  unreadable: 'its options name the user in another way than with onBehalfOf() or actingAsItself()',
+  lost: 'an interceptor replaced its configuration, or its axios instance was made from one that signs',
+} as const;
+
+/** What {@link undecided} explains. */
+export type UndecidedReason = keyof typeof REASONS;
+
+/** The refusal of a call whose user is not known, with the reason in words. */
+export function undecided(reason: UndecidedReason): ServiceSigningError {
+  return new ServiceSigningError('subject_undecided', { detail: REASONS[reason] });
+}
+
+/** The refusal of a call that names its user and goes to no target, where other calls leave unsigned. */
+export function unsignedWords(): ServiceSigningError {
+  const detail = 'a call that names its user is never sent unsigned';
+  return new ServiceSigningError('target_unknown', { detail });
+}

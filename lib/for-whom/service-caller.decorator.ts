@@ -1,0 +1,51 @@
+import {
+  createParamDecorator,
+  type ExecutionContext,
+  type PipeTransform,
+  type Type,
+} from '@nestjs/common';
+import { ServiceAuthUsageError, type ServiceIdentity } from '../core/index.js';
+import { rawRequestOf, requestStateOf, wasSeenByAGuard } from '../nest/request-state.js';
+
+type Pipe = Type<PipeTransform> | PipeTransform;
+
+/**
+ * Injects the whole verified identity of the caller: a frozen {@link ServiceIdentity}; undefined for
+ * an anonymous caller of a route marked `@OptionalServiceAuth()`.
+ *
+ * Where the guards of two services stand before a route, it is what the guard proved that began last to verify the
+ * request. Only the clients of that service take it as the user of a call.
+ *
+ * @example
+ * `greet(@ServiceCaller() caller: ServiceIdentity) { return this.http.get(url, onBehalfOf(caller)); }`
+ * @throws ServiceAuthUsageError where no guard has looked at the request
+ */
+export const ServiceCaller: (...pipes: Pipe[]) => ParameterDecorator = createParamDecorator(
+  (_data: undefined, context: ExecutionContext): ServiceIdentity | undefined =>
+    readCaller(context, '@ServiceCaller()'),
+);
+
+/** The identity the guard has verified; undefined when it let an anonymous caller in. */
+export function readCaller(
+  context: ExecutionContext,
+  decorator: string,
+): ServiceIdentity | undefined {
+  const request: unknown =
+    context.getType() === 'http' ? context.switchToHttp().getRequest() : undefined;
+  const state =
+    typeof request === 'object' && request !== null ? requestStateOf(request) : undefined;
+  if (state?.verification === undefined) {
+    throw new ServiceAuthUsageError(`${decorator} ${describeMissing(request)}`);
+  }
+  return state.verification.identity;
+}
+
+const NO_GUARD =
+  'needs a verified request: add @UseGuards(ServiceJwtGuard) to the route, or { provide: APP_GUARD, useExisting: ServiceJwtGuard } to the application, and no @SkipServiceAuth().';
+const TWO_COPIES =
+  'and the guard of this route are of two copies of nestjs-service-auth: let every file either import or require it, and install it once (npm ls nestjs-service-auth).';
+
+function describeMissing(request: unknown): string {
+  const isRequest = typeof request === 'object' && request !== null;
+  return isRequest && wasSeenByAGuard(rawRequestOf(request)) ? TWO_COPIES : NO_GUARD;
+}

@@ -1,0 +1,37 @@
+import { BoundedDigests } from './bounded-digests.js';
+
+/** How many look-ups of strangers run at once: in all, and for the names of one host. */
+const MAX_STRANGERS = 100;
+const MAX_OF_ONE_HOST = 50;
+
+/**
+ * Bounds the look-ups that run at once, since anybody can invent issuers. An issuer that was trusted before
+ * always has a place, and the invented names of one host leave half of the places to others.
+ */
+export class LookUpPlaces {
+  private readonly trustedBefore = new BoundedDigests();
+  private readonly takenByHost = new Map<string, number>();
+  private taken = 0;
+
+  /** Keeps a place for an issuer from now on. */
+  keepFor(issuer: string): void {
+    this.trustedBefore.add(issuer);
+  }
+
+  /** Takes the place of an issuer, whose host is part of a URI that was checked. Returns what gives it back; undefined if none is free. */
+  take(issuer: string): (() => void) | undefined {
+    if (this.trustedBefore.has(issuer)) return () => undefined;
+    const { hostname } = new URL(issuer);
+    const takenByHost = this.takenByHost.get(hostname) ?? 0;
+    if (this.taken >= MAX_STRANGERS || takenByHost >= MAX_OF_ONE_HOST) return undefined;
+    this.count(hostname, 1);
+    return () => this.count(hostname, -1);
+  }
+
+  private count(hostname: string, change: 1 | -1): void {
+    this.taken += change;
+    const left = (this.takenByHost.get(hostname) ?? 0) + change;
+    if (left > 0) this.takenByHost.set(hostname, left);
+    else this.takenByHost.delete(hostname);
+  }
+}

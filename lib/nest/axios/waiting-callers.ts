@@ -1,0 +1,29 @@
+/** What `setupCache()` of axios-cache-interceptor adds to an axios instance. */
+interface Caching {
+  readonly storage: { remove(id: string, config: object): unknown };
+  readonly waiting: Map<string, { reject(error: unknown): void }>;
+}
+
+/**
+ * Refuses the calls that wait in axios-cache-interceptor for the answer to a refused one. That library only handles axios's
+ * own errors: without this, every later call with the same key waits forever.
+ */
+export function refuseWaiting(instance: object, config: object, error: unknown): void {
+  const id: unknown = Reflect.get(config, 'id');
+  if (typeof id !== 'string' || !isCaching(instance)) return;
+  const waiting = instance.waiting.get(id);
+  if (waiting === undefined) return;
+  instance.waiting.delete(id);
+  waiting.reject(error);
+  // If this fails, the next call finds an entry that nobody waits for, and is sent.
+  Promise.resolve(instance.storage.remove(id, config)).catch(() => undefined);
+}
+
+function isCaching(instance: object): instance is Caching {
+  const storage: unknown = Reflect.get(instance, 'storage');
+  const hasStorage =
+    typeof storage === 'object' &&
+    storage !== null &&
+    typeof Reflect.get(storage, 'remove') === 'function';
+  return hasStorage && Reflect.get(instance, 'waiting') instanceof Map;
+}

@@ -1,0 +1,49 @@
+import type { InjectionToken } from '@nestjs/common';
+import type { ModulesContainer } from '@nestjs/core';
+
+/** A module as Nest has put it together. */
+export type ModuleNode = ModulesContainer extends Map<string, infer Node> ? Node : never;
+
+/**
+ * The modules that export a provider to `module`, in the order in which Nest looks for one: as they are imported, what
+ * is global last.
+ *
+ * @param imports those of its imports that count. Default: all
+ */
+export function exportersTo(
+  module: ModuleNode,
+  token: InjectionToken,
+  imports: Iterable<ModuleNode> = module.imports,
+): ModuleNode[] {
+  const seen = new Set<ModuleNode>();
+  return [...imports].flatMap((each) => exportersIn(each, token, seen));
+}
+
+/** The module whose provider Nest injects into what `module` declares; undefined where none is visible. */
+export function sourceFor(module: ModuleNode, token: InjectionToken): ModuleNode | undefined {
+  return module.providers.has(token) ? module : exportersTo(module, token)[0];
+}
+
+function exportersIn(
+  module: ModuleNode,
+  token: InjectionToken,
+  seen: Set<ModuleNode>,
+): ModuleNode[] {
+  if (seen.has(module)) return [];
+  seen.add(module);
+  if (module.exports.has(token) && module.providers.has(token)) return [module];
+  const reexported = [...module.imports].filter(({ metatype }) => module.exports.has(metatype));
+  return reexported.flatMap((each) => exportersIn(each, token, seen));
+}
+
+/** The modules of which something was injected into what a module declares. */
+export function dependenciesOf(module: ModuleNode): ModuleNode[] {
+  const { providers, controllers, injectables } = module;
+  const wrappers = [providers, controllers, injectables].flatMap((each) => [...each.values()]);
+  return wrappers
+    .flatMap((wrapper) => [
+      ...(wrapper.getCtorMetadata() ?? []),
+      ...(wrapper.getPropertiesMetadata() ?? []).map(({ wrapper: injected }) => injected),
+    ])
+    .flatMap(({ host }) => host ?? []);
+}

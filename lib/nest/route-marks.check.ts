@@ -1,0 +1,58 @@
+import { Inject, Injectable, Logger, type OnModuleInit, type Type } from '@nestjs/common';
+import { ApplicationConfig, ModulesContainer } from '@nestjs/core';
+import {
+  controllersIn,
+  guardsEveryRoute,
+  handlerOf,
+  hasGuard,
+  routeNamesOf,
+} from './guarded-routes.js';
+import { readRoute } from './route-policy.js';
+
+/**
+ * Looks at start whether the decorators of each route take effect: refuses to start where they cannot be read,
+ * and warns where they narrow a route that no guard stands before.
+ */
+@Injectable()
+export class RouteMarksCheck implements OnModuleInit {
+  private readonly logger = new Logger('ServiceAuth');
+
+  constructor(
+    @Inject(ModulesContainer) private readonly modules: ModulesContainer,
+    @Inject(ApplicationConfig) private readonly config: ApplicationConfig,
+  ) {}
+
+  /** @throws ServiceAuthUsageError naming the class of a method whose decorators cannot be read */
+  onModuleInit(): void {
+    for (const { controllers } of this.modules.values()) {
+      for (const { metatype, instance } of controllers.values()) {
+        assertReadable(metatype as Type, instance);
+      }
+    }
+    const guardedThroughout = guardsEveryRoute(this.config);
+    for (const controller of controllersIn(this.modules)) {
+      for (const name of routeNamesOf(controller)) {
+        if (guardedThroughout || !isNarrowedInVain(controller, name)) continue;
+        this.logger.warn(
+          `${controller.name}.${name}() has @AllowIssuers() or @RequireSubject(), and no ServiceJwtGuard enforces it: everybody may call it. Add @UseGuards(ServiceJwtGuard), above every decorator that replaces the method.`,
+        );
+      }
+    }
+  }
+}
+
+/** Nest calls the functions of the instance, which may be others than those of its class. */
+function assertReadable(controller: Type, instance: unknown): void {
+  if (typeof instance !== 'object' || instance === null) return;
+  for (const name of routeNamesOf(controller)) {
+    const handler: unknown = Reflect.get(instance, name);
+    if (typeof handler === 'function') readRoute(handler, controller);
+  }
+}
+
+function isNarrowedInVain(controller: Type, name: string): boolean {
+  const handler = handlerOf(controller, name);
+  const { allowedIssuers = [], subjectRequired } = readRoute(handler, controller).policy;
+  const isNarrowed = allowedIssuers.length > 0 || subjectRequired === true;
+  return isNarrowed && !hasGuard({ handler, controller });
+}

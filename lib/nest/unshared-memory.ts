@@ -1,0 +1,26 @@
+import { env } from 'node:process';
+import { type ServiceAuthObserver, tell } from '../core/index.js';
+
+/** Platforms that start instances by themselves: each sets a variable. */
+const PLATFORMS: readonly [variable: string, platform: string][] = [
+  ['AWS_LAMBDA_FUNCTION_NAME', 'AWS Lambda'],
+  ['K_SERVICE', 'Cloud Run'],
+  ['FUNCTIONS_WORKER_RUNTIME', 'Azure Functions'],
+  ['VERCEL', 'Vercel'],
+  ['KUBERNETES_SERVICE_HOST', 'Kubernetes'],
+];
+
+const REMEDY =
+  'give replayStore a shared one (Redis), or write replayStore: new MemoryReplayStore() if there is one process';
+
+/**
+ * Warns where a service in production remembers used tokens in the memory of its process, and nobody wrote that it
+ * shall. The environment is read for this line of the log, and for no setting.
+ */
+export function warnOfUnsharedMemory(observer: ServiceAuthObserver): void {
+  if (env['NODE_ENV'] !== 'production') return;
+  const platform = PLATFORMS.find(([variable]) => env[variable] !== undefined)?.[1];
+  const hint = platform === undefined ? '' : `, and ${platform} starts several when it likes`;
+  const reason = `each process remembers for itself${hint}: ${REMEDY}`;
+  tell(observer, { type: 'replay_store_unsafe', reason });
+}

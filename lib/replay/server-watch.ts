@@ -1,0 +1,83 @@
+import type { TokenUse } from '../core/index.js';
+import { answerWithin } from './answer-within.js';
+import { isIssuedWithin } from './issued-since.js';
+import type { RedisConnection } from './redis-connection.js';
+
+const CHECK_MILLISECONDS = 5000;
+
+const OTHER = 'Redis is another server than before (a failover, or a restart)';
+const UNKNOWN = 'it cannot be told whether Redis is the server it was before';
+const CONSEQUENCE =
+  'it may lack uses, so this process answers 503 to tokens that were issued before now';
+
+/**
+ * Knows when commands began to go to another server, which may lack uses that the one before had: after a failover, or a
+ * restart that lost them. A new connection to the same server costs one `INFO server`, and changes nothing.
+ *
+ * A token that was issued after the change cannot have been used before it. One that does not say when it was issued is in
+ * doubt for as long as any use was to be remembered.
+ */
+export class ServerWatch {
+  private checks = 0;
+  private running: Promise<void> | undefined;
+  private isUnverified = true;
+  private known: readonly string[] | undefined;
+  private changedAt: number | undefined;
+  private longestSeconds = 0;
+
+  constructor(
+    private readonly connection: RedisConnection,
+    private readonly monotonicNow: () => number,
+    private readonly report: (reason: string) => void,
+  ) {}
+
+  /** Whether it is being looked which server it is. */
+  get isChecking(): boolean {
+    return this.running !== undefined;
+  }
+
+  /** Resolves when that is known, or cannot be told. */
+  async settled(): Promise<void> {
+    while (this.running) await this.running;
+  }
+
+  /** Commands may go to another server from now on. */
+  check(): void {
+    const check = ++this.checks;
+    this.isUnverified = true;
+    const ids = answerWithin(CHECK_MILLISECONDS, this.connection.serverIds());
+    this.running = ids
+      .catch(() => [])
+      .then((found) => {
+        if (check !== this.checks) return;
+        this.running = undefined;
+        this.compare(found);
+      });
+  }
+
+  /** Notes for how long a use is to be remembered. */
+  note(use: TokenUse): void {
+    this.longestSeconds = Math.max(this.longestSeconds, use.forgetAtSeconds - use.nowSeconds);
+  }
+
+  /** Whether a use may have been recorded by the server before, and lost. */
+  mayHaveLost(use: TokenUse): boolean {
+    if (this.isUnverified) return true;
+    if (this.changedAt === undefined) return false;
+    const seconds = (this.monotonicNow() - this.changedAt) / 1000;
+    if (use.issuedAtSeconds === undefined) return !(seconds > this.longestSeconds);
+    return !isIssuedWithin(seconds, use);
+  }
+
+  private compare(ids: readonly string[]): void {
+    const isUnknown = ids.length === 0;
+    // The connection was lost once more: the next one is looked at.
+    if (isUnknown && !this.connection.isReady()) return;
+    this.isUnverified = false;
+    const { known } = this;
+    this.known = isUnknown ? (known ?? []) : ids;
+    if (known === undefined || (!isUnknown && ids.every((id) => known.includes(id)))) return;
+    this.changedAt = this.monotonicNow();
+    this.report(`${isUnknown ? UNKNOWN : OTHER}: ${CONSEQUENCE}`);
+  }
+}
