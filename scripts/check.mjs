@@ -50,7 +50,7 @@ const STEPS = [
 function runTests(/** @type {string} */ program, /** @type {string[]} */ args) {
   return inTemporaryFolder((folder) => {
     const file = join(folder, 'report.json');
-    run(program, [...args, '--json', '--outputFile', file], { minutes: 20 });
+    run(program, [...args, '--json', '--outputFile', file], { minutes: 30 });
     const report = /** @type {Report} */ (readJson(file));
     const skipped = skippedIn(report);
     if (process.env['CI'] && skipped > 0) throw new Error(`${skipped} tests were skipped`);

@@ -84,6 +84,8 @@ const trpcThrough = (link) => (tools) => {
       links: [
         link({
           url: `${calledUrl}trpc`,
+          // The batch link puts its queries into the URL, of which the library signs 4,096 characters.
+          maxURLLength: 4000,
           fetch: (url, init) => client.fetch(url, { ...init, ...options }),
         }),
       ],

@@ -188,6 +188,7 @@ declare module '@trpc/server/adapters/fetch' {
 declare module '@trpc/client' {
   type Link = (options: {
     url: string;
+    maxURLLength?: number;
     fetch(url: string | URL, init?: object): Promise<Response>;
   }) => { readonly link: unique symbol };
   const httpLink: Link;

@@ -1,4 +1,5 @@
-import type { AddressInfo, Server } from 'node:net';
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import {
   type DynamicModule,
   type INestApplication,
@@ -62,7 +63,10 @@ export async function startService(options: TestServiceOptions): Promise<TestSer
     logger,
   });
   await configure?.(app as unknown as NestExpressApplication & NestFastifyApplication);
+  const server = app.getHttpServer() as Server;
+  // Otherwise a machine that is busy for five seconds resets the next request on a kept connection.
+  server.keepAliveTimeout = 0;
   await app.listen(0, '127.0.0.1');
-  const { port } = (app.getHttpServer() as Server).address() as AddressInfo;
+  const { port } = server.address() as AddressInfo;
   return { app, port, url: `http://127.0.0.1:${port}`, close: async () => await app.close() };
 }
