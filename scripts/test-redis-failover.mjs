@@ -70,14 +70,14 @@ async function findFreePort() {
   return port > 50_000 ? port - 20_000 : port;
 }
 
-/** @param {string} binary @param {RegExp} until @param {(port: number) => string[]} settings @returns {Promise<Server>} */
-async function start(binary, until, settings) {
+/** @param {string[]} options @param {RegExp} until @param {(port: number) => string[]} settings @returns {Promise<Server>} */
+async function start(options, until, settings) {
   const port = await findFreePort();
   const home = mkdtempSync(join(folder, `${port}-`));
   const file = join(home, 'redis.conf');
   const fixed = [`port ${port}`, 'bind 127.0.0.1', `dir ${home}`, 'protected-mode no'];
   writeFileSync(file, [...fixed, ...settings(port)].join('\n'));
-  const child = spawn(binary, [file], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn('redis-server', [file, ...options], { stdio: ['ignore', 'pipe', 'inherit'] });
   running.add(child);
   for await (const line of createInterface({ input: child.stdout })) if (until.test(line)) break;
   child.stdout.resume();
@@ -96,7 +96,7 @@ async function start(binary, until, settings) {
 
 /** @param {readonly string[]} settings */
 const startRedis = async (settings) =>
-  await start('redis-server', /Ready to accept connections/, () => ['save ""', ...settings]);
+  await start([], /Ready to accept connections/, () => ['save ""', ...settings]);
 
 /** @param {() => boolean} isTrue @param {string} what */
 async function until(isTrue, what) {
@@ -121,7 +121,7 @@ async function startSentinel({ fewest }) {
   const sentinels = [];
   for (let each = 0; each < 3; each++) {
     sentinels.push(
-      await start('redis-sentinel', /\+monitor/, () => [
+      await start(['--sentinel'], /\+monitor/, () => [
         `sentinel monitor ${MASTER} 127.0.0.1 ${primary.port} 2`,
         `sentinel down-after-milliseconds ${MASTER} 1000`,
         `sentinel failover-timeout ${MASTER} 10000`,
