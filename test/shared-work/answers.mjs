@@ -3,7 +3,7 @@
 import CircuitBreaker from 'opossum';
 import pMemoize from 'p-memoize';
 import { ServiceSigningError } from 'nestjs-service-auth';
-import { defer, firstValueFrom, map, share, switchMap, timer } from 'rxjs';
+import { defer, exhaustMap, firstValueFrom, map, share, timer } from 'rxjs';
 import { around, firstOf, optionsOf } from './work.mjs';
 
 /**
@@ -92,7 +92,8 @@ export function polledFeed(tools) {
   const feedOf = oncePerKey(tools, (request) => {
     const poll = () =>
       tools.client.observe(`echo/${request.id}`, optionsOf(tools, request)).pipe(map(firstOf));
-    return timer(0, 20).pipe(switchMap(poll), share());
+    // Not switchMap: on a busy machine each poll would be given up for the next.
+    return timer(0, 20).pipe(exhaustMap(poll), share());
   });
   return {
     serve: async (request) => await firstValueFrom(feedOf(request)),
