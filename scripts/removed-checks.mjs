@@ -857,7 +857,7 @@ const LARGE = 'test/nest/large-bodies.spec.ts';
 const UNSEEN = 'test/nest/unseen-bodies.spec.ts';
 
 const BODIES = [
-  ...inFile('lib/nest/transports/header-list.ts', [
+  ...inFile('lib/nest/http/header-list.ts', [
     {
       check: 'an empty header beside another is no anonymous caller',
       text: ` || others.length > 0`,
@@ -878,7 +878,7 @@ const BODIES = [
       spec: HEADER_LISTS,
     },
   ]),
-  ...inFile('lib/nest/transports/body-watch.ts', [
+  ...inFile('lib/nest/http/body/body-watch.ts', [
     {
       check: 'what was announced counts when its header is gone',
       text: 'return this.announced || this.sawBytes || !this.sawAll;',
@@ -923,7 +923,7 @@ const BODIES = [
       tests: 'BB-04',
     },
   ]),
-  ...inFile('lib/nest/transports/body-limits.ts', [
+  ...inFile('lib/nest/http/body/body-limits.ts', [
     {
       check: 'a consumed body is refused',
       text: "  throw new ServiceTokenRefusedError('body_consumed', { detail: `the body: ${detail}` });\n",
@@ -931,7 +931,7 @@ const BODIES = [
       tests: 'BB-34',
     },
   ]),
-  ...inFile('lib/nest/transports/http-body.ts', [
+  ...inFile('lib/nest/http/body/http-body.ts', [
     {
       check: 'bytes held in memory are within the limit',
       text: `      if (!this.raw.readableDidRead) assertWithin(limits, this.raw.readableLength);\n`,
@@ -957,7 +957,7 @@ const BODIES = [
       spec: 'test/nest/bodies-streams.spec.ts',
     },
   ]),
-  ...inFile('lib/nest/transports/body-drain.ts', [
+  ...inFile('lib/nest/http/body/body-drain.ts', [
     {
       check: 'an announced length is within the limit',
       text: `    assertWithin(limits, announcedBytes(watch.raw));\n`,
@@ -993,25 +993,22 @@ const AT_THE_DOOR = [
   ...inFile('lib/nest/service-jwt.guard.ts', [
     {
       check: 'the guard authenticates',
-      text: `    await this.authenticator.authenticate(transport, context, route);\n`,
+      text: `    await this.authenticator.authenticate(context, route);\n`,
+      spec: GUARD,
+    },
+    {
+      check: 'no context but HTTP',
+      text: `    if (context.getType() !== 'http') return await this.authenticator.refuseContext(context);\n`,
       spec: GUARD,
     },
     {
       check: 'contexts it does not know are refused first',
-      text: `    const transport = transportOf(context) ?? (await this.authenticator.refuseContext(context));\n    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n`,
-      instead: `    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n    const transport = transportOf(context) ?? (await this.authenticator.refuseContext(context));\n`,
+      text: `    if (context.getType() !== 'http') return await this.authenticator.refuseContext(context);\n    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n`,
+      instead: `    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n    if (context.getType() !== 'http') return await this.authenticator.refuseContext(context);\n`,
       spec: GUARD,
     },
   ]),
-  ...inFile('lib/nest/transports/transport.ts', [
-    {
-      check: 'no context but HTTP',
-      text: 'TRANSPORTS.get(context.getType())',
-      instead: 'TRANSPORTS.get(context.getType()) ?? httpTransport',
-      spec: GUARD,
-    },
-  ]),
-  ...inFile('lib/nest/transports/unsupported.transport.ts', [
+  ...inFile('lib/nest/unsupported-context.ts', [
     {
       check: 'a message is refused',
       text: `    throw new RpcException({ status: 'error', code, message });\n`,
@@ -1204,7 +1201,7 @@ const AT_THE_DOOR = [
       spec: GUARD,
     },
   ]),
-  ...inFile('lib/nest/transports/http.transport.ts', [
+  ...inFile('lib/nest/http/http-exchange.ts', [
     {
       check: 'a request whose token may have been cut off is not anonymous',
       text: ' || !isWholeHeaderList(this.request)',

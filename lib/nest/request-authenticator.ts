@@ -11,14 +11,14 @@ import {
   tell,
 } from '../core/index.js';
 import { ServiceAuth } from '../service-auth.js';
+import { type ExchangeSettings, HttpExchange } from './http/http-exchange.js';
 import { instanceOf } from './provider-lookup.js';
 import { noteGuard, requestStateOf, type Verification, verificationBy } from './request-state.js';
 import type { Route } from './route-policy.js';
 import { MODULE_OPTIONS_TOKEN } from './service-auth.module-definition.js';
 import type { ServiceAuthModuleOptions, ServiceUserResolver } from './service-auth.options.js';
 import { ServiceCallContext } from '../for-whom/service-call.context.js';
-import { type Exchange, type ExchangeSettings, type Transport } from './transports/transport.js';
-import { refuseUnsupported } from './transports/unsupported.transport.js';
+import { refuseUnsupported } from './unsupported-context.js';
 
 type AuthenticatorOptions = Pick<
   ServiceAuthModuleOptions,
@@ -51,7 +51,7 @@ export class RequestAuthenticator implements OnModuleInit {
   }
 
   /**
-   * Refuses an execution context that no transport knows.
+   * Refuses an execution context of any other type than `http`.
    *
    * @throws its own kind of exception, with `context_unsupported`
    */
@@ -66,15 +66,11 @@ export class RequestAuthenticator implements OnModuleInit {
    * asserted for each route: a handler that calls next() hands the request on to another one.
    *
    * @returns who calls; undefined for an anonymous caller where the route admits one
-   * @throws the transport's exception, with the status and code of the refusal
+   * @throws an HTTP exception with the status and code of the refusal
    * @throws ServiceAuthUsageError in a service without `trustedIssuers`
    */
-  authenticate(
-    transport: Transport,
-    context: ExecutionContext,
-    route: Route,
-  ): Promise<ServiceIdentity | undefined> {
-    const exchange = transport.open(context, this.settingsFor(route));
+  authenticate(context: ExecutionContext, route: Route): Promise<ServiceIdentity | undefined> {
+    const exchange = new HttpExchange(context, this.settingsFor(route));
     const state = requestStateOf(exchange.key);
     const begun = verificationBy(this.serviceAuth, state)?.result;
     if (begun) return this.verifyAgain(begun, exchange, route);
@@ -90,7 +86,7 @@ export class RequestAuthenticator implements OnModuleInit {
 
   private async verifyAgain(
     verification: Promise<ServiceIdentity | undefined>,
-    exchange: Exchange,
+    exchange: HttpExchange,
     route: Route,
   ): Promise<ServiceIdentity | undefined> {
     const identity = await verification;
@@ -118,7 +114,7 @@ export class RequestAuthenticator implements OnModuleInit {
   }
 
   private assertRoute(
-    exchange: Exchange,
+    exchange: HttpExchange,
     identity: ServiceIdentity | undefined,
     route: Route,
   ): void {
@@ -134,11 +130,11 @@ export class RequestAuthenticator implements OnModuleInit {
   }
 
   private async verify(
-    exchange: Exchange,
+    exchange: HttpExchange,
     route: Route,
     verification: Verification,
   ): Promise<ServiceIdentity | undefined> {
-    exchange.describeResponse();
+    exchange.markPrivate();
     if (route.mode === 'optional' && !exchange.mayHaveToken) {
       if (this.userResolver) exchange.setUser(undefined);
       this.tell({ type: 'request_anonymous', route: exchange.route });
@@ -157,7 +153,7 @@ export class RequestAuthenticator implements OnModuleInit {
   }
 
   private admit(
-    exchange: Exchange,
+    exchange: HttpExchange,
     identity: ServiceIdentity,
     verification: Verification,
   ): void | Promise<void> {
@@ -166,7 +162,7 @@ export class RequestAuthenticator implements OnModuleInit {
   }
 
   private async admitUser(
-    exchange: Exchange,
+    exchange: HttpExchange,
     identity: ServiceIdentity,
     verification: Verification,
   ): Promise<void> {

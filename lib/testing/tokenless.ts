@@ -6,7 +6,6 @@ import { RequestAuthenticator } from '../nest/request-authenticator.js';
 import type { Route } from '../nest/route-policy.js';
 import { MODULE_OPTIONS_TOKEN } from '../nest/service-auth.module-definition.js';
 import { ServiceCallContext } from '../for-whom/service-call.context.js';
-import type { Transport } from '../nest/transports/transport.js';
 import { ServiceAuth, type VerifyOptions } from '../service-auth.js';
 import type { ProviderFactory } from './provider-overrides.js';
 import { firstTrustedIssuer } from './services-under-test.js';
@@ -53,11 +52,10 @@ class TokenlessServiceAuth extends ServiceAuth {
 /** Where callers may be anonymous, they are who they are fixed to be as well. */
 class TokenlessAuthenticator extends RequestAuthenticator {
   override async authenticate(
-    transport: Transport,
     context: ExecutionContext,
     route: Route,
   ): Promise<ServiceIdentity | undefined> {
-    return await super.authenticate(transport, context, { ...route, mode: 'required' });
+    return await super.authenticate(context, { ...route, mode: 'required' });
   }
 }
 

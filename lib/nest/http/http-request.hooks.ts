@@ -4,7 +4,7 @@ import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { ServiceCallContext } from '../../for-whom/service-call.context.js';
 import { hasToken, headerListOf } from './header-list.js';
-import { captureBody } from './http-body.js';
+import { captureBody } from './body/http-body.js';
 import { scopeRoutes } from './route-scope.js';
 
 type Next = () => void;

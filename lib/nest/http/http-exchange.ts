@@ -1,28 +1,26 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerRequest } from 'node:http2';
-import {
-  type ExecutionContext,
-  ForbiddenException,
-  HttpException,
-  PayloadTooLargeException,
-  ServiceUnavailableException,
-  UnauthorizedException,
-  UnsupportedMediaTypeException,
-} from '@nestjs/common';
+import type { ExecutionContext } from '@nestjs/common';
 import {
   type IncomingRequest,
   isWholeHeaderList,
-  refusalBody,
   refusalHeaders,
   type ServiceAuthUnavailableError,
   type ServiceTokenRefusedError,
   TOKEN_HEADER,
 } from '../../core/index.js';
 import { rawRequestOf, requestStateOf } from '../request-state.js';
+import { bodyOf, type BodySettings } from './body/http-body.js';
 import { removeDistinctToken } from './distinct-headers.js';
 import { hasToken, headerListOf, maxHeadersCountOf } from './header-list.js';
-import { bodyOf } from './http-body.js';
-import type { Exchange, ExchangeSettings, Transport } from './transport.js';
+import { toHttpException } from './http-exception.js';
+
+/** What an exchange needs to know of the settings, and of the route. */
+export interface ExchangeSettings {
+  /** The name of the service in a challenge. */
+  readonly realm: string;
+  readonly body: BodySettings;
+}
 
 /** Express's and Fastify's request, as far as both are the same. */
 interface HttpRequest {
@@ -42,13 +40,12 @@ interface HttpResponse {
   header(name: string, value: string): unknown;
 }
 
-export const httpTransport: Transport = {
-  open: (context, settings) => new HttpExchange(context, settings),
-};
-
-class HttpExchange implements Exchange {
+/** One request and the answer to it, as the guard needs them. */
+export class HttpExchange {
+  /** The object that stands for this request while it is served. */
   readonly key: IncomingMessage;
   readonly request: IncomingRequest;
+  /** The pattern of the route that was found for it, as `/users/:id`; undefined where it is not known. */
   readonly route: string | undefined;
   private readonly frameworkRequest: HttpRequest;
   private readonly response: HttpResponse;
@@ -73,6 +70,7 @@ class HttpExchange implements Exchange {
     };
   }
 
+  /** False only if the whole list of headers was seen, without a token. */
   get mayHaveToken(): boolean {
     const { headers } = this.key as Partial<IncomingMessage>;
     // Where a host's two lists differ, neither shows that there is no token.
@@ -86,6 +84,7 @@ class HttpExchange implements Exchange {
     this.frameworkRequest.user = user;
   }
 
+  /** Takes the token out of the request, so that no logger and no handler passes it on. */
   removeToken(): void {
     requestStateOf(this.key).sentHeaders ??= this.request.rawHeaders;
     const { headers, rawHeaders = [] } = this.key as Partial<IncomingMessage>;
@@ -97,7 +96,8 @@ class HttpExchange implements Exchange {
     removeDistinctToken(this.key);
   }
 
-  describeResponse(): void {
+  /** Tells caches that the answer depends on the token. */
+  markPrivate(): void {
     this.setHeader('Vary', appendToken(this.response.getHeader('Vary')));
     this.keepInVary();
     const cacheControl = this.response.getHeader('Cache-Control');
@@ -106,6 +106,7 @@ class HttpExchange implements Exchange {
     if (!isPrivate) this.setHeader('Cache-Control', 'private');
   }
 
+  /** The exception that answers a refusal, whose headers are set. */
   refuse(error: ServiceTokenRefusedError | ServiceAuthUnavailableError): Error {
     const { httpVersionMajor } = this.key;
     const headers = refusalHeaders(error, { realm: this.settings.realm, httpVersionMajor });
@@ -160,28 +161,6 @@ function endAfterAnswer(raw: Http2ServerRequest): void {
 function routeOf({ route, routeOptions }: HttpRequest): string | undefined {
   const pattern = route?.path ?? routeOptions?.url;
   return typeof pattern === 'string' ? pattern : undefined;
-}
-
-/** The exception Nest answers with: its usual error shape plus the code. The cause stays inside. */
-export function toHttpException(
-  error: ServiceTokenRefusedError | ServiceAuthUnavailableError,
-): HttpException {
-  const body = refusalBody(error);
-  const options = { cause: error };
-  switch (body.statusCode) {
-    case 401:
-      return new UnauthorizedException(body, options);
-    case 403:
-      return new ForbiddenException(body, options);
-    case 413:
-      return new PayloadTooLargeException(body, options);
-    case 415:
-      return new UnsupportedMediaTypeException(body, options);
-    case 503:
-      return new ServiceUnavailableException(body, options);
-    default:
-      return new HttpException({ ...body }, body.statusCode, options);
-  }
 }
 
 /** Node writes names in lower case; another host may write them as they came. */

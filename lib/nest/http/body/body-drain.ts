@@ -1,5 +1,5 @@
 import type { EventEmitter } from 'node:events';
-import type { BodyHashAlgorithm } from '../../core/index.js';
+import type { BodyHashAlgorithm } from '../../../core/index.js';
 import { RunningDigest } from './body-digest.js';
 import { announcedBytes } from './body-framing.js';
 import { assertWithin, type BodyLimits } from './body-limits.js';

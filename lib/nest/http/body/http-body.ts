@@ -6,14 +6,14 @@ import {
   readUnverifiedBodyHash,
   type RequestBody,
   ServiceAuthUsageError,
-} from '../../core/index.js';
-import { createSlot } from '../../core/slot.js';
+} from '../../../core/index.js';
+import { createSlot } from '../../../core/slot.js';
 import { WatchedDigest } from './body-digest.js';
 import { drainBody, type DrainedBody } from './body-drain.js';
 import { announcesContent } from './body-framing.js';
 import { assertWithin, type BodyLimits, refuseBody, refuseConsumed } from './body-limits.js';
 import { BodyWatch } from './body-watch.js';
-import { headerListOf } from './header-list.js';
+import { headerListOf } from '../header-list.js';
 
 /** Where the bytes of a body come from, and how many of them are taken in. */
 export interface BodySettings {
