@@ -358,6 +358,10 @@ const TIMES = inFile('lib/core/token-times.ts', [
 
 const SIGNATURE = inFile('lib/core/token-signature.ts', [
   {
+    check: 'the signature is verified',
+    text: `  await assertSignature(token, algorithm, key, load);\n`,
+  },
+  {
     check: 'the signature is that of the key',
     text: `  if (isGood !== true) refuse('signature_invalid');\n`,
   },
@@ -531,11 +535,7 @@ const DECISION = inFile('lib/core/verify-request.ts', [
   },
   {
     check: 'the claims are those of the profile',
-    text: `  assertClaimsProfile(claims, token.unverifiedPayload, rules);\n`,
-  },
-  {
-    check: 'the signature is verified',
-    text: `  await assertSignature(token, header.algorithm, key.key, settings.verificationLoad);\n`,
+    text: `  assertClaimsProfile(unverified, rules);\n`,
   },
   {
     check: 'the times are asserted',

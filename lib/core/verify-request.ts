@@ -1,4 +1,4 @@
-import { assertClaimsProfile, type BodyClaim, readClaims, type ServiceClaims } from './claims.js';
+import { assertClaimsProfile, type BodyClaim, readClaims, type VerifiedClaims } from './claims.js';
 import { refuse, ServiceAuthUnavailableError } from './errors.js';
 import { createIdentity, type ServiceIdentity } from './identity.js';
 import { assertHeaderProfile, type JoseHeader, readJoseHeader } from './jose-header.js';
@@ -22,7 +22,7 @@ import type { TrustedIssuer } from './issuers.js';
 import type { ReceivingSettings } from './settings.js';
 import { isWithinPrefixes } from './subject.js';
 import { assertTimes } from './token-times.js';
-import { assertSignature } from './token-signature.js';
+import { verifyClaims } from './token-signature.js';
 import { readToken } from './token-syntax.js';
 import type { VerificationProgress } from './verification-progress.js';
 
@@ -59,17 +59,22 @@ export async function verifyRequest(
   const { knownHeaders } = settings;
   const token = readToken(bindable.headerValues(TOKEN_HEADER), knownHeaders);
   const header = readJoseHeader(token.unverifiedHeader);
-  const claims = readClaims(token.unverifiedPayload);
+  const unverified = readClaims(token.unverifiedPayload);
 
-  const trusted = (await settings.trustedIssuers.find(claims.issuer)) ?? refuse('issuer_unknown');
+  const trusted =
+    (await settings.trustedIssuers.find(unverified.issuer)) ?? refuse('issuer_unknown');
   progress?.nameIssuer(trusted.issuer);
   const rules = PROFILES[trusted.profile];
   assertHeaderProfile(header, token.unverifiedHeader, rules);
-  assertClaimsProfile(claims, token.unverifiedPayload, rules);
+  assertClaimsProfile(unverified, rules);
 
   const key = (await trusted.keys.find(header.keyId)) ?? refuse('key_unknown');
   assertAlgorithm(header, key);
-  await assertSignature(token, header.algorithm, key.key, settings.verificationLoad);
+  const claims = await verifyClaims(unverified, token, {
+    algorithm: header.algorithm,
+    key: key.key,
+    load: settings.verificationLoad,
+  });
   knownHeaders.keep(token.encodedHeader, token.unverifiedHeader);
   progress?.proveSignature(header.algorithm);
 
@@ -82,12 +87,7 @@ export async function verifyRequest(
   await assertFirstUse(claims, trusted, settings, now());
   return createIdentity(
     { ...claims, audience },
-    {
-      keyId: key.keyId,
-      profile: trusted.profile,
-      payload: token.unverifiedPayload,
-      verifier: settings,
-    },
+    { keyId: key.keyId, profile: trusted.profile, verifier: settings },
   );
 }
 
@@ -97,7 +97,7 @@ function assertAlgorithm(header: JoseHeader, key: VerificationKey): void {
   }
 }
 
-function readAudience(claims: ServiceClaims, settings: ReceivingSettings): string {
+function readAudience(claims: VerifiedClaims, settings: ReceivingSettings): string {
   const { audience } = claims;
   if (audience === undefined || !settings.audiences.has(audience)) refuse('audience_mismatch');
   return audience;
@@ -109,7 +109,7 @@ const NO_HEADERS: ReadonlyMap<string, string> = new Map();
 /** Asserts that the token was made for this very request. Waits for its body. */
 async function assertBinding(
   bindable: BindableRequest,
-  claims: ServiceClaims,
+  claims: VerifiedClaims,
   trusted: TrustedIssuer,
   settings: ReceivingSettings,
 ): Promise<void> {
@@ -177,7 +177,7 @@ function assertTransferCoding(request: BindableRequest): void {
   }
 }
 
-function assertPolicy(claims: ServiceClaims, trusted: TrustedIssuer, policy: RoutePolicy): void {
+function assertPolicy(claims: VerifiedClaims, trusted: TrustedIssuer, policy: RoutePolicy): void {
   const { subject } = claims;
   assertRoutePolicy({ issuer: trusted.issuer, subject }, policy);
   if (subject !== undefined && trusted.subjects && !isWithinPrefixes(subject, trusted.subjects)) {
@@ -202,7 +202,7 @@ export function assertRoutePolicy(
 
 /** Begins to record the use before it waits for anything: `nowMilliseconds` is the time of the decision. */
 async function assertFirstUse(
-  claims: ServiceClaims,
+  claims: VerifiedClaims,
   trusted: TrustedIssuer,
   settings: ReceivingSettings,
   nowMilliseconds: number,
