@@ -946,19 +946,9 @@ const AT_THE_DOOR = [
   ...inFile('lib/service-auth.ts', [
     {
       check: 'what observers are told of is thrown on',
-      text: `      if (progress) tell(observer, progress.failure(error));\n      throw error;\n`,
-      instead: `      if (progress) tell(observer, progress.failure(error));\n      return undefined as never;\n`,
-      spec: GUARD,
-    },
-    {
-      check: 'a verified caller is admitted by the application before the request is served',
-      text: `      const admitting = options.admit?.(identity);\n      if (isPending(admitting)) await admitting;\n`,
-      spec: GUARD,
-    },
-    {
-      check: 'an admission that takes time is waited for',
-      text: `      if (isPending(admitting)) await admitting;\n`,
-      spec: GUARD,
+      text: `      verification.failed(error);\n      throw error;\n`,
+      instead: `      verification.failed(error);\n      return undefined as never;\n`,
+      spec: CORE,
     },
   ]),
   ...inFile('lib/nest/service-jwt.guard.ts', [
@@ -1146,8 +1136,7 @@ const AT_THE_DOOR = [
     },
     {
       check: 'request.user is not taken over from others',
-      text: 'if (this.userResolver === undefined) verification.identity',
-      instead: 'if (true) verification.identity',
+      text: `      if (this.userResolver) exchange.setUser(await this.resolveUser(identity));\n`,
       spec: GUARD,
     },
     {

@@ -85,6 +85,7 @@ export async function verifyRequest(
   assertTimes(claims, trusted.profile, settings, now());
   assertPolicy(claims, trusted, policy);
   await assertFirstUse(claims, trusted, settings, now());
+  progress?.finishVerification();
   return createIdentity(
     { ...claims, audience },
     { keyId: key.keyId, profile: trusted.profile, verifier: settings },

@@ -140,34 +140,19 @@ export class RequestAuthenticator implements OnModuleInit {
       this.tell({ type: 'request_anonymous', route: exchange.route });
       return undefined;
     }
+    const proof = this.serviceAuth.beginVerification({ route: exchange.route });
     try {
-      return await this.serviceAuth.verify(exchange.request, route.policy, {
-        route: exchange.route,
-        admit: (identity) => this.admit(exchange, identity, verification),
-      });
+      const identity = await proof.prove(exchange.request, route.policy);
+      if (this.userResolver) exchange.setUser(await this.resolveUser(identity));
+      verification.identity = identity;
+      proof.accepted(identity);
+      return identity;
     } catch (error) {
+      proof.failed(error);
       throw isRefusal(error) ? exchange.refuse(error) : error;
     } finally {
       if (this.options.tokenAfterVerification !== 'keep') exchange.removeToken();
     }
-  }
-
-  private admit(
-    exchange: HttpExchange,
-    identity: ServiceIdentity,
-    verification: Verification,
-  ): void | Promise<void> {
-    if (this.userResolver === undefined) verification.identity = identity;
-    else return this.admitUser(exchange, identity, verification);
-  }
-
-  private async admitUser(
-    exchange: HttpExchange,
-    identity: ServiceIdentity,
-    verification: Verification,
-  ): Promise<void> {
-    exchange.setUser(await this.resolveUser(identity));
-    verification.identity = identity;
   }
 
   /** Calls that the resolver itself makes are on behalf of the user it looks up. */
