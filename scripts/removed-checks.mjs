@@ -848,8 +848,25 @@ const BODIES = [
       instead: 'undefined',
       spec: HEADER_LISTS,
     },
+    {
+      check: 'a request whose token may have been cut off is not anonymous',
+      text: 'return !isWholeHeaderList({ rawHeaders, maxHeadersCount: maxHeadersCountOf(raw) });',
+      instead: 'return false;',
+      spec: HEADER_LISTS,
+      tests: 'HL-06',
+    },
+    {
+      check: 'the header leaves headers',
+      text: `  if (headers) delete headers[nameOfToken(headers)];\n`,
+      spec: GUARD,
+    },
+    {
+      check: 'the header leaves rawHeaders',
+      text: `    if (isNamed(rawHeaders[at], TOKEN_HEADER)) rawHeaders[at + 1] = '';\n`,
+      spec: GUARD,
+    },
   ]),
-  ...inFile('lib/nest/http/body/body-watch.ts', [
+  ...inFile('lib/nest/http/body/received-body.ts', [
     {
       check: 'what was announced counts when its header is gone',
       text: 'return this.announced || this.sawBytes || !this.sawAll;',
@@ -893,6 +910,16 @@ const BODIES = [
       spec: 'test/nest/bodies-streams.spec.ts',
       tests: 'BB-04',
     },
+    {
+      check: 'bytes held in memory are within the limit',
+      text: `    if (!this.raw.readableDidRead) assertWithin(limits, this.raw.readableLength);\n`,
+      spec: 'test/nest/bodies-streams.spec.ts',
+    },
+    {
+      check: 'a body others have read is not verified',
+      text: `      this.assertUnread();\n`,
+      spec: 'test/nest/bodies-streams.spec.ts',
+    },
   ]),
   ...inFile('lib/nest/http/body/body-limits.ts', [
     {
@@ -902,12 +929,7 @@ const BODIES = [
       tests: 'BB-34',
     },
   ]),
-  ...inFile('lib/nest/http/body/http-body.ts', [
-    {
-      check: 'bytes held in memory are within the limit',
-      text: `      if (!this.raw.readableDidRead) assertWithin(limits, this.raw.readableLength);\n`,
-      spec: 'test/nest/bodies-streams.spec.ts',
-    },
+  ...inFile('lib/nest/http/body/verifiable-body.ts', [
     {
       check: 'bytes that a platform kept are bytes',
       text: 'if (bytes !== undefined && bytes !== null) {\n      throw new ServiceAuthUsageError(',
@@ -922,16 +944,11 @@ const BODIES = [
       spec: UNSEEN,
       tests: 'BB-34',
     },
-    {
-      check: 'a body others have read is not verified',
-      text: `    this.watch.assertUnread();\n`,
-      spec: 'test/nest/bodies-streams.spec.ts',
-    },
   ]),
   ...inFile('lib/nest/http/body/body-drain.ts', [
     {
       check: 'an announced length is within the limit',
-      text: `    assertWithin(limits, announcedBytes(watch.raw));\n`,
+      text: `    assertWithin(limits, announcedBytes(body.raw));\n`,
       spec: LARGE,
     },
     {
@@ -1080,13 +1097,13 @@ const AT_THE_DOOR = [
   ...inFile('lib/nest/request-authenticator.ts', [
     {
       check: 'one application does not take the word of another',
-      text: 'verificationBy(this.serviceAuth, state)?.result',
-      instead: 'state.verification?.result',
+      text: 'verificationBy(this.serviceAuth, request.state)?.result',
+      instead: 'request.state.verification?.result',
       spec: GUARD,
     },
     {
       check: 'each route asserts what it asks',
-      text: `    this.assertRoute(exchange, identity, route);\n`,
+      text: `    this.assertRoute(request, identity, route);\n`,
       spec: GUARD,
     },
     {
@@ -1103,30 +1120,30 @@ const AT_THE_DOOR = [
     },
     {
       check: 'only a caller without a token is anonymous',
-      text: ' && !exchange.mayHaveToken',
+      text: ' && !request.hasToken',
       spec: HTTP,
       tests: 'AI-14',
     },
     {
       check: 'a refusal by a second route is not swallowed',
-      text: `      throw exchange.refuse(error);\n`,
+      text: `      throw this.refuse(request, error);\n`,
       spec: GUARD,
     },
     {
       check: 'a refusal is not swallowed',
-      text: `      throw isRefusal(error) ? exchange.refuse(error) : error;\n`,
+      text: `      throw isRefusal(error) ? this.refuse(request, error) : error;\n`,
       instead: `      if (!isRefusal(error)) throw error;\n      return undefined;\n`,
       spec: GUARD,
     },
     {
       check: 'an unknown error is not swallowed',
-      text: `      throw isRefusal(error) ? exchange.refuse(error) : error;\n`,
-      instead: `      if (!isRefusal(error)) return undefined;\n      throw exchange.refuse(error);\n`,
+      text: `      throw isRefusal(error) ? this.refuse(request, error) : error;\n`,
+      instead: `      if (!isRefusal(error)) return undefined;\n      throw this.refuse(request, error);\n`,
       spec: GUARD,
     },
     {
       check: 'the token is taken out of the request',
-      text: `      if (this.options.tokenAfterVerification !== 'keep') exchange.removeToken();\n`,
+      text: `      if (this.options.tokenAfterVerification !== 'keep') request.removeToken();\n`,
       spec: GUARD,
     },
     {
@@ -1136,12 +1153,12 @@ const AT_THE_DOOR = [
     },
     {
       check: 'request.user is not taken over from others',
-      text: `      if (this.userResolver) exchange.setUser(await this.resolveUser(identity));\n`,
+      text: `      if (this.userResolver) request.setUser(await this.resolveUser(identity));\n`,
       spec: GUARD,
     },
     {
       check: 'an anonymous caller has no user',
-      text: `      if (this.userResolver) exchange.setUser(undefined);\n`,
+      text: `      if (this.userResolver) request.setUser(undefined);\n`,
       spec: GUARD,
     },
   ]),
@@ -1155,57 +1172,42 @@ const AT_THE_DOOR = [
   ...inFile('lib/for-whom/service-caller.decorator.ts', [
     {
       check: 'nothing is injected that nobody verified',
-      text: 'if (state?.verification === undefined) {\n    throw',
-      instead:
-        'if (state?.verification === undefined) return;\n  if (state === undefined) {\n    throw',
+      text: 'if (verification === undefined) {\n    throw',
+      instead: 'if (verification === undefined) return;\n  if (request === undefined) {\n    throw',
       spec: GUARD,
     },
   ]),
-  ...inFile('lib/nest/http/http-exchange.ts', [
-    {
-      check: 'a request whose token may have been cut off is not anonymous',
-      text: ' || !isWholeHeaderList(this.request)',
-      spec: HEADER_LISTS,
-      tests: 'HL-06',
-    },
-    {
-      check: 'the header leaves headers',
-      text: `    if (headers) delete headers[nameOfToken(headers)];\n`,
-      spec: GUARD,
-    },
-    {
-      check: 'the header leaves rawHeaders',
-      text: `      if (isNamed(rawHeaders[at], TOKEN_HEADER)) rawHeaders[at + 1] = '';\n`,
-      spec: GUARD,
-    },
+  ...inFile('lib/nest/http/private-answer.ts', [
     {
       check: 'caches are told of the token',
-      text: `    this.setHeader('Vary', appendToken(this.response.getHeader('Vary')));\n`,
+      text: `  setHeader(response, 'Vary', appendToken(response.getHeader('Vary')));\n`,
       spec: HTTP,
       tests: 'TS-01|TF-17',
     },
     {
       check: 'answers are private',
-      text: `    if (!isPrivate) this.setHeader('Cache-Control', 'private');\n`,
+      text: `  if (!isPrivate) setHeader(response, 'Cache-Control', 'private');\n`,
       spec: HTTP,
       tests: 'TS-01|TF-17',
     },
+  ]),
+  ...inFile('lib/nest/http/received-request.ts', [
     {
       check: 'the headers of a refusal are sent',
-      text: '    for (const [name, value] of Object.entries(headers)) this.setHeader(name, value);\n',
+      text: '      setHeader(this.opened.response, name, value);\n',
       spec: HTTP,
       tests: 'TS-01|TF-17|RP-17',
     },
     {
       check: 'the whole target is bound, as on the wire',
-      text: `this.frameworkRequest.originalUrl ?? raw.url ?? ''`,
-      instead: `(this.frameworkRequest.originalUrl ?? raw.url ?? '').split('?')[0] ?? ''`,
+      text: `this.opened.request.originalUrl ?? raw.url ?? ''`,
+      instead: `(this.opened.request.originalUrl ?? raw.url ?? '').split('?')[0] ?? ''`,
       spec: HTTP,
       tests: 'RB-',
     },
     {
       check: 'the body is that of the wire',
-      text: 'bodyOf(raw, rawRequestOf(this.response) as ServerResponse, settings.body)',
+      text: 'this.bodyToVerify(settings)',
       instead: 'new Uint8Array()',
       spec: HTTP,
       tests: 'BB-',
@@ -1525,6 +1527,11 @@ export const REMOVALS = [
  * @type {readonly [file: string, text: string, reason: string][]}
  */
 export const EXEMPT = [
+  [
+    'lib/nest/http/received-request.ts',
+    'throw new ServiceAuthUsageError(',
+    'cannot be: the guard names the route before it asks',
+  ],
   [
     'lib/for-whom/stand-ins.ts',
     'throw new ServiceAuthUsageError(',

@@ -22,8 +22,8 @@ const GUARDED = [
   ...filesOf('lib/for-whom', 'service-subject.decorator service-caller.decorator'),
   ...filesOf('lib/for-whom', 'call-decision call-options named-subject fixed-subject stand-ins'),
   ...filesOf('lib/for-whom', 'service-call.context kept-inside'),
-  ...filesOf('lib/nest/http', 'http-exchange http-exception'),
-  ...filesOf('lib/nest/http/body', 'http-body body-drain body-watch body-limits'),
+  ...filesOf('lib/nest/http', 'received-request private-answer header-list http-exception'),
+  ...filesOf('lib/nest/http/body', 'received-body verifiable-body body-drain body-limits'),
   ...filesOf('lib/replay', 'memory-replay-store redis-replay-store'),
 ];
 

@@ -55,7 +55,7 @@ const IMPORTS: [place: string, refused: string, admitted: string][] = [
   ['lib/for-whom', '../clients/axios.js', '../service-auth.js'],
   ['lib/for-whom', '../core/slot.js', '../core/index.js'],
   ['lib/for-whom', '../nest/service-jwt.guard.js', '../nest/request-state.js'],
-  ['lib/for-whom', '../nest/http/body/http-body.js', '../nest/http/http-exception.js'],
+  ['lib/for-whom', '../nest/http/body/received-body.js', '../nest/http/http-exception.js'],
   ['lib/for-whom', '../testing/index.js', './fixed-subject.js'],
   ['lib/cli', '@nestjs/common', 'commander'],
   ['lib/cli', 'redis', 'node:process'],
