@@ -144,8 +144,8 @@ export class ServiceAuth {
   }
 
   /**
-   * Begins to verify a request that the application decides on too: it calls `prove()`, looks for its user, say, and then
-   * says `accepted(identity)` or `failed(error)`. Until then, observers get no event.
+   * Begins to verify a request that the application decides on too: it calls `prove()`, looks up its user, and then calls
+   * `accepted(identity)` or `failed(error)`. Observers get no event before that.
    *
    * @throws ServiceAuthUsageError in a service without `trustedIssuers`
    */

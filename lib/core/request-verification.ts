@@ -7,11 +7,11 @@ import { Stopwatch, VerificationProgress } from './verification-progress.js';
 import { type RoutePolicy, verifyRequest } from './verify-request.js';
 
 /**
- * The verification of one request: {@link prove} verifies it, then {@link accepted} or {@link failed} says what became of
- * it. Observers get one event, of the first that is said.
+ * The verification of one request: {@link prove} verifies it, then {@link accepted} or {@link failed} takes the decision
+ * of the application. Observers get one event, for the first of these two calls.
  */
 export class RequestVerification {
-  /** Undefined where nobody observes: then no clock is read. */
+  /** Undefined where no observer is configured: then no clock is read. */
   private readonly progress: VerificationProgress | undefined;
   private isDecided = false;
 

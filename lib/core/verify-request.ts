@@ -35,12 +35,12 @@ export interface RoutePolicy {
 }
 
 /**
- * Verifies the one token of a request, in the order of protocol section 4: cheap before dear, and
+ * Verifies the one token of a request, in the order of protocol section 4: cheap steps first, and
  * the first use is recorded last. On return the request is what its issuer signed, was not seen
  * before, and satisfies `policy`.
  *
- * Does not check that the subject exists: that is the application's knowledge. `progress` hears how far
- * it came, for the event that tells of the decision.
+ * Does not check that the subject exists: that is the application's knowledge. `progress` notes how far
+ * it came, for the event of the decision.
  *
  * @throws ServiceTokenRefusedError with the code of the first step that fails
  * @throws ServiceAuthUnavailableError `key_unavailable`, `replay_store_unavailable`

@@ -108,7 +108,7 @@ export class ReceivedRequest {
 
   /**
    * The request as the verifier needs it, with the token, also where a guard has removed that. What no parser has read of
-   * its body is read within the limits of the route once its digest is asked for, and given back for whoever reads next.
+   * its body is read within the limits of the route once its digest is asked for, and given back to the next reader.
    */
   toVerify(settings: BodySettings): IncomingRequest {
     const { raw } = this;

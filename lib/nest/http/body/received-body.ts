@@ -144,7 +144,7 @@ export class ReceivedBody implements DrainableBody {
     }
   }
 
-  /** Gives drained bytes back for whoever reads next, in the pieces they came in. */
+  /** Gives drained bytes back to the next reader, in the pieces they came in. */
   putBack(chunks: readonly Buffer[]): void {
     this.state = 'drained';
     for (const chunk of chunks) this.push(chunk);
