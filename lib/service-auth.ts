@@ -2,13 +2,12 @@ import {
   assertOutgoingRequest,
   findTarget,
   type IncomingRequest,
-  isPending,
   type KeySourceHealth,
-  NO_OBSERVER,
   type OutgoingRequest,
   parseTargetUrl,
   type PublishedKey,
   type ReceivingSettings,
+  RequestVerification,
   resolveSettings,
   type RoutePolicy,
   type SendingSettings,
@@ -18,16 +17,11 @@ import {
   ServiceAuthUsageError,
   type ServiceIdentity,
   ServiceSigningError,
-  ServiceTokenRefusedError,
   SigningReport,
   SigningTurn,
   signRequest,
-  Stopwatch,
   type Target,
-  tell,
   TokenIds,
-  VerificationProgress,
-  verifyRequest,
 } from './core/index.js';
 import { FoundIssuers } from './keys/found-issuers.js';
 import { createKeySource } from './keys/key-source.js';
@@ -45,12 +39,7 @@ const REFRESH_MILLISECONDS = 1000;
 /** What the framework around a request adds to its verification. */
 export interface VerifyOptions {
   /** The pattern of the route, as `/users/:id`, for the event. Never the path itself: those have no end. */
-  readonly route?: string;
-  /**
-   * What the application asks besides: the request counts as accepted once this is done, and what it throws
-   * is the decision.
-   */
-  readonly admit?: (identity: ServiceIdentity) => void | Promise<void>;
+  readonly route?: string | undefined;
 }
 
 /** Both paths of one configured service: a request going out, a request coming in. */
@@ -143,27 +132,25 @@ export class ServiceAuth {
     policy?: RoutePolicy,
     options: VerifyOptions = {},
   ): Promise<ServiceIdentity> {
-    const { now, observer } = this.settings;
-    const { receiving } = this;
-    const progress = observer === NO_OBSERVER ? undefined : this.beginVerification(options);
+    const verification = this.beginVerification(options);
     try {
-      const identity = await verifyRequest(request, receiving, now, policy, progress);
-      progress?.finishVerification();
-      const admitting = options.admit?.(identity);
-      if (isPending(admitting)) await admitting;
-      const event = progress?.acceptance(identity);
-      if (event) tell(observer, event);
+      const identity = await verification.prove(request, policy);
+      verification.accepted(identity);
       return identity;
     } catch (error) {
-      // Not by assignment: an application may throw a refusal that is frozen.
-      if (error instanceof ServiceTokenRefusedError) Reflect.set(error, 'realm', receiving.realm);
-      if (progress) tell(observer, progress.failure(error));
+      verification.failed(error);
       throw error;
     }
   }
 
-  private beginVerification({ route }: VerifyOptions): VerificationProgress {
-    return new VerificationProgress(new Stopwatch(this.settings.monotonicNow), route);
+  /**
+   * Begins to verify a request that the application decides on too: it calls `prove()`, looks up its user, and then calls
+   * `accepted(identity)` or `failed(error)`. Observers get no event before that.
+   *
+   * @throws ServiceAuthUsageError in a service without `trustedIssuers`
+   */
+  beginVerification({ route }: VerifyOptions = {}): RequestVerification {
+    return new RequestVerification(this.settings, this.receiving, route);
   }
 
   /** The receiving half of the settings. @throws ServiceAuthUsageError where there is none */

@@ -358,6 +358,10 @@ const TIMES = inFile('lib/core/token-times.ts', [
 
 const SIGNATURE = inFile('lib/core/token-signature.ts', [
   {
+    check: 'the signature is verified',
+    text: `  await assertSignature(token, algorithm, key, load);\n`,
+  },
+  {
     check: 'the signature is that of the key',
     text: `  if (isGood !== true) refuse('signature_invalid');\n`,
   },
@@ -445,14 +449,8 @@ const SHAPE = inFile('lib/core/request-shape.ts', [
   },
   {
     check: 'a digest that a body object answers has the form of one',
-    text: ': read(digest);',
-    instead: ': digest;',
-    tests: 'BB-62',
-  },
-  {
-    check: 'a digest that a body object answers later has the form of one',
-    text: 'Promise.resolve(digest).then(read)',
-    instead: 'Promise.resolve(digest)',
+    text: 'readDigest(await this.given.digest(algorithm), algorithm)',
+    instead: 'await this.given.digest(algorithm)',
     tests: 'BB-62',
   },
   {
@@ -537,12 +535,7 @@ const DECISION = inFile('lib/core/verify-request.ts', [
   },
   {
     check: 'the claims are those of the profile',
-    text: `  assertClaimsProfile(claims, token.unverifiedPayload, rules);\n`,
-  },
-  {
-    check: 'the signature is verified',
-    text: `assertSignature(token, header.algorithm, key.key, verificationLoad);`,
-    instead: 'undefined;',
+    text: `  assertClaimsProfile(unverified, rules);\n`,
   },
   {
     check: 'the times are asserted',
@@ -551,21 +544,19 @@ const DECISION = inFile('lib/core/verify-request.ts', [
   },
   {
     check: 'the request is bound',
-    text: 'const binding = assertBinding(bindable, claims, trusted, settings);',
-    instead: 'const binding = undefined;',
+    text: '  await assertBinding(bindable, claims, trusted, settings);\n',
   },
   {
     check: 'the times are asserted again after a slow body',
-    text: `    assertTimes(claims, trusted.profile, settings, now());\n  }`,
-    instead: '  }',
+    text: `  assertTimes(claims, trusted.profile, settings, now());\n  assertPolicy`,
+    instead: '  assertPolicy',
     spec: NEIGHBOURS,
     tests: 'TM-17',
   },
   { check: 'the policy is asserted', text: `  assertPolicy(claims, trusted, policy);\n` },
   {
     check: 'the first use is asserted',
-    text: `const recording = assertFirstUse(claims, trusted, settings, now());`,
-    instead: 'const recording = undefined;',
+    text: `  await assertFirstUse(claims, trusted, settings, now());\n`,
     spec: HTTP,
     tests: 'RP-',
   },
@@ -598,8 +589,7 @@ const DECISION = inFile('lib/core/verify-request.ts', [
   },
   {
     check: 'the body is asserted',
-    text: `return assertBody(bindable, claims.body, binding);`,
-    instead: 'return undefined;',
+    text: `  await assertBody(bindable, claims.body, binding);\n`,
   },
   {
     check: 'a bound header has the value it had',
@@ -627,26 +617,14 @@ const DECISION = inFile('lib/core/verify-request.ts', [
   },
   {
     check: 'a request is bound that was not sure to have content',
-    text: `return isPending(settling) ? settling.then(assertSettled) : assertSettled();`,
-    instead: 'return isPending(settling) ? settling : assertSettled();',
+    text: `  await bindable.body.settle?.();\n`,
+    instead: `  if (bindable.body.settle) return await bindable.body.settle();\n`,
     spec: NEIGHBOURS,
     tests: 'RB-05',
   },
   {
-    check: 'a digest that is there is compared',
-    text: '? assertDigest(digest)',
-    instead: '? undefined',
-  },
-  {
-    check: 'a digest that is waited for is compared',
-    text: ': Promise.resolve(digest).then(assertDigest)',
-    instead: ': Promise.resolve(digest).then(() => undefined)',
-    spec: HTTP,
-    tests: 'BB-|BD-|bdy',
-  },
-  {
     check: 'bdy is the digest of the content',
-    text: `    if (digest !== claim.digest) refuse('body_mismatch');\n`,
+    text: `  if (digest !== claim.digest) refuse('body_mismatch');\n`,
   },
   {
     check: 'what the route asks is asserted',
@@ -665,16 +643,9 @@ const DECISION = inFile('lib/core/verify-request.ts', [
     text: `  if (policy.subjectRequired && caller.subject === undefined) refuse('subject_missing');\n`,
   },
   {
-    check: 'the verdict of a store is heard',
-    text: ': assertFirst(verdict);',
-    instead: ': undefined;',
-    spec: HTTP,
-    tests: 'RP-',
-  },
-  {
-    check: 'the verdict of a store that takes its time is heard',
-    text: 'Promise.resolve(verdict).then(assertFirst)',
-    instead: 'Promise.resolve(verdict).then(() => undefined)',
+    check: 'a store that fails later refuses',
+    text: 'return await settings.replayStore',
+    instead: 'return settings.replayStore',
     spec: HTTP,
     tests: 'RP-17',
   },
@@ -857,7 +828,7 @@ const LARGE = 'test/nest/large-bodies.spec.ts';
 const UNSEEN = 'test/nest/unseen-bodies.spec.ts';
 
 const BODIES = [
-  ...inFile('lib/nest/transports/header-list.ts', [
+  ...inFile('lib/nest/http/header-list.ts', [
     {
       check: 'an empty header beside another is no anonymous caller',
       text: ` || others.length > 0`,
@@ -877,8 +848,25 @@ const BODIES = [
       instead: 'undefined',
       spec: HEADER_LISTS,
     },
+    {
+      check: 'a request whose token may have been cut off is not anonymous',
+      text: 'return !isWholeHeaderList({ rawHeaders, maxHeadersCount: maxHeadersCountOf(raw) });',
+      instead: 'return false;',
+      spec: HEADER_LISTS,
+      tests: 'HL-06',
+    },
+    {
+      check: 'the header leaves headers',
+      text: `  if (headers) delete headers[nameOfToken(headers)];\n`,
+      spec: GUARD,
+    },
+    {
+      check: 'the header leaves rawHeaders',
+      text: `    if (isNamed(rawHeaders[at], TOKEN_HEADER)) rawHeaders[at + 1] = '';\n`,
+      spec: GUARD,
+    },
   ]),
-  ...inFile('lib/nest/transports/body-watch.ts', [
+  ...inFile('lib/nest/http/body/received-body.ts', [
     {
       check: 'what was announced counts when its header is gone',
       text: 'return this.announced || this.sawBytes || !this.sawAll;',
@@ -922,8 +910,18 @@ const BODIES = [
       spec: 'test/nest/bodies-streams.spec.ts',
       tests: 'BB-04',
     },
+    {
+      check: 'bytes held in memory are within the limit',
+      text: `    if (!this.raw.readableDidRead) assertWithin(limits, this.raw.readableLength);\n`,
+      spec: 'test/nest/bodies-streams.spec.ts',
+    },
+    {
+      check: 'a body others have read is not verified',
+      text: `      this.assertUnread();\n`,
+      spec: 'test/nest/bodies-streams.spec.ts',
+    },
   ]),
-  ...inFile('lib/nest/transports/body-limits.ts', [
+  ...inFile('lib/nest/http/body/body-limits.ts', [
     {
       check: 'a consumed body is refused',
       text: "  throw new ServiceTokenRefusedError('body_consumed', { detail: `the body: ${detail}` });\n",
@@ -931,12 +929,7 @@ const BODIES = [
       tests: 'BB-34',
     },
   ]),
-  ...inFile('lib/nest/transports/http-body.ts', [
-    {
-      check: 'bytes held in memory are within the limit',
-      text: `      if (!this.raw.readableDidRead) assertWithin(limits, this.raw.readableLength);\n`,
-      spec: 'test/nest/bodies-streams.spec.ts',
-    },
+  ...inFile('lib/nest/http/body/verifiable-body.ts', [
     {
       check: 'bytes that a platform kept are bytes',
       text: 'if (bytes !== undefined && bytes !== null) {\n      throw new ServiceAuthUsageError(',
@@ -951,16 +944,11 @@ const BODIES = [
       spec: UNSEEN,
       tests: 'BB-34',
     },
-    {
-      check: 'a body others have read is not verified',
-      text: `    this.watch.assertUnread();\n`,
-      spec: 'test/nest/bodies-streams.spec.ts',
-    },
   ]),
-  ...inFile('lib/nest/transports/body-drain.ts', [
+  ...inFile('lib/nest/http/body/body-drain.ts', [
     {
       check: 'an announced length is within the limit',
-      text: `    assertWithin(limits, announcedBytes(watch.raw));\n`,
+      text: `    assertWithin(limits, announcedBytes(body.raw));\n`,
       spec: LARGE,
     },
     {
@@ -975,43 +963,30 @@ const AT_THE_DOOR = [
   ...inFile('lib/service-auth.ts', [
     {
       check: 'what observers are told of is thrown on',
-      text: `      if (progress) tell(observer, progress.failure(error));\n      throw error;\n`,
-      instead: `      if (progress) tell(observer, progress.failure(error));\n      return undefined as never;\n`,
-      spec: GUARD,
-    },
-    {
-      check: 'a verified caller is admitted by the application before the request is served',
-      text: `      const admitting = options.admit?.(identity);\n      if (isPending(admitting)) await admitting;\n`,
-      spec: GUARD,
-    },
-    {
-      check: 'an admission that takes time is waited for',
-      text: `      if (isPending(admitting)) await admitting;\n`,
-      spec: GUARD,
+      text: `      verification.failed(error);\n      throw error;\n`,
+      instead: `      verification.failed(error);\n      return undefined as never;\n`,
+      spec: CORE,
     },
   ]),
   ...inFile('lib/nest/service-jwt.guard.ts', [
     {
       check: 'the guard authenticates',
-      text: `    await this.authenticator.authenticate(transport, context, route);\n`,
+      text: `    await this.authenticator.authenticate(context, route);\n`,
+      spec: GUARD,
+    },
+    {
+      check: 'no context but HTTP',
+      text: `    if (context.getType() !== 'http') return await this.authenticator.refuseContext(context);\n`,
       spec: GUARD,
     },
     {
       check: 'contexts it does not know are refused first',
-      text: `    const transport = transportOf(context) ?? (await this.authenticator.refuseContext(context));\n    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n`,
-      instead: `    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n    const transport = transportOf(context) ?? (await this.authenticator.refuseContext(context));\n`,
+      text: `    if (context.getType() !== 'http') return await this.authenticator.refuseContext(context);\n    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n`,
+      instead: `    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n    if (context.getType() !== 'http') return await this.authenticator.refuseContext(context);\n`,
       spec: GUARD,
     },
   ]),
-  ...inFile('lib/nest/transports/transport.ts', [
-    {
-      check: 'no context but HTTP',
-      text: 'TRANSPORTS.get(context.getType())',
-      instead: 'TRANSPORTS.get(context.getType()) ?? httpTransport',
-      spec: GUARD,
-    },
-  ]),
-  ...inFile('lib/nest/transports/unsupported.transport.ts', [
+  ...inFile('lib/nest/unsupported-context.ts', [
     {
       check: 'a message is refused',
       text: `    throw new RpcException({ status: 'error', code, message });\n`,
@@ -1122,13 +1097,13 @@ const AT_THE_DOOR = [
   ...inFile('lib/nest/request-authenticator.ts', [
     {
       check: 'one application does not take the word of another',
-      text: 'verificationBy(this.serviceAuth, state)?.result',
-      instead: 'state.verification?.result',
+      text: 'verificationBy(this.serviceAuth, request.state)?.result',
+      instead: 'request.state.verification?.result',
       spec: GUARD,
     },
     {
       check: 'each route asserts what it asks',
-      text: `    this.assertRoute(exchange, identity, route);\n`,
+      text: `    this.assertRoute(request, identity, route);\n`,
       spec: GUARD,
     },
     {
@@ -1145,30 +1120,30 @@ const AT_THE_DOOR = [
     },
     {
       check: 'only a caller without a token is anonymous',
-      text: ' && !exchange.mayHaveToken',
+      text: ' && !request.hasToken',
       spec: HTTP,
       tests: 'AI-14',
     },
     {
       check: 'a refusal by a second route is not swallowed',
-      text: `      throw exchange.refuse(error);\n`,
+      text: `      throw this.refuse(request, error);\n`,
       spec: GUARD,
     },
     {
       check: 'a refusal is not swallowed',
-      text: `      throw isRefusal(error) ? exchange.refuse(error) : error;\n`,
+      text: `      throw isRefusal(error) ? this.refuse(request, error) : error;\n`,
       instead: `      if (!isRefusal(error)) throw error;\n      return undefined;\n`,
       spec: GUARD,
     },
     {
       check: 'an unknown error is not swallowed',
-      text: `      throw isRefusal(error) ? exchange.refuse(error) : error;\n`,
-      instead: `      if (!isRefusal(error)) return undefined;\n      throw exchange.refuse(error);\n`,
+      text: `      throw isRefusal(error) ? this.refuse(request, error) : error;\n`,
+      instead: `      if (!isRefusal(error)) return undefined;\n      throw this.refuse(request, error);\n`,
       spec: GUARD,
     },
     {
       check: 'the token is taken out of the request',
-      text: `      if (this.options.tokenAfterVerification !== 'keep') exchange.removeToken();\n`,
+      text: `      if (this.options.tokenAfterVerification !== 'keep') request.removeToken();\n`,
       spec: GUARD,
     },
     {
@@ -1178,13 +1153,12 @@ const AT_THE_DOOR = [
     },
     {
       check: 'request.user is not taken over from others',
-      text: 'if (this.userResolver === undefined) verification.identity',
-      instead: 'if (true) verification.identity',
+      text: `      if (this.userResolver) request.setUser(await this.resolveUser(identity));\n`,
       spec: GUARD,
     },
     {
       check: 'an anonymous caller has no user',
-      text: `      if (this.userResolver) exchange.setUser(undefined);\n`,
+      text: `      if (this.userResolver) request.setUser(undefined);\n`,
       spec: GUARD,
     },
   ]),
@@ -1198,57 +1172,42 @@ const AT_THE_DOOR = [
   ...inFile('lib/for-whom/service-caller.decorator.ts', [
     {
       check: 'nothing is injected that nobody verified',
-      text: 'if (state?.verification === undefined) {\n    throw',
-      instead:
-        'if (state?.verification === undefined) return;\n  if (state === undefined) {\n    throw',
+      text: 'if (verification === undefined) {\n    throw',
+      instead: 'if (verification === undefined) return;\n  if (request === undefined) {\n    throw',
       spec: GUARD,
     },
   ]),
-  ...inFile('lib/nest/transports/http.transport.ts', [
-    {
-      check: 'a request whose token may have been cut off is not anonymous',
-      text: ' || !isWholeHeaderList(this.request)',
-      spec: HEADER_LISTS,
-      tests: 'HL-06',
-    },
-    {
-      check: 'the header leaves headers',
-      text: `    if (headers) delete headers[nameOfToken(headers)];\n`,
-      spec: GUARD,
-    },
-    {
-      check: 'the header leaves rawHeaders',
-      text: `      if (isNamed(rawHeaders[at], TOKEN_HEADER)) rawHeaders[at + 1] = '';\n`,
-      spec: GUARD,
-    },
+  ...inFile('lib/nest/http/private-answer.ts', [
     {
       check: 'caches are told of the token',
-      text: `    this.setHeader('Vary', appendToken(this.response.getHeader('Vary')));\n`,
+      text: `  setHeader(response, 'Vary', appendToken(response.getHeader('Vary')));\n`,
       spec: HTTP,
       tests: 'TS-01|TF-17',
     },
     {
       check: 'answers are private',
-      text: `    if (!isPrivate) this.setHeader('Cache-Control', 'private');\n`,
+      text: `  if (!isPrivate) setHeader(response, 'Cache-Control', 'private');\n`,
       spec: HTTP,
       tests: 'TS-01|TF-17',
     },
+  ]),
+  ...inFile('lib/nest/http/received-request.ts', [
     {
       check: 'the headers of a refusal are sent',
-      text: '    for (const [name, value] of Object.entries(headers)) this.setHeader(name, value);\n',
+      text: '      setHeader(this.opened.response, name, value);\n',
       spec: HTTP,
       tests: 'TS-01|TF-17|RP-17',
     },
     {
       check: 'the whole target is bound, as on the wire',
-      text: `this.frameworkRequest.originalUrl ?? raw.url ?? ''`,
-      instead: `(this.frameworkRequest.originalUrl ?? raw.url ?? '').split('?')[0] ?? ''`,
+      text: `this.opened.request.originalUrl ?? raw.url ?? ''`,
+      instead: `(this.opened.request.originalUrl ?? raw.url ?? '').split('?')[0] ?? ''`,
       spec: HTTP,
       tests: 'RB-',
     },
     {
       check: 'the body is that of the wire',
-      text: 'bodyOf(raw, rawRequestOf(this.response) as ServerResponse, settings.body)',
+      text: 'this.bodyToVerify(settings)',
       instead: 'new Uint8Array()',
       spec: HTTP,
       tests: 'BB-',
@@ -1569,6 +1528,11 @@ export const REMOVALS = [
  */
 export const EXEMPT = [
   [
+    'lib/nest/http/received-request.ts',
+    'throw new ServiceAuthUsageError(',
+    'cannot be: the guard names the route before it asks',
+  ],
+  [
     'lib/for-whom/stand-ins.ts',
     'throw new ServiceAuthUsageError(',
     'what the stand-ins throw with, and an entry takes those out',
@@ -1582,11 +1546,6 @@ export const EXEMPT = [
     'lib/replay/memory-replay-store.ts',
     'throw new RangeError(`there is no table',
     'cannot be: the index is taken modulo the number of tables',
-  ],
-  [
-    'lib/core/verify-request.ts',
-    'const assertSettled = ',
-    'says what is called two lines on, which an entry takes out',
   ],
   [
     'lib/replay/memory-replay-store.ts',

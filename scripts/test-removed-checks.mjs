@@ -18,12 +18,12 @@ const GUARDED = [
   ...filesOf('lib/core', 'token-syntax unambiguous-json jose-header claims subject token-times'),
   ...filesOf('lib/core', 'token-signature request-binding request-shape verify-request'),
   ...filesOf('lib/nest', 'service-jwt.guard request-authenticator route-policy request-state'),
-  ...filesOf('lib/nest', 'allow-issuers.decorator route-mark'),
+  ...filesOf('lib/nest', 'allow-issuers.decorator route-mark unsupported-context'),
   ...filesOf('lib/for-whom', 'service-subject.decorator service-caller.decorator'),
   ...filesOf('lib/for-whom', 'call-decision call-options named-subject fixed-subject stand-ins'),
   ...filesOf('lib/for-whom', 'service-call.context kept-inside'),
-  ...filesOf('lib/nest/transports', 'http.transport unsupported.transport transport'),
-  ...filesOf('lib/nest/transports', 'http-body body-drain body-watch body-limits'),
+  ...filesOf('lib/nest/http', 'received-request private-answer header-list http-exception'),
+  ...filesOf('lib/nest/http/body', 'received-body verifiable-body body-drain body-limits'),
   ...filesOf('lib/replay', 'memory-replay-store redis-replay-store'),
 ];
 

@@ -1,4 +1,9 @@
-import { assertClaimsProfile, readClaims, type ServiceClaims } from '../core/claims.js';
+import {
+  assertClaimsProfile,
+  readClaims,
+  type UnverifiedClaims,
+  type VerifiedClaims,
+} from '../core/claims.js';
 import {
   type KeySource,
   type Profile,
@@ -65,11 +70,10 @@ export async function findTokenFlaws(
     header,
     claims,
     await after(header, (read: JoseHeader) => assertHeaderProfile(read, unverifiedHeader, rules)),
-    await after(claims, (read: ServiceClaims) =>
-      assertClaimsProfile(read, unverifiedPayload, rules),
-    ),
-    await after(claims, (read: ServiceClaims) =>
-      assertTimes(read, profile, settings, nowMilliseconds),
+    await after(claims, (read: UnverifiedClaims) => assertClaimsProfile(read, rules)),
+    // As if they were signed: this explains a token, and lets nothing in.
+    await after(claims, (read: UnverifiedClaims) =>
+      assertTimes(read as VerifiedClaims, profile, settings, nowMilliseconds),
     ),
   ];
   return outcomes.flatMap(({ flaw }) => flaw ?? []);

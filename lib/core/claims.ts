@@ -10,8 +10,11 @@ export interface BodyClaim {
   readonly digest: string;
 }
 
-/** The claims of the protocol, of the right types; undefined where the token has none. */
-export interface ServiceClaims {
+/**
+ * The claims of the protocol as a token makes them, of the right types; undefined where it has none. Anybody can have
+ * written them.
+ */
+export interface UnverifiedClaims {
   readonly issuer: string;
   readonly audience: string | undefined;
   readonly subject: string | undefined;
@@ -23,6 +26,18 @@ export interface ServiceClaims {
   /** Values by lower-case name. */
   readonly boundHeaders: ReadonlyMap<string, string> | undefined;
   readonly body: BodyClaim | undefined;
+  /** The whole payload, with the claims that the protocol does not name. */
+  readonly payload: UnverifiedObject;
+}
+
+declare const VERIFIED: unique symbol;
+
+/**
+ * The claims of a token whose signature is good: its issuer has written them. `verifyClaims` alone makes them, so that
+ * no step behind the signature takes claims that it does not cover.
+ */
+export interface VerifiedClaims extends UnverifiedClaims {
+  readonly [VERIFIED]: true;
 }
 
 /** The longest `req`, in characters. */
@@ -40,7 +55,7 @@ const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
  * @throws ServiceTokenRefusedError `claim_invalid`, `claim_missing` (only `iss`, which names the profile)
  * @see RFC 7519 section 4.1
  */
-export function readClaims(payload: UnverifiedObject): ServiceClaims {
+export function readClaims(payload: UnverifiedObject): UnverifiedClaims {
   return {
     issuer: readName(payload, 'iss') ?? refuse('claim_missing', 'iss'),
     audience: readName(payload, 'aud'),
@@ -52,6 +67,7 @@ export function readClaims(payload: UnverifiedObject): ServiceClaims {
     requestLine: readRequestLine(payload),
     boundHeaders: readBoundHeaders(payload),
     body: readBodyClaim(payload),
+    payload,
   };
 }
 
@@ -61,12 +77,8 @@ export function readClaims(payload: UnverifiedObject): ServiceClaims {
  *
  * @throws ServiceTokenRefusedError `claim_missing`, `claim_invalid`
  */
-export function assertClaimsProfile(
-  claims: ServiceClaims,
-  payload: UnverifiedObject,
-  rules: ProfileRules,
-): void {
-  const missing = rules.requiredClaims.find((name) => payload[name] === undefined);
+export function assertClaimsProfile(claims: UnverifiedClaims, rules: ProfileRules): void {
+  const missing = rules.requiredClaims.find((name) => claims.payload[name] === undefined);
   if (missing !== undefined) refuse('claim_missing', missing);
   if (claims.body && !rules.acceptedBodyHashes.has(claims.body.algorithm)) {
     refuse('claim_invalid', `bdy is ${claims.body.algorithm}, which the profile does not accept`);

@@ -1,7 +1,6 @@
-import type { ServiceClaims } from './claims.js';
+import type { VerifiedClaims } from './claims.js';
 import type { Profile } from './profiles.js';
 import { createSlot } from './slot.js';
-import type { UnverifiedObject } from './unambiguous-json.js';
 
 /** What a verified token proves about a request. Frozen, claims and all. */
 export interface ServiceIdentity {
@@ -20,7 +19,7 @@ export interface ServiceIdentity {
   readonly keyId: string;
   readonly profile: Profile;
   /** Every claim of the token, extra ones included. */
-  readonly claims: UnverifiedObject;
+  readonly claims: Readonly<Record<string, unknown>>;
 }
 
 /** Which settings verified an identity. No member: a copy, a spread or a parsed text has none. */
@@ -32,8 +31,8 @@ const VERIFIER = createSlot<object>();
  * @param verified.verifier the settings of the service that verified it
  */
 export function createIdentity(
-  claims: ServiceClaims & { readonly audience: string },
-  verified: { keyId: string; profile: Profile; payload: UnverifiedObject; verifier: object },
+  claims: VerifiedClaims & { readonly audience: string },
+  verified: { keyId: string; profile: Profile; verifier: object },
 ): ServiceIdentity {
   const identity: ServiceIdentity = {
     issuer: claims.issuer,
@@ -44,7 +43,7 @@ export function createIdentity(
     expiresAtSeconds: claims.expiresAtSeconds,
     keyId: verified.keyId,
     profile: verified.profile,
-    claims: freezeDeep(verified.payload),
+    claims: freezeDeep(claims.payload),
   };
   return markVerified(identity, verified.verifier);
 }

@@ -73,6 +73,7 @@ export {
   TOKEN_HEADER,
 } from './request.js';
 export { assertOutgoingRequest } from './request-shape.js';
+export { RequestVerification } from './request-verification.js';
 export { type KeyFetchSettings, resolveSettings, type SettingsParts } from './resolve-settings.js';
 export type {
   ReceivingSettings,
@@ -88,10 +89,5 @@ export { TokenIds } from './token-ids.js';
 export { JsonFlaw, readJsonObject } from './unambiguous-json.js';
 export { readUnverifiedBodyHash } from './unverified-body-hash.js';
 export { VerificationLoad } from './verification-load.js';
-export {
-  describeRefusal,
-  isRefusal,
-  Stopwatch,
-  VerificationProgress,
-} from './verification-progress.js';
+export { describeRefusal, isRefusal } from './verification-progress.js';
 export { assertRoutePolicy, type RoutePolicy, verifyRequest } from './verify-request.js';

@@ -1,7 +1,6 @@
 import { types } from 'node:util';
 import { type BodyHashAlgorithm, bodyHashAlgorithmOf, hashBody } from './body-hash.js';
 import { ServiceAuthUsageError } from './errors.js';
-import { isPending } from './pending.js';
 import type { IncomingRequest, OutgoingRequest, RequestBody } from './request.js';
 
 /**
@@ -100,10 +99,8 @@ class CheckedBody implements RequestBody {
     return this.given.settle?.();
   }
 
-  digest(algorithm: BodyHashAlgorithm): string | Promise<string> {
-    const read = (digest: unknown): string => readDigest(digest, algorithm);
-    const digest = this.given.digest(algorithm);
-    return isPending(digest) ? Promise.resolve(digest).then(read) : read(digest);
+  async digest(algorithm: BodyHashAlgorithm): Promise<string> {
+    return readDigest(await this.given.digest(algorithm), algorithm);
   }
 }
 

@@ -54,6 +54,9 @@ export interface OutgoingRequest {
   readonly subject?: string | undefined;
 }
 
+/** The headers of a request, and from how many on they may be cut. */
+type HeaderList = Pick<IncomingRequest, 'rawHeaders' | 'maxHeadersCount'>;
+
 /** How many headers Node keeps of an HTTP/1 request unless its server says otherwise. */
 const NODE_MAX_HEADERS = 1000;
 
@@ -70,12 +73,12 @@ export function assertWholeHeaderList(request: IncomingRequest): void {
 }
 
 /** Whether a list of headers is surely all that was sent. What is missing in another one says nothing. */
-export function isWholeHeaderList(request: IncomingRequest): boolean {
+export function isWholeHeaderList(request: HeaderList): boolean {
   const most = mostHeadersOf(request);
   return most === 0 || request.rawHeaders.length / 2 < most;
 }
 
-function mostHeadersOf({ maxHeadersCount }: IncomingRequest): number {
+function mostHeadersOf({ maxHeadersCount }: HeaderList): number {
   return maxHeadersCount ?? NODE_MAX_HEADERS;
 }
 

@@ -1,5 +1,6 @@
 import { constants, type KeyObject, sign, verify } from 'node:crypto';
 import type { Algorithm } from './algorithms.js';
+import type { UnverifiedClaims, VerifiedClaims } from './claims.js';
 import { refuse } from './errors.js';
 import type { SigningKey } from './keys.js';
 import type { UnverifiedToken } from './token-syntax.js';
@@ -44,9 +45,33 @@ const SCHEMES: Readonly<Record<Algorithm, Scheme>> = {
 /** Up to this size an RSA signature is verified sooner than handed to another thread and back. */
 const LARGEST_QUICK_RSA_BITS = 3072;
 
+/** With what a signature is checked; `load` as {@link assertSignature} takes it. */
+export interface SignatureCheck {
+  readonly algorithm: Algorithm;
+  /** The public key, which is for this algorithm. */
+  readonly key: KeyObject;
+  readonly load?: VerificationLoad;
+}
+
+/**
+ * Verifies the claims of a token: its issuer has signed them. Says nothing of whether they are true, or meant for this
+ * request.
+ *
+ * @param claims those of `token`
+ * @throws ServiceTokenRefusedError `signature_invalid`
+ */
+export async function verifyClaims(
+  claims: UnverifiedClaims,
+  token: UnverifiedToken,
+  { algorithm, key, load }: SignatureCheck,
+): Promise<VerifiedClaims> {
+  await assertSignature(token, algorithm, key, load);
+  return claims as VerifiedClaims;
+}
+
 /**
  * Asserts that the token was signed with the private half of `key`, by `algorithm`, which must be one of the key's.
- * Nothing is returned where that was told at once.
+ * Returns undefined if it verified synchronously, otherwise a promise.
  *
  * @param load what else is being verified; without it, whatever takes long is left to another thread
  * @throws ServiceTokenRefusedError `signature_invalid`. What is no verdict of the signature check

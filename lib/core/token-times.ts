@@ -1,4 +1,4 @@
-import type { ServiceClaims } from './claims.js';
+import type { VerifiedClaims } from './claims.js';
 import { refuse } from './errors.js';
 import type { Profile } from './profiles.js';
 import type { ReceivingSettings } from './settings.js';
@@ -13,7 +13,7 @@ import type { ReceivingSettings } from './settings.js';
  * @see RFC 7519 sections 4.1.4 to 4.1.6
  */
 export function assertTimes(
-  claims: ServiceClaims,
+  claims: VerifiedClaims,
   profile: Profile,
   settings: Pick<ReceivingSettings, 'clockToleranceSeconds' | 'maxTokenLifetimeSeconds'>,
   nowMilliseconds: number,

@@ -1,10 +1,10 @@
-import { assertClaimsProfile, type BodyClaim, readClaims, type ServiceClaims } from './claims.js';
+import { assertClaimsProfile, type BodyClaim, readClaims, type VerifiedClaims } from './claims.js';
 import { refuse, ServiceAuthUnavailableError } from './errors.js';
 import { createIdentity, type ServiceIdentity } from './identity.js';
 import { assertHeaderProfile, type JoseHeader, readJoseHeader } from './jose-header.js';
 import type { VerificationKey } from './keys.js';
-import { isPending } from './pending.js';
 import { PROFILES } from './profiles.js';
+import type { TokenUse } from './replay.js';
 import {
   type BindableRequest,
   bindRequest,
@@ -22,7 +22,7 @@ import type { TrustedIssuer } from './issuers.js';
 import type { ReceivingSettings } from './settings.js';
 import { isWithinPrefixes } from './subject.js';
 import { assertTimes } from './token-times.js';
-import { assertSignature } from './token-signature.js';
+import { verifyClaims } from './token-signature.js';
 import { readToken } from './token-syntax.js';
 import type { VerificationProgress } from './verification-progress.js';
 
@@ -35,12 +35,12 @@ export interface RoutePolicy {
 }
 
 /**
- * Verifies the one token of a request, in the order of protocol section 4: cheap before dear, and
+ * Verifies the one token of a request, in the order of protocol section 4: cheap steps first, and
  * the first use is recorded last. On return the request is what its issuer signed, was not seen
  * before, and satisfies `policy`.
  *
- * Does not check that the subject exists: that is the application's knowledge. `progress` hears how far
- * it came, for the event that tells of the decision.
+ * Does not check that the subject exists: that is the application's knowledge. `progress` notes how far
+ * it came, for the event of the decision.
  *
  * @throws ServiceTokenRefusedError with the code of the first step that fails
  * @throws ServiceAuthUnavailableError `key_unavailable`, `replay_store_unavailable`
@@ -59,45 +59,36 @@ export async function verifyRequest(
   const { knownHeaders } = settings;
   const token = readToken(bindable.headerValues(TOKEN_HEADER), knownHeaders);
   const header = readJoseHeader(token.unverifiedHeader);
-  const claims = readClaims(token.unverifiedPayload);
+  const unverified = readClaims(token.unverifiedPayload);
 
-  // Here and below only what must be waited for is: each wait costs, and most answers are there at once.
-  const finding = settings.trustedIssuers.find(claims.issuer);
-  const trusted = (isPending(finding) ? await finding : finding) ?? refuse('issuer_unknown');
+  const trusted =
+    (await settings.trustedIssuers.find(unverified.issuer)) ?? refuse('issuer_unknown');
   progress?.nameIssuer(trusted.issuer);
   const rules = PROFILES[trusted.profile];
   assertHeaderProfile(header, token.unverifiedHeader, rules);
-  assertClaimsProfile(claims, token.unverifiedPayload, rules);
+  assertClaimsProfile(unverified, rules);
 
-  const findingKey = trusted.keys.find(header.keyId);
-  const key = (isPending(findingKey) ? await findingKey : findingKey) ?? refuse('key_unknown');
+  const key = (await trusted.keys.find(header.keyId)) ?? refuse('key_unknown');
   assertAlgorithm(header, key);
-  const { verificationLoad } = settings;
-  const verifying = assertSignature(token, header.algorithm, key.key, verificationLoad);
-  if (isPending(verifying)) await verifying;
+  const claims = await verifyClaims(unverified, token, {
+    algorithm: header.algorithm,
+    key: key.key,
+    load: settings.verificationLoad,
+  });
   knownHeaders.keep(token.encodedHeader, token.unverifiedHeader);
   progress?.proveSignature(header.algorithm);
 
   assertTimes(claims, trusted.profile, settings, now());
   const audience = readAudience(claims, settings);
-  const binding = assertBinding(bindable, claims, trusted, settings);
-  if (isPending(binding)) {
-    await binding;
-    // Reading a slow body takes time, and a token is judged by the time of the decision.
-    assertTimes(claims, trusted.profile, settings, now());
-  }
-
+  await assertBinding(bindable, claims, trusted, settings);
+  // Again, since a slow body takes time to arrive: a token is judged by the time of the decision.
+  assertTimes(claims, trusted.profile, settings, now());
   assertPolicy(claims, trusted, policy);
-  const recording = assertFirstUse(claims, trusted, settings, now());
-  if (isPending(recording)) await recording;
+  await assertFirstUse(claims, trusted, settings, now());
+  progress?.finishVerification();
   return createIdentity(
     { ...claims, audience },
-    {
-      keyId: key.keyId,
-      profile: trusted.profile,
-      payload: token.unverifiedPayload,
-      verifier: settings,
-    },
+    { keyId: key.keyId, profile: trusted.profile, verifier: settings },
   );
 }
 
@@ -107,7 +98,7 @@ function assertAlgorithm(header: JoseHeader, key: VerificationKey): void {
   }
 }
 
-function readAudience(claims: ServiceClaims, settings: ReceivingSettings): string {
+function readAudience(claims: VerifiedClaims, settings: ReceivingSettings): string {
   const { audience } = claims;
   if (audience === undefined || !settings.audiences.has(audience)) refuse('audience_mismatch');
   return audience;
@@ -116,24 +107,14 @@ function readAudience(claims: ServiceClaims, settings: ReceivingSettings): strin
 const CONTENT_HEADERS: ReadonlySet<string> = new Set(['content-type', 'content-encoding']);
 const NO_HEADERS: ReadonlyMap<string, string> = new Map();
 
-/** Asserts that the token was made for this very request. A promise where the body is waited for. */
-function assertBinding(
+/** Asserts that the token was made for this very request. Waits for its body. */
+async function assertBinding(
   bindable: BindableRequest,
-  claims: ServiceClaims,
+  claims: VerifiedClaims,
   trusted: TrustedIssuer,
   settings: ReceivingSettings,
-): void | Promise<void> {
-  const settling = bindable.body.settle?.();
-  const assertSettled = () => assertRequest(bindable, claims, trusted, settings);
-  return isPending(settling) ? settling.then(assertSettled) : assertSettled();
-}
-
-function assertRequest(
-  bindable: BindableRequest,
-  claims: ServiceClaims,
-  trusted: TrustedIssuer,
-  settings: ReceivingSettings,
-): void | Promise<void> {
+): Promise<void> {
+  await bindable.body.settle?.();
   const bound = claims.boundHeaders ?? NO_HEADERS;
   const required = headersToBind(bindable.body, settings.requiredHeaders);
   const binding = bindRequest(bindable, new Set([...required, ...bound.keys()]));
@@ -141,7 +122,7 @@ function assertRequest(
     if (claims.requestLine !== binding.req) refuse('request_mismatch');
     assertHeaders(bound, binding.hdr, bindable, required);
   }
-  return assertBody(bindable, claims.body, binding);
+  await assertBody(bindable, claims.body, binding);
 }
 
 function toBindable(request: IncomingRequest, publicPathPrefix: string): BindableRequest {
@@ -175,23 +156,18 @@ function nameFor(name: string, required: ReadonlySet<string>): string {
 }
 
 /** The body rule of protocol section 3. */
-function assertBody(
+async function assertBody(
   request: BindableRequest,
   claim: BodyClaim | undefined,
   binding: RequestBinding,
-): void | Promise<void> {
+): Promise<void> {
   assertTransferCoding(request);
   if (claim === undefined) {
     if (request.body.hasContent) refuse('claim_missing', 'bdy');
-    return undefined;
+    return;
   }
-  const assertDigest = (digest: string): void => {
-    if (digest !== claim.digest) refuse('body_mismatch');
-  };
-  const digest = binding.bdy(claim.algorithm);
-  return typeof digest === 'string'
-    ? assertDigest(digest)
-    : Promise.resolve(digest).then(assertDigest);
+  const digest = await binding.bdy(claim.algorithm);
+  if (digest !== claim.digest) refuse('body_mismatch');
 }
 
 /** Servers remove `chunked` alone. Under any other coding the bytes received are not the content. */
@@ -202,7 +178,7 @@ function assertTransferCoding(request: BindableRequest): void {
   }
 }
 
-function assertPolicy(claims: ServiceClaims, trusted: TrustedIssuer, policy: RoutePolicy): void {
+function assertPolicy(claims: VerifiedClaims, trusted: TrustedIssuer, policy: RoutePolicy): void {
   const { subject } = claims;
   assertRoutePolicy({ issuer: trusted.issuer, subject }, policy);
   if (subject !== undefined && trusted.subjects && !isWithinPrefixes(subject, trusted.subjects)) {
@@ -225,19 +201,20 @@ export function assertRoutePolicy(
   if (policy.subjectRequired && caller.subject === undefined) refuse('subject_missing');
 }
 
-function assertFirstUse(
-  claims: ServiceClaims,
+/** Begins to record the use before it waits for anything: `nowMilliseconds` is the time of the decision. */
+async function assertFirstUse(
+  claims: VerifiedClaims,
   trusted: TrustedIssuer,
   settings: ReceivingSettings,
   nowMilliseconds: number,
-): void | Promise<void> {
+): Promise<void> {
   const { issuer, tokenId } = claims;
-  if (tokenId === undefined) return undefined; // only the original profile gets here without one
+  if (tokenId === undefined) return; // only the original profile gets here without one
   const nowSeconds = nowMilliseconds / 1000;
   const expiresAtSeconds =
     claims.expiresAtSeconds ??
     (claims.issuedAtSeconds ?? nowSeconds) + settings.maxTokenLifetimeSeconds[trusted.profile];
-  const verdict = recordUse(settings, {
+  const verdict = await recordUse(settings, {
     issuer,
     tokenId,
     forgetAtSeconds: expiresAtSeconds + settings.clockToleranceSeconds,
@@ -245,10 +222,6 @@ function assertFirstUse(
     issuedAtSeconds: claims.issuedAtSeconds,
     clockToleranceSeconds: settings.clockToleranceSeconds,
   });
-  return isPending(verdict) ? Promise.resolve(verdict).then(assertFirst) : assertFirst(verdict);
-}
-
-function assertFirst(verdict: unknown): void {
   if (verdict === 'seen') refuse('token_replayed');
   if (verdict !== 'first') {
     throw new ServiceAuthUnavailableError('replay_store_unavailable', {
@@ -257,19 +230,12 @@ function assertFirst(verdict: unknown): void {
   }
 }
 
-function recordUse(
-  settings: ReceivingSettings,
-  use: Parameters<ReceivingSettings['replayStore']['recordUse']>[0],
-): unknown {
+/** Whatever a store throws, the use is undecided. */
+async function recordUse(settings: ReceivingSettings, use: TokenUse): Promise<unknown> {
   try {
-    const verdict: unknown = settings.replayStore.recordUse(use);
-    return isPending(verdict) ? Promise.resolve(verdict).catch(failUnavailable) : verdict;
+    return await settings.replayStore.recordUse(use);
   } catch (cause) {
-    return failUnavailable(cause);
+    if (cause instanceof ServiceAuthUnavailableError) throw cause;
+    throw new ServiceAuthUnavailableError('replay_store_unavailable', { cause });
   }
-}
-
-function failUnavailable(cause: unknown): never {
-  if (cause instanceof ServiceAuthUnavailableError) throw cause;
-  throw new ServiceAuthUnavailableError('replay_store_unavailable', { cause });
 }

@@ -5,7 +5,8 @@ import {
   type Type,
 } from '@nestjs/common';
 import { ServiceAuthUsageError, type ServiceIdentity } from '../core/index.js';
-import { rawRequestOf, requestStateOf, wasSeenByAGuard } from '../nest/request-state.js';
+import { ReceivedRequest } from '../nest/http/received-request.js';
+import { rawRequestOf, wasSeenByAGuard } from '../nest/request-state.js';
 
 type Pipe = Type<PipeTransform> | PipeTransform;
 
@@ -32,12 +33,14 @@ export function readCaller(
 ): ServiceIdentity | undefined {
   const request: unknown =
     context.getType() === 'http' ? context.switchToHttp().getRequest() : undefined;
-  const state =
-    typeof request === 'object' && request !== null ? requestStateOf(request) : undefined;
-  if (state?.verification === undefined) {
+  const verification =
+    typeof request === 'object' && request !== null
+      ? ReceivedRequest.of(request).state.verification
+      : undefined;
+  if (verification === undefined) {
     throw new ServiceAuthUsageError(`${decorator} ${describeMissing(request)}`);
   }
-  return state.verification.identity;
+  return verification.identity;
 }
 
 const NO_GUARD =

@@ -5,7 +5,7 @@ import {
   type Type,
 } from '@nestjs/common';
 import { ServiceTokenRefusedError } from '../core/index.js';
-import { toHttpException } from '../nest/transports/http.transport.js';
+import { toHttpException } from '../nest/http/http-exception.js';
 import { readCaller } from './service-caller.decorator.js';
 
 /** What `@ServiceSubject()` takes besides pipes. */

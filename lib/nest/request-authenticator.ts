@@ -4,6 +4,7 @@ import { ModuleRef } from '@nestjs/core';
 import {
   assertRoutePolicy,
   describeRefusal,
+  type IncomingRequest,
   isRefusal,
   type ServiceAuthEvent,
   type ServiceIdentity,
@@ -11,25 +12,34 @@ import {
   tell,
 } from '../core/index.js';
 import { ServiceAuth } from '../service-auth.js';
+import type { BodySettings } from './http/body/verifiable-body.js';
+import { ReceivedRequest } from './http/received-request.js';
 import { instanceOf } from './provider-lookup.js';
-import { noteGuard, requestStateOf, type Verification, verificationBy } from './request-state.js';
+import { type Verification, verificationBy } from './request-state.js';
 import type { Route } from './route-policy.js';
 import { MODULE_OPTIONS_TOKEN } from './service-auth.module-definition.js';
 import type { ServiceAuthModuleOptions, ServiceUserResolver } from './service-auth.options.js';
 import { ServiceCallContext } from '../for-whom/service-call.context.js';
-import { type Exchange, type ExchangeSettings, type Transport } from './transports/transport.js';
-import { refuseUnsupported } from './transports/unsupported.transport.js';
+import { refuseUnsupported } from './unsupported-context.js';
 
 type AuthenticatorOptions = Pick<
   ServiceAuthModuleOptions,
   'rawBody' | 'spoolDirectory' | 'tokenAfterVerification'
 >;
 
+/** One verification of a request that has begun. */
+interface Attempt {
+  readonly request: ReceivedRequest;
+  readonly incoming: IncomingRequest;
+  readonly route: Route;
+  readonly verification: Verification;
+}
+
 /** Verifies a request once, whoever asks, and turns what was proved into the application's user. */
 @Injectable()
 export class RequestAuthenticator implements OnModuleInit {
   private userResolver: ServiceUserResolver | undefined;
-  private readonly settingsByRoute = new WeakMap<Route, ExchangeSettings>();
+  private readonly bodySettingsByRoute = new WeakMap<Route, BodySettings>();
   private readonly options: AuthenticatorOptions;
   /** A closure: a logger that prints a guard shows neither the application's container nor the options with the key. */
   private readonly findResolver: () => Promise<ServiceUserResolver | undefined>;
@@ -51,7 +61,7 @@ export class RequestAuthenticator implements OnModuleInit {
   }
 
   /**
-   * Refuses an execution context that no transport knows.
+   * Refuses an execution context of any other type than `http`.
    *
    * @throws its own kind of exception, with `context_unsupported`
    */
@@ -66,59 +76,50 @@ export class RequestAuthenticator implements OnModuleInit {
    * asserted for each route: a handler that calls next() hands the request on to another one.
    *
    * @returns who calls; undefined for an anonymous caller where the route admits one
-   * @throws the transport's exception, with the status and code of the refusal
+   * @throws an HTTP exception with the status and code of the refusal
    * @throws ServiceAuthUsageError in a service without `trustedIssuers`
    */
-  authenticate(
-    transport: Transport,
-    context: ExecutionContext,
-    route: Route,
-  ): Promise<ServiceIdentity | undefined> {
-    const exchange = transport.open(context, this.settingsFor(route));
-    const state = requestStateOf(exchange.key);
-    const begun = verificationBy(this.serviceAuth, state)?.result;
-    if (begun) return this.verifyAgain(begun, exchange, route);
-    const verification: Verification = {
-      verifier: this.serviceAuth,
-      previous: state.verification,
-    };
-    state.verification = verification;
-    noteGuard(exchange.key);
-    verification.result = this.verify(exchange, route, verification);
+  authenticate(context: ExecutionContext, route: Route): Promise<ServiceIdentity | undefined> {
+    const request = ReceivedRequest.servedIn(context);
+    const begun = verificationBy(this.serviceAuth, request.state)?.result;
+    if (begun) return this.verifyAgain(begun, request, route);
+    // Read before anything is noted: a request that cannot be read has no verification that never ends.
+    const incoming = request.toVerify(this.bodySettingsFor(route));
+    const verification = request.beginVerification(this.serviceAuth);
+    verification.result = this.verify({ request, incoming, route, verification });
     return verification.result;
   }
 
   private async verifyAgain(
-    verification: Promise<ServiceIdentity | undefined>,
-    exchange: Exchange,
+    result: Promise<ServiceIdentity | undefined>,
+    request: ReceivedRequest,
     route: Route,
   ): Promise<ServiceIdentity | undefined> {
-    const identity = await verification;
-    this.assertRoute(exchange, identity, route);
+    const identity = await result;
+    this.assertRoute(request, identity, route);
     return identity;
   }
 
   /** The same for every request of a route, so made once. */
-  private settingsFor(route: Route): ExchangeSettings {
-    const known = this.settingsByRoute.get(route);
+  private bodySettingsFor(route: Route): BodySettings {
+    const known = this.bodySettingsByRoute.get(route);
     if (known) return known;
-    const settings = this.createSettings(route);
-    this.settingsByRoute.set(route, settings);
+    const settings = this.createBodySettings(route);
+    this.bodySettingsByRoute.set(route, settings);
     return settings;
   }
 
-  private createSettings({ maxBodyBytes }: Route): ExchangeSettings {
-    const { realm, maxBufferedBodyBytes } = this.serviceAuth.receiving;
-    const bodyLimits = {
-      maxBufferedBytes: maxBufferedBodyBytes,
+  private createBodySettings({ maxBodyBytes }: Route): BodySettings {
+    const limits = {
+      maxBufferedBytes: this.serviceAuth.receiving.maxBufferedBodyBytes,
       maxBytes: maxBodyBytes,
       spoolDirectory: this.options.spoolDirectory ?? tmpdir(),
     };
-    return { realm, body: { limits: bodyLimits, rawBody: this.options.rawBody } };
+    return { limits, rawBody: this.options.rawBody };
   }
 
   private assertRoute(
-    exchange: Exchange,
+    request: ReceivedRequest,
     identity: ServiceIdentity | undefined,
     route: Route,
   ): void {
@@ -128,50 +129,40 @@ export class RequestAuthenticator implements OnModuleInit {
     } catch (error) {
       if (!isRefusal(error)) throw error;
       // A decision of its own: the route before has let the request in.
-      this.tellRefusal(error, { issuer: identity?.issuer, route: exchange.route });
-      throw exchange.refuse(error);
+      this.tellRefusal(error, { issuer: identity?.issuer, route: request.route });
+      throw this.refuse(request, error);
     }
   }
 
-  private async verify(
-    exchange: Exchange,
-    route: Route,
-    verification: Verification,
-  ): Promise<ServiceIdentity | undefined> {
-    exchange.describeResponse();
-    if (route.mode === 'optional' && !exchange.mayHaveToken) {
-      if (this.userResolver) exchange.setUser(undefined);
-      this.tell({ type: 'request_anonymous', route: exchange.route });
+  private async verify({
+    request,
+    incoming,
+    route,
+    verification,
+  }: Attempt): Promise<ServiceIdentity | undefined> {
+    request.markPrivate();
+    if (route.mode === 'optional' && !request.hasToken) {
+      if (this.userResolver) request.setUser(undefined);
+      this.tell({ type: 'request_anonymous', route: request.route });
       return undefined;
     }
+    const proof = this.serviceAuth.beginVerification({ route: request.route });
     try {
-      return await this.serviceAuth.verify(exchange.request, route.policy, {
-        route: exchange.route,
-        admit: (identity) => this.admit(exchange, identity, verification),
-      });
+      const identity = await proof.prove(incoming, route.policy);
+      if (this.userResolver) request.setUser(await this.resolveUser(identity));
+      verification.identity = identity;
+      proof.accepted(identity);
+      return identity;
     } catch (error) {
-      throw isRefusal(error) ? exchange.refuse(error) : error;
+      proof.failed(error);
+      throw isRefusal(error) ? this.refuse(request, error) : error;
     } finally {
-      if (this.options.tokenAfterVerification !== 'keep') exchange.removeToken();
+      if (this.options.tokenAfterVerification !== 'keep') request.removeToken();
     }
   }
 
-  private admit(
-    exchange: Exchange,
-    identity: ServiceIdentity,
-    verification: Verification,
-  ): void | Promise<void> {
-    if (this.userResolver === undefined) verification.identity = identity;
-    else return this.admitUser(exchange, identity, verification);
-  }
-
-  private async admitUser(
-    exchange: Exchange,
-    identity: ServiceIdentity,
-    verification: Verification,
-  ): Promise<void> {
-    exchange.setUser(await this.resolveUser(identity));
-    verification.identity = identity;
+  private refuse(request: ReceivedRequest, error: Parameters<typeof describeRefusal>[0]): Error {
+    return request.refuse(error, this.serviceAuth.receiving.realm);
   }
 
   /** Calls that the resolver itself makes are on behalf of the user it looks up. */

@@ -1,5 +1,4 @@
 import type { ServiceIdentity } from '../core/index.js';
-import { createSlot } from '../core/slot.js';
 
 /** What the guard of one service has made of a request. */
 export interface Verification {
@@ -13,29 +12,12 @@ export interface Verification {
   readonly previous: Verification | undefined;
 }
 
-/** What this library knows about one request being served. */
+/** What is known of one request being served, without the request itself: calls that it makes keep this in memory. */
 export interface RequestState {
   /** The verification that was begun last. */
   verification?: Verification;
-  /** Its headers as they were sent, once a guard has removed the token: the guard of another service needs it too. */
-  sentHeaders?: readonly string[];
   /** When it was answered, in milliseconds of `performance.now()`; undefined while it is served. */
   endedAt?: number;
-}
-
-const STATE = createSlot<RequestState>();
-
-/**
- * The state of a request. It belongs to Node's own request object, so that nothing a client sends and no
- * property that other code sets can be taken for it.
- */
-export function requestStateOf(request: object): RequestState {
-  const raw = rawRequestOf(request);
-  const known = STATE.get(raw);
-  if (known) return known;
-  const state: RequestState = {};
-  STATE.set(raw, state);
-  return state;
 }
 
 /** The verification of a request by one service; undefined where its guard has not begun one. */
@@ -56,11 +38,6 @@ export function noteGuard(raw: object): void {
 /** Whether a guard of any copy of the package has looked at a request. */
 export function wasSeenByAGuard(raw: object): boolean {
   return Object.hasOwn(raw, SEEN_BY_A_GUARD);
-}
-
-/** Whether somebody has asked for the state of a request before. */
-export function isKnownRequest(raw: object): boolean {
-  return STATE.get(raw) !== undefined;
 }
 
 /** Fastify wraps Node's request, Express extends it. */

@@ -12,8 +12,8 @@ import { ServiceCallContext } from '../for-whom/service-call.context.js';
 import { ServiceJwtGuard } from './service-jwt.guard.js';
 import { SeveralServicesCheck } from './several-services.check.js';
 import { TrustedIssuerFinderProvider } from './trusted-issuer-finder.provider.js';
-import { HttpRequestHooks } from './transports/http-request.hooks.js';
-import { servePublishedKeys } from './transports/published-keys.route.js';
+import { HttpRequestHooks } from './http/http-request.hooks.js';
+import { servePublishedKeys } from './http/published-keys.route.js';
 import { UnboundRoutingWarning } from './unbound-routing.warning.js';
 
 /**

@@ -1,7 +1,6 @@
 import { type CanActivate, type ExecutionContext, Inject, Injectable } from '@nestjs/common';
 import { RequestAuthenticator } from './request-authenticator.js';
 import { routeOf } from './route-policy.js';
-import { transportOf } from './transports/transport.js';
 
 /**
  * Lets a request in when it carries a good service token, and otherwise answers with the status
@@ -14,10 +13,10 @@ export class ServiceJwtGuard implements CanActivate {
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     // First of all, so that nothing opens a context this guard does not know: not even a decorator.
-    const transport = transportOf(context) ?? (await this.authenticator.refuseContext(context));
+    if (context.getType() !== 'http') return await this.authenticator.refuseContext(context);
     const route = routeOf(context);
     if (route.mode === 'skip') return true;
-    await this.authenticator.authenticate(transport, context, route);
+    await this.authenticator.authenticate(context, route);
     return true;
   }
 }

@@ -1,13 +1,19 @@
 import { type ExecutionContext, Logger } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
 import { markVerified } from '../core/identity.js';
-import { assertRoutePolicy, type RoutePolicy, type ServiceIdentity } from '../core/index.js';
+import {
+  assertRoutePolicy,
+  type IncomingRequest,
+  NO_OBSERVER,
+  RequestVerification,
+  type RoutePolicy,
+  type ServiceIdentity,
+} from '../core/index.js';
 import { RequestAuthenticator } from '../nest/request-authenticator.js';
 import type { Route } from '../nest/route-policy.js';
 import { MODULE_OPTIONS_TOKEN } from '../nest/service-auth.module-definition.js';
 import { ServiceCallContext } from '../for-whom/service-call.context.js';
-import type { Transport } from '../nest/transports/transport.js';
-import { ServiceAuth, type VerifyOptions } from '../service-auth.js';
+import { ServiceAuth } from '../service-auth.js';
 import type { ProviderFactory } from './provider-overrides.js';
 import { firstTrustedIssuer } from './services-under-test.js';
 
@@ -17,6 +23,24 @@ export interface TokenlessCaller {
   readonly issuer?: string;
   /** The user it calls for. Left out: it acts for itself. */
   readonly subject?: string;
+}
+
+/** Proves the same caller of each request, and emits no event. */
+class TokenlessVerification extends RequestVerification {
+  constructor(
+    { settings, receiving }: ServiceAuth,
+    private readonly identity: ServiceIdentity,
+  ) {
+    super({ ...settings, observer: NO_OBSERVER }, receiving, undefined);
+  }
+
+  override async prove(
+    _request: IncomingRequest,
+    policy: RoutePolicy = {},
+  ): Promise<ServiceIdentity> {
+    assertRoutePolicy(this.identity, policy);
+    return await Promise.resolve(this.identity);
+  }
 }
 
 /** Takes every request for one of a fixed caller. What a route asks of its callers still holds. */
@@ -34,14 +58,8 @@ class TokenlessServiceAuth extends ServiceAuth {
     );
   }
 
-  override async verify(
-    _request: unknown,
-    policy: RoutePolicy = {},
-    { admit }: VerifyOptions = {},
-  ): Promise<ServiceIdentity> {
-    assertRoutePolicy(this.identity, policy);
-    await admit?.(this.identity);
-    return this.identity;
+  override beginVerification(): RequestVerification {
+    return new TokenlessVerification(this.serviceAuth, this.identity);
   }
 
   override close(): void {
@@ -53,11 +71,10 @@ class TokenlessServiceAuth extends ServiceAuth {
 /** Where callers may be anonymous, they are who they are fixed to be as well. */
 class TokenlessAuthenticator extends RequestAuthenticator {
   override async authenticate(
-    transport: Transport,
     context: ExecutionContext,
     route: Route,
   ): Promise<ServiceIdentity | undefined> {
-    return await super.authenticate(transport, context, { ...route, mode: 'required' });
+    return await super.authenticate(context, { ...route, mode: 'required' });
   }
 }
 

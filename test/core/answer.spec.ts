@@ -84,10 +84,9 @@ describe('the answer to a refused request', () => {
     const { herald, census } = await createPeers(key);
     const request = received(outgoing(), await signed(herald, outgoing()));
     const refusal = Object.freeze(new ServiceTokenRefusedError('subject_unknown'));
-    const admit = () => {
-      throw refusal;
-    };
-    await expect(census.verify(request, {}, { admit })).rejects.toBe(refusal);
+    const verification = census.beginVerification();
+    await verification.prove(request);
+    verification.failed(refusal);
     expect(answerOf(refusal)?.status).toBe(403);
     for (const service of [herald, census]) service.close();
   });

@@ -11,7 +11,7 @@ import {
 } from '@nestjs/common';
 import { OptionalServiceAuth, ServiceAuthModule, ServiceJwtGuard } from 'nestjs-service-auth';
 import { ServiceFetch, ServiceFetchModule } from 'nestjs-service-auth/fetch';
-import { hasToken } from '../../lib/nest/transports/header-list.js';
+import { hasToken } from '../../lib/nest/http/header-list.js';
 import { decodeClaims, strictToken } from '../support/forge.js';
 import { rawCall } from '../support/http.js';
 import { createKey } from '../support/keys.js';

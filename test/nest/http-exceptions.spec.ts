@@ -6,7 +6,7 @@ import {
   UnsupportedMediaTypeException,
 } from '@nestjs/common';
 import { ServiceAuthUnavailableError, ServiceTokenRefusedError } from 'nestjs-service-auth';
-import { toHttpException } from '../../lib/nest/transports/http.transport.js';
+import { toHttpException } from '../../lib/nest/http/http-exception.js';
 
 const refused = (
   code: 'token_missing' | 'subject_missing' | 'body_unverifiable',

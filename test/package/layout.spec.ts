@@ -55,7 +55,7 @@ const IMPORTS: [place: string, refused: string, admitted: string][] = [
   ['lib/for-whom', '../clients/axios.js', '../service-auth.js'],
   ['lib/for-whom', '../core/slot.js', '../core/index.js'],
   ['lib/for-whom', '../nest/service-jwt.guard.js', '../nest/request-state.js'],
-  ['lib/for-whom', '../nest/transports/http-body.js', '../nest/transports/http.transport.js'],
+  ['lib/for-whom', '../nest/http/body/received-body.js', '../nest/http/http-exception.js'],
   ['lib/for-whom', '../testing/index.js', './fixed-subject.js'],
   ['lib/cli', '@nestjs/common', 'commander'],
   ['lib/cli', 'redis', 'node:process'],
@@ -94,8 +94,8 @@ const IMPORTS: [place: string, refused: string, admitted: string][] = [
   ['lib/testing', '../core/slot.js', '../core/identity.js'],
   ['lib/testing', '../for-whom/kept-inside.js', '../for-whom/service-call.context.js'],
   ['lib/testing', '../nest/axios/index.js', '../nest/service-jwt.guard.js'],
-  ['lib/nest/transports', 'axios', '@nestjs/common'],
-  ['lib/nest/transports', '../../core/claims.js', '../../core/index.js'],
+  ['lib/nest/http', 'axios', '@nestjs/common'],
+  ['lib/nest/http', '../../core/claims.js', '../../core/index.js'],
 ];
 
 // The files that the rules name one by one: those of `lib` itself, and those of for-whom that clients import.

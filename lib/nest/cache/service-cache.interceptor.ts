@@ -4,7 +4,7 @@ import type { Observable } from 'rxjs';
 import type { ServiceIdentity } from '../../core/index.js';
 import { readCaller } from '../../for-whom/service-caller.decorator.js';
 import { markKeysByCaller } from '../cached-routes.warning.js';
-import { requestStateOf } from '../request-state.js';
+import { ReceivedRequest } from '../http/received-request.js';
 import { routeOf } from '../route-policy.js';
 import { callerCacheKey } from './caller-cache-key.js';
 
@@ -50,5 +50,5 @@ markKeysByCaller(ServiceCacheInterceptor);
 async function verifiedCallerOf(context: ExecutionContext): Promise<ServiceIdentity | undefined> {
   readCaller(context, 'ServiceCacheInterceptor');
   const request = context.switchToHttp().getRequest<object>();
-  return await requestStateOf(request).verification?.result;
+  return await ReceivedRequest.of(request).state.verification?.result;
 }

@@ -4,7 +4,7 @@ import {
   ServiceAuthUnavailableError,
   ServiceTokenRefusedError,
 } from '../../core/index.js';
-import { toHttpException } from '../transports/http.transport.js';
+import { toHttpException } from '../http/http-exception.js';
 
 /** The statuses that the guard answers with. Those of bodies stand for requests that have one. */
 export const REFUSAL_STATUSES = [401, 403, 431, 503] as const;

@@ -1,8 +1,8 @@
-import { ServiceTokenRefusedError } from '../../core/index.js';
-import { toHttpException } from './http.transport.js';
+import { ServiceTokenRefusedError } from '../core/index.js';
+import { toHttpException } from './http/http-exception.js';
 
 /**
- * Refuses a request of a type the guard does not know, in the words of its transport. What
+ * Refuses a request of a type the guard does not know, in the words of its kind. What
  * `switchToHttp()` gives there is a payload of the sender's choosing, so it is never looked at.
  */
 export async function refuseUnsupported(type: string): Promise<never> {

@@ -1,41 +1,48 @@
 import type { EventEmitter } from 'node:events';
-import type { BodyHashAlgorithm } from '../../core/index.js';
+import type { BodyHashAlgorithm } from '../../../core/index.js';
 import { RunningDigest } from './body-digest.js';
 import { announcedBytes } from './body-framing.js';
 import { assertWithin, type BodyLimits } from './body-limits.js';
-import { refillFrom } from './body-refill.js';
+import { type RefillableBody, refillFrom } from './body-refill.js';
 import { BodySpool, PIECE_BYTES } from './body-spool.js';
-import type { BodyWatch } from './body-watch.js';
 
-/** What is known of a body that was read to its end and given back. */
-export interface DrainedBody {
-  hex(algorithm: BodyHashAlgorithm): string;
+/** A body that can be read to its end and given back. */
+export interface DrainableBody extends RefillableBody {
+  drain(): AsyncIterable<Buffer>;
+  putBack(chunks: readonly Buffer[]): void;
+  discard(): void;
+}
+
+/** How a body is drained. */
+export interface DrainOptions {
+  readonly algorithm: BodyHashAlgorithm;
+  readonly limits: BodyLimits;
+  /** The answer, with which the temporary file goes at the latest. */
+  readonly response: EventEmitter;
 }
 
 /**
  * Reads a body that nothing has read yet, then gives it back to whoever reads next: from memory, or
  * from a temporary file once it is larger than what is kept in memory.
  *
- * @param response the answer, with which the file goes at the latest
+ * @returns the digest of all its bytes
  * @throws ServiceTokenRefusedError `body_unverifiable`: too large, or the client went away
  * @throws ServiceAuthUnavailableError `body_unverifiable`: no file can be written
  */
 export async function drainBody(
-  watch: BodyWatch,
-  algorithm: BodyHashAlgorithm,
-  limits: BodyLimits,
-  response: EventEmitter,
-): Promise<DrainedBody> {
+  body: DrainableBody,
+  { algorithm, limits, response }: DrainOptions,
+): Promise<RunningDigest> {
   const reader = new BodyReader(algorithm, limits);
   try {
-    assertWithin(limits, announcedBytes(watch.raw));
-    for await (const chunk of watch.drain()) {
+    assertWithin(limits, announcedBytes(body.raw));
+    for await (const chunk of body.drain()) {
       const taking = reader.take(chunk);
       if (taking) await taking;
     }
-    return await reader.giveBack(watch, response);
+    return await reader.giveBack(body, response);
   } catch (error) {
-    watch.discard();
+    body.discard();
     await reader.close();
     throw error;
   }
@@ -68,12 +75,12 @@ class BodyReader {
       : undefined;
   }
 
-  async giveBack(watch: BodyWatch, response: EventEmitter): Promise<DrainedBody> {
+  async giveBack(body: DrainableBody, response: EventEmitter): Promise<RunningDigest> {
     if (this.spool) {
       await this.moveToFile();
-      refillFrom(this.spool, watch, response);
+      refillFrom(this.spool, body, response);
     } else {
-      watch.putBack(this.chunks);
+      body.putBack(this.chunks);
     }
     return this.digest;
   }

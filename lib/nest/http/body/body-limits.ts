@@ -1,4 +1,4 @@
-import { ServiceAuthUnavailableError, ServiceTokenRefusedError } from '../../core/index.js';
+import { ServiceAuthUnavailableError, ServiceTokenRefusedError } from '../../../core/index.js';
 
 /** How much of a body that no parser reads is taken in, and where it is kept until it is verified. */
 export interface BodyLimits {

@@ -3,8 +3,8 @@ import type { IncomingMessage } from 'node:http';
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { ServiceCallContext } from '../../for-whom/service-call.context.js';
-import { hasToken, headerListOf } from './header-list.js';
-import { captureBody } from './http-body.js';
+import { mayHaveToken } from './header-list.js';
+import { ReceivedRequest } from './received-request.js';
 import { scopeRoutes } from './route-scope.js';
 
 type Next = () => void;
@@ -79,5 +79,5 @@ export class HttpRequestHooks implements OnModuleInit {
 }
 
 function watchBody(raw: IncomingMessage): void {
-  if (hasToken(headerListOf(raw))) captureBody(raw);
+  if (mayHaveToken(raw)) ReceivedRequest.of(raw).watchBody();
 }

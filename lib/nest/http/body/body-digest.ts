@@ -1,5 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
-import { type BodyHashAlgorithm, hashBody } from '../../core/index.js';
+import { type BodyHashAlgorithm, hashBody } from '../../../core/index.js';
 import { refuseBody } from './body-limits.js';
 
 /** Beyond this the bytes are hashed as they arrive instead of being kept for one hash at the end. */

@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { HttpAdapterHost } from '@nestjs/core';
-import { isKnownRequest, rawRequestOf, requestStateOf } from '../request-state.js';
 import type { ServiceCallContext } from '../../for-whom/service-call.context.js';
-import { hasToken, headerListOf } from './header-list.js';
+import { rawRequestOf } from '../request-state.js';
+import { ReceivedRequest } from './received-request.js';
 
 type Handler = (this: unknown, request: object, response: object, ...rest: unknown[]) => unknown;
 type Registrar = (this: unknown, ...args: unknown[]) => unknown;
@@ -79,9 +79,8 @@ function serve(
   handle: () => unknown,
 ): unknown {
   const raw = rawRequestOf(request) as IncomingMessage;
-  const mayBeVerified = isKnownRequest(raw) || hasToken(headerListOf(raw));
-  if (!mayBeVerified) return callContext.runUnproved(handle);
-  const state = requestStateOf(raw);
+  if (!ReceivedRequest.mayBeVerified(raw)) return callContext.runUnproved(handle);
+  const { state } = ReceivedRequest.of(raw);
   if (!callContext.notesEnd) return callContext.runForRequest(state, handle);
   const answer = new Answer(rawRequestOf(response) as ServerResponse, () => {
     state.endedAt ??= performance.now();

@@ -1,15 +1,20 @@
 import type { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { BodySpool } from './body-spool.js';
-import type { BodyWatch } from './body-watch.js';
+
+/** A drained body that takes its bytes back; null is the end. */
+export interface RefillableBody {
+  readonly raw: IncomingMessage;
+  refill(piece: Buffer | null): void;
+}
 
 /**
  * Gives a spooled body to whoever reads the request next: a piece of the file whenever the stream asks
  * for more, so that a slow reader holds no more than a piece in memory. The file goes with its last
  * byte, with the client, or with the answer if nobody reads by then.
  */
-export function refillFrom(spool: BodySpool, watch: BodyWatch, response: EventEmitter): void {
-  new BodyRefill(spool, watch, response).start();
+export function refillFrom(spool: BodySpool, body: RefillableBody, response: EventEmitter): void {
+  new BodyRefill(spool, body, response).start();
 }
 
 class BodyRefill {
@@ -21,11 +26,11 @@ class BodyRefill {
 
   constructor(
     private readonly spool: BodySpool,
-    private readonly watch: BodyWatch,
+    private readonly body: RefillableBody,
     private readonly response: EventEmitter,
   ) {
-    this.raw = watch.raw;
-    const { httpVersionMajor, socket } = watch.raw as {
+    this.raw = body.raw;
+    const { httpVersionMajor, socket } = body.raw as {
       httpVersionMajor: number;
       socket?: unknown;
     };
@@ -49,7 +54,7 @@ class BodyRefill {
       this.isReading = false; // the push may ask for more at once
       if (this.isOver) return;
       if (piece === undefined) this.stop();
-      this.watch.refill(piece ?? null);
+      this.body.refill(piece ?? null);
       // Node's request lets its stream ask by itself only once Node's own `_read` has run, which hosts replace.
       if (!this.isOver && this.raw.readableLength === 0) this.raw.read(0);
     } catch (error) {
@@ -65,7 +70,7 @@ class BodyRefill {
     if (this.isOver) return;
     if (!isBeingRead(this.raw)) {
       this.stop();
-      this.watch.refill(null);
+      this.body.refill(null);
       this.raw.resume();
     } else {
       // Whoever answers early may read on while the connection lasts.

@@ -1,0 +1,281 @@
+import type { EventEmitter } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import { type BodyHashAlgorithm, readUnverifiedBodyHash } from '../../../core/index.js';
+import { headerListOf } from '../header-list.js';
+import { type RunningDigest, WatchedDigest } from './body-digest.js';
+import { type DrainableBody, drainBody } from './body-drain.js';
+import { announcesContent, endsWithHeaders, hasEnded } from './body-framing.js';
+import {
+  assertWithin,
+  type BodyLimits,
+  refuseBody,
+  refuseConsumed,
+  unverifiable,
+} from './body-limits.js';
+import {
+  isBytes,
+  isClaimed,
+  leavingUnread,
+  markUnread,
+  peek,
+  readChunk,
+  toBytes,
+} from './unread-stream.js';
+
+/** Who has the bytes of a body: the table of {@link ReceivedBody}. */
+type BodyState = 'untouched' | 'missed' | 'watched' | 'draining' | 'drained' | 'refused';
+
+/**
+ * The body of one request. It sees the bytes as the server pushes them, keeps at most 64 KiB of them, and reads nothing
+ * until a digest is asked for.
+ *
+ * | state | bytes come | the end comes | a digest is asked for | next state |
+ * | --- | --- | --- | --- | --- |
+ * | `untouched` | pass | passes | | its buffer was looked at: `watched`, or `missed` if bytes had reached a reader |
+ * | `missed` | pass | passes | refused: `body_consumed`, unless the option `rawBody` gives them | |
+ * | `watched` | digested, pass | passes | all seen: answered. Others read: answered at the end. Read in part: refused. Unread: drained | unread: `draining` |
+ * | `draining` | read here | held back | answered at the end | given back: `drained`. Too large, or client gone: `refused` |
+ * | `drained` | none come | came before | answered | |
+ * | `refused` | run into nothing | passes | refused as before | |
+ */
+export class ReceivedBody implements DrainableBody {
+  /** Whether the headers announced content when the watch began. What is deleted later changes nothing. */
+  private readonly announced: boolean;
+  private readonly endsWithHeaders: boolean;
+  private readonly push: IncomingMessage['push'];
+  private state: BodyState = 'untouched';
+  private sawBytes = false;
+  /** The server has pushed the end. What is pushed after it is no part of the body. */
+  private ended: boolean;
+  private readonly watched: WatchedDigest;
+  private drained: Promise<RunningDigest> | undefined;
+  private settling: Promise<void> | undefined;
+  private readByOthers: Promise<void> | undefined;
+  /** What waits for the first bytes, or for the end. */
+  private readonly listeners = new Set<() => void>();
+
+  constructor(readonly raw: IncomingMessage) {
+    this.announced = announcesContent(raw);
+    this.ended = hasEnded(raw);
+    this.endsWithHeaders = endsWithHeaders(raw);
+    this.watched = new WatchedDigest(
+      () => readUnverifiedBodyHash(headerListOf(this.raw)) ?? 'sha256',
+    );
+    this.push = raw.push.bind(raw);
+    raw.push = (chunk: unknown, encoding?: BufferEncoding) => this.receive(chunk, encoding);
+    this.state = this.seeBuffered() ? 'watched' : 'missed';
+  }
+
+  /** Whether bytes had reached a reader before anybody watched: nobody can tell which. */
+  get isMissed(): boolean {
+    return this.state === 'missed';
+  }
+
+  /** False only once the stream has ended without a byte, and no header announced any. */
+  get hasContent(): boolean {
+    return this.announced || this.sawBytes || !this.sawAll;
+  }
+
+  /**
+   * Waits until `hasContent` is certain. Returns undefined if it is certain already.
+   *
+   * @throws ServiceTokenRefusedError `body_unverifiable` when the stream closes, or stays silent, without an end
+   */
+  settle(): void | Promise<void> {
+    if (this.announced || this.sawBytes || this.sawAll) return undefined;
+    return (this.settling ??= this.untilFirstPush());
+  }
+
+  /**
+   * The lower-case hex digest of the body. Drains the body if nobody has read it.
+   *
+   * @param response the answer, beyond which nothing of the body is kept on disk
+   * @throws ServiceTokenRefusedError `body_consumed`, `body_unverifiable`
+   * @throws ServiceAuthUnavailableError `body_unverifiable`: no file can be written
+   */
+  digest(
+    algorithm: BodyHashAlgorithm,
+    limits: BodyLimits,
+    response: EventEmitter,
+  ): string | Promise<string> {
+    if (this.state === 'missed') refuseConsumed('something read it before this library saw it');
+    if (this.state === 'watched') {
+      if (this.sawAll) return this.digestWatched(algorithm, limits);
+      if (this.raw.destroyed) refuseBody('the client went away');
+      if (this.raw.readableFlowing) return this.digestWhenRead(algorithm);
+      this.assertUnread();
+      this.watched.forget();
+      this.state = 'draining';
+    }
+    this.drained ??= drainBody(this, { algorithm, limits, response });
+    return this.drained.then((digest) => digest.hex(algorithm));
+  }
+
+  /**
+   * Reads the body to its last byte, as fast as the pieces are taken, and leaves the stream open: what follows is
+   * {@link putBack}, {@link refill}, or {@link discard}.
+   *
+   * @throws ServiceTokenRefusedError `body_unverifiable` when the client goes away
+   */
+  async *drain(): AsyncGenerator<Buffer, void> {
+    const { raw } = this;
+    let wake = (): void => undefined;
+    let gone: Error | undefined;
+    const onReadable = (): void => wake();
+    const onGone = (cause?: unknown): void => {
+      gone = clientGone(cause);
+      wake();
+    };
+    this.listeners.add(onReadable);
+    raw.on('readable', onReadable).on('close', onGone).on('error', onGone);
+    try {
+      for (;;) {
+        const woken = new Promise<void>((resolve) => (wake = resolve));
+        if (gone) throw gone;
+        const chunk = readChunk(raw);
+        if (chunk) yield chunk;
+        else if (this.ended) return;
+        else await woken;
+      }
+    } finally {
+      raw.off('readable', onReadable).off('close', onGone).off('error', onGone);
+      this.listeners.delete(onReadable);
+      markUnread(raw);
+    }
+  }
+
+  /** Gives drained bytes back to the next reader, in the pieces they came in. */
+  putBack(chunks: readonly Buffer[]): void {
+    this.state = 'drained';
+    for (const chunk of chunks) this.push(chunk);
+    this.push(null);
+  }
+
+  /** Gives a piece of what was drained back, where not all of it is in memory; null is the end. */
+  refill(piece: Buffer | null): void {
+    this.state = 'drained';
+    this.push(piece);
+  }
+
+  /** Lets what is left of the body run into nothing, so that a refusal can be sent. */
+  discard(): void {
+    this.state = 'refused';
+    this.raw.resume();
+    if (this.ended) this.push(null);
+  }
+
+  /** Every byte has been seen. */
+  private get sawAll(): boolean {
+    return this.state !== 'missed' && (this.ended || this.endsWithHeaders);
+  }
+
+  private receive(chunk: unknown, encoding?: BufferEncoding): boolean {
+    // A host may push the same bytes again each time the stream asks for more.
+    if (this.ended) return false;
+    if (chunk === null) return this.receiveEnd();
+    // A throw in here would end the process: what is no bytes is left to the stream to refuse.
+    // What comes while the buffer is looked at is read with it.
+    if (isBytes(chunk) && this.state !== 'untouched') this.see(toBytes(chunk, encoding));
+    return this.push(chunk, encoding);
+  }
+
+  private receiveEnd(): boolean {
+    // HTTP/2 ends the stream of a request that was reset, too: that is no end of its body.
+    if (this.raw.aborted) return this.push(null);
+    this.ended = true;
+    this.callListeners();
+    // Nothing can be given back after the end.
+    return this.state === 'draining' ? false : this.push(null);
+  }
+
+  private see(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    const isFirst = !this.sawBytes;
+    this.sawBytes = true;
+    if (this.state === 'untouched' || this.state === 'watched') this.watched.update(bytes);
+    if (isFirst) this.callListeners();
+  }
+
+  private callListeners(): void {
+    for (const listener of this.listeners) listener();
+  }
+
+  /**
+   * Sees what lies in the stream's buffer, where a server put it before anybody watched.
+   *
+   * @returns false if bytes have reached a reader, or are about to
+   */
+  private seeBuffered(): boolean {
+    const { raw } = this;
+    if (raw.readableDidRead) return false;
+    if (raw.readableLength === 0) return true;
+    if (isClaimed(raw)) return false;
+    const bytes = peek(raw);
+    if (bytes) this.see(bytes);
+    return bytes !== undefined;
+  }
+
+  private async untilFirstPush(): Promise<void> {
+    const { raw } = this;
+    let onPush = (): void => undefined;
+    try {
+      await new Promise<void>((resolve) => {
+        onPush = resolve;
+        this.listeners.add(onPush);
+        raw.once('close', onPush);
+        leavingUnread(raw, () => void raw.read(0)); // starts the flow into the buffer
+        if (raw.destroyed) resolve();
+        // All has arrived, but Bun pushes the end in a later turn.
+        else if (raw.complete) setImmediate(resolve);
+      });
+    } finally {
+      this.listeners.delete(onPush);
+      raw.off('close', onPush);
+    }
+    if (!this.sawBytes && !this.ended) throw unverifiable('its end never came');
+  }
+
+  private digestWatched(algorithm: BodyHashAlgorithm, limits: BodyLimits): string {
+    // What nobody has read lies in memory because of this guard, be it here already or not.
+    if (!this.raw.readableDidRead) assertWithin(limits, this.raw.readableLength);
+    return this.watched.hex(algorithm);
+  }
+
+  /** A decoder is done at the end of what it decodes, which may come before the end of the body. */
+  private async digestWhenRead(algorithm: BodyHashAlgorithm): Promise<string> {
+    await (this.readByOthers ??= this.untilEnd());
+    return this.watched.hex(algorithm);
+  }
+
+  /** Resolves when the last byte has come, while others read. */
+  private async untilEnd(): Promise<void> {
+    const { raw } = this;
+    await new Promise<void>((resolve, reject) => {
+      const settle = (error?: Error): void => {
+        raw.off('close', onGone).off('error', onGone);
+        this.listeners.delete(onChange);
+        if (error) reject(error);
+        else resolve();
+      };
+      const onGone = (cause?: unknown): void => settle(clientGone(cause));
+      const onChange = (): void => {
+        if (this.ended) settle();
+      };
+      this.listeners.add(onChange);
+      raw.on('close', onGone).on('error', onGone);
+    });
+  }
+
+  /** @throws ServiceTokenRefusedError `body_consumed` when others have read, or are reading */
+  private assertUnread(): void {
+    const { raw } = this;
+    if (raw.readableDidRead || raw.readableFlowing || raw.readableEnded) {
+      refuseConsumed('something else is reading it');
+    }
+    if (raw.readableEncoding !== null) refuseConsumed('something decodes it to text');
+  }
+}
+
+function clientGone(cause: unknown): Error {
+  return unverifiable('the client went away', { cause });
+}

@@ -1,0 +1,82 @@
+import { IncomingMessage } from 'node:http';
+import { Socket } from 'node:net';
+import { headerValues, isWholeHeaderList, TOKEN_HEADER } from '../../core/index.js';
+
+/**
+ * The headers of a request, names and values in turns. A host that is no Node server may give `headers` alone: a
+ * header that came twice is one value with a comma there, which no token and no bound value has.
+ */
+export function headerListOf(raw: IncomingMessage): readonly string[] {
+  const { rawHeaders, headers } = raw as { rawHeaders?: unknown; headers?: object };
+  if (Array.isArray(rawHeaders) && rawHeaders.length > 0) return raw.rawHeaders;
+  return Object.entries(headers ?? {}).flatMap(([name, value]: [string, unknown]) =>
+    (Array.isArray(value) ? value : [value]).flatMap((each) => [name, String(each ?? '')]),
+  );
+}
+
+/**
+ * Whether a request carries a token, or may carry one. False only if the whole list of headers was seen, and neither of
+ * a host's two lists has a token.
+ *
+ * @param rawHeaders the headers as they were sent
+ */
+export function mayHaveToken(raw: IncomingMessage, rawHeaders = headerListOf(raw)): boolean {
+  const { headers } = raw as Partial<IncomingMessage>;
+  if (hasToken(rawHeaders) || headers?.[TOKEN_HEADER]) return true;
+  return !isWholeHeaderList({ rawHeaders, maxHeadersCount: maxHeadersCountOf(raw) });
+}
+
+/** Whether a list of headers has a token, or what would be one. An empty header is none. */
+export function hasToken(rawHeaders: readonly string[]): boolean {
+  const [token = '', ...others] = headerValues(rawHeaders, TOKEN_HEADER);
+  return token !== '' || others.length > 0;
+}
+
+/** From how many headers on the server may have cut the list; 0 if it never does, undefined if Node's default holds. */
+export function maxHeadersCountOf(raw: IncomingMessage): number | undefined {
+  // An HTTP/2 session resets a stream with too many headers, and cuts nothing off.
+  if (raw.httpVersionMajor >= 2) return 0;
+  const { server } = (raw.socket ?? {}) as { server?: { maxHeadersCount?: unknown } };
+  const most = server?.maxHeadersCount;
+  return typeof most === 'number' ? Math.max(0, most) : undefined;
+}
+
+/** Takes the token out of every list in which a host gives the headers of a request. */
+export function removeToken(raw: IncomingMessage): void {
+  const { headers, rawHeaders = [] } = raw as Partial<IncomingMessage>;
+  // Blanked, not spliced out: Node remembers how many raw headers there were.
+  for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
+    if (isNamed(rawHeaders[at], TOKEN_HEADER)) rawHeaders[at + 1] = '';
+  }
+  if (headers) delete headers[nameOfToken(headers)];
+  removeDistinctToken(raw);
+}
+
+/** Whether a header has a name, which is given in lower case. Lengths first: most names differ in that. */
+export function isNamed(name: string | undefined, expected: string): boolean {
+  return name?.length === expected.length && name.toLowerCase() === expected;
+}
+
+/** Node writes names in lower case; another host may write them as they came. */
+function nameOfToken(headers: IncomingMessage['headers']): string {
+  if (TOKEN_HEADER in headers) return TOKEN_HEADER;
+  return Object.keys(headers).find((name) => isNamed(name, TOKEN_HEADER)) ?? TOKEN_HEADER;
+}
+
+/** The member in which Node keeps `headersDistinct` from their first use on; undefined where it cannot be told. */
+const DISTINCT = findDistinct(new IncomingMessage(new Socket()));
+
+function findDistinct(raw: IncomingMessage): symbol | undefined {
+  const before = new Set(Object.getOwnPropertySymbols(raw));
+  void raw.headersDistinct;
+  return Object.getOwnPropertySymbols(raw).find((each) => !before.has(each));
+}
+
+/**
+ * Node makes `headersDistinct` on first use, from the raw headers, where there is no token any more: where nobody has
+ * used them yet, they are not made for this. HTTP/2 has none.
+ */
+function removeDistinctToken(raw: IncomingMessage): void {
+  if (DISTINCT !== undefined && !Object.hasOwn(raw, DISTINCT)) return;
+  delete (raw.headersDistinct as NodeJS.Dict<string[]> | undefined)?.[TOKEN_HEADER];
+}
