@@ -20,7 +20,7 @@ export interface ServiceIdentity {
   readonly keyId: string;
   readonly profile: Profile;
   /** Every claim of the token, extra ones included. */
-  readonly claims: UnverifiedObject;
+  readonly claims: Readonly<Record<string, unknown>>;
 }
 
 /** Which settings verified an identity. No member: a copy, a spread or a parsed text has none. */

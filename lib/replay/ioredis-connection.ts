@@ -1,13 +1,9 @@
-import {
-  type EventSource,
-  hasMethods,
-  isEventSource,
-  type RedisConnection,
-} from './redis-connection.js';
+import { hasMethods, isEventSource, type RedisConnection } from './redis-connection.js';
 import { readServerId } from './redis-server-info.js';
 
 /** `Redis` and `Cluster` of `ioredis` 5 and 6, as far as they are used here. */
-export interface IoredisClient extends EventSource {
+export interface IoredisClient {
+  on(event: string, listener: (...args: unknown[]) => void): unknown;
   readonly status: string;
   readonly isCluster: boolean;
   set(key: string, value: string, px: 'PX', milliseconds: number, nx: 'NX'): Promise<unknown>;

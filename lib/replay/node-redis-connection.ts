@@ -1,8 +1,9 @@
-import { type EventSource, hasMethods, type RedisConnection } from './redis-connection.js';
+import { hasMethods, type RedisConnection } from './redis-connection.js';
 import { readServerId } from './redis-server-info.js';
 
 /** What `createClient` of `redis` 5 and 6 gives, as far as it is used here. */
-export interface NodeRedisClient extends EventSource {
+export interface NodeRedisClient {
+  on(event: string, listener: (...args: unknown[]) => void): unknown;
   readonly isOpen: boolean;
   readonly isReady: boolean;
   set(
