@@ -153,10 +153,18 @@ function isExported(symbol, node) {
   return [...(module?.exports?.values() ?? [])].some((each) => resolved(each) === symbol);
 }
 
+/** Each name of a page with its entry point. @param {string} page */
+function qualifiedLines(page) {
+  return page.split('\n\n').flatMap((paragraph) => {
+    const [specifier, ...names] = paragraph.trimEnd().split('\n');
+    return names.map((name) => `${specifier}: ${name.trim()}`);
+  });
+}
+
 /** @param {string} written @param {string} found */
 function printDifference(written, found) {
-  const before = written.split('\n');
-  const after = found.split('\n');
+  const before = qualifiedLines(written);
+  const after = qualifiedLines(found);
   for (const line of before.filter((each) => !after.includes(each))) console.error(`- ${line}`);
   for (const line of after.filter((each) => !before.includes(each))) console.error(`+ ${line}`);
 }
