@@ -2,25 +2,13 @@
 import { readFileSync } from 'node:fs';
 
 const { name, exports } = JSON.parse(readFileSync('package.json', 'utf8'));
-const { paths } = JSON.parse(readFileSync('tsconfig.json', 'utf8')).compilerOptions;
-
-/**
- * The source that a subpath of the package is built from.
- *
- * @param {string} subpath
- */
-function sourceOf(subpath) {
-  const source = paths[subpath.replace('.', name)]?.[0];
-  if (source === undefined) throw new Error(`tsconfig.json has no path for ${subpath}`);
-  return source;
-}
-
 /** @type {import('typedoc').TypeDocOptions} */
 export default {
   name,
+  // Each is built from the file of `lib` that has its name.
   entryPoints: Object.keys(exports)
     .filter((subpath) => !subpath.endsWith('.json'))
-    .map(sourceOf),
+    .map((subpath) => `lib/${subpath === '.' ? 'index' : subpath.slice(2)}.ts`),
   tsconfig: 'lib/tsconfig.lib.json',
   out: 'api',
   readme: 'none',

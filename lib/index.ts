@@ -1,7 +1,6 @@
 export {
   type IssuerTrust,
   type KeyMaterial,
-  type KeySource,
   type KeySourceHealth,
   type Profile,
   type PublicKeyOptions,

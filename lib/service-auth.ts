@@ -50,7 +50,11 @@ export class ServiceAuth {
   private readonly signingTurn = new SigningTurn();
   private isClosed = false;
 
-  constructor(readonly settings: ServiceAuthSettings) {
+  /** Is not called by users: `createServiceAuth()` makes a service, and `ServiceAuthModule` provides one. */
+  constructor(settings: never);
+  /** @internal */
+  constructor(settings: ServiceAuthSettings);
+  constructor(/** @internal */ readonly settings: ServiceAuthSettings) {
     this.signingReport = new SigningReport(settings.observer, settings.monotonicNow);
     this.tokenIds = new TokenIds(settings.now);
   }
@@ -95,6 +99,8 @@ export class ServiceAuth {
   /**
    * Tells observers that a request was not signed. For whoever makes a client sign: what fails before
    * `sign` is called, such as reading a body. An error is told once, whoever tells it.
+   *
+   * @internal
    */
   noteSigningFailure(error: unknown, target?: Target): void {
     this.signingReport.failed(error, target);
@@ -105,12 +111,18 @@ export class ServiceAuth {
    * `send-unsigned`.
    *
    * @throws ServiceSigningError `target_unknown`, `target_invalid`, `sending_disabled`
+   * @internal
    */
   targetOf(url: string | URL): Target | undefined {
     return findTarget(url, this.sending);
   }
 
-  /** The sending half of the settings. @throws ServiceSigningError `sending_disabled` where there is none */
+  /**
+   * The sending half of the settings.
+   *
+   * @throws ServiceSigningError `sending_disabled` where there is none
+   * @internal
+   */
   get sending(): SendingSettings {
     const { sending } = this.settings;
     if (sending) return sending;
@@ -153,7 +165,12 @@ export class ServiceAuth {
     return new RequestVerification(this.settings, this.receiving, route);
   }
 
-  /** The receiving half of the settings. @throws ServiceAuthUsageError where there is none */
+  /**
+   * The receiving half of the settings.
+   *
+   * @throws ServiceAuthUsageError where there is none
+   * @internal
+   */
   get receiving(): ReceivingSettings {
     const { receiving } = this.settings;
     if (receiving) return receiving;
@@ -180,6 +197,7 @@ export class ServiceAuth {
    *
    * @throws ServiceAuthUnavailableError `key_unavailable`, naming the issuers without keys;
    *   `replay_store_unavailable`, where the store must be in reach
+   * @internal `createServiceAuth()` calls it.
    */
   async start(): Promise<void> {
     this.refreshKeys();

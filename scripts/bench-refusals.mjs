@@ -6,8 +6,8 @@
 import { generateKeyPairSync, randomUUID, sign } from 'node:crypto';
 
 /** @type {unknown} */
-const built = await import(new URL('../dist/framework-free.js', import.meta.url).href);
-const { createServiceAuth } = /** @type {typeof import('../lib/framework-free.js')} */ (built);
+const built = await import(new URL('../dist/core.js', import.meta.url).href);
+const { createServiceAuth } = /** @type {typeof import('../lib/core.js')} */ (built);
 
 /** How often a refusal is measured beside an acceptance. An odd number, so that one of them is the median. */
 const PAIRS = 41;

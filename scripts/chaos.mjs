@@ -56,8 +56,8 @@ const TOKEN_MILLISECONDS = 70_000;
 const MEBIBYTE = 1024 * 1024;
 
 /** @type {unknown} */
-const built = await import(new URL('../dist/framework-free.js', import.meta.url).href);
-const { createServiceAuth } = /** @type {typeof import('../lib/framework-free.js')} */ (built);
+const built = await import(new URL('../dist/core.js', import.meta.url).href);
+const { createServiceAuth } = /** @type {typeof import('../lib/core.js')} */ (built);
 
 const counts = {
   requests: 0,

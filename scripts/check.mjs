@@ -24,6 +24,7 @@ const STEPS = [
   ['formatting', 'npm', 'run', '--silent', 'format:check'],
   // The sample imports the package by its name, so its types are those of the build.
   ['build', 'npm', 'run', '--silent', 'build'],
+  ['names that users import', 'node', 'scripts/public-api.mjs'],
   ['lint', 'npm', 'run', '--silent', 'lint'],
   ['types', 'npm', 'run', '--silent', 'typecheck'],
   ['types, TypeScript 7', 'npm', 'run', '--silent', 'typecheck:ts7'],

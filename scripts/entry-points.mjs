@@ -18,14 +18,13 @@ export const MANIFEST = /** @type {Manifest} */ (readJson(join(ROOT, 'package.js
 
 /**
  * What users import, as package.json exports it: nothing else says which entry points there are.
- * `specifier` is what an `import` names, `required` the file of the CommonJS build.
+ * `specifier` is what an `import` names, `types` the file of its declarations, `required` that of the CommonJS build.
  *
- * @type {{ subpath: string, specifier: string, imported: string, required: string }[]}
+ * @type {{ subpath: string, specifier: string, types: string, imported: string, required: string }[]}
  */
 export const ENTRY_POINTS = Object.entries(MANIFEST.exports).flatMap(([subpath, target]) => {
   if (typeof target === 'string') return [];
   const specifier = subpath.replace('.', MANIFEST.name);
-  return [
-    { subpath, specifier, imported: target.import.default, required: target.require.default },
-  ];
+  const { types, default: imported } = target.import;
+  return [{ subpath, specifier, types, imported, required: target.require.default }];
 });

@@ -52,7 +52,7 @@ function build() {
   const manifest = {
     name: 'nestjs-service-auth',
     type: 'commonjs',
-    exports: { '.': './lib/index.js', './core': './lib/framework-free.js' },
+    exports: { '.': './lib/index.js', './*': './lib/*.js' },
   };
   writeFileSync(join(BUILD, 'package.json'), JSON.stringify(manifest));
 }

@@ -17,7 +17,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Redis } from 'ioredis';
 
-/** @typedef {typeof import('../lib/framework-free.js')} Core */
+/** @typedef {typeof import('../lib/core.js')} Core */
 /** @typedef {typeof import('../lib/redis.js')} Shared */
 
 const PROCESSES = 3;
@@ -28,7 +28,7 @@ const THIS_FILE = fileURLToPath(import.meta.url);
 
 /** @param {string} name @returns {Promise<unknown>} */
 const built = async (name) => await import(new URL(`../dist/${name}`, import.meta.url).href);
-const { createServiceAuth } = /** @type {Core} */ (await built('framework-free.js'));
+const { createServiceAuth } = /** @type {Core} */ (await built('core.js'));
 
 /** A receiver: verifies each request, and answers its status. @param {{ key: import('node:crypto').JsonWebKey, redisPort: number }} its */
 async function receive({ key, redisPort }) {

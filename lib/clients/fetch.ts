@@ -27,13 +27,24 @@ export type SignedFetch<Fetch extends AnyFetch = typeof fetch> = (
 
 /** The service that signs: a `ServiceAuth`. */
 export interface RequestSigner {
+  /** @internal */
   readonly settings: CallerSettings;
+  /** @internal */
   readonly sending: SendingSettings;
-  /** The configured target a URL belongs to. @throws ServiceSigningError `target_unknown`, `target_invalid` */
+  /**
+   * The configured target a URL belongs to.
+   *
+   * @throws ServiceSigningError `target_unknown`, `target_invalid`
+   * @internal
+   */
   targetOf(url: URL): Target | undefined;
   /** The token of a request. @throws ServiceSigningError with a code of `SIGNING_FAILURES` */
   sign(request: OutgoingRequest): Promise<string | undefined>;
-  /** Hears why a request was not signed, where that is not `sign` itself. */
+  /**
+   * Notes why a request was not signed, where that is not `sign` itself.
+   *
+   * @internal
+   */
   noteSigningFailure?(error: unknown, target: Target | undefined): void;
 }
 

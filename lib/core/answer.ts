@@ -19,7 +19,7 @@ export interface RefusalBody {
 export interface RefusalAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
-  /** A {@link RefusalBody} as JSON. */
+  /** JSON: `statusCode`, `message`, `error` (the name of the status) and `code`, the stable one of the refusal. */
   readonly body: string;
 }
 

@@ -3,7 +3,6 @@ export {
   type AnswerOptions,
   answerOf,
   type RefusalAnswer,
-  type RefusalBody,
   refusalBody,
   refusalHeaders,
 } from './answer.js';
@@ -34,7 +33,6 @@ export {
   type ServiceAuthObserver,
   type SigningFailed,
   tell,
-  tellAll,
 } from './events.js';
 export type { ServiceIdentity } from './identity.js';
 export type { IssuerDirectory, TrustedIssuer } from './issuers.js';
@@ -46,7 +44,6 @@ export type {
   SigningKeySource,
   VerificationKey,
 } from './keys.js';
-export { KnownHeaders } from './known-headers.js';
 export { isServiceUri } from './option-reader.js';
 export type {
   KeyMaterial,
@@ -74,20 +71,19 @@ export {
 } from './request.js';
 export { assertOutgoingRequest } from './request-shape.js';
 export { RequestVerification } from './request-verification.js';
-export { type KeyFetchSettings, resolveSettings, type SettingsParts } from './resolve-settings.js';
+export { type KeyFetchSettings, resolveSettings } from './resolve-settings.js';
 export type {
   ReceivingSettings,
   SendingSettings,
   ServiceAuthSettings,
   Target,
 } from './settings.js';
-export { type Sender, signRequest } from './sign-request.js';
+export { signRequest } from './sign-request.js';
 export { SigningReport } from './signing-report.js';
 export { SigningTurn } from './signing-turn.js';
 export { findTarget, parseTargetUrl } from './targets.js';
 export { TokenIds } from './token-ids.js';
 export { JsonFlaw, readJsonObject } from './unambiguous-json.js';
 export { readUnverifiedBodyHash } from './unverified-body-hash.js';
-export { VerificationLoad } from './verification-load.js';
 export { describeRefusal, isRefusal } from './verification-progress.js';
 export { assertRoutePolicy, type RoutePolicy, verifyRequest } from './verify-request.js';

@@ -66,6 +66,7 @@ export class ServiceCallContext implements CallContext {
   /** Whether requests are told apart: until Node 24 this makes every promise of the process slower. */
   private readonly seesRequests: boolean;
 
+  /** @internal */
   constructor(
     @Inject(ServiceAuth) private readonly serviceAuth: ServiceAuth,
     @Inject(MODULE_OPTIONS_TOKEN) options: Pick<ServiceAuthModuleOptions, 'subjectPropagation'>,
@@ -131,7 +132,11 @@ export class ServiceCallContext implements CallContext {
     return typeof decision === 'string' ? undefined : decision;
   }
 
-  /** Fixes for whom a call is made that is created here and names nobody. For the library's own clients. */
+  /**
+   * Fixes for whom a call is made that is created here and names nobody. For the library's own clients.
+   *
+   * @internal
+   */
   fix(): FixedSubject {
     return new FixedSubject(this.decide(), this.requests.getStore()?.state);
   }
@@ -140,6 +145,7 @@ export class ServiceCallContext implements CallContext {
    * Compares for whom a call was created with where it is subscribed to, or repeated. For the library's own clients.
    *
    * @returns for whom this attempt is made
+   * @internal
    */
   attempt(fixed: FixedSubject): FixedSubject {
     const objection = this.objectionTo(fixed);
@@ -149,17 +155,27 @@ export class ServiceCallContext implements CallContext {
   /**
    * Runs `fn` as part of serving `request`, whatever is around it: that may be another request's turn, and a subject
    * chosen there is not this one's. For the library's own hooks.
+   *
+   * @internal
    */
   runForRequest<T>(request: RequestState, fn: () => T): T {
     return this.runUnchosen(() => this.runIn(new ServedRequest(request), fn));
   }
 
-  /** Runs `fn` as part of a request whose user is not proved, whatever is around it. For the library's own hooks. */
+  /**
+   * Runs `fn` as part of a request whose user is not proved, whatever is around it. For the library's own hooks.
+   *
+   * @internal
+   */
   runUnproved<T>(fn: () => T): T {
     return this.runUnchosen(() => this.runIn(ServedRequest.UNPROVED, fn));
   }
 
-  /** Whether the end of a request has to be noted in its state. */
+  /**
+   * Whether the end of a request has to be noted in its state.
+   *
+   * @internal
+   */
   get notesEnd(): boolean {
     return this.seesRequests;
   }

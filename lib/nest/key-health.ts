@@ -10,6 +10,7 @@ export interface IssuerKeyHealth extends KeySourceHealth {
 /** Reports on the keys of every trusted issuer, for health checks. Asking costs no fetch. */
 @Injectable()
 export class KeyHealth {
+  /** @internal */
   constructor(@Inject(ServiceAuth) private readonly serviceAuth: ServiceAuth) {}
 
   /** One report for each issuer known at the moment. */

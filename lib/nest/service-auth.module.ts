@@ -51,6 +51,7 @@ export class ServiceAuthModule
   extends ConfigurableModuleClass
   implements NestModule, OnApplicationShutdown
 {
+  /** @internal */
   constructor(
     @Inject(HttpAdapterHost) private readonly host: HttpAdapterHost,
     @Inject(ServiceAuth) private readonly serviceAuth: ServiceAuth,

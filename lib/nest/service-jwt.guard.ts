@@ -9,8 +9,10 @@ import { routeOf } from './route-policy.js';
  */
 @Injectable()
 export class ServiceJwtGuard implements CanActivate {
+  /** @internal */
   constructor(@Inject(RequestAuthenticator) private readonly authenticator: RequestAuthenticator) {}
 
+  /** Whether the request may go on. @throws HttpException the answer to a refused request */
   async canActivate(context: ExecutionContext): Promise<boolean> {
     // First of all, so that nothing opens a context this guard does not know: not even a decorator.
     if (context.getType() !== 'http') return await this.authenticator.refuseContext(context);

@@ -1,17 +1,17 @@
-import {
-  type EventSource,
-  hasMethods,
-  isEventSource,
-  type RedisConnection,
-} from './redis-connection.js';
+import { hasMethods, isEventSource, type RedisConnection } from './redis-connection.js';
 import { readServerId } from './redis-server-info.js';
 
 /** `Redis` and `Cluster` of `ioredis` 5 and 6, as far as they are used here. */
-export interface IoredisClient extends EventSource {
+export interface IoredisClient {
+  /** Calls back at each event of this name. */
+  on(event: string, listener: (...args: unknown[]) => void): unknown;
   readonly status: string;
   readonly isCluster: boolean;
+  /** `SET key value PX milliseconds NX`. */
   set(key: string, value: string, px: 'PX', milliseconds: number, nx: 'NX'): Promise<unknown>;
+  /** `WAIT count milliseconds`. */
   wait(count: number, milliseconds: number): Promise<unknown>;
+  /** `INFO section`. */
   info(section: string): Promise<unknown>;
   readonly options?: object;
   /** Of a `Cluster`. */

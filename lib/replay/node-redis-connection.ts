@@ -1,16 +1,21 @@
-import { type EventSource, hasMethods, type RedisConnection } from './redis-connection.js';
+import { hasMethods, type RedisConnection } from './redis-connection.js';
 import { readServerId } from './redis-server-info.js';
 
 /** What `createClient` of `redis` 5 and 6 gives, as far as it is used here. */
-export interface NodeRedisClient extends EventSource {
+export interface NodeRedisClient {
+  /** Calls back at each event of this name. */
+  on(event: string, listener: (...args: unknown[]) => void): unknown;
   readonly isOpen: boolean;
   readonly isReady: boolean;
+  /** `SET key value PX milliseconds NX`. */
   set(
     key: string,
     value: string,
     options: { expiration: { type: 'PX'; value: number }; condition: 'NX' },
   ): Promise<unknown>;
+  /** `WAIT count milliseconds`. */
   wait(count: number, milliseconds: number): Promise<unknown>;
+  /** `INFO section`. */
   info(section: string): Promise<unknown>;
 }
 

@@ -24,7 +24,7 @@ export interface RedisConnection {
 }
 
 /** What both clients are besides their commands. */
-export interface EventSource {
+interface EventSource {
   on(event: string, listener: (...args: unknown[]) => void): unknown;
 }
 

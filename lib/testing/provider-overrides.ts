@@ -13,6 +13,7 @@ export interface ProviderOverrides<Builder> {
 
 /** How a replacement is made of other providers. */
 export interface ProviderFactory {
+  /** Makes the replacement of the providers that `inject` names, in their order. */
   readonly factory: (...parts: never[]) => unknown;
   readonly inject?: InjectionToken[];
 }

@@ -41,6 +41,7 @@ interface Traits {
  * be kept and varied.
  */
 export class TestCaller {
+  /** @internal */
   constructor(
     private readonly parts: TestCallerParts,
     private readonly traits: Traits,

@@ -53,6 +53,7 @@ export class TestReceiver {
   private readonly failures: unknown[] = [];
   private readonly server: Server;
 
+  /** @internal */
   constructor(
     private readonly audience: string,
     private readonly verifier: SentRequestVerifier,

@@ -1,8 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { createPrivateKey, createPublicKey, type JsonWebKey } from 'node:crypto';
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { type Algorithm, ALGORITHMS } from 'nestjs-service-auth/core';
+import type { Algorithm } from 'nestjs-service-auth/core';
 import { calculateJwkThumbprint, type JWK } from 'jose';
+import { ALGORITHMS } from '../../lib/core/algorithms.js';
 import { runProgram, temporaryFolder } from '../support/command-line.js';
 import { createKey } from '../support/keys.js';
 import { itWithFileModes } from '../support/file-modes.js';

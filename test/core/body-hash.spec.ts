@@ -1,9 +1,6 @@
-import {
-  type BodyHashAlgorithm,
-  hashBody,
-  readUnverifiedBodyHash,
-  ServiceTokenRefusedError,
-} from 'nestjs-service-auth/core';
+import { type BodyHashAlgorithm, ServiceTokenRefusedError } from 'nestjs-service-auth/core';
+import { hashBody } from '../../lib/core/body-hash.js';
+import { readUnverifiedBodyHash } from '../../lib/core/unverified-body-hash.js';
 import { digest } from '../support/forge.js';
 import { tokenFor, withParts } from '../support/attempt.js';
 import { BASELINE, NOW_SECONDS, POSTED } from '../support/census.js';

@@ -2,8 +2,6 @@ import { createHook } from 'node:async_hooks';
 import {
   createServiceAuth,
   type IncomingRequest,
-  type KeySource,
-  type ReceivingSettings,
   type RefusalCode,
   type RequestBody,
   type RoutePolicy,
@@ -11,8 +9,10 @@ import {
   ServiceAuthError,
   ServiceAuthUnavailableError,
   ServiceTokenRefusedError,
-  verifyRequest,
 } from 'nestjs-service-auth/core';
+import type { KeySource } from '../../lib/core/keys.js';
+import type { ReceivingSettings } from '../../lib/core/settings.js';
+import { verifyRequest } from '../../lib/core/verify-request.js';
 import { sha256, strictToken, type StrictTokenParts } from '../support/forge.js';
 import { createKey } from '../support/keys.js';
 import { CENSUS, HERALD, NOW_SECONDS, now, USER } from '../support/peers.js';

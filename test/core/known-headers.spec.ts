@@ -1,4 +1,5 @@
-import { type IncomingRequest, KnownHeaders, type ServiceAuth } from 'nestjs-service-auth/core';
+import type { IncomingRequest, ServiceAuth } from 'nestjs-service-auth/core';
+import { KnownHeaders } from '../../lib/core/known-headers.js';
 import { encode, forge, type Json, strictParts } from '../support/forge.js';
 import { createKey } from '../support/keys.js';
 import { CENSUS, codeOf, createPeers, HERALD, NOW_SECONDS, USER } from '../support/peers.js';

@@ -1,4 +1,4 @@
-import { TokenIds } from 'nestjs-service-auth/core';
+import { TokenIds } from '../../lib/core/token-ids.js';
 
 /** What a snapshot is to a maker: the same members, the bytes copied. */
 function structuredCloneOf(maker: TokenIds, now: () => number): TokenIds {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { headerValues, readUnverifiedBodyHash } from 'nestjs-service-auth/core';
+import { headerValues } from '../../lib/core/request.js';
+import { readUnverifiedBodyHash } from '../../lib/core/unverified-body-hash.js';
 import { bodyHashAlgorithmOf } from '../../lib/core/body-hash.js';
 import { bindRequest, headersToBind } from '../../lib/core/request-binding.js';
 import { bodyFrom } from '../../lib/core/request-shape.js';

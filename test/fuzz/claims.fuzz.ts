@@ -1,4 +1,4 @@
-import { readJsonObject } from 'nestjs-service-auth/core';
+import { readJsonObject } from '../../lib/core/unambiguous-json.js';
 import { assertClaimsProfile, readClaims } from '../../lib/core/claims.js';
 import { PROFILES } from '../../lib/core/profiles.js';
 import { findClaimsFault, findObjectFault } from '../support/oracle.js';

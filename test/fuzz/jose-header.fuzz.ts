@@ -1,4 +1,4 @@
-import { readJsonObject } from 'nestjs-service-auth/core';
+import { readJsonObject } from '../../lib/core/unambiguous-json.js';
 import { assertHeaderProfile, readJoseHeader } from '../../lib/core/jose-header.js';
 import { PROFILES } from '../../lib/core/profiles.js';
 import { findHeaderFault } from '../support/oracle.js';

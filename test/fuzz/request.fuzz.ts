@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { createServiceAuth, readJsonObject, type ServiceAuth } from 'nestjs-service-auth/core';
+import { createServiceAuth, type ServiceAuth } from 'nestjs-service-auth/core';
+import { readJsonObject } from '../../lib/core/unambiguous-json.js';
 import { stoppedStore } from '../support/clocks.js';
 import { encode, signBytes } from '../support/forge.js';
 import { createKey } from '../support/keys.js';

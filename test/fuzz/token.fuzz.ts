@@ -1,4 +1,4 @@
-import { readUnverifiedBodyHash } from 'nestjs-service-auth/core';
+import { readUnverifiedBodyHash } from '../../lib/core/unverified-body-hash.js';
 import { readToken } from '../../lib/core/token-syntax.js';
 import { findSyntaxFault } from '../support/oracle.js';
 import { assertSameVerdict, refusalOf } from './verdict.js';

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { ServiceAuthError, JsonFlaw } from 'nestjs-service-auth/core';
+import { ServiceAuthError } from 'nestjs-service-auth/core';
+import { JsonFlaw } from '../../lib/core/unambiguous-json.js';
 
 /** The code something is refused with; undefined when it is accepted. Whatever else is thrown is a finding. */
 export function refusalOf(action: () => unknown): string | undefined {

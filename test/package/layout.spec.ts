@@ -4,6 +4,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   writeFileSync,
@@ -56,7 +57,7 @@ const IMPORTS: [place: string, refused: string, admitted: string][] = [
   ['lib/for-whom', '../core/slot.js', '../core/index.js'],
   ['lib/for-whom', '../nest/service-jwt.guard.js', '../nest/request-state.js'],
   ['lib/for-whom', '../nest/http/body/received-body.js', '../nest/http/http-exception.js'],
-  ['lib/for-whom', '../testing/index.js', './fixed-subject.js'],
+  ['lib/for-whom', '../testing/flaws.js', './fixed-subject.js'],
   ['lib/cli', '@nestjs/common', 'commander'],
   ['lib/cli', 'redis', 'node:process'],
   ['lib/cli', '../nest/service-auth.module.js', '../core/claims.js'],
@@ -71,20 +72,20 @@ const IMPORTS: [place: string, refused: string, admitted: string][] = [
   ['lib/nest', '../observability/open-telemetry-observer.js', './logging-observer.js'],
   ['lib/nest', 'axios', '@nestjs/common'],
   ['lib/nest', '@nestjs/axios', '@nestjs/core'],
-  ['lib/nest', './axios/index.js', './service-jwt.guard.js'],
+  ['lib/nest', './axios/service-http.module.js', './service-jwt.guard.js'],
   ['lib/nest', '@nestjs/cache-manager', '@nestjs/common'],
-  ['lib/nest', './cache/index.js', './route-policy.js'],
-  ['lib/nest/cache', '../../testing/index.js', '@nestjs/cache-manager'],
+  ['lib/nest', './cache/caller-cache-key.js', './route-policy.js'],
+  ['lib/nest/cache', '../../testing/flaws.js', '@nestjs/cache-manager'],
   ['lib/nest', '@nestjs/swagger', '@nestjs/common'],
-  ['lib/nest', './openapi/index.js', './route-policy.js'],
+  ['lib/nest', './openapi/service-auth.scheme.js', './route-policy.js'],
   ['lib/nest/openapi', '../../core/claims.js', '@nestjs/swagger'],
   ['lib/nest', '../core/claims.js', '../core/index.js'],
   ['lib/nest', '../core/identity.js', '../core/slot.js'],
   ['lib/nest/fetch', 'axios', '@nestjs/common'],
-  ['lib/nest/fetch', '../axios/index.js', '../../for-whom/service-call.context.js'],
+  ['lib/nest/fetch', '../axios/service-http.module.js', '../../for-whom/service-call.context.js'],
   ['lib/nest/fetch', '../../core/claims.js', '../../core/index.js'],
-  ['lib/nest', '../testing/index.js', './service-jwt.guard.js'],
-  ['lib/nest/axios', '../../testing/index.js', '../service-jwt.guard.js'],
+  ['lib/nest', '../testing/flaws.js', './service-jwt.guard.js'],
+  ['lib/nest/axios', '../../testing/flaws.js', '../service-jwt.guard.js'],
   ['lib/testing', 'vitest', '@nestjs/common'],
   ['lib/testing', '@jest/globals', '@nestjs/core'],
   ['lib/testing', '@nestjs/testing', '@nestjs/common'],
@@ -93,23 +94,24 @@ const IMPORTS: [place: string, refused: string, admitted: string][] = [
   ['lib/testing', '../core/claims.js', '../core/index.js'],
   ['lib/testing', '../core/slot.js', '../core/identity.js'],
   ['lib/testing', '../for-whom/kept-inside.js', '../for-whom/service-call.context.js'],
-  ['lib/testing', '../nest/axios/index.js', '../nest/service-jwt.guard.js'],
+  ['lib/testing', '../nest/axios/service-http.module.js', '../nest/service-jwt.guard.js'],
   ['lib/nest/http', 'axios', '@nestjs/common'],
   ['lib/nest/http', '../../core/claims.js', '../../core/index.js'],
 ];
 
 // The files that the rules name one by one: those of `lib` itself, and those of for-whom that clients import.
 const ENTRIES: [file: string, refused: string, admitted: string][] = [
-  ['lib/index.ts', './nest/axios/index.js', './nest/service-jwt.guard.js'],
+  ['lib/index.ts', './nest/axios/service-http.module.js', './nest/service-jwt.guard.js'],
+  ['lib/index.ts', './axios.js', './service-auth.js'],
   ['lib/index.ts', 'axios', './service-auth.js'],
-  ['lib/fetch.ts', './nest/axios/index.js', './nest/fetch/service-fetch.module.js'],
+  ['lib/fetch.ts', './nest/axios/service-http.module.js', './nest/fetch/service-fetch.module.js'],
   ['lib/fetch.ts', '@nestjs/axios', './clients/fetch.js'],
-  ['lib/index.ts', './testing/index.js', './service-auth.js'],
-  ['lib/index.ts', './nest/cache/index.js', './nest/service-jwt.guard.js'],
-  ['lib/index.ts', './nest/openapi/index.js', './nest/service-jwt.guard.js'],
-  ['lib/framework-free.ts', './nest/service-jwt.guard.js', './service-auth.js'],
-  ['lib/framework-free.ts', '@nestjs/common', './core/index.js'],
-  ['lib/framework-free.ts', './for-whom/service-call.context.js', './for-whom/call-options.js'],
+  ['lib/index.ts', './testing/flaws.js', './service-auth.js'],
+  ['lib/index.ts', './nest/cache/caller-cache-key.js', './nest/service-jwt.guard.js'],
+  ['lib/index.ts', './nest/openapi/service-auth.scheme.js', './nest/service-jwt.guard.js'],
+  ['lib/core.ts', './nest/service-jwt.guard.js', './service-auth.js'],
+  ['lib/core.ts', '@nestjs/common', './core/index.js'],
+  ['lib/core.ts', './for-whom/service-call.context.js', './for-whom/call-options.js'],
   ['lib/for-whom/named-subject.ts', '@nestjs/common', '../core/identity.js'],
   ['lib/for-whom/stand-ins.ts', 'rxjs', '../core/slot.js'],
   ['lib/for-whom/call-options.ts', './service-call.context.js', './stand-ins.js'],
@@ -122,6 +124,10 @@ const ENTRIES: [file: string, refused: string, admitted: string][] = [
   ['lib/index.ts', './observability/open-telemetry-observer.js', './service-auth.js'],
   ['lib/redis.ts', 'ioredis', './replay/redis-replay-store.js'],
   ['lib/redis.ts', './nest/service-jwt.guard.js', './replay/redis-replay-store.js'],
+  ['lib/axios.ts', './clients/axios.js', './nest/axios/service-http.module.js'],
+  ['lib/cache.ts', './nest/service-jwt.guard.js', './nest/cache/caller-cache-key.js'],
+  ['lib/openapi.ts', './nest/service-jwt.guard.js', './nest/openapi/service-auth.scheme.js'],
+  ['lib/testing.ts', './service-auth.js', './testing/flaws.js'],
 ];
 
 const STATEMENTS: [place: string, refused: string, admitted: string][] = [
@@ -187,6 +193,13 @@ describe('the folder rules', () => {
   });
 });
 
+/** The files that a file imports by a relative path, named from the root of the project. */
+function importsOf(file: string): string[] {
+  const source = readFileSync(join(ROOT, file), 'utf8');
+  const names = [...source.matchAll(/\bfrom '(\.[^']*)'/g)].map(([, name = '']) => name);
+  return names.map((name) => join(dirname(file), name));
+}
+
 describe('the entry points', () => {
   const read = (name: string): unknown => JSON.parse(readFileSync(join(ROOT, name), 'utf8'));
   const { name, main, types, exports, typesVersions } = read('package.json') as {
@@ -196,22 +209,17 @@ describe('the entry points', () => {
     exports: Record<string, string | Record<string, { types: string; default: string }>>;
     typesVersions: Record<string, Record<string, string[]>>;
   };
-  const { paths } = (read('tsconfig.json') as { compilerOptions: { paths: object } })
-    .compilerOptions;
   const entries = Object.entries(exports).filter(([, target]) => typeof target === 'object');
   const files = (folder: string, stem: string) => ({
     types: `./${folder}/${stem}.d.ts`,
     default: `./${folder}/${stem}.js`,
   });
 
-  it('are the ones the tests import', () => {
-    const names = entries.map(([subpath]) => subpath.replace('.', name));
-    expect(names).toEqual(Object.keys(paths));
-  });
+  // jest.config.js, tsconfig.json and typedoc.config.js find the source of a subpath in the same way.
+  const stemOf = (subpath: string): string => (subpath === '.' ? 'index' : subpath.slice(2));
 
-  it.each(entries)('%s is built from the file that the tests import', (subpath, target) => {
-    const [source = ''] = (paths as Record<string, [string]>)[subpath.replace('.', name)] ?? [];
-    const stem = source.replace('./lib/', '').replace(/\.ts$/, '');
+  it.each(entries)('%s is built from the file of lib that has its name', (subpath, target) => {
+    const stem = stemOf(subpath);
     const modules = files('dist', stem);
     // Node takes the first condition it knows: whoever can require an ES module gets the one copy.
     expect(Object.entries(target)).toEqual([
@@ -219,7 +227,36 @@ describe('the entry points', () => {
       ['import', modules],
       ['require', files('dist/cjs', stem)],
     ]);
-    expect(existsSync(join(ROOT, source))).toBe(true);
+    expect(existsSync(join(ROOT, 'lib', `${stem}.ts`))).toBe(true);
+  });
+
+  it('are all the files of lib itself, besides the one that puts a service together', () => {
+    const sources = readdirSync(join(ROOT, 'lib')).filter((file) => file.endsWith('.ts'));
+    const expected = entries.map(([subpath]) => `${stemOf(subpath)}.ts`);
+    expect(sources.sort()).toEqual([...expected, 'service-auth.ts'].sort());
+  });
+
+  it.each(entries)('%s names each of its exports', (subpath) => {
+    const source = readFileSync(join(ROOT, 'lib', `${stemOf(subpath)}.ts`), 'utf8');
+    expect(source).not.toMatch(/export \*/);
+  });
+
+  it('are not imported by the library itself', () => {
+    const imports = readdirSync(join(ROOT, 'lib'), { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.ts'))
+      .flatMap((file) => importsOf(join('lib', file)));
+    const own = new Set(entries.map(([subpath]) => `lib/${stemOf(subpath)}.js`));
+    expect(imports).toContain('lib/service-auth.js');
+    expect(imports.filter((path) => own.has(path))).toEqual([]);
+  });
+
+  it('are those that docs/package.md lists', () => {
+    const [, table = ''] = readFileSync(join(ROOT, 'docs/package.md'), 'utf8').split(
+      '## Entry points',
+    );
+    const listed = [...table.matchAll(/^\| `([^`]+)` \|/gm)].map(([, specifier]) => specifier);
+    const names = entries.map(([subpath]) => subpath.replace('.', name));
+    expect(listed).toEqual(names);
   });
 
   it('have types where `exports` is not read: "moduleResolution": "node10"', () => {

@@ -3,8 +3,8 @@ import {
   createServiceAuth,
   ServiceAuthConfigError,
   type ServiceAuthOptions,
-  type ServiceAuthSettings,
 } from 'nestjs-service-auth/core';
+import type { ServiceAuthSettings } from '../../lib/core/settings.js';
 import { createKey } from '../support/keys.js';
 import { CENSUS, HERALD } from '../support/peers.js';
 import { itHolds } from '../support/property.js';

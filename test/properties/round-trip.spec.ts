@@ -1,10 +1,6 @@
 import fc from 'fast-check';
-import {
-  type Algorithm,
-  ALGORITHMS,
-  MemoryReplayStore,
-  type TokenUse,
-} from 'nestjs-service-auth/core';
+import { type Algorithm, MemoryReplayStore, type TokenUse } from 'nestjs-service-auth/core';
+import { ALGORITHMS } from '../../lib/core/algorithms.js';
 import { digest } from '../support/forge.js';
 import { createKey, type TestKey } from '../support/keys.js';
 import { findFault, type OracleReceiver } from '../support/oracle.js';

@@ -33,8 +33,9 @@ import {
   ServiceSubject,
   type TrustedIssuerOptions,
 } from 'nestjs-service-auth';
-import { type Algorithm, ALGORITHMS } from 'nestjs-service-auth/core';
+import type { Algorithm } from 'nestjs-service-auth/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { ALGORITHMS } from '../../lib/core/algorithms.js';
 import { type Attempt, honestly } from './attempt.js';
 import { stoppedStore } from './clocks.js';
 import { createKey, type TestKey } from './keys.js';

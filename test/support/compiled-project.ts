@@ -19,17 +19,8 @@ const OPTIONS: Options = {
   module: { type: 'es6' },
 };
 
-const EXPORTS = {
-  '.': './lib/index.js',
-  './core': './lib/framework-free.js',
-  './axios': './lib/nest/axios/index.js',
-  './cache': './lib/nest/cache/index.js',
-  './fetch': './lib/fetch.js',
-  './opentelemetry': './lib/opentelemetry.js',
-  './redis': './lib/redis.js',
-  './testing': './lib/testing/index.js',
-  './openapi': './lib/nest/openapi/index.js',
-};
+/** Each entry point is built from the file of `lib` that has its name. */
+const EXPORTS = { '.': './lib/index.js', './*': './lib/*.js' };
 
 /** The library and the support of the tests as JavaScript, for processes and threads of their own. */
 export interface CompiledProject {

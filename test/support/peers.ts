@@ -1,13 +1,13 @@
 import {
   type Algorithm,
   createServiceAuth,
-  headerValues,
   type IncomingRequest,
   type OutgoingRequest,
   ServiceAuthError,
   type ServiceAuth,
   type ServiceAuthOptions,
 } from 'nestjs-service-auth/core';
+import { headerValues } from '../../lib/core/request.js';
 import type { TestKey } from './keys.js';
 
 export const HERALD = 'https://herald.service/';

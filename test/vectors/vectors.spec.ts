@@ -1,5 +1,4 @@
 import {
-  ALGORITHMS,
   createServiceAuth,
   REFUSALS,
   type RefusalCode,
@@ -7,6 +6,7 @@ import {
   ServiceAuthConfigError,
   ServiceTokenRefusedError,
 } from 'nestjs-service-auth/core';
+import { ALGORITHMS } from '../../lib/core/algorithms.js';
 import { decodeHeader } from '../support/forge.js';
 import {
   type Accepted,

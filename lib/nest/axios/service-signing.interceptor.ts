@@ -46,6 +46,7 @@ const FIXES_SUBJECTS = createSlot<true>();
 export class ServiceSigningInterceptor {
   private readonly axios = axiosOfNest();
 
+  /** @internal */
   constructor(
     @Inject(ServiceAuth) private readonly serviceAuth: ServiceAuth,
     @Inject(ServiceCallContext) private readonly callContext: ServiceCallContext,
@@ -87,7 +88,11 @@ export class ServiceSigningInterceptor {
     return httpService;
   }
 
-  /** The configuration of a call that is created here, with the subject that it is made for. */
+  /**
+   * The configuration of a call that is created here, with the subject that it is made for.
+   *
+   * @internal
+   */
   fixed(instance: NestAxiosInstance, config: object | undefined): object | undefined {
     const mark: unknown = config && Reflect.get(config, CALL_SUBJECT);
     if (mark instanceof FixedSubject) {
@@ -107,7 +112,11 @@ export class ServiceSigningInterceptor {
     return { ...named, adapter: this.signing(instance, given ?? instance.defaults.adapter) };
   }
 
-  /** Fixes for whom a call is made that begins now, or compares it with where it is made again. */
+  /**
+   * Fixes for whom a call is made that begins now, or compares it with where it is made again.
+   *
+   * @internal
+   */
   begin(instance: NestAxiosInstance, config: AdapterConfig): void {
     const mark: unknown = Reflect.get(config, CALL_SUBJECT);
     if (mark === undefined) Reflect.set(config, CALL_SUBJECT, this.callContext.fix());
@@ -121,7 +130,11 @@ export class ServiceSigningInterceptor {
     }
   }
 
-  /** Signs a call at its last step: a request may bring an adapter of its own, and interceptors may set one. */
+  /**
+   * Signs a call at its last step: a request may bring an adapter of its own, and interceptors may set one.
+   *
+   * @internal
+   */
   signAtLast(instance: NestAxiosInstance, config: AdapterConfig): void {
     const standIn = givenFor(config.adapter);
     const own = standIn ? (standIn.value as AdapterConfig['adapter']) : config.adapter;

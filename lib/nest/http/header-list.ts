@@ -1,5 +1,4 @@
-import { IncomingMessage } from 'node:http';
-import { Socket } from 'node:net';
+import type { IncomingMessage } from 'node:http';
 import { headerValues, isWholeHeaderList, TOKEN_HEADER } from '../../core/index.js';
 
 /**
@@ -63,20 +62,37 @@ function nameOfToken(headers: IncomingMessage['headers']): string {
   return Object.keys(headers).find((name) => isNamed(name, TOKEN_HEADER)) ?? TOKEN_HEADER;
 }
 
-/** The member in which Node keeps `headersDistinct` from their first use on; undefined where it cannot be told. */
-const DISTINCT = findDistinct(new IncomingMessage(new Socket()));
-
-function findDistinct(raw: IncomingMessage): symbol | undefined {
-  const before = new Set(Object.getOwnPropertySymbols(raw));
-  void raw.headersDistinct;
-  return Object.getOwnPropertySymbols(raw).find((each) => !before.has(each));
-}
+/**
+ * By the class of a request: the member in which Node keeps `headersDistinct` from their first use on; undefined where
+ * it cannot be told.
+ */
+const DISTINCT_MEMBERS = new WeakMap<object, symbol | undefined>();
 
 /**
  * Node makes `headersDistinct` on first use, from the raw headers, where there is no token any more: where nobody has
  * used them yet, they are not made for this. HTTP/2 has none.
  */
 function removeDistinctToken(raw: IncomingMessage): void {
-  if (DISTINCT !== undefined && !Object.hasOwn(raw, DISTINCT)) return;
+  const member = distinctMemberOf(raw);
+  if (member !== undefined && !Object.hasOwn(raw, member)) return;
   delete (raw.headersDistinct as NodeJS.Dict<string[]> | undefined)?.[TOKEN_HEADER];
+}
+
+function distinctMemberOf(raw: IncomingMessage): symbol | undefined {
+  const prototype: object = Reflect.getPrototypeOf(raw) ?? raw;
+  if (!DISTINCT_MEMBERS.has(prototype)) DISTINCT_MEMBERS.set(prototype, findMember(prototype));
+  return DISTINCT_MEMBERS.get(prototype);
+}
+
+/** Tried on an object without a request in it: no socket is made, and no header is read. */
+function findMember(prototype: object): symbol | undefined {
+  const sample: object = Object.create(prototype) as object;
+  try {
+    void Reflect.get(sample, 'headersDistinct');
+  } catch {
+    // A class that keeps them in another way: they are made, and the token is taken out.
+    return undefined;
+  }
+  const [member, ...others] = Object.getOwnPropertySymbols(sample);
+  return others.length === 0 ? member : undefined;
 }

@@ -15,9 +15,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^nestjs-service-auth$/, replacement: source('index.ts') },
-      { find: /^nestjs-service-auth\/core$/, replacement: source('framework-free.ts') },
-      { find: /^nestjs-service-auth\/axios$/, replacement: source('nest/axios/index.ts') },
-      { find: /^nestjs-service-auth\/testing$/, replacement: source('testing/index.ts') },
+      { find: /^nestjs-service-auth\/([a-z]+)$/, replacement: source('$1.ts') },
     ],
   },
 });

@@ -1,6 +1,0 @@
-/** What a service that calls others imports: the subpath `nestjs-service-auth/axios`. */
-export { actingAsItself, onBehalfOf } from '../../for-whom/call-options.js';
-export type { CallUser } from '../../for-whom/named-subject.js';
-export { ServiceHttpModule, type ServiceHttpModuleOptions } from './service-http.module.js';
-export { ServiceSigningInterceptor } from './service-signing.interceptor.js';
-export { userCacheKey } from './user-cache-key.js';

@@ -1,0 +1,20 @@
+/** What the tests of an application import: the subpath `nestjs-service-auth/testing`. */
+export { type DecodedToken, decodeToken, type TokenCarrier } from './testing/decode-token.js';
+export { FLAWS, type Flaw } from './testing/flaws.js';
+export type { ProviderFactory, ProviderOverrides } from './testing/provider-overrides.js';
+export {
+  ServiceAuthTesting,
+  type ServiceAuthTestingOptions,
+  type ServiceAuthTestModuleOptions,
+} from './testing/service-auth-testing.js';
+export type { TestCaller, TestHeaders } from './testing/test-caller.js';
+export { TestClock } from './testing/test-clock.js';
+export type { ServiceAuthTestOptions } from './testing/test-options.js';
+export type {
+  ReceivedRequest,
+  TestAnswer,
+  TestReceiver,
+  TestReceiverOptions,
+} from './testing/test-receiver.js';
+export type { SentRequest, TestBody, TestRequestOptions } from './testing/test-request.js';
+export type { TokenlessCaller } from './testing/tokenless.js';
