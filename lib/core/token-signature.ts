@@ -3,7 +3,7 @@ import type { Algorithm } from './algorithms.js';
 import { refuse } from './errors.js';
 import type { SigningKey } from './keys.js';
 import type { UnverifiedToken } from './token-syntax.js';
-import type { VerificationLoad } from './verification-load.js';
+import type { VerificationLoad } from './scheduling.js';
 
 /** What node:crypto must be told besides the key. */
 interface Scheme {
