@@ -2,8 +2,9 @@
  * What an application without Nest imports: the subpath `nestjs-service-auth/core`. Each name here is a promise to
  * users; the library itself imports from the folders.
  */
-export { createSignedFetch, type RequestSigner, type SignedFetch } from './clients/fetch.js';
+export { createSignedFetch, type SignedFetch } from './clients/fetch.js';
 export type { AnyFetch, SignedFetchOptions } from './clients/fetch-options.js';
+export type { RequestSigner } from './clients/signed-call.js';
 export {
   type Algorithm,
   type AnswerOptions,
@@ -29,6 +30,7 @@ export {
   type RequestFailed,
   type RequestRefused,
   type RequestSigned,
+  type RequestToDestination,
   type RoutePolicy,
   ServiceAuthConfigError,
   ServiceAuthError,
@@ -47,6 +49,7 @@ export {
   type SigningKeyOptions,
   type SigningKeyRingOptions,
   type SigningKeySourceOptions,
+  type SigningTarget,
   type TargetOptions,
   type TokenUse,
   type TokenUseVerdict,

@@ -1,27 +1,20 @@
 import {
-  assertOutgoingRequest,
-  findTarget,
   type IncomingRequest,
   type KeySourceHealth,
   type OutgoingRequest,
-  parseTargetUrl,
   type PublishedKey,
   type ReceivingSettings,
   RequestVerification,
   resolveSettings,
   type RoutePolicy,
+  Sender,
   type SendingSettings,
   type ServiceAuthOptions,
   type ServiceAuthSettings,
   ServiceAuthUnavailableError,
   ServiceAuthUsageError,
   type ServiceIdentity,
-  ServiceSigningError,
-  SigningReport,
-  SigningTurn,
-  signRequest,
-  type Target,
-  TokenIds,
+  type SigningTarget,
 } from './core/index.js';
 import { FoundIssuers } from './keys/found-issuers.js';
 import { createKeySource } from './keys/key-source.js';
@@ -45,23 +38,21 @@ export interface VerifyOptions {
 /** Both paths of one configured service: a request going out, a request coming in. */
 export class ServiceAuth {
   private timer: NodeJS.Timeout | undefined;
-  private readonly signingReport: SigningReport;
-  private readonly tokenIds: TokenIds;
-  private readonly signingTurn = new SigningTurn();
-  private isClosed = false;
+  private readonly sender: Sender;
 
   /** Is not called by users: `createServiceAuth()` makes a service, and `ServiceAuthModule` provides one. */
   constructor(settings: never);
   /** @internal */
   constructor(settings: ServiceAuthSettings);
   constructor(/** @internal */ readonly settings: ServiceAuthSettings) {
-    this.signingReport = new SigningReport(settings.observer, settings.monotonicNow);
-    this.tokenIds = new TokenIds(settings.now);
+    this.sender = new Sender(settings);
   }
 
   /**
-   * Signs a request that is about to be sent, exactly as it is. Observers hear `request_signed` or
-   * `signing_failed`, and nothing of a request that goes out unsigned.
+   * Signs a request that is about to be sent, exactly as it is when this is called: what is changed while it waits for
+   * its signature does not get into the token. Many calls at once are signed first come, first served, 3 ms in each turn
+   * of the event loop. Observers are called with `request_signed` or `signing_failed`, and not for a request that goes
+   * out unsigned.
    *
    * @returns the value of the `JWT` header; undefined when the URL belongs to no target and
    *   `unknownTargets` is `send-unsigned`
@@ -69,52 +60,25 @@ export class ServiceAuth {
    * @throws ServiceAuthUsageError for a request that is no {@link OutgoingRequest}, such as one with a body of text
    */
   async sign(request: OutgoingRequest): Promise<string | undefined> {
-    const { issuer, now } = this.settings;
-    const stopwatch = this.signingReport.start();
-    let target: Target | undefined;
-    try {
-      this.assertOpen();
-      assertOutgoingRequest(request);
-      const { sending } = this;
-      const url = parseTargetUrl(request.url);
-      target = findTarget(url, sending);
-      if (target === undefined) return undefined;
-      const { tokenIds, signingTurn: turn } = this;
-      const sender = { issuer, now, tokenIds, turn };
-      const token = await signRequest({ ...request, url }, target, sending, sender);
-      // A call that was being signed meanwhile is refused as well.
-      this.assertOpen();
-      if (stopwatch) this.signingReport.signed(request, target, stopwatch);
-      return token;
-    } catch (error) {
-      this.noteSigningFailure(error, target);
-      throw error;
-    }
-  }
-
-  private assertOpen(): void {
-    if (this.isClosed) throw new ServiceSigningError('service_closed');
+    return await this.sender.sign(request);
   }
 
   /**
-   * Tells observers that a request was not signed. For whoever makes a client sign: what fails before
-   * `sign` is called, such as reading a body. An error is told once, whoever tells it.
-   *
-   * @internal
+   * Calls observers with why a request was not signed. For a client that signs with `targetOf(url)`. Each error is
+   * reported once, however often this is called with it.
    */
-  noteSigningFailure(error: unknown, target?: Target): void {
-    this.signingReport.failed(error, target);
+  noteSigningFailure(error: unknown, target?: Pick<SigningTarget, 'audience'>): void {
+    this.sender.noteFailure(error, target);
   }
 
   /**
-   * The configured target a URL belongs to; undefined when it belongs to none and `unknownTargets` is
-   * `send-unsigned`.
+   * The configured target a URL belongs to, which signs requests to that URL; undefined when it belongs to none and
+   * `unknownTargets` is `send-unsigned`.
    *
    * @throws ServiceSigningError `target_unknown`, `target_invalid`, `sending_disabled`
-   * @internal
    */
-  targetOf(url: string | URL): Target | undefined {
-    return findTarget(url, this.sending);
+  targetOf(url: string | URL): SigningTarget | undefined {
+    return this.sender.targetOf(url);
   }
 
   /**
@@ -124,9 +88,7 @@ export class ServiceAuth {
    * @internal
    */
   get sending(): SendingSettings {
-    const { sending } = this.settings;
-    if (sending) return sending;
-    throw new ServiceSigningError('sending_disabled');
+    return this.sender.sending;
   }
 
   /**
@@ -223,7 +185,7 @@ export class ServiceAuth {
 
   /** Ends what runs in the background. After it, nothing is signed. */
   close(): void {
-    this.isClosed = true;
+    this.sender.close();
     clearInterval(this.timer);
     this.settings.sending?.signingKeys.close();
     this.settings.receiving?.trustedIssuers.close();

@@ -1239,7 +1239,7 @@ const CHOICES = [
   ...inFile('lib/clients/fetch.ts', [
     {
       check: 'fetch is not given a host that it drops',
-      text: '  assertOwnHost(headers, sending.signedHeaders, url);\n',
+      text: '  assertOwnHost(frozen.headers, signedHeaders, url);\n',
       spec: 'test/clients/signed-routing-headers.spec.ts',
       tests: 'OS-25',
     },
@@ -1407,23 +1407,21 @@ const FOR_WHOM = [
       tests: 'OS-31',
     },
   ]),
-  ...inFile('lib/clients/axios.ts', [
+  ...inFile('lib/clients/signed-call.ts', [
     {
       check: 'axios sends no call unsigned that names its user',
-      text: `    if (parts.isNamed(config)) throw unsignedWords();\n`,
+      text: `      if (isNamed(call.options)) throw unsignedWords();\n`,
       spec: 'test/clients/axios-urls.spec.ts',
       tests: 'OS-06',
     },
-  ]),
-  ...inFile('lib/clients/fetch.ts', [
     {
       check: 'fetch sends no call unsigned that names its user',
-      text: `    if (isNamed(call.init)) throw unsignedWords();\n`,
+      text: `      if (isNamed(call.options)) throw unsignedWords();\n`,
       spec: 'test/clients/fetch-requests.spec.ts',
       tests: 'OS-06',
     },
   ]),
-  ...inFile('lib/service-auth.ts', [
+  ...inFile('lib/core/sender.ts', [
     {
       check: 'a service that was closed signs no more',
       text: `    if (this.isClosed) throw new ServiceSigningError('service_closed');\n`,

@@ -1,11 +1,6 @@
-import {
-  type OutgoingRequest,
-  parseTargetUrl,
-  ServiceSigningError,
-  type Target,
-  TOKEN_HEADER,
-} from '../core/index.js';
+import { TOKEN_HEADER } from '../core/index.js';
 import { createSlot } from '../core/slot.js';
+import type { CallSubject } from '../for-whom/call-subject.js';
 import { freezeBody } from './axios-body.js';
 import {
   assertWanted,
@@ -15,36 +10,30 @@ import {
 } from './axios-config.js';
 import { withoutTraces } from './axios-outcome.js';
 import { signedTransport } from './axios-transport.js';
-import type { CallSubject } from '../for-whom/call-subject.js';
-import { unsignedWords } from '../for-whom/named-subject.js';
-import { setImplied } from './implied-headers.js';
+import {
+  type CallHeaders,
+  type FrozenCall,
+  type RequestSigner,
+  signCall,
+  type SignedCall,
+} from './signed-call.js';
 
 type Adapter<Config, Response> = (config: Config) => Promise<Response>;
 
 /** What the adapter needs of the library and of axios. */
 export interface SigningParts<Config> {
   /** The service in whose name this signs. */
-  readonly owner: object;
+  readonly signer: RequestSigner;
   /** The final URL, as axios puts it together from `baseURL`, `url` and `params`. */
   getUri(config: Config): string;
-  targetOf(url: URL): Target | undefined;
-  sign(request: OutgoingRequest): Promise<string | undefined>;
-  /** Is called with why a request was not signed. */
-  noteSigningFailure(error: ServiceSigningError, target: Target | undefined, config: Config): void;
-  /** In lower case, as `signedHeaders` of the settings. */
-  readonly signedHeaders: readonly string[];
   /** For whom a call with this configuration is made. @throws ServiceSigningError `subject_undecided` */
   subjectOf(config: Config): CallSubject;
-  /** Whether the configuration names the user in words: such a call never leaves unsigned. */
-  isNamed(config: Config): boolean;
-  readonly maxBufferedBodyBytes: number;
+  /** Is called with why a request was not signed. */
+  noteFailure(error: unknown, config: Config): void;
 }
 
 /** No property: errors show the adapter with all its members. */
 const SIGNS = createSlot<Signing>();
-
-/** Set anew by axios or Node from the bytes: what a caller writes there can only contradict them. */
-const FRAMING_HEADERS = ['content-length', 'transfer-encoding'];
 
 /** What a signing adapter is made of. */
 export interface Signing {
@@ -66,63 +55,49 @@ export function createSigningAdapter<Config extends AxiosLikeConfig, Response ex
   inner: Adapter<Config, Response>,
   parts: SigningParts<Config>,
 ): Adapter<Config, Response> {
+  const { signer } = parts;
   const adapter = async (config: Config): Promise<Response> => {
-    const sent = await signedIfKnown(config, parts);
-    if (sent === undefined) return await inner(config);
+    // A token that is for us, or was made for another request, goes nowhere.
+    config.headers.delete(TOKEN_HEADER);
+    const call = {
+      url: () => parts.getUri(config),
+      options: config,
+      subject: () => parts.subjectOf(config),
+      freeze: () => freeze(config, signer.sending.maxBufferedBodyBytes),
+      noteFailure: (error: unknown) => parts.noteFailure(error, config),
+    };
+    const signed = await signCall(call, signer);
+    if (signed === undefined) return await inner(config);
     assertWanted(config);
-    return await sendAs(inner, sent, config);
+    return await sendAs(inner, toConfig(config, signed), config);
   };
-  SIGNS.set(adapter, { owner: parts.owner, inner });
+  SIGNS.set(adapter, { owner: signer, inner });
   return adapter;
 }
 
-/** The request as it is sent to a target; undefined where it goes to none. */
-async function signedIfKnown<Config extends AxiosLikeConfig>(
-  config: Config,
-  parts: SigningParts<Config>,
-): Promise<Config | undefined> {
-  let target: Target | undefined;
-  try {
-    const url = parseTargetUrl(parts.getUri(config));
-    // A token that is for us, or was made for another request, goes nowhere.
-    config.headers.delete(TOKEN_HEADER);
-    target = parts.targetOf(url);
-    if (target) return await signed(config, url, parts);
-    if (parts.isNamed(config)) throw unsignedWords();
-    return undefined;
-  } catch (error) {
-    // A body that fails, or a caller who no longer wants the answer, is no failure to sign.
-    if (error instanceof ServiceSigningError) parts.noteSigningFailure(error, target, config);
-    throw error;
-  }
+/** What axios will send: the configuration without what is signed, and the headers in its own form. */
+interface FrozenAxiosCall extends FrozenCall {
+  readonly sentHeaders: AxiosLikeHeaders;
 }
 
-async function signed<Config extends AxiosLikeConfig>(
+async function freeze(config: AxiosLikeConfig, maxBodyBytes: number): Promise<FrozenAxiosCall> {
+  const body = await freezeBody(config, maxBodyBytes);
+  const sentHeaders = config.headers.concat();
+  return { method: config.method ?? 'get', headers: callHeaders(sentHeaders), body, sentHeaders };
+}
+
+/** The configuration of a signed call. */
+function toConfig<Config extends AxiosLikeConfig>(
   config: Config,
-  url: URL,
-  parts: SigningParts<Config>,
-): Promise<Config> {
-  const { subject } = parts.subjectOf(config);
-  const body = await freezeBody(config, parts.maxBufferedBodyBytes);
-  if (url.href.includes('#')) url.hash = '';
-  const headers = config.headers.concat();
-  for (const name of [TOKEN_HEADER, ...FRAMING_HEADERS]) headers.delete(name);
-  setImplied(settable(headers), parts.signedHeaders, url);
-  const token = await parts.sign({
-    method: config.method ?? 'get',
-    url,
-    headers: headers.toJSON() as OutgoingRequest['headers'],
-    body: body ?? new Uint8Array(),
-    subject,
-  });
-  if (token === undefined) throw new ServiceSigningError('target_unknown');
-  headers.set('JWT', token);
+  { url, frozen }: SignedCall<FrozenAxiosCall>,
+): Config {
   return withChanges(config, {
-    url: url.href,
+    method: frozen.method,
+    url,
     baseURL: undefined,
     params: undefined,
-    data: body,
-    headers,
+    data: frozen.body,
+    headers: frozen.sentHeaders,
     // The token speaks for this one request, so neither it nor the body follows a redirect.
     maxRedirects: 0,
     fetchOptions: { ...config.fetchOptions, redirect: 'manual' },
@@ -131,13 +106,17 @@ async function signed<Config extends AxiosLikeConfig>(
 }
 
 /** A header that the caller has set to `false` is in axios's headers, and is not sent. */
-function settable(headers: AxiosLikeHeaders): Parameters<typeof setImplied>[0] {
+function callHeaders(headers: AxiosLikeHeaders): CallHeaders {
+  const toRecord = (): ReturnType<CallHeaders['toRecord']> =>
+    headers.toJSON() as ReturnType<CallHeaders['toRecord']>;
   return {
-    has: (name) => Object.keys(headers.toJSON()).some((given) => given.toLowerCase() === name),
+    has: (name) => Object.keys(toRecord()).some((given) => given.toLowerCase() === name),
     set: (name, value) => {
       headers.delete(name);
       headers.set(name, value);
     },
+    delete: (name) => headers.delete(name),
+    toRecord,
   };
 }
 

@@ -66,6 +66,7 @@ export {
   type IncomingRequest,
   type OutgoingRequest,
   type RequestBody,
+  type RequestToDestination,
   isWholeHeaderList,
   TOKEN_HEADER,
 } from './request.js';
@@ -78,10 +79,9 @@ export type {
   ServiceAuthSettings,
   Target,
 } from './settings.js';
-export { signRequest } from './sign-request.js';
-export { SigningReport } from './signing-report.js';
-export { SigningTurn } from './signing-turn.js';
-export { findTarget, parseTargetUrl } from './targets.js';
+export { Sender, type SigningTarget } from './sender.js';
+export { type Signer, signRequest } from './sign-request.js';
+export { type Destination, findDestination, parseTargetUrl } from './targets.js';
 export { TokenIds } from './token-ids.js';
 export { JsonFlaw, readJsonObject } from './unambiguous-json.js';
 export { readUnverifiedBodyHash } from './unverified-body-hash.js';

@@ -42,16 +42,20 @@ export interface IncomingRequest {
   readonly body: Uint8Array | RequestBody;
 }
 
-/** A request that is about to be sent, as data: exactly what will be on the wire. */
-export interface OutgoingRequest {
+/** A request that is about to be sent to a URL that is known already, as data: exactly what will be on the wire. */
+export interface RequestToDestination {
   readonly method: string;
-  readonly url: string | URL;
   /** Names in any case. `Host` is taken from the URL where it is missing. */
   readonly headers: Readonly<Record<string, string | readonly string[]>>;
   /** The bytes as they will be sent; an empty `Uint8Array` where there are none. */
   readonly body: Uint8Array | RequestBody;
   /** The user on whose behalf the call is made, as an absolute URI; undefined: the service acts for itself. */
   readonly subject?: string | undefined;
+}
+
+/** A request that is about to be sent, as data: exactly what will be on the wire. */
+export interface OutgoingRequest extends RequestToDestination {
+  readonly url: string | URL;
 }
 
 /** The headers of a request, and from how many on they may be cut. */

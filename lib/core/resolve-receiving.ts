@@ -7,7 +7,7 @@ import { PROFILES } from './profiles.js';
 import type { ReplayStore } from './replay.js';
 import type { KeyFetchSettings, SettingsParts } from './resolve-settings.js';
 import type { ReceivingSettings } from './settings.js';
-import { VerificationLoad } from './verification-load.js';
+import { VerificationLoad } from './scheduling.js';
 
 const ISSUER_OPTION_NAMES = [
   'issuer',

@@ -4,7 +4,7 @@ import type { KnownHeaders } from './known-headers.js';
 import type { SigningKeySource } from './keys.js';
 import type { Profile } from './profiles.js';
 import type { ReplayStore } from './replay.js';
-import type { VerificationLoad } from './verification-load.js';
+import type { VerificationLoad } from './scheduling.js';
 
 /** What the library reads at run time: options with every default filled in and every value checked. Frozen. */
 export interface ServiceAuthSettings {

@@ -1,6 +1,5 @@
 import { MAX_REQUEST_LINE_LENGTH } from './claims.js';
 import { ServiceSigningError } from './errors.js';
-import { isPending } from './pending.js';
 import { PROFILES, type ProfileRules } from './profiles.js';
 import {
   type BindableRequest,
@@ -8,11 +7,12 @@ import {
   headersToBind,
   type RequestBinding,
 } from './request-binding.js';
-import type { OutgoingRequest } from './request.js';
-import { assertOutgoingRequest, bodyFrom } from './request-shape.js';
-import type { SendingSettings, Target } from './settings.js';
-import type { SigningTurn } from './signing-turn.js';
+import type { RequestToDestination } from './request.js';
+import { bodyFrom } from './request-shape.js';
+import type { SigningTurn } from './scheduling.js';
+import type { SendingSettings } from './settings.js';
 import { findSubjectFlaw } from './subject.js';
+import type { Destination } from './targets.js';
 import { signClaims } from './token-signature.js';
 import type { TokenIds } from './token-ids.js';
 import { MAX_TOKEN_LENGTH } from './token-syntax.js';
@@ -20,59 +20,98 @@ import { MAX_TOKEN_LENGTH } from './token-syntax.js';
 /** RFC 9110 section 5.5, without white space at the ends. */
 const FIELD_VALUE = /^(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?$/;
 
-/** Who signs: its name, its clock, where its token ids come from, and when it signs. */
-export interface Sender {
+/** Who signs: its name, its clock, its keys, where its token ids come from, and when it signs. */
+export interface Signer {
   readonly issuer: string;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  readonly sending: SendingSettings;
   readonly tokenIds: TokenIds;
-  readonly turn: SigningTurn;
+  /** Without one, each request is signed at once. */
+  readonly turn?: SigningTurn;
+  /** Is called when the turn of a request has come. What it throws is thrown, and nothing is signed. */
+  readonly assertOpen?: () => void;
+}
+
+/** What a token says of one request: read when it is given, so that no later change gets into the token. */
+interface Statement {
+  readonly sub: string | undefined;
+  readonly req: string | undefined;
+  readonly hdr: Readonly<Record<string, string>> | undefined;
+  readonly bdy: string | undefined;
 }
 
 /**
  * Signs a request for a target: claims who calls, whom, for which user, and (in the strict profile)
  * exactly which request. The token is for this one attempt: a retry is signed again.
  *
- * The request must be final: what is changed after signing is refused by the receiver.
+ * The request must be final: what is changed after signing is refused by the receiver. A change while the request
+ * waits for its signature does not get into the token.
  *
+ * @param request as `assertOutgoingRequest` wants it
  * @returns the value of the `JWT` header
  * @throws ServiceSigningError `subject_invalid`, `subject_required`, `header_unsignable`,
  *   `request_too_long`, `token_too_large`
- * @throws ServiceAuthUsageError for a request that is no {@link OutgoingRequest}, such as one with a body of text
+ * @throws ServiceAuthUsageError for a body that is neither bytes nor a `RequestBody`
  */
 export async function signRequest(
-  request: OutgoingRequest,
-  target: Target,
-  sending: SendingSettings,
-  sender: Sender,
+  request: RequestToDestination,
+  destination: Destination,
+  signer: Signer,
 ): Promise<string> {
-  assertOutgoingRequest(request);
-  const rules = PROFILES[target.profile];
-  const subject = readSubject(request.subject, rules);
-  const bindable = toBindable(request);
-  const settling = bindable.body.settle?.();
-  if (isPending(settling)) await settling;
-  const headerNames = headersToBind(bindable.body, sending.signedHeaders);
+  const statement = await readStatement(request, destination, signer.sending);
+  const sign = (): string | Promise<string> => signStatement(statement, destination, signer);
+  const token = await (signer.turn ? signer.turn.atEnd(sign) : sign());
+  if (token.length > MAX_TOKEN_LENGTH) throw new ServiceSigningError('token_too_large');
+  return token;
+}
+
+async function readStatement(
+  request: RequestToDestination,
+  destination: Destination,
+  { signedHeaders }: SendingSettings,
+): Promise<Statement> {
+  const rules = PROFILES[destination.target.profile];
+  const sub = readSubject(request.subject, rules);
+  const bindable = toBindable(request, destination);
+  const { body } = bindable;
+  if (body.settle) await body.settle();
+  const headerNames = headersToBind(body, signedHeaders);
   assertSignable(bindable, headerNames);
   const binding = bindRequest(bindable, headerNames);
-  const bdy = bindable.body.hasContent ? binding.bdy(rules.bodyHash) : undefined;
+  const { req, hdr } = rules.bindsRequest ? requestClaims(binding) : UNBOUND;
+  return { sub, req, hdr, bdy: body.hasContent ? await binding.bdy(rules.bodyHash) : undefined };
+}
+
+/** What a profile that does not bind the request claims of it, besides the body. */
+const UNBOUND = { req: undefined, hdr: undefined };
+
+function requestClaims({ req, hdr }: RequestBinding): Pick<Statement, 'req' | 'hdr'> {
+  if (req.length > MAX_REQUEST_LINE_LENGTH) throw new ServiceSigningError('request_too_long');
+  return { req, hdr: Object.keys(hdr).length > 0 ? hdr : undefined };
+}
+
+function signStatement(
+  { sub, req, hdr, bdy }: Statement,
+  { target }: Destination,
+  signer: Signer,
+): string | Promise<string> {
+  signer.assertOpen?.();
+  const rules = PROFILES[target.profile];
   const claims = {
-    iss: sender.issuer,
+    iss: signer.issuer,
     aud: target.audience,
-    sub: subject,
-    ...(rules.bindsRequest ? singleUse(sending, sender) : undefined),
-    ...(rules.bindsRequest ? requestClaims(binding) : undefined),
-    bdy: isPending(bdy) ? await bdy : bdy,
+    sub,
+    ...(rules.bindsRequest ? singleUse(signer) : undefined),
+    req,
+    hdr,
+    bdy,
   };
-  await sender.turn.untilEnd();
-  const signingKey = sending.signingKeys.current();
+  const signingKey = signer.sending.signingKeys.current();
   const header = rules.keyIdRequired
     ? { typ: rules.type, kid: signingKey.keyId }
     : { typ: rules.type.toUpperCase() };
-  const signing = signClaims(claims, header, signingKey);
-  const token = isPending(signing) ? await signing : signing;
-  if (token.length > MAX_TOKEN_LENGTH) throw new ServiceSigningError('token_too_large');
-  return token;
+  return signClaims(claims, header, signingKey);
 }
 
 function readSubject(subject: string | undefined, rules: ProfileRules): string | undefined {
@@ -85,31 +124,34 @@ function readSubject(subject: string | undefined, rules: ProfileRules): string |
   return subject;
 }
 
-function singleUse(sending: SendingSettings, { now, tokenIds }: Sender) {
+function singleUse({ now, sending, tokenIds }: Signer) {
   const iat = Math.floor(now() / 1000);
   return { iat, exp: iat + sending.tokenLifetimeSeconds, jti: tokenIds.next() };
 }
 
-function requestClaims({ req, hdr }: RequestBinding) {
-  if (req.length > MAX_REQUEST_LINE_LENGTH) throw new ServiceSigningError('request_too_long');
-  return { req, hdr: Object.keys(hdr).length > 0 ? hdr : undefined };
-}
-
-function toBindable({ method, url, headers, body }: OutgoingRequest): BindableRequest {
-  const { pathname, search, host } = url instanceof URL ? url : new URL(url);
-  const entries = Object.entries(headers);
-  const valuesOf = (name: string): readonly string[] =>
-    entries.flatMap(([given, values]) => (given.toLowerCase() === name ? values : []));
+function toBindable(
+  { method, headers, body }: RequestToDestination,
+  { path, host }: Destination,
+): BindableRequest {
+  const values = readHeaders(headers);
+  // Clients take the host from the URL where the caller names none.
+  if (!values.has('host')) values.set('host', [host]);
   return {
     method: method.toUpperCase(),
-    target: pathname + search,
+    target: path,
     body: bodyFrom(body),
-    headerValues: (name) => {
-      const values = valuesOf(name);
-      // Clients take the host from the URL where the caller names none.
-      return name === 'host' && values.length === 0 ? [host] : values;
-    },
+    headerValues: (name) => values.get(name) ?? [],
   };
+}
+
+/** The values of each header by its name in lower case, copied. */
+function readHeaders(headers: RequestToDestination['headers']): Map<string, readonly string[]> {
+  const read = new Map<string, readonly string[]>();
+  for (const [given, values] of Object.entries(headers)) {
+    const name = given.toLowerCase();
+    read.set(name, (read.get(name) ?? []).concat(values));
+  }
+  return read;
 }
 
 /** A receiver could not tell which of several values was meant, and no header carries other characters. */

@@ -1,6 +1,6 @@
 import { ServiceSigningError } from './errors.js';
 import { NO_OBSERVER, type ServiceAuthObserver, tell } from './events.js';
-import type { OutgoingRequest } from './request.js';
+import type { RequestToDestination } from './request.js';
 import type { Target } from './settings.js';
 import { Stopwatch } from './verification-progress.js';
 
@@ -19,7 +19,7 @@ export class SigningReport {
   }
 
   /** Tells that a request was signed. */
-  signed({ subject }: OutgoingRequest, target: Target, stopwatch: Stopwatch): void {
+  signed({ subject }: RequestToDestination, target: Target, stopwatch: Stopwatch): void {
     tell(this.observer, {
       type: 'request_signed',
       audience: target.audience,
@@ -30,7 +30,7 @@ export class SigningReport {
   }
 
   /** An error that was told before is not told again. */
-  failed(error: unknown, target: Target | undefined): void {
+  failed(error: unknown, target: { readonly audience: string } | undefined): void {
     if (this.observer === NO_OBSERVER || this.wasTold(error)) return;
     const code = error instanceof ServiceSigningError ? error.code : 'unexpected_error';
     tell(this.observer, { type: 'signing_failed', code, audience: target?.audience });

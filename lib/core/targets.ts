@@ -1,6 +1,15 @@
 import { ServiceSigningError } from './errors.js';
 import type { SendingSettings, Target } from './settings.js';
 
+/** Where a request goes, as it was when its target was found: no later change of the URL counts. */
+export interface Destination {
+  readonly target: Target;
+  /** Path and query, as on the wire. */
+  readonly path: string;
+  /** With its port, where the URL has one that is not the usual. */
+  readonly host: string;
+}
+
 /**
  * Finds the target a URL belongs to: same origin, and a path under the target's own. Parsed URLs are
  * compared, never strings, so neither `//evil` nor `https://census.service.evil/` can pass for one.
@@ -8,16 +17,24 @@ import type { SendingSettings, Target } from './settings.js';
  * @returns undefined where unknown targets are sent unsigned
  * @throws ServiceSigningError `target_unknown`, `target_invalid`
  */
-export function findTarget(url: string | URL, sending: SendingSettings): Target | undefined {
-  const parsed = parseTargetUrl(url);
-  const path = parsed.pathname.endsWith('/') ? parsed.pathname : `${parsed.pathname}/`;
-  const found = sending.targets.find(
-    (target) => target.origin === parsed.origin && path.startsWith(target.pathPrefix),
-  );
-  if (found === undefined && sending.unknownTargets === 'refuse') {
-    throw new ServiceSigningError('target_unknown', { detail: parsed.origin });
-  }
-  return found;
+export function findDestination(
+  url: string | URL,
+  sending: SendingSettings,
+): Destination | undefined {
+  const { origin, pathname, search, host } = parseTargetUrl(url);
+  const target = findTarget(origin, pathname, sending.targets);
+  if (target) return { target, path: pathname + search, host };
+  if (sending.unknownTargets === 'send-unsigned') return undefined;
+  throw new ServiceSigningError('target_unknown', { detail: origin });
+}
+
+function findTarget(
+  origin: string,
+  pathname: string,
+  targets: readonly Target[],
+): Target | undefined {
+  const path = pathname.endsWith('/') ? pathname : `${pathname}/`;
+  return targets.find((target) => target.origin === origin && path.startsWith(target.pathPrefix));
 }
 
 /**

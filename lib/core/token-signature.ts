@@ -4,7 +4,7 @@ import type { UnverifiedClaims, VerifiedClaims } from './claims.js';
 import { refuse } from './errors.js';
 import type { SigningKey } from './keys.js';
 import type { UnverifiedToken } from './token-syntax.js';
-import type { VerificationLoad } from './verification-load.js';
+import type { VerificationLoad } from './scheduling.js';
 
 /** What node:crypto must be told besides the key. */
 interface Scheme {

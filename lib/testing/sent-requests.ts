@@ -1,5 +1,5 @@
 import {
-  findTarget,
+  findDestination,
   type IncomingRequest,
   type ReplayStore,
   ServiceAuthUsageError,
@@ -48,8 +48,8 @@ export class SentRequestVerifier {
    */
   audienceOf(url: string | URL): string {
     for (const { sending } of this.senders()) {
-      const target = findTarget(url, { ...sending, unknownTargets: 'send-unsigned' });
-      if (target) return target.audience;
+      const known = findDestination(url, { ...sending, unknownTargets: 'send-unsigned' });
+      if (known) return known.target.audience;
     }
     throw new ServiceAuthUsageError('The URL belongs to no target of the application under test.');
   }

@@ -1,9 +1,9 @@
 import {
+  assertOutgoingRequest,
   type ReceivingSettings,
   type SendingSettings,
   type SigningKey,
   signRequest,
-  SigningTurn,
   TokenIds,
 } from '../core/index.js';
 import type { ServiceAuth } from '../service-auth.js';
@@ -37,13 +37,21 @@ export async function signFor(
 ): Promise<string> {
   const trusted = await receiving.trustedIssuers.find(issuer);
   const profile = trusted?.profile ?? 'strict';
-  const url = ORIGIN + receiving.publicPathPrefix + target;
-  return await signRequest(
-    { method, url, headers, body: bytes, subject },
-    { origin: ORIGIN, pathPrefix: '/', audience, profile },
-    sendingSettings(key, receiving),
-    { issuer, now, tokenIds: new TokenIds(now), turn: new SigningTurn() },
-  );
+  const url = new URL(ORIGIN + receiving.publicPathPrefix + target);
+  const request = { method, url, headers, body: bytes, subject };
+  assertOutgoingRequest(request);
+  const destination = {
+    target: { origin: ORIGIN, pathPrefix: '/', audience, profile },
+    path: url.pathname + url.search,
+    host: url.host,
+  };
+  const sending = sendingSettings(key, receiving);
+  return await signRequest(request, destination, {
+    issuer,
+    now,
+    sending,
+    tokenIds: new TokenIds(now),
+  });
 }
 
 function sendingSettings(key: SigningKey, receiving: ReceivingSettings): SendingSettings {

@@ -1,7 +1,7 @@
 import { createHook } from 'node:async_hooks';
 import { setImmediate } from 'node:timers/promises';
 import type { Algorithm, IncomingRequest, ServiceAuth } from 'nestjs-service-auth/core';
-import { VerificationLoad } from '../../lib/core/verification-load.js';
+import { VerificationLoad } from '../../lib/core/scheduling.js';
 import { createKey } from '../support/keys.js';
 import {
   codeOf,

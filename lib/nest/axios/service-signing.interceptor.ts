@@ -163,7 +163,7 @@ export class ServiceSigningInterceptor {
   private partsFor(instance: NestAxiosInstance): SigningParts<AdapterConfig & AxiosLikeConfig> {
     const uriBuilder = new this.axios.Axios({});
     return {
-      owner: this.serviceAuth,
+      signer: this.serviceAuth,
       getUri: (config) => {
         const { url, baseURL, allowAbsoluteUrls, paramsSerializer } = config;
         const params = config.params as unknown;
@@ -171,20 +171,12 @@ export class ServiceSigningInterceptor {
         if (url !== undefined && !baseURL && !params && ABSOLUTE_URL.test(url)) return url;
         return uriBuilder.getUri({ url, baseURL, allowAbsoluteUrls, paramsSerializer, params });
       },
-      targetOf: (url) => this.serviceAuth.targetOf(url),
-      sign: async (request) => await this.serviceAuth.sign(request),
-      signedHeaders: this.serviceAuth.sending.signedHeaders,
       subjectOf: (config) => {
         const subject = subjectIn(config, this.serviceAuth.settings);
         if (subject === undefined) throw undecided('lost');
         return subject;
       },
-      isNamed,
-      noteSigningFailure: (error, target, config) => {
-        this.serviceAuth.noteSigningFailure(error, target);
-        refuseWaiting(instance, config, error);
-      },
-      maxBufferedBodyBytes: this.serviceAuth.sending.maxBufferedBodyBytes,
+      noteFailure: (error, config) => refuseWaiting(instance, config, error),
     };
   }
 }

@@ -1,0 +1,117 @@
+import {
+  type OutgoingRequest,
+  parseTargetUrl,
+  type SendingSettings,
+  ServiceSigningError,
+  type SigningTarget,
+  TOKEN_HEADER,
+} from '../core/index.js';
+import { type CallerSettings, isNamed } from '../for-whom/call-decision.js';
+import type { CallSubject } from '../for-whom/call-subject.js';
+import { unsignedWords } from '../for-whom/named-subject.js';
+import { setImplied } from './implied-headers.js';
+
+/** The service that signs: a `ServiceAuth`. */
+export interface RequestSigner {
+  /** @internal */
+  readonly settings: CallerSettings;
+  /** @internal */
+  readonly sending: SendingSettings;
+  /** The configured target a URL belongs to. @throws ServiceSigningError `target_unknown`, `target_invalid` */
+  targetOf(url: URL): SigningTarget | undefined;
+  /** Is called with why a request was not signed. */
+  noteSigningFailure?(error: unknown, target: SigningTarget | undefined): void;
+}
+
+/** The headers of a call as its client sends them. Names are in any case. */
+export interface CallHeaders {
+  has(name: string): boolean;
+  set(name: string, value: string): unknown;
+  delete(name: string): unknown;
+  toRecord(): OutgoingRequest['headers'];
+}
+
+/** What a client will send, copied so that nothing else can change it any more. */
+export interface FrozenCall {
+  readonly method: string;
+  readonly headers: CallHeaders;
+  /** Undefined where there is none. */
+  readonly body: Buffer | undefined;
+}
+
+/** A call as its client hands it over to be signed. */
+export interface ClientCall<Frozen extends FrozenCall> {
+  /** Puts the absolute URL together. */
+  url(): string;
+  /** The options of the call. Where they name its user in words, it never leaves unsigned. */
+  readonly options: object;
+  /** For whom the call is made. @throws ServiceSigningError `subject_undecided` */
+  subject(): CallSubject;
+  /** @throws ServiceSigningError `body_unsupported`, `body_too_large`, `header_unsignable`, or what fails in the caller's hands */
+  freeze(url: URL): Frozen | Promise<Frozen>;
+  /** Is called with why the call was not signed. */
+  noteFailure?(error: unknown): void;
+}
+
+/** A call as it has to be sent: the headers hold the token. */
+export interface SignedCall<Frozen extends FrozenCall> {
+  readonly url: string;
+  readonly frozen: Frozen;
+}
+
+/** Set anew by the client from the bytes: what a caller writes there can only contradict them. */
+const FRAMING_HEADERS = ['content-length', 'transfer-encoding'];
+
+/**
+ * Signs one call of a client: finds the target of its URL, decides for whom it is made, freezes what will be sent, and
+ * puts the token into the headers. Reports to observers why a call was not signed.
+ *
+ * @returns undefined for a URL that belongs to no target, where such calls are sent unsigned
+ * @throws ServiceSigningError with a code of `SIGNING_FAILURES`, or what `freeze` throws
+ */
+export async function signCall<Frozen extends FrozenCall>(
+  call: ClientCall<Frozen>,
+  signer: RequestSigner,
+): Promise<SignedCall<Frozen> | undefined> {
+  let target: SigningTarget | undefined;
+  let frozen: Frozen | undefined;
+  try {
+    const url = parseTargetUrl(call.url());
+    target = signer.targetOf(url);
+    if (target === undefined) {
+      if (isNamed(call.options)) throw unsignedWords();
+      return undefined;
+    }
+    const { subject } = call.subject();
+    frozen = await call.freeze(url);
+    prepareHeaders(frozen.headers, signer.sending.signedHeaders, url);
+    const token = await target.sign({
+      method: frozen.method,
+      headers: frozen.headers.toRecord(),
+      body: frozen.body ?? new Uint8Array(),
+      subject,
+    });
+    frozen.headers.set('JWT', token);
+    return { url: toSentUrl(url), frozen };
+  } catch (error) {
+    // Before that, a body that fails or a caller who no longer wants the answer is no failure to sign.
+    const isFailureToSign = error instanceof ServiceSigningError || frozen !== undefined;
+    if (isFailureToSign) {
+      signer.noteSigningFailure?.(error, target);
+      call.noteFailure?.(error);
+    }
+    throw error;
+  }
+}
+
+function prepareHeaders(headers: CallHeaders, signedHeaders: readonly string[], url: URL): void {
+  for (const name of [TOKEN_HEADER, ...FRAMING_HEADERS]) headers.delete(name);
+  setImplied(headers, signedHeaders, url);
+}
+
+/** Without what is not sent. Not every version of fetch leaves out the question mark of an empty query. */
+function toSentUrl(url: URL): string {
+  if (url.href.includes('#')) url.hash = '';
+  if (url.search === '' && url.href.endsWith('?')) url.search = '';
+  return url.href;
+}
