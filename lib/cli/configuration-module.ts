@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import type { ServiceAuthOptions } from '../core/index.js';
+import { type ServiceAuthOptions, withinDeadline } from '../core/index.js';
 import type { ServiceAuthModuleOptions } from '../nest/service-auth.options.js';
 import { CommandFailure, failImpossible } from './exit-codes.js';
 import { codeOf } from './key-files.js';
@@ -69,17 +69,12 @@ export async function loadModuleOptions(
 
 /** A module may wait for what never comes: a connection, say. */
 async function inTime<T>(file: string, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    const message = `${file} gave nothing within ${DEADLINE_SECONDS} seconds; does it wait for a connection?`;
-    const giveUp = () => reject(new CommandFailure('impossible', message));
-    timer = setTimeout(giveUp, DEADLINE_SECONDS * 1000);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+  const late = `${file} gave nothing within ${DEADLINE_SECONDS} seconds; does it wait for a connection?`;
+  return await withinDeadline(
+    DEADLINE_SECONDS * 1000,
+    work,
+    () => new CommandFailure('impossible', late),
+  );
 }
 
 async function load(file: string, path: string): Promise<Record<string, unknown>> {

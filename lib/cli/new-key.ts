@@ -1,6 +1,6 @@
 import { createPrivateKey, generateKeyPair, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { promisify } from 'node:util';
-import { type Algorithm, type AlgorithmProfile, ALGORITHMS } from '../core/algorithms.js';
+import { type Algorithm, ALGORITHMS } from '../core/algorithms.js';
 import type { PublishedKey } from '../core/index.js';
 import { readSigningKeyRing } from '../keys/signing-key-ring.js';
 
@@ -61,9 +61,8 @@ async function generateFor({
   algorithm,
   rsaBits,
 }: NewKeyOptions): Promise<{ privateKey: KeyObject; publicKey: KeyObject }> {
-  const profile: AlgorithmProfile = ALGORITHMS[algorithm];
-  if (profile.keyType === 'ed25519') return await generate('ed25519');
-  if (profile.keyType === 'ec')
-    return await generate('ec', { namedCurve: profile.namedCurve ?? '' });
+  const { keyType, namedCurve = '' } = ALGORITHMS[algorithm];
+  if (keyType === 'ed25519') return await generate('ed25519');
+  if (keyType === 'ec') return await generate('ec', { namedCurve });
   return await generate('rsa', { modulusLength: rsaBits, publicExponent: RSA_EXPONENT });
 }

@@ -7,6 +7,7 @@ export {
   refusalHeaders,
 } from './answer.js';
 export { type BodyHashAlgorithm, hashBody } from './body-hash.js';
+export { withinDeadline } from './deadline.js';
 export {
   REFUSALS,
   type RefusalCode,

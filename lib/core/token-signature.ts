@@ -1,46 +1,10 @@
-import { constants, type KeyObject, sign, verify } from 'node:crypto';
-import type { Algorithm } from './algorithms.js';
+import { type KeyObject, sign, verify } from 'node:crypto';
+import { type Algorithm, ALGORITHMS } from './algorithms.js';
 import type { UnverifiedClaims, VerifiedClaims } from './claims.js';
 import { refuse } from './errors.js';
 import type { SigningKey } from './keys.js';
 import type { UnverifiedToken } from './token-syntax.js';
 import type { VerificationLoad } from './scheduling.js';
-
-/** What node:crypto must be told besides the key. */
-interface Scheme {
-  /** The hash that is signed; null where the scheme has its own. */
-  readonly digest: 'sha256' | 'sha384' | 'sha512' | null;
-  readonly dsaEncoding?: 'ieee-p1363';
-  readonly padding?: number;
-  readonly saltLength?: number;
-}
-
-const ecdsa = (digest: Scheme['digest']): Scheme => ({ digest, dsaEncoding: 'ieee-p1363' });
-const pkcs1 = (digest: Scheme['digest']): Scheme => ({
-  digest,
-  padding: constants.RSA_PKCS1_PADDING,
-});
-/** A salt is as long as the hash. */
-const pss = (digest: Scheme['digest']): Scheme => ({
-  digest,
-  padding: constants.RSA_PKCS1_PSS_PADDING,
-  saltLength: constants.RSA_PSS_SALTLEN_DIGEST,
-});
-
-/** @see RFC 7518 sections 3.3 to 3.5, RFC 8037 section 3.1 */
-const SCHEMES: Readonly<Record<Algorithm, Scheme>> = {
-  ES256: ecdsa('sha256'),
-  ES384: ecdsa('sha384'),
-  ES512: ecdsa('sha512'),
-  EdDSA: { digest: null },
-  Ed25519: { digest: null },
-  PS256: pss('sha256'),
-  PS384: pss('sha384'),
-  PS512: pss('sha512'),
-  RS256: pkcs1('sha256'),
-  RS384: pkcs1('sha384'),
-  RS512: pkcs1('sha512'),
-};
 
 /** Up to this size an RSA signature is verified sooner than handed to another thread and back. */
 const LARGEST_QUICK_RSA_BITS = 3072;
@@ -84,10 +48,10 @@ export function assertSignature(
   key: KeyObject,
   load?: VerificationLoad,
 ): void | Promise<void> {
-  const { digest, ...scheme } = SCHEMES[algorithm];
+  const { digest, parameters } = ALGORITHMS[algorithm];
   const signed = Buffer.from(`${token.encodedHeader}.${token.encodedPayload}`, 'latin1');
   const signature = Buffer.from(token.encodedSignature, 'base64url');
-  const options = { key, ...scheme };
+  const options = { key, ...parameters };
   if (isQuickToVerify(key) || (isOnQuickCurve(key) && load?.takeTurn())) {
     return assertGood(verify(digest, signed, options, signature));
   }
@@ -130,10 +94,10 @@ export function signClaims(
   header: { readonly typ: string; readonly kid?: string },
   { algorithm, key }: SigningKey,
 ): string | Promise<string> {
-  const { digest, ...scheme } = SCHEMES[algorithm];
+  const { digest, parameters } = ALGORITHMS[algorithm];
   const signed = `${encode({ alg: algorithm, ...header })}.${encode(claims)}`;
   const bytes = Buffer.from(signed, 'latin1');
-  const options = { key, ...scheme };
+  const options = { key, ...parameters };
   const complete = (signature: Buffer) => `${signed}.${signature.toString('base64url')}`;
   if (isOnQuickCurve(key)) return complete(sign(digest, bytes, options));
   return new Promise((resolve, reject) => {

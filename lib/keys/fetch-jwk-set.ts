@@ -1,3 +1,4 @@
+import { withinDeadline } from '../core/index.js';
 import { JwkSetError } from './jwk-set.js';
 
 const DEADLINE_MILLISECONDS = 3000;
@@ -28,7 +29,7 @@ export type FetchJwkSet = (etag: string | undefined, closing: AbortSignal) => Pr
  */
 export function fetchJwkSetFrom(url: string): FetchJwkSet {
   return async (etag, closing) =>
-    await withDeadline(closing, async (signal) => {
+    await beforeTheEnd(closing, async (signal) => {
       const response = await request(url, etag, signal);
       if (etag === undefined || response.status !== 304) return await readWholeSet(response);
       await response.body?.cancel();
@@ -69,29 +70,27 @@ function opaqueTag(etag: string): string {
  * Ends `work` at the deadline or on closing, even if `fetch` does not. Not with `AbortSignal.any()`:
  * its signal can be garbage collected before a timeout in it fires, and then nothing ever ends.
  */
-async function withDeadline<T>(
+async function beforeTheEnd<T>(
   closing: AbortSignal,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   closing.throwIfAborted();
   const ending = new AbortController();
-  const endWith = (reason: string) => () => ending.abort(new JwkSetError(reason));
-  const close = endWith('this service is closing');
-  const late = endWith('the key server did not answer in time');
-  closing.addEventListener('abort', close);
-  const timer = setTimeout(late, DEADLINE_MILLISECONDS);
-  try {
-    return await Promise.race([work(ending.signal), rejectionOf(ending.signal)]);
-  } finally {
-    clearTimeout(timer);
-    closing.removeEventListener('abort', close);
-  }
-}
-
-async function rejectionOf(signal: AbortSignal): Promise<never> {
-  return await new Promise((_resolve, reject) =>
-    signal.addEventListener('abort', () => reject(signal.reason as Error)),
+  const end = (): void => ending.abort(new JwkSetError('this service is closing'));
+  const ended = new Promise<never>((_resolve, reject) =>
+    ending.signal.addEventListener('abort', () => reject(ending.signal.reason as Error)),
   );
+  closing.addEventListener('abort', end);
+  try {
+    return await withinDeadline(
+      DEADLINE_MILLISECONDS,
+      Promise.race([work(ending.signal), ended]),
+      () => new JwkSetError('the key server did not answer in time'),
+    );
+  } finally {
+    closing.removeEventListener('abort', end);
+    ending.abort(); // a fetch that is late, or whose body nobody reads
+  }
 }
 
 async function readWholeSet(response: Response): Promise<JwkSetReply> {

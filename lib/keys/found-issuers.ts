@@ -10,6 +10,7 @@ import {
   type TrustedIssuer,
   type TrustedIssuerFinder,
   type TrustedIssuerOptions,
+  withinDeadline,
 } from '../core/index.js';
 import { BoundedDigests, digestOf } from './bounded-digests.js';
 import { LookUpPlaces } from './look-up-places.js';
@@ -101,7 +102,7 @@ export class FoundIssuers implements IssuerDirectory {
 
   private async ask(issuer: string): Promise<TrustedIssuer | undefined> {
     try {
-      const options = await withDeadline(async () => await this.finder.find(issuer));
+      const options = await withinDeadline(DEADLINE_MILLISECONDS, this.askFinder(issuer));
       if (options) return await this.remember(issuer, options);
       this.drop(issuer);
       this.note(issuer, { isDecided: true, until: this.in(UNKNOWN_SECONDS) });
@@ -112,6 +113,10 @@ export class FoundIssuers implements IssuerDirectory {
       this.note(issuer, { isDecided: false, until: this.in(RETRY_SECONDS) });
       return fail(FAILED, cause);
     }
+  }
+
+  private async askFinder(issuer: string): Promise<TrustedIssuerOptions | null | undefined> {
+    return await this.finder.find(issuer);
   }
 
   private async remember(issuer: string, options: TrustedIssuerOptions): Promise<TrustedIssuer> {
@@ -179,19 +184,6 @@ function textOfKeys({ publicKey, keys, jwksUri, algorithms }: TrustedIssuerOptio
   return JSON.stringify([publicKey, keys, jwksUri, algorithms], (_name, value: unknown) =>
     types.isKeyObject(value) || types.isCryptoKey(value) ? randomUUID() : value,
   );
-}
-
-async function withDeadline<T>(work: () => Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error('no answer in time')), DEADLINE_MILLISECONDS);
-    timer.unref(); // a process that ends need not wait for it
-  });
-  try {
-    return await Promise.race([work(), late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 function fail(detail: string, cause?: unknown): never {

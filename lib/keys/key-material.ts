@@ -213,11 +213,8 @@ function fittingAlgorithms(key: KeyObject): Algorithm[] {
   const { asymmetricKeyType, asymmetricKeyDetails } = key;
   const names = Object.keys(ALGORITHMS) as Algorithm[];
   const fitting = names.filter((name) => {
-    const profile: { keyType: string; namedCurve?: string } = ALGORITHMS[name];
-    return (
-      profile.keyType === asymmetricKeyType &&
-      profile.namedCurve === asymmetricKeyDetails?.namedCurve
-    );
+    const { keyType, namedCurve } = ALGORITHMS[name];
+    return keyType === asymmetricKeyType && namedCurve === asymmetricKeyDetails?.namedCurve;
   });
   // What an RSA key is used with where nobody says: RS256, the field's default, and nothing else.
   return asymmetricKeyType === 'rsa'

@@ -5,6 +5,7 @@ import {
   type SigningKey,
   type SigningKeySource,
   tell,
+  withinDeadline,
 } from '../core/index.js';
 import {
   isFileOptions,
@@ -52,9 +53,21 @@ async function startReloading(
   origin: SigningKeyOrigin,
   parts: SigningKeySourceParts,
 ): Promise<SigningKeySource> {
-  const { options, version } = await withDeadline(async () => await origin.load(undefined));
+  const { options, version } = await loadInTime(origin, undefined);
   const ring = await readSigningKeyRing(options as RingOptions);
   return new ReloadingSigningKeySource(ring, version, origin, parts);
+}
+
+async function loadInTime(
+  origin: SigningKeyOrigin,
+  version: string | undefined,
+): ReturnType<SigningKeyOrigin['load']> {
+  const late = `privateKey: nothing came within ${DEADLINE_SECONDS} seconds`;
+  return await withinDeadline(
+    DEADLINE_SECONDS * 1000,
+    origin.load(version),
+    () => new ServiceAuthConfigError([late]),
+  );
 }
 
 /** Looks for new keys now and then; requests never wait for it. */
@@ -93,9 +106,7 @@ class ReloadingSigningKeySource implements SigningKeySource {
   private async reload(): Promise<void> {
     this.isReloading = true;
     try {
-      const { options, version } = await withDeadline(
-        async () => await this.origin.load(this.version),
-      );
+      const { options, version } = await loadInTime(this.origin, this.version);
       if (options !== undefined) this.accept(await readSigningKeyRing(options));
       this.version = version;
       this.lastTrouble = undefined;
@@ -138,19 +149,4 @@ function nameOf({ current, published }: SigningKeyRing): string {
 function describe(error: unknown): string {
   if (error instanceof ServiceAuthConfigError) return error.problems.join('; ');
   return `the key cannot be read (${labelOf(error)})`;
-}
-
-/** Passes a result on, or fails when there is none in time. */
-async function withDeadline<T>(work: () => Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    const problem = `privateKey: nothing came within ${DEADLINE_SECONDS} seconds`;
-    const giveUp = () => reject(new ServiceAuthConfigError([problem]));
-    timer = setTimeout(giveUp, DEADLINE_SECONDS * 1000);
-  });
-  try {
-    return await Promise.race([work(), late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -5,8 +5,8 @@ import {
   tell,
   type TokenUse,
   type TokenUseVerdict,
+  withinDeadline,
 } from '../core/index.js';
-import { answerWithin } from './answer-within.js';
 import { ClockHistory } from './clock-history.js';
 import { describeEviction } from './redis-eviction.js';
 import {
@@ -127,8 +127,8 @@ export class RedisReplayStore implements ReplayStore {
     const asked = this.connections;
     this.unanswered += 1;
     const answering = this.write(use).finally(() => (this.unanswered -= 1));
-    const answer = await answerWithin(timeoutMilliseconds, answering);
-    if (this.server.isChecking) await answerWithin(timeoutMilliseconds, this.server.settled());
+    const answer = await withinDeadline(timeoutMilliseconds, answering);
+    if (this.server.isChecking) await withinDeadline(timeoutMilliseconds, this.server.settled());
     // What a lost connection left open is sent again, and then finds the key that it set itself.
     if (asked !== this.connections) throw new Error('the connection to Redis was lost meanwhile');
     if (answer === null) return 'seen';
@@ -142,7 +142,7 @@ export class RedisReplayStore implements ReplayStore {
   /** The clock was put back, though not into a time of which uses are known: was that right, by the clock of Redis? */
   private async assertClock({ nowSeconds }: TokenUse): Promise<void> {
     const { connection, timeoutMilliseconds } = this.settings;
-    const info = await answerWithin(timeoutMilliseconds, connection.info('server'));
+    const info = await withinDeadline(timeoutMilliseconds, connection.info('server'));
     const seconds = readServerSeconds(info);
     if (seconds === undefined) throw new Error('the clock was put back, and Redis tells no time');
     const apart = Math.abs(seconds - nowSeconds);
@@ -192,9 +192,12 @@ export class RedisReplayStore implements ReplayStore {
   /** Never throws: whoever may not look is told so. */
   private async reportEviction(): Promise<void> {
     const info = this.settings.connection.info('memory');
-    const reason = await answerWithin(START_MILLISECONDS, info).then(describeEviction, (error) => {
-      return `it cannot be told whether Redis evicts keys: ${messageOf(error)}`;
-    });
+    const reason = await withinDeadline(START_MILLISECONDS, info).then(
+      describeEviction,
+      (error) => {
+        return `it cannot be told whether Redis evicts keys: ${messageOf(error)}`;
+      },
+    );
     if (reason === undefined) return;
     for (const observer of this.observers) tell(observer, { type: 'replay_store_unsafe', reason });
   }
@@ -203,7 +206,7 @@ export class RedisReplayStore implements ReplayStore {
     const { connection } = this.settings;
     const connected = new Promise<void>((resolve) => connection.onReady(resolve));
     try {
-      await answerWithin(START_MILLISECONDS, connected);
+      await withinDeadline(START_MILLISECONDS, connected);
     } catch {
       throw new ServiceAuthUnavailableError('replay_store_unavailable', {
         detail: `Redis is not connected${this.because()}`,

@@ -1,5 +1,4 @@
-import type { TokenUse } from '../core/index.js';
-import { answerWithin } from './answer-within.js';
+import { type TokenUse, withinDeadline } from '../core/index.js';
 import { isIssuedWithin } from './issued-since.js';
 import type { RedisConnection } from './redis-connection.js';
 
@@ -45,7 +44,7 @@ export class ServerWatch {
   check(): void {
     const check = ++this.checks;
     this.isUnverified = true;
-    const ids = answerWithin(CHECK_MILLISECONDS, this.connection.serverIds());
+    const ids = withinDeadline(CHECK_MILLISECONDS, this.connection.serverIds());
     this.running = ids
       .catch(() => [])
       .then((found) => {

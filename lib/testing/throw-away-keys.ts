@@ -1,5 +1,5 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
-import type { Algorithm, SigningKey } from '../core/index.js';
+import { type Algorithm, ALGORITHMS, type SigningKey } from '../core/index.js';
 import { createSigningKeySource } from '../keys/signing-key-source.js';
 
 /** A key pair that lives as long as the tests that made it. */
@@ -9,21 +9,15 @@ export interface ThrowAwayKey {
   readonly publicKey: KeyObject;
 }
 
-const CURVES: Partial<Record<Algorithm, string>> = {
-  ES256: 'P-256',
-  ES384: 'P-384',
-  ES512: 'P-521',
-};
-
 /** Makes a key pair that fits an algorithm. */
 export function createThrowAwayKey(algorithm: Algorithm): ThrowAwayKey {
   return { algorithm, ...generate(algorithm) };
 }
 
 function generate(algorithm: Algorithm): { privateKey: KeyObject; publicKey: KeyObject } {
-  const namedCurve = CURVES[algorithm];
-  if (namedCurve !== undefined) return generateKeyPairSync('ec', { namedCurve });
-  if (algorithm.startsWith('Ed')) return generateKeyPairSync('ed25519');
+  const { keyType, namedCurve = '' } = ALGORITHMS[algorithm];
+  if (keyType === 'ec') return generateKeyPairSync('ec', { namedCurve });
+  if (keyType === 'ed25519') return generateKeyPairSync('ed25519');
   return generateKeyPairSync('rsa', { modulusLength: 2048 });
 }
 
