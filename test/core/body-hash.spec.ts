@@ -4,9 +4,9 @@ import {
   readUnverifiedBodyHash,
   ServiceTokenRefusedError,
 } from 'nestjs-service-auth/core';
-import { digest } from '../support/forge.js';
-import { tokenFor, withParts } from '../support/attempt.js';
-import { BASELINE, NOW_SECONDS, POSTED } from '../support/census.js';
+import { digest } from '../support/tokens/forge.js';
+import { tokenFor, withParts } from '../support/attacks/attempt.js';
+import { BASELINE, NOW_SECONDS, POSTED } from '../support/services/census.js';
 
 const BODY = Buffer.from('{"name":"x"}');
 const ALGORITHMS: BodyHashAlgorithm[] = ['md5', 'sha256', 'sha384', 'sha512'];

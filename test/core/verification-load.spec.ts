@@ -6,7 +6,7 @@ import {
   type ServiceAuth,
   VerificationLoad,
 } from 'nestjs-service-auth/core';
-import { createKey } from '../support/keys.js';
+import { createKey } from '../support/keys/keys.js';
 import {
   codeOf,
   createPeers,
@@ -15,7 +15,7 @@ import {
   received,
   signed,
   tokenOf,
-} from '../support/peers.js';
+} from '../support/services/peers.js';
 
 /** Signatures that were made or verified, and those of them that another thread was asked for. */
 const counted = { all: 0, elsewhere: 0 };

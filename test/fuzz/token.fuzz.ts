@@ -1,6 +1,6 @@
 import { readUnverifiedBodyHash } from 'nestjs-service-auth/core';
 import { readToken } from '../../lib/core/token-syntax.js';
-import { findSyntaxFault } from '../support/oracle.js';
+import { findSyntaxFault } from '../support/properties/oracle.js';
 import { assertSameVerdict, refusalOf } from './verdict.js';
 
 /** Input: the value of the `JWT` header, a byte for each character. */
