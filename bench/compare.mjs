@@ -1,5 +1,5 @@
 /**
- * What a change costs: `npm run bench:compare -- <folder of another build> [pairs]`. Both builds do the same work in
+ * What a change costs: `node bench/compare.mjs <folder of another build> [pairs]`. Both builds do the same work in
  * turns; printed is the median ratio of CPU time for each kind of work (this build to the other) with its 95 %
  * interval. Both folders need `npm run build`.
  */

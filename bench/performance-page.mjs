@@ -1,6 +1,6 @@
 /**
  * Puts the figures of a run into the tables of docs/performance.md:
- * `npm run bench -- --json bench.json`, then `npm run docs:performance -- bench.json`. Several files may each hold some
+ * `npm run bench -- --json bench.json`, then `node bench/performance-page.mjs bench.json`. Several files may each hold some
  * of the sections. A table whose section is in none of them stays as it is.
  */
 import { readFileSync, writeFileSync } from 'node:fs';

@@ -1,5 +1,5 @@
 /**
- * Whether a server's memory stays what it is: `npm run bench:soak-http [-- --requests 1000000 --adapter express]`. Nest
+ * Whether a server's memory stays what it is: `node bench/soak-http.mjs [--requests 1000000 --adapter express]`. Nest
  * with the guard and the memory replay store in a process of its own; this one signs a POST of 1 KiB for every request,
  * with a token that lives for a few seconds, and sends them over 50 connections. Of each batch one is sent again, and
  * one with another body. Ends with 1 where the server's resident memory grows from the middle third of the run to the

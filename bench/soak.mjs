@@ -1,5 +1,5 @@
 /**
- * Whether memory stays what it is: `npm run bench:soak [-- --requests 5000000]`. One service signs requests and
+ * Whether memory stays what it is: `node bench/soak.mjs [--requests 5000000]`. One service signs requests and
  * another one in the same process verifies them, each with a token and a body of its own, all checks and the memory
  * replay store in place; the clock that forgets used tokens runs fast enough for all of them to be forgotten in turn.
  * Ends with 1 where resident memory grows from the middle third to the last, or where a verdict is wrong.

@@ -55,7 +55,7 @@ const SECTIONS = [
  * @typedef {{ ids: string[], place: Place, failure: string | undefined }} Input
  */
 
-/** How a test can fail, told from what test/support/answers.ts throws. */
+/** How a test can fail, told from what test/support/http/verdict.ts throws. */
 const FAILURES = /** @type {const} */ ([
   ['accepted that should not be', /Wrongly accepted/],
   ['refused that should not be', /Wrongly refused/],
@@ -158,7 +158,7 @@ function missingTests(row, inputs) {
 export function writePage(sections, inputs) {
   return `# What is refused, and what is survived
 
-<!-- Written by \`npm run test:attacks\`. Do not edit: change test/catalogue or the tests. -->
+<!-- Written by \`node scripts/test-attacks.mjs\`. Do not edit: change test/catalogue or the tests. -->
 
 Each row is an input or a fault that a service must stand, with the answer it gives, and the number of tests that send it:
 to a real application over HTTP on Express and on Fastify, or, in the last column, at the level that the row is about (outgoing calls,
@@ -244,5 +244,5 @@ export function assertPageIsFresh(report) {
   const problems = findProblems(sections, inputs);
   if (problems.length > 0) throw new Error(`The attack catalogue:\n  ${problems.join('\n  ')}`);
   if (readFileSync(PAGE, 'utf8') === writePage(sections, inputs)) return;
-  throw new Error('docs/attacks.md is stale: run `npm run test:attacks` and commit it');
+  throw new Error('docs/attacks.md is stale: run `node scripts/test-attacks.mjs` and commit it');
 }

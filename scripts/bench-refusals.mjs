@@ -1,6 +1,6 @@
 /**
  * What the verifier spends on a request it refuses, beside one it accepts, and how that grows with the size
- * of a token: `npm run bench:refusals`. Pairs take turns in one run, so that a busy machine slows both of
+ * of a token: `node scripts/bench-refusals.mjs`. Pairs take turns in one run, so that a busy machine slows both of
  * a pair down alike. Exit code 1 when a refusal costs more than acceptance, or a doubled token more than twice.
  */
 import { generateKeyPairSync, randomUUID, sign } from 'node:crypto';

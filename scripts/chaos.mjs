@@ -1,6 +1,6 @@
 /**
- * Everything goes wrong at once, for as long as it is told to: `npm run chaos -- [--minutes 30] [--seed 1]
- * [--rate 200]`. Needs a redis-server; `npm run chaos` builds the library first.
+ * Everything goes wrong at once, for as long as it is told to: `node scripts/chaos.mjs [--minutes 30] [--seed 1]
+ * [--rate 200]`. Needs a redis-server and `npm run build`.
  *
  * Two receivers (Express, Fastify), three callers whose keys rotate, a key server that fails in every way,
  * one Redis that is stopped, killed and started again, wall clocks that step, clients that go away, slow

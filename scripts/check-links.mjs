@@ -1,5 +1,5 @@
-// Follows every link of every page of the project: `npm run docs:links`. Relative links must lead to a file, and their
-// anchors to a heading. Links to other sites are listed; `-- --external` asks these for an answer as well.
+// Follows every link of every page of the project: `node scripts/check-links.mjs`. Relative links must lead to a file, and their
+// anchors to a heading. Links to other sites are listed; `--external` asks these for an answer as well.
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { ROOT } from './run.mjs';

@@ -8,7 +8,7 @@ import { inTemporaryFolder, readJson, run } from './run.mjs';
 
 const APPLICATIONS = ['nest-12-vitest', 'nest-11-jest-30'];
 
-// What Nest has a part in. Of the rest, `npm run test:nest11` runs what needs no build.
+// What Nest has a part in. Of the rest, `node scripts/test-nest11.mjs` runs what needs no build.
 const ABOUT_NEST = [
   'nest',
   'for-whom',
@@ -19,32 +19,34 @@ const ABOUT_NEST = [
   'docs',
 ].map((folder) => `test/${folder}/`);
 
+const TSC = ['tsc', '-p', 'tsconfig.json', '--noEmit'];
+
 /** @type {Step[]} */
 const STEPS = [
-  ['formatting', 'npm', 'run', '--silent', 'format:check'],
+  ['formatting', 'npx', 'prettier', '--check', '.'],
   // The sample imports the package by its name, so its types are those of the build.
   ['build', 'npm', 'run', '--silent', 'build'],
   ['names that users import', 'node', 'scripts/public-api.mjs'],
   ['lint', 'npm', 'run', '--silent', 'lint'],
   ['types', 'npm', 'run', '--silent', 'typecheck'],
-  ['types, TypeScript 7', 'npm', 'run', '--silent', 'typecheck:ts7'],
-  ['build of the sample', 'npm', 'run', '--silent', 'build:sample'],
-  ['test vectors, as they would be made', 'npm', 'run', '--silent', 'vectors', '--', '--check'],
+  ['types, TypeScript 7', 'npx', '--yes', '--package', 'typescript@7.0.2', '--', ...TSC],
+  ['build of the sample', 'npx', 'tsc', '-p', 'sample'],
+  ['test vectors, as they would be made', 'node', 'scripts/make-vectors.mjs', '--check'],
   ['page of errors, as it would be written', 'node', 'scripts/make-errors-page.mjs', '--check'],
-  ['reference of the exports', 'npm', 'run', '--silent', 'docs:api'],
-  ['links of the pages', 'npm', 'run', '--silent', 'docs:links'],
+  ['reference of the exports', 'npx', 'typedoc'],
+  ['links of the pages', 'node', 'scripts/check-links.mjs'],
   ['tests', 'npm', 'run', '--silent', 'test', '--'],
   ['the story of the sample', 'node', 'dist-sample/main.js', '--once'],
   ['clients in another language', 'node', 'test/sample/foreign-client.mjs'],
   ['vectors in another language', 'node', 'test/vectors/python-vectors.mjs'],
   ['keys of and for other tools', 'node', 'test/keys/foreign-keys.mjs'],
-  ['what users install', 'npm', 'run', '--silent', 'test:package'],
-  // One of each module system; the others take a minute each: `npm run test:consumers`.
+  ['what users install', 'node', 'scripts/test-package.mjs'],
+  // One of each module system; the others take a minute each: `node scripts/test-consumers.mjs`.
   ['applications of users', 'node', 'scripts/test-consumers.mjs', ...APPLICATIONS],
-  ['hosts that are not a plain Node server', 'npm', 'run', '--silent', 'test:hosts'],
+  ['hosts that are not a plain Node server', 'node', 'scripts/test-hosts.mjs'],
   ['the first page, with Nest 11', 'node', 'test/docs/getting-started.mjs', 'nest-11'],
   ['the first page, with Nest 12', 'node', 'test/docs/getting-started.mjs', 'nest-12'],
-  ['tests, Nest 11', 'npm', 'run', '--silent', 'test:nest11', '--', ...ABOUT_NEST],
+  ['tests, Nest 11', 'node', 'scripts/test-nest11.mjs', ...ABOUT_NEST],
 ];
 
 /** Runs jest and, in CI, fails when it skipped a test. @returns {Report} */

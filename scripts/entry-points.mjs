@@ -7,6 +7,7 @@ import { readJson, ROOT } from './run.mjs';
 /**
  * @typedef {{
  *   name: string,
+ *   bin: Record<string, string>,
  *   exports: Record<string, string | Conditions>,
  *   dependencies: Ranges,
  *   peerDependencies: Ranges,

@@ -1,6 +1,6 @@
 /**
  * Feeds random inputs, guided by coverage, to what reads untrusted ones:
- * `npm run fuzz -- [--seconds 60] [target ...]`. Without a target: all of them, one after the other.
+ * `node scripts/fuzz.mjs [--seconds 60] [target ...]`. Without a target: all of them, one after the other.
  *
  * Jazzer.js instruments CommonJS alone, so the sources are compiled to that in coverage/fuzz. It is run by
  * npx and is no dependency of the project. Where its add-on cannot be loaded (it wants glibc 2.38), a simpler
@@ -101,7 +101,7 @@ const targets = readdirSync(FUZZ)
   .map((name) => name.slice(0, -SUFFIX.length));
 const unknown = positionals.find((name) => !targets.includes(name));
 if (unknown !== undefined || !(Number(values.seconds) > 0)) {
-  console.error(`usage: npm run fuzz -- [--seconds 60] [${targets.join(' | ')}]`);
+  console.error(`usage: node scripts/fuzz.mjs [--seconds 60] [${targets.join(' | ')}]`);
   process.exit(1);
 }
 build();

@@ -1,5 +1,5 @@
 // Writes docs/errors.md from the tables of the library and the explanations beside this file:
-//   npm run docs:errors, or with `-- --check`: fails when the page is not what would be written.
+//   node scripts/make-errors-page.mjs, or with `--check`: fails when the page is not what would be written.
 // Needs a build.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -73,6 +73,8 @@ function contents() {
 const text = page();
 if (!process.argv.includes('--check')) writeFileSync(PAGE, text);
 else if (readFileSync(PAGE, 'utf8') !== text) {
-  console.error('docs/errors.md is not what the tables say: run `npm run docs:errors`');
+  console.error(
+    'docs/errors.md is not what the tables say: run `node scripts/make-errors-page.mjs`',
+  );
   process.exitCode = 1;
 }

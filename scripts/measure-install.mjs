@@ -1,6 +1,6 @@
 /**
  * What the package costs before it does anything: its size, its dependencies and the time its first import
- * takes, beside `@nestjs/passport` with `passport-jwt`: `npm run measure:install`. Every import has a process
+ * takes, beside `@nestjs/passport` with `passport-jwt`: `node scripts/measure-install.mjs`. Every import has a process
  * of its own, in which Nest is loaded already; the packages take turns, so that a busy machine slows all of
  * them down alike. Firm is the ratio of the CPU time, and not the milliseconds that pass.
  */

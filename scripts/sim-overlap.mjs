@@ -1,7 +1,7 @@
 /**
  * Whether users of overlapping requests are ever mixed up, and whether memory stays what it is:
  *
- *   npm run sim:overlap -- [--requests 1000000] [--overlap 200] [--without-bind]
+ *   node scripts/sim-overlap.mjs [--requests 1000000] [--overlap 200] [--without-bind]
  *
  * A caller starts chains over three services (census, chronicle, archive), each a process of its own with two
  * applications, one of each mode of `subjectPropagation`, on Express and on Fastify. Each request of a chain counts, so

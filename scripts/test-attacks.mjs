@@ -1,4 +1,4 @@
-// Runs every test of the attack catalogue and writes what came of it to docs/attacks.md: `npm run test:attacks`.
+// Runs every test of the attack catalogue and writes what came of it to docs/attacks.md: `node scripts/test-attacks.mjs`.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
@@ -29,7 +29,7 @@ const sections = readCatalogue();
 const inputs = readInputs(report);
 const problems = findProblems(sections, inputs);
 if (report.numPendingTests > 0) {
-  problems.push(`${report.numPendingTests} tests were skipped, for want of a redis-server perhaps`);
+  problems.push(`${report.numPendingTests} tests were skipped: is a redis-server on the PATH?`);
 } else {
   writeFileSync(PAGE, writePage(sections, inputs));
 }

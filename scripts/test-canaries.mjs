@@ -1,6 +1,6 @@
-// Prints what a service can reach while it serves a user, on each supported version of Node: `npm run test:canaries`.
-// The versions are packages of npm, installed into a temporary folder, or into the one given (`-- --folder <path>`), which
-// is kept for the next run. `-- --node <version>` tries one version alone. Linux on x64 only, as those packages are.
+// Prints what a service can reach while it serves a user, on each supported version of Node: `node scripts/test-canaries.mjs`.
+// The versions are packages of npm, installed into a temporary folder, or into the one given (`--folder <path>`), which
+// is kept for the next run. `--node <version>` tries one version alone. Linux on x64 only, as those packages are.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

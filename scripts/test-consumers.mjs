@@ -1,5 +1,5 @@
 // Installs the package in applications as `nest new` makes them, then builds, starts and tests each:
-// `npm run test:consumers -- [names of folders in test/package/consumers]`, all without a name.
+// `node scripts/test-consumers.mjs [names of folders in test/package/consumers]`, all without a name.
 import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pack } from './pack.mjs';

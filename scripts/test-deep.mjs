@@ -1,6 +1,6 @@
 /**
  * Tries every property with 100,000 random inputs, and says how often each was tried:
- * `npm run test:deep -- [--runs 100000] [arguments of jest]`.
+ * `node scripts/test-deep.mjs [--runs 100000] [arguments of jest]`.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,5 +1,5 @@
 // Sends requests through real gateways to guarded services, and compares what comes of each with what is expected:
-// `npm run test:gateways [-- nginx caddy] [-- --write]`. The configurations are the code blocks of docs/gateways.md, and
+// `node scripts/test-gateways.mjs [nginx caddy] [--write]`, after `npm run build`. The configurations are the code blocks of docs/gateways.md, and
 // those of gateways/usual.mjs. A program that is not installed is skipped. `--write` puts the table into the page.
 import { fork } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -134,7 +134,7 @@ if (
 ) {
   const path = join(ROOT, PAGE);
   const page = readFileSync(path, 'utf8');
-  const between = /(?<=<!-- npm run test:gateways -- --write -->\n)[^]*?(?=<!-- end -->)/;
+  const between = /(?<=<!-- node scripts\/test-gateways\.mjs --write -->\n)[^]*?(?=<!-- end -->)/;
   writeFileSync(
     path,
     page.replace(between, () => `\n${table}\n`),

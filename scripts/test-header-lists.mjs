@@ -1,6 +1,6 @@
-// Sends header lists around every limit to guarded services, on several versions of Node: `npm run test:header-lists`.
-// The versions are packages of npm, installed into a temporary folder, or into the one given (`-- --folder <path>`), which
-// is kept for the next run. `-- --node <version>` tries one version alone. Linux on x64 only, as those packages are.
+// Sends header lists around every limit to guarded services, on several versions of Node: `node scripts/test-header-lists.mjs`.
+// The versions are packages of npm, installed into a temporary folder, or into the one given (`--folder <path>`), which
+// is kept for the next run. `--node <version>` tries one version alone. Linux on x64 only, as those packages are.
 import { fork, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

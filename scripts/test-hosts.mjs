@@ -1,6 +1,6 @@
 // Runs the package on hosts that are not a plain Node server, with their real packages, and on other runtimes:
-//   npm run test:hosts -- [names of rows in test/hosts/rows.mjs]   on the Node at hand
-//   npm run test:hosts -- --runtimes [names]                       on other runtimes too
+//   node scripts/test-hosts.mjs [names of rows in test/hosts/rows.mjs]   on the Node at hand
+//   node scripts/test-hosts.mjs --runtimes [names]                       on other runtimes too
 // The modules that docs/hosts.md shows are what runs.
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync } from 'node:fs';

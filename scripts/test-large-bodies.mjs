@@ -1,5 +1,5 @@
 // Uploads 100 MiB to receivers in processes of their own and measures how much memory that takes:
-// `npm run test:large-bodies`, after `npm run build`. Linux alone tells the peak of a process.
+// `node scripts/test-large-bodies.mjs`, after `npm run build`. Linux alone tells the peak of a process.
 import { fork } from 'node:child_process';
 import { createHash, generateKeyPairSync, randomUUID, sign } from 'node:crypto';
 import { once } from 'node:events';

@@ -1,4 +1,4 @@
-// Runs the test suite on Nest 11: `npm run test:nest11 -- [arguments of jest]`.
+// Runs the test suite on Nest 11: `node scripts/test-nest11.mjs [arguments of jest]`.
 // The project is copied to a temporary folder, where test/package/nest-11 says what is installed.
 import { cpSync } from 'node:fs';
 import { join, relative } from 'node:path';
@@ -30,10 +30,10 @@ const TOOLS = [
   'typedoc',
 ];
 
-// test/package is about this folder and its tools, test/cli about what it builds, and random input about
-// the core: not about Nest.
+// Nothing is built there. test/package is about this folder and its tools, test/cli about the build, and
+// random input about the core: not about Nest.
 const NOT_COPIED =
-  /^(\.git|node_modules|dist|dist-sample|coverage|package(-lock)?\.json|test\/(package|cli|properties|fuzz))$/;
+  /^(\.git|node_modules|dist|dist-sample|coverage|package(-lock)?\.json|test\/(package|cli|properties|fuzz)|.*\.dist\.spec\.ts)$/;
 
 /** @typedef {{ dependencies: Record<string, string>, devDependencies: Record<string, string> }} Manifest */
 

@@ -4,7 +4,7 @@
  * again until the end: how many were accepted once, twice, never; how many answers were 503. Fails where a token was accepted
  * twice although nothing writes to the old primary any more.
  *
- *   npm run test:redis-failover -- [--only sentinel/planned/ioredis] [--seconds 16]
+ *   node scripts/test-redis-failover.mjs [--only sentinel/planned/ioredis] [--seconds 16]
  */
 import { randomUUID } from 'node:crypto';
 import { spawn, spawnSync } from 'node:child_process';

@@ -1,4 +1,4 @@
-// Takes each check out of a copy of the library, and expects a test of the catalogue to fail: `npm run test:removed-checks`.
+// Takes each check out of a copy of the library, and expects a test of the catalogue to fail: `node scripts/test-removed-checks.mjs`.
 // Arguments: `--markdown` prints the table as Markdown; any other argument chooses the checks whose file or words contain it.
 import { spawnSync } from 'node:child_process';
 import { cpSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { inTemporaryFolder, readJson, ROOT } from './run.mjs';
 /** @typedef {{ removal: Removal, failed: number, caughtBy: string[] }} Outcome */
 
 const JEST = ['--experimental-vm-modules', 'node_modules/jest/bin/jest.js', '--maxWorkers=1'];
-const COPIED = ['lib', 'test', 'package.json', 'jest.config.js', 'tsconfig.json'];
+const COPIED = ['lib', 'test', 'scripts', 'package.json', 'jest.config.js', 'tsconfig.json'];
 
 /** The verify path, and for whom calls are made: a line of these files that refuses must be taken out by an entry, or be exempt. */
 const GUARDED = [

@@ -3,7 +3,7 @@
  * each token is accepted once. Then the same while Redis is killed half-way and started again: none is
  * accepted twice. There Redis writes to disk before it answers, or else it would forget what it said.
  *
- *   npm run test:replay-processes -- [--tokens 10000] [--copies 20]
+ *   node scripts/test-replay-processes.mjs [--tokens 10000] [--copies 20]
  */
 import { fork, spawn } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';

@@ -1,5 +1,5 @@
 // Runs users' work through the libraries that requests share, and looks whose user each call is signed for:
-//   npm run test:shared-work -- [--markdown] [--users 200] [--strangers 50] [--adapter <name>] [names of rows]
+//   node scripts/test-shared-work.mjs [--markdown] [--users 200] [--strangers 50] [--adapter <name>] [names of rows]
 // The rows, and what is expected of each, are in test/shared-work/rows.mjs; --markdown prints the table of
 // docs/for-whom.md.
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';

@@ -31,9 +31,9 @@ import {
 } from 'nestjs-service-auth/axios';
 import { createSignedFetch, ServiceFetch, ServiceFetchModule } from 'nestjs-service-auth/fetch';
 import { lastValueFrom } from 'rxjs';
-import { Caller } from '../support/caller.js';
-import { createKey } from '../support/keys.js';
-import { RecordingServer } from '../support/recording-server.js';
+import { Caller } from '../support/services/caller.js';
+import { createKey } from '../support/keys/keys.js';
+import { RecordingServer } from '../support/http/recording-server.js';
 import {
   axiosOfNest,
   CENSUS,
@@ -42,9 +42,9 @@ import {
   heraldKey,
   SendingService,
   USER,
-} from '../support/sending-service.js';
-import { ADAPTERS, startService } from '../support/service.js';
-import { checkStrict } from '../support/wire-check.js';
+} from '../support/services/sending-service.js';
+import { ADAPTERS, startService } from '../support/services/service.js';
+import { checkStrict } from '../support/tokens/wire-check.js';
 
 const wire = new RecordingServer();
 beforeAll(async () => void (await wire.start()));

@@ -4,11 +4,16 @@ import type { AxiosRequestConfig, AxiosRequestHeaders, AxiosResponse } from 'axi
 import FormDataPackage from 'form-data';
 import { firstValueFrom } from 'rxjs';
 import { onBehalfOf } from 'nestjs-service-auth/axios';
-import { replay, startCensus } from '../support/receiving-service.js';
-import { type Recorded, RecordingServer, valuesOf } from '../support/recording-server.js';
-import { FROM_HERALD, refusalOf, SendingService, USER } from '../support/sending-service.js';
-import type { TestService } from '../support/service.js';
-import { checkStrict } from '../support/wire-check.js';
+import { replay, startCensus } from '../support/services/receiving-service.js';
+import { type Recorded, RecordingServer, valuesOf } from '../support/http/recording-server.js';
+import {
+  FROM_HERALD,
+  refusalOf,
+  SendingService,
+  USER,
+} from '../support/services/sending-service.js';
+import type { TestService } from '../support/services/service.js';
+import { checkStrict } from '../support/tokens/wire-check.js';
 
 const JSON_TYPE = { 'content-type': 'application/json' };
 const TEXT = { 'content-type': 'text/plain' };

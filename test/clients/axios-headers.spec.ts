@@ -9,9 +9,9 @@ import {
 } from 'nestjs-service-auth';
 import { onBehalfOf, ServiceHttpModule } from 'nestjs-service-auth/axios';
 import { firstValueFrom } from 'rxjs';
-import { Caller } from '../support/caller.js';
-import { replay, startCensus } from '../support/receiving-service.js';
-import { type Recorded, RecordingServer, valuesOf } from '../support/recording-server.js';
+import { Caller } from '../support/services/caller.js';
+import { replay, startCensus } from '../support/services/receiving-service.js';
+import { type Recorded, RecordingServer, valuesOf } from '../support/http/recording-server.js';
 import {
   axiosOfNest,
   CENSUS,
@@ -21,9 +21,9 @@ import {
   refusalOf,
   SendingService,
   USER,
-} from '../support/sending-service.js';
-import { ADAPTERS, startService, type TestService } from '../support/service.js';
-import { checkStrict } from '../support/wire-check.js';
+} from '../support/services/sending-service.js';
+import { ADAPTERS, startService, type TestService } from '../support/services/service.js';
+import { checkStrict } from '../support/tokens/wire-check.js';
 
 const ADAPTERS_OF_AXIOS = ['http', 'fetch'] as const;
 

@@ -7,17 +7,17 @@ import FormDataPackage from 'form-data';
 import { ServiceAuth, ServiceCallContext } from 'nestjs-service-auth';
 import { onBehalfOf, ServiceSigningInterceptor } from 'nestjs-service-auth/axios';
 import { ServiceAuthUsageError } from 'nestjs-service-auth/core';
-import { createKey } from '../support/keys.js';
-import { replay, startCensus } from '../support/receiving-service.js';
-import { type Recorded, RecordingServer, valuesOf } from '../support/recording-server.js';
+import { createKey } from '../support/keys/keys.js';
+import { replay, startCensus } from '../support/services/receiving-service.js';
+import { type Recorded, RecordingServer, valuesOf } from '../support/http/recording-server.js';
 import {
   axiosOfNest,
   FROM_HERALD,
   refusalOf,
   SendingService,
   USER,
-} from '../support/sending-service.js';
-import { checkStrict } from '../support/wire-check.js';
+} from '../support/services/sending-service.js';
+import { checkStrict } from '../support/tokens/wire-check.js';
 
 const ADAPTERS_OF_AXIOS = ['http', 'fetch'] as const;
 

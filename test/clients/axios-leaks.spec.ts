@@ -11,10 +11,10 @@ import {
 import { inspect } from 'node:util';
 import type { AxiosAdapter, AxiosError, AxiosRequestConfig, AxiosResponse } from 'axios';
 import axiosRetry from 'axios-retry';
-import { createKey } from '../support/keys.js';
-import { RecordingServer } from '../support/recording-server.js';
-import { selfSign } from '../support/self-signed.js';
-import { axiosOfNest, heraldKey, SendingService } from '../support/sending-service.js';
+import { createKey } from '../support/keys/keys.js';
+import { RecordingServer } from '../support/http/recording-server.js';
+import { selfSign } from '../support/keys/self-signed.js';
+import { axiosOfNest, heraldKey, SendingService } from '../support/services/sending-service.js';
 import {
   DEEP_PRINTINGS,
   leaksOf,
@@ -22,7 +22,7 @@ import {
   type Printing,
   secretsOfKey,
   tellingSegments,
-} from '../support/traces.js';
+} from '../support/observed/traces.js';
 
 type AxiosAdapterName = 'http' | 'fetch';
 const ADAPTERS_OF_AXIOS = ['http', 'fetch'] as const;

@@ -20,8 +20,8 @@ import {
   ServiceSigningInterceptor,
 } from 'nestjs-service-auth/axios';
 import { ServiceFetchModule } from 'nestjs-service-auth/fetch';
-import { LogRecorder } from '../support/log-recorder.js';
-import { RecordingServer, valuesOf } from '../support/recording-server.js';
+import { LogRecorder } from '../support/observed/log-recorder.js';
+import { RecordingServer, valuesOf } from '../support/http/recording-server.js';
 import {
   axiosOfNest,
   CENSUS,
@@ -30,9 +30,9 @@ import {
   heraldKey,
   SendingService,
   USER,
-} from '../support/sending-service.js';
-import { ADAPTERS, startService } from '../support/service.js';
-import { checkStrict } from '../support/wire-check.js';
+} from '../support/services/sending-service.js';
+import { ADAPTERS, startService } from '../support/services/service.js';
+import { checkStrict } from '../support/tokens/wire-check.js';
 
 const wire = new RecordingServer();
 beforeAll(async () => void (await wire.start()));

@@ -1,9 +1,9 @@
 import type { ServerResponse } from 'node:http';
 import { createRequire } from 'node:module';
 import type { AxiosRequestConfig } from 'axios';
-import { type Recorded, RecordingServer, valuesOf } from '../support/recording-server.js';
-import { axiosOfNest, FROM_HERALD, SendingService } from '../support/sending-service.js';
-import { checkStrict } from '../support/wire-check.js';
+import { type Recorded, RecordingServer, valuesOf } from '../support/http/recording-server.js';
+import { axiosOfNest, FROM_HERALD, SendingService } from '../support/services/sending-service.js';
+import { checkStrict } from '../support/tokens/wire-check.js';
 
 const STATUSES = [301, 302, 303, 307, 308] as const;
 const ADAPTERS_OF_AXIOS = ['http', 'fetch'] as const;

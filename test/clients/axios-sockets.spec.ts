@@ -10,9 +10,9 @@ import {
   ServiceJwtGuard,
 } from 'nestjs-service-auth';
 import { onBehalfOf } from 'nestjs-service-auth/axios';
-import { startCensus } from '../support/receiving-service.js';
-import { createClock } from '../support/receiver.js';
-import { RecordingServer } from '../support/recording-server.js';
+import { startCensus } from '../support/services/receiving-service.js';
+import { createClock } from '../support/services/receiver.js';
+import { RecordingServer } from '../support/http/recording-server.js';
 import {
   axiosOfNest,
   CENSUS,
@@ -21,9 +21,9 @@ import {
   heraldKey,
   SendingService,
   USER,
-} from '../support/sending-service.js';
-import { ADAPTERS, startService, type TestService } from '../support/service.js';
-import { checkStrict } from '../support/wire-check.js';
+} from '../support/services/sending-service.js';
+import { ADAPTERS, startService, type TestService } from '../support/services/service.js';
+import { checkStrict } from '../support/tokens/wire-check.js';
 
 const ADAPTERS_OF_AXIOS = ['http', 'fetch'] as const;
 const nextTurn = async (): Promise<void> => await new Promise((resolve) => setImmediate(resolve));

@@ -9,10 +9,10 @@ import {
 } from 'nestjs-service-auth';
 import { actingAsItself, onBehalfOf, ServiceHttpModule } from 'nestjs-service-auth/axios';
 import { firstValueFrom, map } from 'rxjs';
-import { Caller } from '../support/caller.js';
-import { call } from '../support/http.js';
-import { startCensus } from '../support/receiving-service.js';
-import { RecordingServer } from '../support/recording-server.js';
+import { Caller } from '../support/services/caller.js';
+import { call } from '../support/http/http.js';
+import { startCensus } from '../support/services/receiving-service.js';
+import { RecordingServer } from '../support/http/recording-server.js';
 import {
   CENSUS,
   FROM_HERALD,
@@ -21,9 +21,9 @@ import {
   refusalOf,
   SendingService,
   USER,
-} from '../support/sending-service.js';
-import { ADAPTERS, startService, type TestService } from '../support/service.js';
-import { checkOriginal, checkStrict } from '../support/wire-check.js';
+} from '../support/services/sending-service.js';
+import { ADAPTERS, startService, type TestService } from '../support/services/service.js';
+import { checkOriginal, checkStrict } from '../support/tokens/wire-check.js';
 
 const OTHER = 'https://census.service/user/42/';
 const AS_ITSELF = { ...FROM_HERALD, subject: undefined };

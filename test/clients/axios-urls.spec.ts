@@ -4,19 +4,19 @@ import type { AddressInfo, LookupFunction } from 'node:net';
 import type { AxiosAdapter, AxiosRequestConfig, AxiosResponse } from 'axios';
 import { firstValueFrom, type Observable } from 'rxjs';
 import { onBehalfOf } from 'nestjs-service-auth/axios';
-import { replay, startCensus } from '../support/receiving-service.js';
-import { createKey } from '../support/keys.js';
-import { type Recorded, RecordingServer, valuesOf } from '../support/recording-server.js';
-import { selfSign } from '../support/self-signed.js';
+import { replay, startCensus } from '../support/services/receiving-service.js';
+import { createKey } from '../support/keys/keys.js';
+import { type Recorded, RecordingServer, valuesOf } from '../support/http/recording-server.js';
+import { selfSign } from '../support/keys/self-signed.js';
 import {
   CENSUS,
   FROM_HERALD,
   refusalOf,
   SendingService,
   USER,
-} from '../support/sending-service.js';
-import type { TestService } from '../support/service.js';
-import { checkStrict } from '../support/wire-check.js';
+} from '../support/services/sending-service.js';
+import type { TestService } from '../support/services/service.js';
+import { checkStrict } from '../support/tokens/wire-check.js';
 
 const ADAPTERS_OF_AXIOS = ['http', 'fetch'] as const;
 

@@ -27,17 +27,17 @@ import {
 import { ServiceFetchModule } from 'nestjs-service-auth/fetch';
 import { firstValueFrom, type Observable } from 'rxjs';
 import { Agent, type Dispatcher, fetch as fetchOfUndici, interceptors } from 'undici';
-import { Caller } from '../support/caller.js';
-import { FetchingService } from '../support/fetching-service.js';
-import { call } from '../support/http.js';
+import { Caller } from '../support/services/caller.js';
+import { FetchingService } from '../support/services/fetching-service.js';
+import { call } from '../support/http/http.js';
 import {
   CENSUS,
   HERALD,
   heraldKey,
   refusalOf,
   SendingService,
-} from '../support/sending-service.js';
-import { ADAPTERS, startService, type TestService } from '../support/service.js';
+} from '../support/services/sending-service.js';
+import { ADAPTERS, startService, type TestService } from '../support/services/service.js';
 
 const GATEWAY = 'https://gateway.service/';
 const CHRONICLE = 'https://chronicle.service/';

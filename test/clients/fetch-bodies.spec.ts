@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
 import { FormData as FormDataOfUndici } from 'undici';
-import { FETCHES, FetchingService } from '../support/fetching-service.js';
-import { replay, startCensus } from '../support/receiving-service.js';
-import { type Recorded, RecordingServer, valuesOf } from '../support/recording-server.js';
-import { FROM_HERALD, refusalOf } from '../support/sending-service.js';
-import type { TestService } from '../support/service.js';
-import { checkStrict } from '../support/wire-check.js';
+import { FETCHES, FetchingService } from '../support/services/fetching-service.js';
+import { replay, startCensus } from '../support/services/receiving-service.js';
+import { type Recorded, RecordingServer, valuesOf } from '../support/http/recording-server.js';
+import { FROM_HERALD, refusalOf } from '../support/services/sending-service.js';
+import type { TestService } from '../support/services/service.js';
+import { checkStrict } from '../support/tokens/wire-check.js';
 
 const JSON_TYPE = { 'content-type': 'application/json' };
 const TEXT = { 'content-type': 'text/plain' };

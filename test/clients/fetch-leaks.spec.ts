@@ -25,16 +25,22 @@ import {
   ServiceFetchModule,
 } from 'nestjs-service-auth/fetch';
 import { fetch as fetchOfUndici } from 'undici';
-import { Caller } from '../support/caller.js';
-import { createKey } from '../support/keys.js';
-import { FETCHES, FetchingService } from '../support/fetching-service.js';
-import { LogRecorder } from '../support/log-recorder.js';
-import { RecordingServer, valuesOf } from '../support/recording-server.js';
-import { selfSign } from '../support/self-signed.js';
-import { CENSUS, FROM_HERALD, HERALD, heraldKey, USER } from '../support/sending-service.js';
-import { ADAPTERS, startService } from '../support/service.js';
-import { leaksOf, secretsOfKey, tellingSegments } from '../support/traces.js';
-import { checkStrict } from '../support/wire-check.js';
+import { Caller } from '../support/services/caller.js';
+import { createKey } from '../support/keys/keys.js';
+import { FETCHES, FetchingService } from '../support/services/fetching-service.js';
+import { LogRecorder } from '../support/observed/log-recorder.js';
+import { RecordingServer, valuesOf } from '../support/http/recording-server.js';
+import { selfSign } from '../support/keys/self-signed.js';
+import {
+  CENSUS,
+  FROM_HERALD,
+  HERALD,
+  heraldKey,
+  USER,
+} from '../support/services/sending-service.js';
+import { ADAPTERS, startService } from '../support/services/service.js';
+import { leaksOf, secretsOfKey, tellingSegments } from '../support/observed/traces.js';
+import { checkStrict } from '../support/tokens/wire-check.js';
 
 /** Answers as the path says: `/401`, `/reset`, `/midway`, `/stalled`. */
 const answers = new RecordingServer(({ target }, response) => {

@@ -17,10 +17,16 @@ import {
   ServiceFetch,
   ServiceFetchModule,
 } from 'nestjs-service-auth/fetch';
-import { RecordingServer } from '../support/recording-server.js';
-import { CENSUS, FROM_HERALD, HERALD, heraldKey, USER } from '../support/sending-service.js';
-import { ADAPTERS, startService } from '../support/service.js';
-import { checkStrict } from '../support/wire-check.js';
+import { RecordingServer } from '../support/http/recording-server.js';
+import {
+  CENSUS,
+  FROM_HERALD,
+  HERALD,
+  heraldKey,
+  USER,
+} from '../support/services/sending-service.js';
+import { ADAPTERS, startService } from '../support/services/service.js';
+import { checkStrict } from '../support/tokens/wire-check.js';
 
 const wire = new RecordingServer();
 beforeAll(async () => void (await wire.start()));

@@ -1,10 +1,10 @@
 import type { ServerResponse } from 'node:http';
 import { ServiceFetchModule } from 'nestjs-service-auth/fetch';
 import { Agent, fetch as fetchOfUndici, interceptors } from 'undici';
-import { FETCHES, FetchingService } from '../support/fetching-service.js';
-import { type Recorded, RecordingServer, valuesOf } from '../support/recording-server.js';
-import { FROM_HERALD } from '../support/sending-service.js';
-import { checkStrict } from '../support/wire-check.js';
+import { FETCHES, FetchingService } from '../support/services/fetching-service.js';
+import { type Recorded, RecordingServer, valuesOf } from '../support/http/recording-server.js';
+import { FROM_HERALD } from '../support/services/sending-service.js';
+import { checkStrict } from '../support/tokens/wire-check.js';
 
 const STATUSES = [301, 302, 303, 307, 308] as const;
 

@@ -3,14 +3,14 @@ import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { ServiceFetchModule } from 'nestjs-service-auth/fetch';
 import { Agent, fetch as fetchOfUndici, type RequestInit as InitOfUndici } from 'undici';
-import { createKey } from '../support/keys.js';
-import { FETCHES, FetchingService } from '../support/fetching-service.js';
-import { replay, startCensus } from '../support/receiving-service.js';
-import { type Recorded, RecordingServer, valuesOf } from '../support/recording-server.js';
-import { selfSign } from '../support/self-signed.js';
-import { FROM_HERALD, refusalOf } from '../support/sending-service.js';
-import type { TestService } from '../support/service.js';
-import { checkStrict } from '../support/wire-check.js';
+import { createKey } from '../support/keys/keys.js';
+import { FETCHES, FetchingService } from '../support/services/fetching-service.js';
+import { replay, startCensus } from '../support/services/receiving-service.js';
+import { type Recorded, RecordingServer, valuesOf } from '../support/http/recording-server.js';
+import { selfSign } from '../support/keys/self-signed.js';
+import { FROM_HERALD, refusalOf } from '../support/services/sending-service.js';
+import type { TestService } from '../support/services/service.js';
+import { checkStrict } from '../support/tokens/wire-check.js';
 
 /** `BASE` stands for the URL of the server that is called. */
 const BASE = 'http://base';

@@ -6,12 +6,12 @@ import {
   ServiceJwtGuard,
 } from 'nestjs-service-auth';
 import { actingAsItself, onBehalfOf, ServiceFetch } from 'nestjs-service-auth/fetch';
-import { Caller } from '../support/caller.js';
-import { FETCHES, FetchingService } from '../support/fetching-service.js';
-import { call } from '../support/http.js';
-import { callOver, keepAliveAgent } from '../support/one-socket.js';
-import { startCensus } from '../support/receiving-service.js';
-import { RecordingServer, valuesOf } from '../support/recording-server.js';
+import { Caller } from '../support/services/caller.js';
+import { FETCHES, FetchingService } from '../support/services/fetching-service.js';
+import { call } from '../support/http/http.js';
+import { callOver, keepAliveAgent } from '../support/http/one-socket.js';
+import { startCensus } from '../support/services/receiving-service.js';
+import { RecordingServer, valuesOf } from '../support/http/recording-server.js';
 import {
   CENSUS,
   FROM_HERALD,
@@ -19,9 +19,9 @@ import {
   heraldKey,
   refusalOf,
   USER,
-} from '../support/sending-service.js';
-import { ADAPTERS, startService, type TestService } from '../support/service.js';
-import { checkOriginal, checkStrict } from '../support/wire-check.js';
+} from '../support/services/sending-service.js';
+import { ADAPTERS, startService, type TestService } from '../support/services/service.js';
+import { checkOriginal, checkStrict } from '../support/tokens/wire-check.js';
 
 const OTHER = 'https://census.service/user/42/';
 const wire = new RecordingServer();

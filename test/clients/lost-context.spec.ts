@@ -23,11 +23,11 @@ import {
 } from 'nestjs-service-auth';
 import { onBehalfOf, ServiceHttpModule } from 'nestjs-service-auth/axios';
 import { firstValueFrom } from 'rxjs';
-import { Caller } from '../support/caller.js';
-import { RecordingServer } from '../support/recording-server.js';
-import { CENSUS, FROM_HERALD, HERALD, heraldKey } from '../support/sending-service.js';
-import { ADAPTERS, startService, type TestService } from '../support/service.js';
-import { checkStrict } from '../support/wire-check.js';
+import { Caller } from '../support/services/caller.js';
+import { RecordingServer } from '../support/http/recording-server.js';
+import { CENSUS, FROM_HERALD, HERALD, heraldKey } from '../support/services/sending-service.js';
+import { ADAPTERS, startService, type TestService } from '../support/services/service.js';
+import { checkStrict } from '../support/tokens/wire-check.js';
 
 const userUri = (id: number) => `https://census.service/user/${id}/`;
 /** The user whose request begins a queue. */

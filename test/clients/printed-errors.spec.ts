@@ -13,13 +13,13 @@ import {
 } from 'nestjs-service-auth';
 import { onBehalfOf, ServiceHttpModule } from 'nestjs-service-auth/axios';
 import type { AxiosRequestConfig } from 'axios';
-import { Caller } from '../support/caller.js';
-import { type CompiledProject, compileProject } from '../support/compiled-project.js';
-import { LogRecorder } from '../support/log-recorder.js';
-import { RecordingServer, valuesOf } from '../support/recording-server.js';
-import { CENSUS, HERALD, heraldKey, USER } from '../support/sending-service.js';
-import { ADAPTERS, startService, type TestService } from '../support/service.js';
-import { secretsOfKey, tellingSegments } from '../support/traces.js';
+import { Caller } from '../support/services/caller.js';
+import { type CompiledProject, compileProject } from '../support/processes/compiled-project.js';
+import { LogRecorder } from '../support/observed/log-recorder.js';
+import { RecordingServer, valuesOf } from '../support/http/recording-server.js';
+import { CENSUS, HERALD, heraldKey, USER } from '../support/services/sending-service.js';
+import { ADAPTERS, startService, type TestService } from '../support/services/service.js';
+import { secretsOfKey, tellingSegments } from '../support/observed/traces.js';
 
 const PROCESS = 'test/clients/processes/printing.process.ts';
 

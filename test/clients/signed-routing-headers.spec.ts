@@ -8,15 +8,15 @@ import { tmpdir } from 'node:os';
 import type { AxiosRequestConfig } from 'axios';
 import { Agent, fetch as fetchOfUndici } from 'undici';
 import { ServiceFetchModule } from 'nestjs-service-auth/fetch';
-import { FETCHES, FetchingService } from '../support/fetching-service.js';
-import { createKey } from '../support/keys.js';
-import { decodeClaims } from '../support/forge.js';
-import { startCensus } from '../support/receiving-service.js';
-import { RecordingServer, valuesOf } from '../support/recording-server.js';
-import { selfSign } from '../support/self-signed.js';
-import { FROM_HERALD, refusalOf, SendingService } from '../support/sending-service.js';
-import { ADAPTERS, type TestService } from '../support/service.js';
-import { checkStrict } from '../support/wire-check.js';
+import { FETCHES, FetchingService } from '../support/services/fetching-service.js';
+import { createKey } from '../support/keys/keys.js';
+import { decodeClaims } from '../support/tokens/forge.js';
+import { startCensus } from '../support/services/receiving-service.js';
+import { RecordingServer, valuesOf } from '../support/http/recording-server.js';
+import { selfSign } from '../support/keys/self-signed.js';
+import { FROM_HERALD, refusalOf, SendingService } from '../support/services/sending-service.js';
+import { ADAPTERS, type TestService } from '../support/services/service.js';
+import { checkStrict } from '../support/tokens/wire-check.js';
 
 /** Headers that choose handlers, and that clients set themselves where the caller does not. */
 const signedHeaders = ['accept', 'accept-language', 'host'];

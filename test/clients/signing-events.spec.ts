@@ -1,9 +1,9 @@
 import { Readable } from 'node:stream';
 import { actingAsItself } from 'nestjs-service-auth/axios';
 import { firstValueFrom } from 'rxjs';
-import { ObservedEvents } from '../support/observed-events.js';
-import { RecordingServer } from '../support/recording-server.js';
-import { CENSUS, SendingService, USER } from '../support/sending-service.js';
+import { ObservedEvents } from '../support/observed/observed-events.js';
+import { RecordingServer } from '../support/http/recording-server.js';
+import { CENSUS, SendingService, USER } from '../support/services/sending-service.js';
 
 const events = new ObservedEvents();
 let server: RecordingServer;

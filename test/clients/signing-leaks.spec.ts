@@ -16,9 +16,9 @@ import {
   type SigningFailureCode,
 } from 'nestjs-service-auth';
 import { actingAsItself, onBehalfOf, ServiceHttpModule } from 'nestjs-service-auth/axios';
-import { createKey } from '../support/keys.js';
-import { LogRecorder } from '../support/log-recorder.js';
-import { RecordingServer } from '../support/recording-server.js';
+import { createKey } from '../support/keys/keys.js';
+import { LogRecorder } from '../support/observed/log-recorder.js';
+import { RecordingServer } from '../support/http/recording-server.js';
 import {
   CENSUS,
   FROM_HERALD,
@@ -26,9 +26,9 @@ import {
   heraldKey,
   SendingService,
   USER,
-} from '../support/sending-service.js';
-import { leaksOf, secretsOfKey } from '../support/traces.js';
-import { checkStrict } from '../support/wire-check.js';
+} from '../support/services/sending-service.js';
+import { leaksOf, secretsOfKey } from '../support/observed/traces.js';
+import { checkStrict } from '../support/tokens/wire-check.js';
 
 const CANARY = 'canary-that-must-not-sing';
 const wire = new RecordingServer();

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import { type CompiledProject, compileProject } from '../support/compiled-project.js';
-import { heraldKey } from '../support/sending-service.js';
+import { type CompiledProject, compileProject } from '../support/processes/compiled-project.js';
+import { heraldKey } from '../support/services/sending-service.js';
 
 const WORKER = 'test/clients/processes/token-ids.worker.ts';
 const WORKERS = 4;

@@ -9,8 +9,8 @@ import {
   ServiceSigningError,
   ServiceTokenRefusedError,
 } from 'nestjs-service-auth/core';
-import { createKey } from '../support/keys.js';
-import { CENSUS, createPeers, outgoing, received, signed } from '../support/peers.js';
+import { createKey } from '../support/keys/keys.js';
+import { CENSUS, createPeers, outgoing, received, signed } from '../support/services/peers.js';
 
 type RefusedCode = ConstructorParameters<typeof ServiceTokenRefusedError>[0];
 const CODES = Object.keys(REFUSALS) as RefusalCode[];
@@ -21,7 +21,7 @@ const errorOf = (code: RefusalCode) =>
     ? new ServiceAuthUnavailableError(code as 'key_unavailable', { detail: DETAIL })
     : new ServiceTokenRefusedError(code as RefusedCode, { detail: DETAIL });
 
-describe('the answer to a refused request', () => {
+describe('answerOf(): the answer to a refused request', () => {
   it.each(CODES)('%s has its status, code and sentence, and no detail', (code) => {
     const answer = answerOf(errorOf(code), { realm: CENSUS });
     const { status, message } = REFUSALS[code];

@@ -5,7 +5,7 @@ import {
   type ServiceAuth,
   ServiceTokenRefusedError,
 } from 'nestjs-service-auth/core';
-import { stoppedStore } from '../support/clocks.js';
+import { stoppedStore } from '../support/clocks/clocks.js';
 import { BINDING, GOOD_BINDING } from '../support/attacks/binding.js';
 import { CLAIMS, GOOD_CLAIMS } from '../support/attacks/claims.js';
 import { CONTENT, GOOD_CONTENT } from '../support/attacks/content.js';
@@ -20,7 +20,7 @@ import {
   toCall,
   tokenFor,
   withParts,
-} from '../support/attempt.js';
+} from '../support/attacks/attempt.js';
 import {
   BASELINE,
   CENSUS,
@@ -30,7 +30,7 @@ import {
   NOW_SECONDS,
   SCRIBE,
   trustedIssuers,
-} from '../support/census.js';
+} from '../support/services/census.js';
 
 const ROWS = [
   ...TOKEN_SYNTAX,

@@ -1,9 +1,9 @@
 import { type BodyHashAlgorithm, ServiceTokenRefusedError } from 'nestjs-service-auth/core';
 import { hashBody } from '../../lib/core/body-hash.js';
 import { readUnverifiedBodyHash } from '../../lib/core/unverified-body-hash.js';
-import { digest } from '../support/forge.js';
-import { tokenFor, withParts } from '../support/attempt.js';
-import { BASELINE, NOW_SECONDS, POSTED } from '../support/census.js';
+import { digest } from '../support/tokens/forge.js';
+import { tokenFor, withParts } from '../support/attacks/attempt.js';
+import { BASELINE, NOW_SECONDS, POSTED } from '../support/services/census.js';
 
 const BODY = Buffer.from('{"name":"x"}');
 const ALGORITHMS: BodyHashAlgorithm[] = ['md5', 'sha256', 'sha384', 'sha512'];

@@ -13,9 +13,9 @@ import {
 import type { KeySource } from '../../lib/core/keys.js';
 import type { ReceivingSettings } from '../../lib/core/settings.js';
 import { verifyRequest } from '../../lib/core/verify-request.js';
-import { sha256, strictToken, type StrictTokenParts } from '../support/forge.js';
-import { createKey } from '../support/keys.js';
-import { CENSUS, HERALD, NOW_SECONDS, now, USER } from '../support/peers.js';
+import { sha256, strictToken, type StrictTokenParts } from '../support/tokens/forge.js';
+import { createKey } from '../support/keys/keys.js';
+import { CENSUS, HERALD, NOW_SECONDS, now, USER } from '../support/services/peers.js';
 
 /** What costs more than reading a header, from cheap to dear. */
 interface Work {

@@ -7,9 +7,9 @@ import {
   type ServiceAuthObserver,
   type ServiceAuthOptions,
 } from 'nestjs-service-auth/core';
-import { strictToken } from '../support/forge.js';
-import { createKey } from '../support/keys.js';
-import { ObservedEvents } from '../support/observed-events.js';
+import { strictToken } from '../support/tokens/forge.js';
+import { createKey } from '../support/keys/keys.js';
+import { ObservedEvents } from '../support/observed/observed-events.js';
 
 const CENSUS = 'https://census.service/';
 const HERALD = 'https://herald.service/';
@@ -198,7 +198,7 @@ describe('a request that goes out', () => {
   });
 });
 
-describe('an observer', () => {
+describe('ServiceAuthObserver', () => {
   const fails = (): never => {
     throw new Error('of the observer');
   };

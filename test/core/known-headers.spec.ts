@@ -1,8 +1,15 @@
 import type { IncomingRequest, ServiceAuth } from 'nestjs-service-auth/core';
 import { KnownHeaders } from '../../lib/core/known-headers.js';
-import { encode, forge, type Json, strictParts } from '../support/forge.js';
-import { createKey } from '../support/keys.js';
-import { CENSUS, codeOf, createPeers, HERALD, NOW_SECONDS, USER } from '../support/peers.js';
+import { encode, forge, type Json, strictParts } from '../support/tokens/forge.js';
+import { createKey } from '../support/keys/keys.js';
+import {
+  CENSUS,
+  codeOf,
+  createPeers,
+  HERALD,
+  NOW_SECONDS,
+  USER,
+} from '../support/services/peers.js';
 
 const key = createKey();
 const stranger = { ...createKey(), keyId: key.keyId };

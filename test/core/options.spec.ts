@@ -1,6 +1,6 @@
 import { createServiceAuth, type ServiceAuthOptions } from 'nestjs-service-auth/core';
-import { strictToken } from '../support/forge.js';
-import { createKey } from '../support/keys.js';
+import { strictToken } from '../support/tokens/forge.js';
+import { createKey } from '../support/keys/keys.js';
 import {
   CENSUS,
   codeOf,
@@ -10,8 +10,8 @@ import {
   outgoing,
   received,
   signed,
-} from '../support/peers.js';
-import { fieldsOf, problemsOf } from '../support/problems.js';
+} from '../support/services/peers.js';
+import { fieldsOf, problemsOf } from '../support/observed/problems.js';
 
 const key = createKey();
 const URI = "write the service's absolute URI, such as 'https://census.service/'";

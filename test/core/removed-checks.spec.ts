@@ -15,7 +15,7 @@ import {
   withHeaderText,
   withParts,
   withPayload,
-} from '../support/attempt.js';
+} from '../support/attacks/attempt.js';
 import {
   BASELINE,
   CENSUS,
@@ -25,9 +25,9 @@ import {
   POSTED,
   strangerKey,
   trustedIssuers,
-} from '../support/census.js';
-import { codeOf } from '../support/peers.js';
-import { digest, encode, md5, sha256 } from '../support/forge.js';
+} from '../support/services/census.js';
+import { codeOf } from '../support/services/peers.js';
+import { digest, encode, md5, sha256 } from '../support/tokens/forge.js';
 
 const UNKNOWN = 'https://unknown.service/';
 const TOLERANCE = 7;

@@ -8,9 +8,9 @@ import {
   type ServiceAuthEvent,
   ServiceAuthUsageError,
 } from 'nestjs-service-auth/core';
-import { sha256 } from '../support/forge.js';
-import { createKey } from '../support/keys.js';
-import { createPeers, outgoing, type Peers, received, signed } from '../support/peers.js';
+import { sha256 } from '../support/tokens/forge.js';
+import { createKey } from '../support/keys/keys.js';
+import { createPeers, outgoing, type Peers, received, signed } from '../support/services/peers.js';
 
 /** Stands in everything that is given: no message may quote it. */
 const CANARY = 'canary-content';

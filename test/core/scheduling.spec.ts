@@ -2,9 +2,16 @@ import { AsyncLocalStorage, createHook } from 'node:async_hooks';
 import { setImmediate } from 'node:timers/promises';
 import type { OutgoingRequest, RequestBody, ServiceAuthEvent } from 'nestjs-service-auth/core';
 import { SigningTurn } from '../../lib/core/scheduling.js';
-import { decodeClaims, digest, sha256 } from '../support/forge.js';
-import { createKey } from '../support/keys.js';
-import { CENSUS, codeOf, createPeers, outgoing, type Peers, signed } from '../support/peers.js';
+import { decodeClaims, digest, sha256 } from '../support/tokens/forge.js';
+import { createKey } from '../support/keys/keys.js';
+import {
+  CENSUS,
+  codeOf,
+  createPeers,
+  outgoing,
+  type Peers,
+  signed,
+} from '../support/services/peers.js';
 
 /** Ends what is under way in this turn of the event loop, so that what waits for its end waits in front. */
 async function microtasks(): Promise<void> {

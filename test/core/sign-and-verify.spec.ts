@@ -1,4 +1,4 @@
-import { createKey } from '../support/keys.js';
+import { createKey } from '../support/keys/keys.js';
 import {
   CENSUS,
   codeOf,
@@ -7,7 +7,7 @@ import {
   type Peers,
   received,
   signed,
-} from '../support/peers.js';
+} from '../support/services/peers.js';
 
 describe('what is changed after signing', () => {
   const key = createKey();

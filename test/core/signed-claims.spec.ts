@@ -1,6 +1,6 @@
 import { createServiceAuth } from 'nestjs-service-auth/core';
-import { decodeClaims, decodeHeader, digest, md5, sha256 } from '../support/forge.js';
-import { createKey } from '../support/keys.js';
+import { decodeClaims, decodeHeader, digest, md5, sha256 } from '../support/tokens/forge.js';
+import { createKey } from '../support/keys/keys.js';
 import {
   CENSUS,
   createPeers,
@@ -11,7 +11,7 @@ import {
   type Peers,
   signed,
   USER,
-} from '../support/peers.js';
+} from '../support/services/peers.js';
 
 const key = createKey();
 const BODY = Buffer.from('{"name":"x"}');

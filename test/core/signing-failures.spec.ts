@@ -6,8 +6,8 @@ import {
   SIGNING_FAILURES,
   type SigningFailureCode,
 } from 'nestjs-service-auth/core';
-import { createKey } from '../support/keys.js';
-import { CENSUS, HERALD, now, outgoing, USER } from '../support/peers.js';
+import { createKey } from '../support/keys/keys.js';
+import { CENSUS, HERALD, now, outgoing, USER } from '../support/services/peers.js';
 
 const key = createKey();
 const NO_BODY = new Uint8Array();

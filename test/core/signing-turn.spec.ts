@@ -2,8 +2,15 @@ import { createHook } from 'node:async_hooks';
 import { setImmediate } from 'node:timers/promises';
 import { jest } from '@jest/globals';
 import type { Algorithm } from 'nestjs-service-auth/core';
-import { createKey } from '../support/keys.js';
-import { codeOf, createPeers, outgoing, type Peers, received, signed } from '../support/peers.js';
+import { createKey } from '../support/keys/keys.js';
+import {
+  codeOf,
+  createPeers,
+  outgoing,
+  type Peers,
+  received,
+  signed,
+} from '../support/services/peers.js';
 
 /** What happened, in its order. */
 let log: string[] = [];

@@ -1,6 +1,6 @@
 import { createServiceAuth, type ServiceAuth, type TargetOptions } from 'nestjs-service-auth/core';
-import { createKey } from '../support/keys.js';
-import { codeOf, HERALD, outgoing } from '../support/peers.js';
+import { createKey } from '../support/keys/keys.js';
+import { codeOf, HERALD, outgoing } from '../support/services/peers.js';
 
 const key = createKey();
 

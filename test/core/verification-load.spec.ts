@@ -2,7 +2,7 @@ import { createHook } from 'node:async_hooks';
 import { setImmediate } from 'node:timers/promises';
 import type { Algorithm, IncomingRequest, ServiceAuth } from 'nestjs-service-auth/core';
 import { VerificationLoad } from '../../lib/core/scheduling.js';
-import { createKey } from '../support/keys.js';
+import { createKey } from '../support/keys/keys.js';
 import {
   codeOf,
   createPeers,
@@ -11,7 +11,7 @@ import {
   received,
   signed,
   tokenOf,
-} from '../support/peers.js';
+} from '../support/services/peers.js';
 
 /** Signatures that were made or verified, and those of them that another thread was asked for. */
 const counted = { all: 0, elsewhere: 0 };

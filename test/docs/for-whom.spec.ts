@@ -27,7 +27,7 @@ import { ServiceHttpModule } from 'nestjs-service-auth/axios';
 import { ServiceAuthTesting, type TestReceiver } from 'nestjs-service-auth/testing';
 import { lastValueFrom } from 'rxjs';
 import request from 'supertest';
-import { ADAPTERS } from '../support/service.js';
+import { ADAPTERS } from '../support/services/service.js';
 import { readBlocks } from './page-blocks.mjs';
 
 const PAGE = 'docs/for-whom.md';

@@ -1,5 +1,5 @@
 // Does what docs/getting-started.md says, word for word, with Nest 11 and with Nest 12:
-//   npm run docs:getting-started, or with `-- nest-12`: that one alone
+//   node test/docs/getting-started.mjs, or with `nest-12`: that one alone
 // Only the package itself comes from a tarball of this project, and the ports are free ones.
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';

@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { type CanActivate, Controller, Get, type Type, UseGuards } from '@nestjs/common';
 import { ServiceAuthModule } from 'nestjs-service-auth';
 import { createServiceAuth, type ServiceAuth } from 'nestjs-service-auth/core';
-import { call } from '../support/http.js';
-import { createKey } from '../support/keys.js';
-import { ADAPTERS, startService, type TestService } from '../support/service.js';
+import { call } from '../support/http/http.js';
+import { createKey } from '../support/keys/keys.js';
+import { ADAPTERS, startService, type TestService } from '../support/services/service.js';
 import { readBlocks } from './page-blocks.mjs';
 
 const PAGE = 'docs/migration.md';

@@ -8,9 +8,9 @@ import {
   SIGNING_FAILURES,
 } from 'nestjs-service-auth';
 import { OpenTelemetryObserver } from 'nestjs-service-auth/opentelemetry';
-import { LogRecorder } from '../support/log-recorder.js';
-import { SAMPLE_EVENTS } from '../support/sample-events.js';
-import { RecordedMetrics } from '../support/telemetry.js';
+import { LogRecorder } from '../support/observed/log-recorder.js';
+import { SAMPLE_EVENTS } from '../support/observed/sample-events.js';
+import { RecordedMetrics } from '../support/observed/telemetry.js';
 
 const page = readFileSync(
   join(import.meta.dirname, '..', '..', 'docs', 'observability.md'),

@@ -7,10 +7,10 @@ import { jest } from '@jest/globals';
 import { Body, Controller, Post, Query, UseGuards } from '@nestjs/common';
 import { ServiceAuthModule, ServiceJwtGuard, ServiceSubject } from 'nestjs-service-auth';
 import { createServiceAuth, type ServiceAuth } from 'nestjs-service-auth/core';
-import { type Answer, call, type Call } from '../support/http.js';
-import { createKey } from '../support/keys.js';
-import { ADAPTERS, startService, type TestService } from '../support/service.js';
-import { whereThereIs } from '../support/where-there-is.js';
+import { type Answer, call, type Call } from '../support/http/http.js';
+import { createKey } from '../support/keys/keys.js';
+import { ADAPTERS, startService, type TestService } from '../support/services/service.js';
+import { whereThereIs } from '../support/processes/where-there-is.js';
 import { readBlocks } from './page-blocks.mjs';
 
 const PAGE = 'docs/other-languages.md';

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createServiceAuth, type ServiceAuth } from 'nestjs-service-auth/core';
-import { createKey } from '../support/keys.js';
+import { createKey } from '../support/keys/keys.js';
 import { readBlocks } from './page-blocks.mjs';
 
 const HERALD = 'https://herald.service/';

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { FLAWS } from 'nestjs-service-auth/testing';
-import { typeScriptOf } from '../support/documentation.js';
-import { type ReportedTest, runVitest, testsOf } from '../support/vitest-run.js';
+import { typeScriptOf } from './documentation.js';
+import { type ReportedTest, runVitest, testsOf } from '../support/processes/vitest-run.js';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const page = readFileSync(join(ROOT, 'docs/testing-your-application.md'), 'utf8');
@@ -14,9 +14,9 @@ const blocks = typeScriptOf(page);
 const FAILING = "it('fails', () => expect(1).toBe(2));\n";
 
 /** As a reader would write it: the library is its sources. */
-const JEST_CONFIG = `import base from '${pathToFileURL(join(ROOT, 'jest.config.js')).href}';
+const JEST_CONFIG = `import { SOURCES } from '${pathToFileURL(join(ROOT, 'jest.config.js')).href}';
 export default {
-  ...base,
+  ...SOURCES,
   rootDir: '${ROOT}',
   roots: [import.meta.dirname],
   testRegex: '\\\\.test\\\\.ts$',

@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { Controller, Get, Post, UseGuards } from '@nestjs/common';
 import { ServiceAuthModule, ServiceJwtGuard, type TrustedIssuerOptions } from 'nestjs-service-auth';
 import { createServiceAuth, type ServiceAuth } from 'nestjs-service-auth/core';
-import { type Answer, call, type Call } from '../support/http.js';
-import { createKey } from '../support/keys.js';
-import { ADAPTERS, startService, type TestService } from '../support/service.js';
+import { type Answer, call, type Call } from '../support/http/http.js';
+import { createKey } from '../support/keys/keys.js';
+import { ADAPTERS, startService, type TestService } from '../support/services/service.js';
 import { readBlocks } from './page-blocks.mjs';
 
 /** Inside of the project, where imports are found; hidden, so that nothing else takes it for a source. */

@@ -29,11 +29,11 @@ import {
   Subject,
   take,
 } from 'rxjs';
-import { decodeClaims } from '../support/forge.js';
-import { RecordingServer, valuesOf } from '../support/recording-server.js';
-import { axiosOfNest } from '../support/sending-service.js';
-import { ADAPTERS } from '../support/service.js';
-import { takeSubjects, type Turn, TurnService } from '../support/turns.js';
+import { decodeClaims } from '../support/tokens/forge.js';
+import { RecordingServer, valuesOf } from '../support/http/recording-server.js';
+import { axiosOfNest } from '../support/services/sending-service.js';
+import { ADAPTERS } from '../support/services/service.js';
+import { takeSubjects, type Turn, TurnService } from './turns.js';
 
 const userUri = (name: string): string => `https://census.service/user/${name}/`;
 const [ALICE, BOB, CAROL, DAVE] = ['alice', 'bob', 'carol', 'dave'].map(userUri) as [
@@ -192,7 +192,7 @@ function isIterable(value: unknown): value is AsyncIterable<unknown> {
   return Symbol.asyncIterator in value || Symbol.iterator in value;
 }
 
-describe.each(ADAPTERS)('the call context on %s', (adapter) => {
+describe.each(ADAPTERS)('ServiceCallContext on %s', (adapter) => {
   const start = async (options: Partial<ServiceAuthModuleOptions>, providers: never[] = []) => {
     // With a clock of its own: a store refuses to decide where its two clocks disagree.
     const replayStore = new MemoryReplayStore({ monotonicNow: realNow });

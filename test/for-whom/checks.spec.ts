@@ -9,16 +9,16 @@ import { createSignedFetch, ServiceAuthUsageError } from 'nestjs-service-auth/co
 import { onBehalfOf, ServiceFetch, ServiceFetchModule } from 'nestjs-service-auth/fetch';
 import { lastValueFrom } from 'rxjs';
 import type { RequestState } from '../../lib/nest/request-state.js';
-import { Caller } from '../support/caller.js';
-import { RecordingServer } from '../support/recording-server.js';
+import { Caller } from '../support/services/caller.js';
+import { RecordingServer } from '../support/http/recording-server.js';
 import {
   axiosOfNest,
   FROM_HERALD,
   HERALD,
   refusalOf,
   SendingService,
-} from '../support/sending-service.js';
-import { checkStrict } from '../support/wire-check.js';
+} from '../support/services/sending-service.js';
+import { checkStrict } from '../support/tokens/wire-check.js';
 
 // Each refusing check of lib/for-whom, by itself: scripts/removed-checks.mjs takes them out in turn.
 
@@ -190,7 +190,7 @@ describe('a call that names nobody', () => {
   });
 });
 
-describe('an identity', () => {
+describe('ServiceIdentity', () => {
   const send = async (user: ServiceIdentity) =>
     await (await ambient.fetch(wire.url, onBehalfOf(user))).text();
 
@@ -291,7 +291,7 @@ describe('an Observable', () => {
   });
 });
 
-describe('words on a client that does not sign', () => {
+describe('onBehalfOf() and actingAsItself() on a client that does not sign', () => {
   const WORDS = [
     ['onBehalfOf()', () => onBehalfOfWithAxios(ALICE), ALICE],
     ['actingAsItself()', () => actingAsItself(), undefined],

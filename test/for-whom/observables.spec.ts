@@ -7,9 +7,9 @@ import {
 } from 'nestjs-service-auth';
 import { actingAsItself, onBehalfOf } from 'nestjs-service-auth/axios';
 import { lastValueFrom } from 'rxjs';
-import { RecordingServer } from '../support/recording-server.js';
-import { ADAPTERS } from '../support/service.js';
-import { takeSubjects, type Turn, TurnService } from '../support/turns.js';
+import { RecordingServer } from '../support/http/recording-server.js';
+import { ADAPTERS } from '../support/services/service.js';
+import { takeSubjects, type Turn, TurnService } from './turns.js';
 
 // The tables follow from the rules of docs/for-whom.md and were written before the code ran against them.
 //

@@ -1,10 +1,10 @@
-import { type CompiledProject, compileProject } from '../support/compiled-project.js';
-import { DEEP_PRINTINGS, PRINTINGS } from '../support/traces.js';
+import { type CompiledProject, compileProject } from '../support/processes/compiled-project.js';
+import { DEEP_PRINTINGS, PRINTINGS } from '../support/observed/traces.js';
 import { PrintingService } from './printing-service.js';
 import { PLAIN_TEXT } from './processes/plain-text.js';
 import type { Kind } from './processes/printing-everything.process.js';
 
-// `npm run test:canaries` runs this on every supported version of Node: they keep async contexts in different places.
+// `node scripts/test-canaries.mjs` runs this on every supported version of Node: they keep async contexts in different places.
 
 const PROCESS = 'test/for-whom/processes/printing-everything.process.ts';
 const LOGS = ['stdout', 'stderr', 'pino.log'];

@@ -8,11 +8,11 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { decodeClaims, strictToken } from '../support/forge.js';
-import { call } from '../support/http.js';
-import { createKey } from '../support/keys.js';
-import { RecordingServer, valuesOf } from '../support/recording-server.js';
-import { secretsOfKey, stringsIn, tellingSegments } from '../support/traces.js';
+import { decodeClaims, strictToken } from '../support/tokens/forge.js';
+import { call } from '../support/http/http.js';
+import { createKey } from '../support/keys/keys.js';
+import { RecordingServer, valuesOf } from '../support/http/recording-server.js';
+import { secretsOfKey, stringsIn, tellingSegments } from '../support/observed/traces.js';
 import type { Kind, Told, Way } from './processes/printing-everything.process.js';
 
 const CENSUS = 'https://census.service/';

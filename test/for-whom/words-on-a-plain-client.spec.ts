@@ -10,9 +10,9 @@ import {
   request as requestOfUndici,
   Request as RequestOfUndici,
 } from 'undici';
-import { RecordingServer, valuesOf } from '../support/recording-server.js';
-import { axiosOfNest, CENSUS, SendingService, USER } from '../support/sending-service.js';
-import { takeSubjects } from '../support/turns.js';
+import { RecordingServer, valuesOf } from '../support/http/recording-server.js';
+import { axiosOfNest, CENSUS, SendingService, USER } from '../support/services/sending-service.js';
+import { takeSubjects } from './turns.js';
 
 const wire = new RecordingServer();
 let plain: HttpService;

@@ -1,7 +1,7 @@
 import { readJsonObject } from '../../lib/core/unambiguous-json.js';
 import { assertClaimsProfile, readClaims } from '../../lib/core/claims.js';
 import { PROFILES } from '../../lib/core/profiles.js';
-import { findClaimsFault, findObjectFault } from '../support/oracle.js';
+import { findClaimsFault, findObjectFault } from '../support/properties/oracle.js';
 import { assertSameVerdict, refusalOf } from './verdict.js';
 
 /** Input: the JSON text of a token's claims. */

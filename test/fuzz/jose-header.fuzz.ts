@@ -1,7 +1,7 @@
 import { readJsonObject } from '../../lib/core/unambiguous-json.js';
 import { assertHeaderProfile, readJoseHeader } from '../../lib/core/jose-header.js';
 import { PROFILES } from '../../lib/core/profiles.js';
-import { findHeaderFault } from '../support/oracle.js';
+import { findHeaderFault } from '../support/properties/oracle.js';
 import { assertSameVerdict, refusalOf } from './verdict.js';
 
 /** Input: the JSON text of a JOSE header. */

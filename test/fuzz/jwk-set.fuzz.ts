@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { JwkSetError, readJwkSet } from '../../lib/keys/jwk-set.js';
-import { isMembers, parseStrictJson } from '../support/strict-json.js';
+import { isMembers, parseStrictJson } from '../support/properties/strict-json.js';
 
 const PRIVATE = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
 

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { createServiceAuth, type ServiceAuth } from 'nestjs-service-auth/core';
 import { readJsonObject } from '../../lib/core/unambiguous-json.js';
-import { stoppedStore } from '../support/clocks.js';
-import { encode, signBytes } from '../support/forge.js';
-import { createKey } from '../support/keys.js';
-import { findFault, type OracleReceiver } from '../support/oracle.js';
+import { stoppedStore } from '../support/clocks/clocks.js';
+import { encode, signBytes } from '../support/tokens/forge.js';
+import { createKey } from '../support/keys/keys.js';
+import { findFault, type OracleReceiver } from '../support/properties/oracle.js';
 import { readRequest, splitLine, type TextRequest } from './request-text.js';
 import { assertSameVerdict, laterRefusalOf } from './verdict.js';
 

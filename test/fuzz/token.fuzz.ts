@@ -1,6 +1,6 @@
 import { readUnverifiedBodyHash } from '../../lib/core/unverified-body-hash.js';
 import { readToken } from '../../lib/core/token-syntax.js';
-import { findSyntaxFault } from '../support/oracle.js';
+import { findSyntaxFault } from '../support/properties/oracle.js';
 import { assertSameVerdict, refusalOf } from './verdict.js';
 
 /** Input: the value of the `JWT` header, a byte for each character. */

@@ -4,11 +4,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { KeySourceHealth } from 'nestjs-service-auth/core';
-import { type CompiledProject, compileProject } from '../support/compiled-project.js';
-import { jwkOf, serveKeys, startKeyServer } from '../support/key-server.js';
-import { createKey } from '../support/keys.js';
-import { closeAfterEach, HERALD } from '../support/receiver.js';
-import { selfSign } from '../support/self-signed.js';
+import { type CompiledProject, compileProject } from '../support/processes/compiled-project.js';
+import { jwkOf, serveKeys, startKeyServer } from '../support/keys/key-server.js';
+import { createKey } from '../support/keys/keys.js';
+import { closeAfterEach, HERALD } from '../support/services/receiver.js';
+import { selfSign } from '../support/keys/self-signed.js';
 
 const PROCESS = 'test/keys/processes/key-health.process.ts';
 const key = createKey();

@@ -14,7 +14,7 @@ import {
   type SigningKeyOptions,
   type TrustedIssuerOptions,
 } from 'nestjs-service-auth/core';
-import { createKey, type TestKey } from '../support/keys.js';
+import { createKey, type TestKey } from '../support/keys/keys.js';
 import {
   CENSUS,
   codeOf,
@@ -24,9 +24,9 @@ import {
   outgoing,
   received,
   signed,
-} from '../support/peers.js';
-import { problemsOf } from '../support/problems.js';
-import { createRocaKey } from '../support/roca-key.js';
+} from '../support/services/peers.js';
+import { problemsOf } from '../support/observed/problems.js';
+import { createRocaKey } from '../support/keys/roca-key.js';
 
 const key = createKey();
 const other = createKey();

@@ -1,6 +1,6 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { type CompiledProject, compileProject } from '../support/compiled-project.js';
+import { type CompiledProject, compileProject } from '../support/processes/compiled-project.js';
 
 const PROCESS = 'test/keys/processes/missing-algorithms.process.ts';
 

@@ -11,10 +11,15 @@ import {
   serveKeys,
   serveText,
   startKeyServer,
-} from '../support/key-server.js';
-import { createKey } from '../support/keys.js';
-import { closeAfterEach, HERALD, type Receiver, startReceiver } from '../support/receiver.js';
-import { selfSign } from '../support/self-signed.js';
+} from '../support/keys/key-server.js';
+import { createKey } from '../support/keys/keys.js';
+import {
+  closeAfterEach,
+  HERALD,
+  type Receiver,
+  startReceiver,
+} from '../support/services/receiver.js';
+import { selfSign } from '../support/keys/self-signed.js';
 
 const MEBIBYTE = 1024 * 1024;
 const key = createKey();

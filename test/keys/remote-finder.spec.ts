@@ -5,15 +5,15 @@ import {
   type TrustedIssuerFinder,
   type TrustedIssuerOptions,
 } from 'nestjs-service-auth/core';
-import { jwkOf, serveKeys, startKeyServer } from '../support/key-server.js';
-import { createKey } from '../support/keys.js';
+import { jwkOf, serveKeys, startKeyServer } from '../support/keys/key-server.js';
+import { createKey } from '../support/keys/keys.js';
 import {
   CENSUS,
   closeAfterEach,
   HERALD,
   type Receiver,
   startReceiver,
-} from '../support/receiver.js';
+} from '../support/services/receiver.js';
 
 const TRUSTED_SECONDS = 60;
 const UNKNOWN_SECONDS = 10;
@@ -75,7 +75,7 @@ async function live(receiver: Receiver, seconds: number, question = { key }): Pr
 
 const only = (answers: readonly string[]): string[] => [...new Set(answers)];
 
-describe('KL-18 what a finder answers', () => {
+describe('KL-18 what a TrustedIssuerFinder answers', () => {
   const circular: Record<string, unknown> = { issuer: HERALD };
   circular['keys'] = [circular];
   it.each<[string, () => unknown, string]>([

@@ -1,16 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { encode, strictParts, strictToken } from '../support/forge.js';
-import { hold, jwkOf, serveKeys, startKeyServer } from '../support/key-server.js';
-import { createKey } from '../support/keys.js';
+import { encode, strictParts, strictToken } from '../support/tokens/forge.js';
+import { hold, jwkOf, serveKeys, startKeyServer } from '../support/keys/key-server.js';
+import { createKey } from '../support/keys/keys.js';
 import {
   CENSUS,
   closeAfterEach,
   HERALD,
   type Receiver,
   startReceiver,
-} from '../support/receiver.js';
+} from '../support/services/receiver.js';
 
 const COOL_DOWN_SECONDS = 30;
 const ROUND = 1_000;

@@ -1,4 +1,9 @@
-import { type Receiver, closeAfterEach, HERALD, startReceiver } from '../support/receiver.js';
+import {
+  type Receiver,
+  closeAfterEach,
+  HERALD,
+  startReceiver,
+} from '../support/services/receiver.js';
 import {
   hold,
   jwkOf,
@@ -7,8 +12,8 @@ import {
   serveKeys,
   serveText,
   startKeyServer,
-} from '../support/key-server.js';
-import { createKey } from '../support/keys.js';
+} from '../support/keys/key-server.js';
+import { createKey } from '../support/keys/keys.js';
 
 const COOL_DOWN_SECONDS = 30;
 const key = createKey();

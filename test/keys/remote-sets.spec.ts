@@ -4,9 +4,9 @@ import {
   ServiceAuthConfigError,
   type TrustedIssuerOptions,
 } from 'nestjs-service-auth/core';
-import { encode, strictParts } from '../support/forge.js';
-import { jwkOf, serveKeys, startKeyServer } from '../support/key-server.js';
-import { createKey, type TestKey } from '../support/keys.js';
+import { encode, strictParts } from '../support/tokens/forge.js';
+import { jwkOf, serveKeys, startKeyServer } from '../support/keys/key-server.js';
+import { createKey, type TestKey } from '../support/keys/keys.js';
 import {
   CENSUS,
   closeAfterEach,
@@ -14,7 +14,7 @@ import {
   type Question,
   type Receiver,
   startReceiver,
-} from '../support/receiver.js';
+} from '../support/services/receiver.js';
 
 const key = createKey();
 const goodKey = createKey();

@@ -1,6 +1,6 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { hasRocaFingerprint } from '../../lib/keys/roca.js';
-import { createRocaKey } from '../support/roca-key.js';
+import { createRocaKey } from '../support/keys/roca-key.js';
 
 const modulusOf = (publicKey: KeyObject): bigint => {
   const { n = '' } = publicKey.export({ format: 'jwk' });

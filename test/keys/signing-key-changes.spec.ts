@@ -16,9 +16,9 @@ import {
   type ServiceAuth,
   type ServiceAuthOptions,
 } from 'nestjs-service-auth/core';
-import { decodeHeader } from '../support/forge.js';
-import { createKey, type TestKey } from '../support/keys.js';
-import { ObservedEvents } from '../support/observed-events.js';
+import { decodeHeader } from '../support/tokens/forge.js';
+import { createKey, type TestKey } from '../support/keys/keys.js';
+import { ObservedEvents } from '../support/observed/observed-events.js';
 
 type SigningKey = NonNullable<ServiceAuthOptions['signingKey']>;
 

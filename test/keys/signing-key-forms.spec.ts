@@ -9,8 +9,8 @@ import {
   ServiceAuthConfigError,
   type ServiceAuthOptions,
 } from 'nestjs-service-auth/core';
-import { decodeHeader, strictToken } from '../support/forge.js';
-import { createKey, type TestKey } from '../support/keys.js';
+import { decodeHeader, strictToken } from '../support/tokens/forge.js';
+import { createKey, type TestKey } from '../support/keys/keys.js';
 
 const HERALD = 'https://herald.service/';
 const CENSUS = 'https://census.service/';

@@ -14,10 +14,10 @@ import {
 } from '@nestjs/common';
 import { ServiceAuthModule, ServiceJwtGuard } from 'nestjs-service-auth';
 import { of, type Observable } from 'rxjs';
-import { Caller } from '../support/caller.js';
-import { ADAPTERS, startService, type TestService } from '../support/service.js';
-import { type BodyRequest, bodyToken, sendBody } from '../support/signed-body.js';
-import { call } from '../support/http.js';
+import { Caller } from '../support/services/caller.js';
+import { ADAPTERS, startService, type TestService } from '../support/services/service.js';
+import { type BodyRequest, bodyToken, sendBody } from '../support/tokens/signed-body.js';
+import { call } from '../support/http/http.js';
 
 /** Routes that answer otherwise than by returning a value, and applications without `rawBody: true`. */
 

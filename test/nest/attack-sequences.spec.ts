@@ -1,7 +1,7 @@
 import type { Server } from 'node:http';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { MemoryReplayStore, type RefusalCode } from 'nestjs-service-auth';
-import { expectAccepted, expectRefused } from '../support/answers.js';
+import { expectAccepted, expectRefused } from '../support/attacks/answers.js';
 import {
   type Attempt,
   type AttemptParts,
@@ -12,7 +12,7 @@ import {
   toCall,
   withParts,
   withPayload,
-} from '../support/attempt.js';
+} from '../support/attacks/attempt.js';
 import {
   BASELINE,
   NOW_SECONDS,
@@ -22,13 +22,13 @@ import {
   scribeKey,
   startCensus,
   strangerKey,
-} from '../support/census.js';
-import { Clocks } from '../support/clocks.js';
-import { encode } from '../support/forge.js';
-import { type Answer, call, type Call, rawCall } from '../support/http.js';
-import { jwkOf, serveKeys, startKeyServer } from '../support/key-server.js';
-import { type Adapter, ADAPTERS, type TestService } from '../support/service.js';
-import { expectVerdict, rawVerdict } from '../support/verdict.js';
+} from '../support/services/census.js';
+import { Clocks } from '../support/clocks/clocks.js';
+import { encode } from '../support/tokens/forge.js';
+import { type Answer, call, type Call, rawCall } from '../support/http/http.js';
+import { jwkOf, serveKeys, startKeyServer } from '../support/keys/key-server.js';
+import { type Adapter, ADAPTERS, type TestService } from '../support/services/service.js';
+import { expectVerdict, rawVerdict } from '../support/http/verdict.js';
 
 const P256_ORDER = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
 

@@ -2,12 +2,12 @@ import { gzipSync } from 'node:zlib';
 import { Controller, Post, Req, UseGuards } from '@nestjs/common';
 import type { FastifyInstance } from 'fastify';
 import { ServiceAuthModule, ServiceJwtGuard } from 'nestjs-service-auth';
-import { Caller } from '../support/caller.js';
-import { digest, forge, sha256, type Json } from '../support/forge.js';
-import { createInbox, type Inbox } from '../support/inbox.js';
-import { ADAPTERS, startService, type TestService } from '../support/service.js';
-import { type BodyRequest, bodyToken, sendBody } from '../support/signed-body.js';
-import { expectVerdict } from '../support/verdict.js';
+import { Caller } from '../support/services/caller.js';
+import { digest, forge, sha256, type Json } from '../support/tokens/forge.js';
+import { createInbox, type Inbox } from '../support/services/inbox.js';
+import { ADAPTERS, startService, type TestService } from '../support/services/service.js';
+import { type BodyRequest, bodyToken, sendBody } from '../support/tokens/signed-body.js';
+import { expectVerdict } from '../support/http/verdict.js';
 
 /** What `bdy` may be, and what parsers make of bodies that are signed as they are. */
 

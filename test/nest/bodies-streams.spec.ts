@@ -9,13 +9,18 @@ import { ExpressAdapter } from '@nestjs/platform-express';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import express, { json } from 'express';
 import { ServiceAuthModule } from 'nestjs-service-auth';
-import { Caller } from '../support/caller.js';
-import { sha256 } from '../support/forge.js';
-import { createInbox, type Inbox, type Received } from '../support/inbox.js';
-import { LogRecorder } from '../support/log-recorder.js';
-import { acceptEverything } from '../support/middleware.js';
-import { callOver, pipeline } from '../support/one-socket.js';
-import { type Adapter, ADAPTERS, startService, type TestService } from '../support/service.js';
+import { Caller } from '../support/services/caller.js';
+import { sha256 } from '../support/tokens/forge.js';
+import { createInbox, type Inbox, type Received } from '../support/services/inbox.js';
+import { LogRecorder } from '../support/observed/log-recorder.js';
+import { acceptEverything } from '../support/services/middleware.js';
+import { callOver, pipeline } from '../support/http/one-socket.js';
+import {
+  type Adapter,
+  ADAPTERS,
+  startService,
+  type TestService,
+} from '../support/services/service.js';
 import {
   answerTo,
   bodyHeaders,
@@ -24,8 +29,8 @@ import {
   openBody,
   sendBody,
   splitBody,
-} from '../support/signed-body.js';
-import { TurnableClock } from '../support/turnable-clock.js';
+} from '../support/tokens/signed-body.js';
+import { TurnableClock } from '../support/clocks/turnable-clock.js';
 
 /** What happens around a body: slow, broken off, too large, read by others, on a shared connection. */
 

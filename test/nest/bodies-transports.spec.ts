@@ -7,11 +7,11 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import { Test } from '@nestjs/testing';
 import type { FastifyInstance } from 'fastify';
 import { ServiceAuthModule } from 'nestjs-service-auth';
-import { Caller } from '../support/caller.js';
-import { sha256, type Json } from '../support/forge.js';
-import { createInbox } from '../support/inbox.js';
-import { injectWithoutCookies } from '../support/inject-without-cookies.js';
-import { bodyHeaders, type BodyRequest, bodyToken, codeOf } from '../support/signed-body.js';
+import { Caller } from '../support/services/caller.js';
+import { sha256, type Json } from '../support/tokens/forge.js';
+import { createInbox } from '../support/services/inbox.js';
+import { injectWithoutCookies } from '../support/http/inject-without-cookies.js';
+import { bodyHeaders, type BodyRequest, bodyToken, codeOf } from '../support/tokens/signed-body.js';
 
 /** Fastify beyond HTTP/1.1 on a socket: cleartext HTTP/2, and requests injected without a server. */
 

@@ -9,12 +9,12 @@ import { Test } from '@nestjs/testing';
 import { json, raw, text, urlencoded } from 'express';
 import type { FastifyInstance } from 'fastify';
 import { ServiceAuthModule } from 'nestjs-service-auth';
-import { Caller } from '../support/caller.js';
-import { sha256, type Json } from '../support/forge.js';
-import { createInbox, type Inbox, type Received } from '../support/inbox.js';
-import { type Adapter, ADAPTERS, startService } from '../support/service.js';
-import { type BodyRequest, bodyToken, sendBody } from '../support/signed-body.js';
-import { expectVerdict } from '../support/verdict.js';
+import { Caller } from '../support/services/caller.js';
+import { sha256, type Json } from '../support/tokens/forge.js';
+import { createInbox, type Inbox, type Received } from '../support/services/inbox.js';
+import { type Adapter, ADAPTERS, startService } from '../support/services/service.js';
+import { type BodyRequest, bodyToken, sendBody } from '../support/tokens/signed-body.js';
+import { expectVerdict } from '../support/http/verdict.js';
 
 /**
  * Every kind of body, in every way an application can have its parsers, on both adapters: signed it

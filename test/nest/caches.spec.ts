@@ -33,10 +33,10 @@ import {
 } from 'nestjs-service-auth';
 import { callerCacheKey, ServiceCacheInterceptor } from 'nestjs-service-auth/cache';
 import { Keyv } from 'keyv';
-import { Caller } from '../support/caller.js';
-import { type Answer, call } from '../support/http.js';
-import { LogRecorder } from '../support/log-recorder.js';
-import { ADAPTERS, startService, type TestService } from '../support/service.js';
+import { Caller } from '../support/services/caller.js';
+import { type Answer, call } from '../support/http/http.js';
+import { LogRecorder } from '../support/observed/log-recorder.js';
+import { ADAPTERS, startService, type TestService } from '../support/services/service.js';
 
 const CENSUS = 'https://census.service/';
 const HERALD = 'https://herald.service/';
@@ -185,7 +185,7 @@ async function crowd(
   return sums;
 }
 
-describe('the key of an answer (CA-03)', () => {
+describe('callerCacheKey() (CA-03)', () => {
   it('is another one for each issuer, subject and key', () => {
     const texts = [
       '',
@@ -223,7 +223,7 @@ describe('the key of an answer (CA-03)', () => {
   });
 });
 
-describe.each(ADAPTERS)('on %s', (adapter) => {
+describe.each(ADAPTERS)('ServiceCacheInterceptor on %s', (adapter) => {
   let store: Map<string, unknown>;
   let service: TestService;
   beforeAll(async () => {

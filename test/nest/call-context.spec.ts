@@ -14,9 +14,9 @@ import {
 } from 'nestjs-service-auth';
 import { createServiceAuth } from 'nestjs-service-auth/core';
 import { type RequestState } from '../../lib/nest/request-state.js';
-import { Caller } from '../support/caller.js';
-import { rawRequest, useFirst } from '../support/middleware.js';
-import { ADAPTERS, startService, type TestService } from '../support/service.js';
+import { Caller } from '../support/services/caller.js';
+import { rawRequest, useFirst } from '../support/services/middleware.js';
+import { ADAPTERS, startService, type TestService } from '../support/services/service.js';
 
 const CENSUS = 'https://census.service/';
 const USER = 'https://census.service/user/21/';
@@ -181,7 +181,7 @@ describe.each(ADAPTERS)('for whom calls are made, on %s', (adapter) => {
   });
 });
 
-describe('the call context of requests that overlap', () => {
+describe('ServiceCallContext of requests that overlap', () => {
   let serviceAuth: ServiceAuth;
   let context: ServiceCallContext;
   beforeAll(async () => {

@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
-import { type CompiledProject, compileProject } from '../support/compiled-project.js';
-import { editSegment } from '../support/attempt.js';
-import { encode, sha256, strictToken, type StrictTokenParts } from '../support/forge.js';
-import { call } from '../support/http.js';
+import { type CompiledProject, compileProject } from '../support/processes/compiled-project.js';
+import { editSegment } from '../support/attacks/attempt.js';
+import { encode, sha256, strictToken, type StrictTokenParts } from '../support/tokens/forge.js';
+import { call } from '../support/http/http.js';
 import {
   hang,
   jwkOf,
@@ -13,11 +13,11 @@ import {
   serveKeys,
   serveText,
   startKeyServer,
-} from '../support/key-server.js';
-import { createKey } from '../support/keys.js';
-import { CENSUS, closeAfterEach, HERALD } from '../support/receiver.js';
-import { RECEIVER_PROGRAM, ReceiverProcess } from '../support/receiver-process.js';
-import { ADAPTERS } from '../support/service.js';
+} from '../support/keys/key-server.js';
+import { createKey } from '../support/keys/keys.js';
+import { CENSUS, closeAfterEach, HERALD } from '../support/services/receiver.js';
+import { RECEIVER_PROGRAM, ReceiverProcess } from '../support/processes/receiver-process.js';
+import { ADAPTERS } from '../support/services/service.js';
 
 const ANOTHER = 'https://another.service/';
 const WAVES = 80;

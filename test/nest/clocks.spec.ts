@@ -1,6 +1,6 @@
 import { createServiceAuth } from 'nestjs-service-auth/core';
-import { expectAccepted, expectRefused } from '../support/answers.js';
-import { withParts, tokenFor, toCall } from '../support/attempt.js';
+import { expectAccepted, expectRefused } from '../support/attacks/answers.js';
+import { withParts, tokenFor, toCall } from '../support/attacks/attempt.js';
 import {
   BASELINE,
   CENSUS,
@@ -8,16 +8,16 @@ import {
   heraldKey,
   NOW_SECONDS,
   startCensus,
-} from '../support/census.js';
-import { type CompiledProject, compileProject } from '../support/compiled-project.js';
-import { decodeClaims, strictToken } from '../support/forge.js';
-import { type Answer, call } from '../support/http.js';
-import { jwkOf, serveKeys, serveText, startKeyServer } from '../support/key-server.js';
-import { createKey } from '../support/keys.js';
-import { LogRecorder } from '../support/log-recorder.js';
-import { closeAfterEach } from '../support/receiver.js';
-import { RECEIVER_PROGRAM, ReceiverProcess } from '../support/receiver-process.js';
-import { ADAPTERS, type TestService } from '../support/service.js';
+} from '../support/services/census.js';
+import { type CompiledProject, compileProject } from '../support/processes/compiled-project.js';
+import { decodeClaims, strictToken } from '../support/tokens/forge.js';
+import { type Answer, call } from '../support/http/http.js';
+import { jwkOf, serveKeys, serveText, startKeyServer } from '../support/keys/key-server.js';
+import { createKey } from '../support/keys/keys.js';
+import { LogRecorder } from '../support/observed/log-recorder.js';
+import { closeAfterEach } from '../support/services/receiver.js';
+import { RECEIVER_PROGRAM, ReceiverProcess } from '../support/processes/receiver-process.js';
+import { ADAPTERS, type TestService } from '../support/services/service.js';
 
 const HOUR = 3600;
 const ANOTHER = 'https://another.service/';

@@ -6,12 +6,17 @@ import type { NestExpressApplication } from '@nestjs/platform-express';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { fastify, type FastifyInstance } from 'fastify';
 import { ServiceAuthModule } from 'nestjs-service-auth';
-import { Caller } from '../support/caller.js';
-import { createInbox, type Inbox, type Received } from '../support/inbox.js';
-import { type Adapter, ADAPTERS, startService, type TestService } from '../support/service.js';
-import { type BodyRequest, bodyToken, sendBody } from '../support/signed-body.js';
-import { form } from '../support/uploads.js';
-import { expectVerdict } from '../support/verdict.js';
+import { Caller } from '../support/services/caller.js';
+import { createInbox, type Inbox, type Received } from '../support/services/inbox.js';
+import {
+  type Adapter,
+  ADAPTERS,
+  startService,
+  type TestService,
+} from '../support/services/service.js';
+import { type BodyRequest, bodyToken, sendBody } from '../support/tokens/signed-body.js';
+import { form } from './uploads.js';
+import { expectVerdict } from '../support/http/verdict.js';
 
 /**
  * Coded bodies in front of decoders that run before the guard. What the handler gets is what was

@@ -11,8 +11,8 @@ import {
   ServiceJwtGuard,
   SkipServiceAuth,
 } from 'nestjs-service-auth';
-import { stoppedStore } from '../support/clocks.js';
-import { withParts, tokenFor, toCall, type AttemptParts } from '../support/attempt.js';
+import { stoppedStore } from '../support/clocks/clocks.js';
+import { withParts, tokenFor, toCall, type AttemptParts } from '../support/attacks/attempt.js';
 import { BINDING } from '../support/attacks/binding.js';
 import { CLAIMS } from '../support/attacks/claims.js';
 import { JOSE_HEADER } from '../support/attacks/jose-header.js';
@@ -32,11 +32,16 @@ import {
   strangerKey,
   trustedIssuers,
   USER,
-} from '../support/census.js';
-import { type Answer, call } from '../support/http.js';
-import { LogRecorder } from '../support/log-recorder.js';
-import { ObservedEvents } from '../support/observed-events.js';
-import { type Adapter, ADAPTERS, startService, type TestService } from '../support/service.js';
+} from '../support/services/census.js';
+import { type Answer, call } from '../support/http/http.js';
+import { LogRecorder } from '../support/observed/log-recorder.js';
+import { ObservedEvents } from '../support/observed/observed-events.js';
+import {
+  type Adapter,
+  ADAPTERS,
+  startService,
+  type TestService,
+} from '../support/services/service.js';
 
 @Controller('modes')
 @UseGuards(ServiceJwtGuard)
@@ -102,7 +107,7 @@ async function startModes(
   });
 }
 
-describe.each(ADAPTERS)('on %s', (adapter) => {
+describe.each(ADAPTERS)('ServiceAuthObserver on %s', (adapter) => {
   const events = new ObservedEvents();
   let service: TestService;
   beforeAll(async () => void (service = await startModes(adapter, { observer: events })));
@@ -236,7 +241,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     ]);
   });
 
-  describe('in the log', () => {
+  describe('LoggingObserver', () => {
     const ISSUER = { issuer: 'https://canary-stranger.service/\n[Nest] forged', key: strangerKey };
     const sendAll = async (options: Partial<ServiceAuthModuleOptions>): Promise<string[]> => {
       const logs = new LogRecorder();

@@ -42,14 +42,14 @@ import {
 } from 'nestjs-service-auth';
 import { ServiceHttpModule } from 'nestjs-service-auth/axios';
 import { firstValueFrom } from 'rxjs';
-import { Caller } from '../support/caller.js';
-import { forge, strictParts } from '../support/forge.js';
-import { call } from '../support/http.js';
-import { callInMemory } from '../support/in-memory.js';
-import { createKey } from '../support/keys.js';
-import { LogRecorder } from '../support/log-recorder.js';
-import { rawRequest, useFirst } from '../support/middleware.js';
-import { ADAPTERS, startService, type TestService } from '../support/service.js';
+import { Caller } from '../support/services/caller.js';
+import { forge, strictParts } from '../support/tokens/forge.js';
+import { call } from '../support/http/http.js';
+import { callInMemory } from '../support/http/in-memory.js';
+import { createKey } from '../support/keys/keys.js';
+import { LogRecorder } from '../support/observed/log-recorder.js';
+import { rawRequest, useFirst } from '../support/services/middleware.js';
+import { ADAPTERS, startService, type TestService } from '../support/services/service.js';
 
 const CENSUS = 'https://census.service/';
 const USER = 'https://census.service/user/21/';

@@ -1,6 +1,6 @@
 import { createServer, get, IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { removeDistinctToken } from '../../lib/nest/transports/distinct-headers.js';
+import { removeToken } from '../../lib/nest/http/header-list.js';
 
 /** A host may derive its requests from those of Node. */
 class HostRequest extends IncomingMessage {}
@@ -46,7 +46,7 @@ async function serveOne<T>(
   }
 }
 
-describe('removeDistinctToken', () => {
+describe('removeToken', () => {
   it.each([
     ['a request of Node', IncomingMessage],
     ['a request derived from it', HostRequest],
@@ -55,7 +55,7 @@ describe('removeDistinctToken', () => {
     const { before, after } = await serveOne(Class, (raw) => {
       const read = () => ({ jwt: raw.headersDistinct['jwt'], host: raw.headersDistinct['host'] });
       const before = read();
-      removeDistinctToken(raw);
+      removeToken(raw);
       return { before, after: read() };
     });
     expect(before).toEqual({ jwt: ['token'], host: ['census.service'] });
@@ -68,7 +68,7 @@ describe('removeDistinctToken', () => {
   ])('does not make the headersDistinct that nobody has read: %s', async (_name, Class) => {
     const { before, after, read } = await serveOne(Class, (raw) => {
       const before = Object.getOwnPropertySymbols(raw);
-      removeDistinctToken(raw);
+      removeToken(raw);
       const after = Object.getOwnPropertySymbols(raw);
       void raw.headersDistinct;
       return { before, after, read: Object.getOwnPropertySymbols(raw) };
@@ -79,7 +79,7 @@ describe('removeDistinctToken', () => {
 
   it('leaves a request without headersDistinct as it is, as that of HTTP/2', () => {
     const raw = { headers: { host: 'census.service' } };
-    removeDistinctToken(raw as unknown as IncomingMessage);
+    removeToken(raw as unknown as IncomingMessage);
     expect(raw).toEqual({ headers: { host: 'census.service' } });
   });
 });

@@ -1,12 +1,12 @@
-import { expectAccepted, expectRefused } from '../support/answers.js';
-import { type AttemptParts, tokenFor, toCall, withParts } from '../support/attempt.js';
-import { BASELINE, HERALD, NOW_SECONDS, SCRIBE, startCensus } from '../support/census.js';
-import { FLAWED_KEYS } from '../support/flawed-keys.js';
-import { type Answer, call } from '../support/http.js';
-import { jwkOf, type KeyServer, serveKeys, startKeyServer } from '../support/key-server.js';
-import { createKey } from '../support/keys.js';
-import { closeAfterEach } from '../support/receiver.js';
-import { ADAPTERS, type TestService } from '../support/service.js';
+import { expectAccepted, expectRefused } from '../support/attacks/answers.js';
+import { type AttemptParts, tokenFor, toCall, withParts } from '../support/attacks/attempt.js';
+import { BASELINE, HERALD, NOW_SECONDS, SCRIBE, startCensus } from '../support/services/census.js';
+import { FLAWED_KEYS } from './flawed-keys.js';
+import { type Answer, call } from '../support/http/http.js';
+import { jwkOf, type KeyServer, serveKeys, startKeyServer } from '../support/keys/key-server.js';
+import { createKey } from '../support/keys/keys.js';
+import { closeAfterEach } from '../support/services/receiver.js';
+import { ADAPTERS, type TestService } from '../support/services/service.js';
 
 const good = createKey();
 const keep = closeAfterEach();

@@ -2,15 +2,21 @@ import { createHook } from 'node:async_hooks';
 import type { Agent } from 'node:http';
 import { jest } from '@jest/globals';
 import { KeyHealth, LoggingObserver, MemoryReplayStore } from 'nestjs-service-auth';
-import { expectAccepted, expectRefused } from '../support/answers.js';
-import { type AttemptParts, tokenFor, toCall, withParts } from '../support/attempt.js';
-import { BASELINE, HERALD, heraldKey, NOW_SECONDS, startCensus } from '../support/census.js';
-import { call } from '../support/http.js';
-import { jwkOf, type KeyServer, serveKeys, startKeyServer } from '../support/key-server.js';
-import { LogRecorder } from '../support/log-recorder.js';
-import { ObservedEvents } from '../support/observed-events.js';
-import { callOver, keepAliveAgent } from '../support/one-socket.js';
-import { ADAPTERS, type TestService } from '../support/service.js';
+import { expectAccepted, expectRefused } from '../support/attacks/answers.js';
+import { type AttemptParts, tokenFor, toCall, withParts } from '../support/attacks/attempt.js';
+import {
+  BASELINE,
+  HERALD,
+  heraldKey,
+  NOW_SECONDS,
+  startCensus,
+} from '../support/services/census.js';
+import { call } from '../support/http/http.js';
+import { jwkOf, type KeyServer, serveKeys, startKeyServer } from '../support/keys/key-server.js';
+import { LogRecorder } from '../support/observed/log-recorder.js';
+import { ObservedEvents } from '../support/observed/observed-events.js';
+import { callOver, keepAliveAgent } from '../support/http/one-socket.js';
+import { ADAPTERS, type TestService } from '../support/services/service.js';
 
 const FLOOD = 5000;
 const UNKNOWN = 'https://unknown.service/';

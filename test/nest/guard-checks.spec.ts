@@ -26,10 +26,10 @@ import {
   SkipServiceAuth,
 } from 'nestjs-service-auth';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import { Caller } from '../support/caller.js';
-import { call } from '../support/http.js';
-import { rawRequest, useFirst } from '../support/middleware.js';
-import { ADAPTERS, startService, type TestService } from '../support/service.js';
+import { Caller } from '../support/services/caller.js';
+import { call } from '../support/http/http.js';
+import { rawRequest, useFirst } from '../support/services/middleware.js';
+import { ADAPTERS, startService, type TestService } from '../support/services/service.js';
 
 const CENSUS = 'https://census.service/';
 const USER = 'https://census.service/user/21/';
@@ -142,7 +142,7 @@ class ForUserController {
 
 const users: Record<string, object> = { [USER]: { name: 'canary-user' } };
 
-describe.each(ADAPTERS)('on %s', (adapter) => {
+describe.each(ADAPTERS)('ServiceJwtGuard on %s', (adapter) => {
   let now = (): number => Date.now();
   let census: TestService;
   let known: TestService;

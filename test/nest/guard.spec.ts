@@ -33,9 +33,9 @@ import {
   SkipServiceAuth,
 } from 'nestjs-service-auth';
 import { of } from 'rxjs';
-import { Caller } from '../support/caller.js';
-import { call } from '../support/http.js';
-import { ADAPTERS, startService, type TestService } from '../support/service.js';
+import { Caller } from '../support/services/caller.js';
+import { call } from '../support/http/http.js';
+import { ADAPTERS, startService, type TestService } from '../support/services/service.js';
 
 const CENSUS = 'https://census.service/';
 const USER = 'https://census.service/user/21/';

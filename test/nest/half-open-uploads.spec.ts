@@ -1,11 +1,16 @@
 import { once } from 'node:events';
 import { connect, type Server, type Socket } from 'node:net';
 import { ServiceAuthModule } from 'nestjs-service-auth';
-import { Caller } from '../support/caller.js';
-import { createInbox, type Inbox } from '../support/inbox.js';
-import { acceptEverything } from '../support/middleware.js';
-import { ADAPTERS, startService, type TestService } from '../support/service.js';
-import { bodyHeaders, type BodyRequest, bodyToken, sendBody } from '../support/signed-body.js';
+import { Caller } from '../support/services/caller.js';
+import { createInbox, type Inbox } from '../support/services/inbox.js';
+import { acceptEverything } from '../support/services/middleware.js';
+import { ADAPTERS, startService, type TestService } from '../support/services/service.js';
+import {
+  bodyHeaders,
+  type BodyRequest,
+  bodyToken,
+  sendBody,
+} from '../support/tokens/signed-body.js';
 
 /** Many uploads that begin and do not end: what they cost, and that no token is used up. */
 

@@ -19,12 +19,17 @@ import {
   RouteConstraints,
 } from '@nestjs/platform-fastify';
 import { ServiceAuthModule, ServiceJwtGuard, SkipServiceAuth } from 'nestjs-service-auth';
-import { strictToken } from '../support/forge.js';
-import { call } from '../support/http.js';
-import { createKey } from '../support/keys.js';
-import { LogRecorder } from '../support/log-recorder.js';
-import { CENSUS, closeAfterEach, HERALD } from '../support/receiver.js';
-import { type Adapter, ADAPTERS, startService, type TestService } from '../support/service.js';
+import { strictToken } from '../support/tokens/forge.js';
+import { call } from '../support/http/http.js';
+import { createKey } from '../support/keys/keys.js';
+import { LogRecorder } from '../support/observed/log-recorder.js';
+import { CENSUS, closeAfterEach, HERALD } from '../support/services/receiver.js';
+import {
+  type Adapter,
+  ADAPTERS,
+  startService,
+  type TestService,
+} from '../support/services/service.js';
 
 /** What besides method and target chooses a handler: a header that a token need not bind. */
 

@@ -12,14 +12,19 @@ import {
 import { OptionalServiceAuth, ServiceAuthModule, ServiceJwtGuard } from 'nestjs-service-auth';
 import { ServiceFetch, ServiceFetchModule } from 'nestjs-service-auth/fetch';
 import { hasToken } from '../../lib/nest/http/header-list.js';
-import { decodeClaims, strictToken } from '../support/forge.js';
-import { rawCall } from '../support/http.js';
-import { createKey } from '../support/keys.js';
-import { type Adapter, ADAPTERS, startService, type TestService } from '../support/service.js';
-import { expectVerdict, rawVerdict } from '../support/verdict.js';
+import { decodeClaims, strictToken } from '../support/tokens/forge.js';
+import { rawCall } from '../support/http/http.js';
+import { createKey } from '../support/keys/keys.js';
+import {
+  type Adapter,
+  ADAPTERS,
+  startService,
+  type TestService,
+} from '../support/services/service.js';
+import { expectVerdict, rawVerdict } from '../support/http/verdict.js';
 
 // Node keeps a part of a header list that is longer than its server's limit, while its parser obeys all of it.
-// `npm run test:header-lists` runs the whole matrix, on several versions of Node and over HTTP/2.
+// `node scripts/test-header-lists.mjs` runs the whole matrix, on several versions of Node and over HTTP/2.
 
 const CENSUS = 'https://census.service/';
 const HERALD = 'https://herald.service/';

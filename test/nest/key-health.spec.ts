@@ -9,11 +9,11 @@ import {
   ServiceJwtGuard,
   type TrustedIssuerOptions,
 } from 'nestjs-service-auth';
-import { call } from '../support/http.js';
-import { jwkOf, type KeyServer, serveKeys, startKeyServer } from '../support/key-server.js';
-import { createKey } from '../support/keys.js';
-import { ObservedEvents } from '../support/observed-events.js';
-import { ADAPTERS, startService, type TestService } from '../support/service.js';
+import { call } from '../support/http/http.js';
+import { jwkOf, type KeyServer, serveKeys, startKeyServer } from '../support/keys/key-server.js';
+import { createKey } from '../support/keys/keys.js';
+import { ObservedEvents } from '../support/observed/observed-events.js';
+import { ADAPTERS, startService, type TestService } from '../support/services/service.js';
 import { KeysHealthController, KeysIndicator } from './key-health.recipe.js';
 
 const CENSUS = 'https://census.service/';
@@ -24,7 +24,7 @@ const anotherKey = createKey();
 const MAX_AGE = 600;
 const MAX_STALE = 3600;
 
-describe.each(ADAPTERS)('on %s', (adapter) => {
+describe.each(ADAPTERS)('KeyHealth on %s', (adapter) => {
   const clock = { now: Date.now() };
   const events = new ObservedEvents();
   let keyServer: KeyServer;

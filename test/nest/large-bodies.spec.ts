@@ -10,12 +10,17 @@ import {
   ServiceAuthModule,
   ServiceAuthUsageError,
 } from 'nestjs-service-auth';
-import { Caller } from '../support/caller.js';
-import { sha256, type Json } from '../support/forge.js';
-import { LogRecorder } from '../support/log-recorder.js';
-import { acceptEverything } from '../support/middleware.js';
-import { callOver } from '../support/one-socket.js';
-import { type Adapter, ADAPTERS, startService, type TestService } from '../support/service.js';
+import { Caller } from '../support/services/caller.js';
+import { sha256, type Json } from '../support/tokens/forge.js';
+import { LogRecorder } from '../support/observed/log-recorder.js';
+import { acceptEverything } from '../support/services/middleware.js';
+import { callOver } from '../support/http/one-socket.js';
+import {
+  type Adapter,
+  ADAPTERS,
+  startService,
+  type TestService,
+} from '../support/services/service.js';
 import {
   answerTo,
   bodyHeaders,
@@ -24,9 +29,9 @@ import {
   openBody,
   sendBody,
   splitBody,
-} from '../support/signed-body.js';
-import { canSeeDescriptors, itOnLinux, SpoolFolder } from '../support/spool-folder.js';
-import { TurnableClock } from '../support/turnable-clock.js';
+} from '../support/tokens/signed-body.js';
+import { canSeeDescriptors, itOnLinux, SpoolFolder } from './spool-folder.js';
+import { TurnableClock } from '../support/clocks/turnable-clock.js';
 import {
   binary,
   content,
@@ -39,7 +44,7 @@ import {
   READINGS,
   readingPath,
   type Uploads,
-} from '../support/uploads.js';
+} from './uploads.js';
 
 /** Bodies over `maxBufferedBodyBytes` on routes with `@MaxBodyBytes()`: they wait in a file until they are verified. */
 

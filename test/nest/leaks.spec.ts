@@ -2,9 +2,9 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { REFUSALS } from 'nestjs-service-auth';
-import { type CompiledProject, compileProject } from '../support/compiled-project.js';
-import { ADAPTERS } from '../support/service.js';
-import { DEEP_PRINTINGS, leaksOf, PRINTINGS } from '../support/traces.js';
+import { type CompiledProject, compileProject } from '../support/processes/compiled-project.js';
+import { ADAPTERS } from '../support/services/service.js';
+import { DEEP_PRINTINGS, leaksOf, PRINTINGS } from '../support/observed/traces.js';
 import type { Told } from './processes/printing-service.process.js';
 
 const PROCESS = 'test/nest/processes/printing-service.process.ts';

@@ -23,12 +23,12 @@ import {
 } from 'nestjs-service-auth';
 import { ServiceHttpModule } from 'nestjs-service-auth/axios';
 import { firstValueFrom } from 'rxjs';
-import { Caller } from '../support/caller.js';
-import { call } from '../support/http.js';
-import { callInMemory } from '../support/in-memory.js';
-import { createKey } from '../support/keys.js';
-import { LogRecorder } from '../support/log-recorder.js';
-import { ADAPTERS, startService, type TestService } from '../support/service.js';
+import { Caller } from '../support/services/caller.js';
+import { call } from '../support/http/http.js';
+import { callInMemory } from '../support/http/in-memory.js';
+import { createKey } from '../support/keys/keys.js';
+import { LogRecorder } from '../support/observed/log-recorder.js';
+import { ADAPTERS, startService, type TestService } from '../support/services/service.js';
 
 const HERALD = 'https://herald.service/';
 const CENSUS = 'https://census.service/';

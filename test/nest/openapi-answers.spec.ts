@@ -12,14 +12,14 @@ import {
   ServiceJwtGuard,
 } from 'nestjs-service-auth';
 import { createServiceAuthDocument } from 'nestjs-service-auth/openapi';
-import { expectAccepted } from '../support/answers.js';
+import { expectAccepted } from '../support/attacks/answers.js';
 import {
   type AttackRow,
   type AttemptParts,
   tokenFor,
   toCall,
   withParts,
-} from '../support/attempt.js';
+} from '../support/attacks/attempt.js';
 import { BINDING } from '../support/attacks/binding.js';
 import { CLAIMS } from '../support/attacks/claims.js';
 import { JOSE_HEADER } from '../support/attacks/jose-header.js';
@@ -27,12 +27,22 @@ import { NAMES } from '../support/attacks/names.js';
 import { SIGNATURES } from '../support/attacks/signatures.js';
 import { TIMES } from '../support/attacks/times.js';
 import { TOKEN_SYNTAX } from '../support/attacks/token-syntax.js';
-import { Caller } from '../support/caller.js';
-import { BASELINE, NOW_SECONDS, POSTED, startCensus } from '../support/census.js';
-import { type Answer, call, type Call } from '../support/http.js';
-import { acceptEverything, type Middleware, rawRequest, useFirst } from '../support/middleware.js';
-import { builderFor, operationAt, responseOf } from '../support/openapi.js';
-import { type Adapter, ADAPTERS, startService, type TestService } from '../support/service.js';
+import { Caller } from '../support/services/caller.js';
+import { BASELINE, NOW_SECONDS, POSTED, startCensus } from '../support/services/census.js';
+import { type Answer, call, type Call } from '../support/http/http.js';
+import {
+  acceptEverything,
+  type Middleware,
+  rawRequest,
+  useFirst,
+} from '../support/services/middleware.js';
+import { builderFor, operationAt, responseOf } from '../support/http/openapi.js';
+import {
+  type Adapter,
+  ADAPTERS,
+  startService,
+  type TestService,
+} from '../support/services/service.js';
 
 const ATTACKS: readonly AttackRow[] = [
   ...TOKEN_SYNTAX,

@@ -39,10 +39,10 @@ import {
   createServiceAuthDocument,
   SERVICE_AUTH_SCHEME,
 } from 'nestjs-service-auth/openapi';
-import { createKey } from '../support/keys.js';
-import { builderFor, operationAt, problemsOf, responseOf } from '../support/openapi.js';
-import { closeAfterEach } from '../support/receiver.js';
-import { ADAPTERS, startService, type TestServiceOptions } from '../support/service.js';
+import { createKey } from '../support/keys/keys.js';
+import { builderFor, operationAt, problemsOf, responseOf } from '../support/http/openapi.js';
+import { closeAfterEach } from '../support/services/receiver.js';
+import { ADAPTERS, startService, type TestServiceOptions } from '../support/services/service.js';
 
 const HERALD = 'https://herald.service/';
 const TOKEN = { [SERVICE_AUTH_SCHEME]: [] };

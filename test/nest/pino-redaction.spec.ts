@@ -6,11 +6,11 @@ import { Controller, Get, UseGuards } from '@nestjs/common';
 import { LoggerModule, type Params } from 'nestjs-pino';
 import { ServiceAuthModule, ServiceJwtGuard } from 'nestjs-service-auth';
 import { pino } from 'pino';
-import { Caller } from '../support/caller.js';
-import { type CompiledProject, compileProject } from '../support/compiled-project.js';
-import { LogRecorder } from '../support/log-recorder.js';
-import { closeAfterEach } from '../support/receiver.js';
-import { ADAPTERS, startService } from '../support/service.js';
+import { Caller } from '../support/services/caller.js';
+import { type CompiledProject, compileProject } from '../support/processes/compiled-project.js';
+import { LogRecorder } from '../support/observed/log-recorder.js';
+import { closeAfterEach } from '../support/services/receiver.js';
+import { ADAPTERS, startService } from '../support/services/service.js';
 import { pinoHttp } from './pino-redaction.recipe.js';
 
 const PROCESS = 'test/nest/processes/pino-service.process.ts';

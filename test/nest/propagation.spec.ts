@@ -62,12 +62,17 @@ import {
   of,
   toArray,
 } from 'rxjs';
-import { Caller, type SignedCall } from '../support/caller.js';
-import { call } from '../support/http.js';
-import { createKey } from '../support/keys.js';
-import { createLast, type Middleware } from '../support/middleware.js';
-import { callOver, keepAliveAgent, pipeline } from '../support/one-socket.js';
-import { type Adapter, ADAPTERS, startService, type TestService } from '../support/service.js';
+import { Caller, type SignedCall } from '../support/services/caller.js';
+import { call } from '../support/http/http.js';
+import { createKey } from '../support/keys/keys.js';
+import { createLast, type Middleware } from '../support/services/middleware.js';
+import { callOver, keepAliveAgent, pipeline } from '../support/http/one-socket.js';
+import {
+  type Adapter,
+  ADAPTERS,
+  startService,
+  type TestService,
+} from '../support/services/service.js';
 
 const HERALD = 'https://herald.service/';
 const CENSUS = 'https://census.service/';

@@ -19,15 +19,15 @@ import {
   type ServiceAuthModuleOptions,
   ServiceJwtGuard,
 } from 'nestjs-service-auth';
-import { strictToken } from '../support/forge.js';
-import { type Answer, call } from '../support/http.js';
-import { createKey } from '../support/keys.js';
+import { strictToken } from '../support/tokens/forge.js';
+import { type Answer, call } from '../support/http/http.js';
+import { createKey } from '../support/keys/keys.js';
 import {
   ADAPTERS,
   startService,
   type TestService,
   type TestServiceOptions,
-} from '../support/service.js';
+} from '../support/services/service.js';
 
 const HERALD = 'https://herald.service/';
 const CENSUS = 'https://census.service/';

@@ -4,8 +4,8 @@ import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { buffer } from 'node:stream/consumers';
 import { ReceivedBody } from '../../lib/nest/http/body/received-body.js';
-import { sha256 } from '../support/forge.js';
-import { codeOf } from '../support/peers.js';
+import { sha256 } from '../support/tokens/forge.js';
+import { codeOf } from '../support/services/peers.js';
 
 // The rows of the table of ReceivedBody, on the stream alone. What servers and parsers do to it is in bodies*.spec.ts.
 

@@ -1,13 +1,18 @@
 import type { INestApplication } from '@nestjs/common';
 import { MemoryReplayStore, REFUSALS, type RefusalCode } from 'nestjs-service-auth';
-import { expectAccepted, expectNoSecrets, expectRefused, secretsOf } from '../support/answers.js';
+import {
+  expectAccepted,
+  expectNoSecrets,
+  expectRefused,
+  secretsOf,
+} from '../support/attacks/answers.js';
 import {
   type AttackRow,
   type AttemptParts,
   tokenFor,
   toCall,
   withParts,
-} from '../support/attempt.js';
+} from '../support/attacks/attempt.js';
 import { BINDING, GOOD_BINDING } from '../support/attacks/binding.js';
 import { CLAIMS, GOOD_CLAIMS } from '../support/attacks/claims.js';
 import { CONTENT, GOOD_CONTENT } from '../support/attacks/content.js';
@@ -29,12 +34,12 @@ import {
   startCensusBehind,
   USER,
   trustedIssuers,
-} from '../support/census.js';
-import { type Answer, call } from '../support/http.js';
-import { jwkOf, serveKeys, startKeyServer } from '../support/key-server.js';
-import { LogRecorder } from '../support/log-recorder.js';
-import { type Adapter, ADAPTERS, type TestService } from '../support/service.js';
-import { expectVerdict } from '../support/verdict.js';
+} from '../support/services/census.js';
+import { type Answer, call } from '../support/http/http.js';
+import { jwkOf, serveKeys, startKeyServer } from '../support/keys/key-server.js';
+import { LogRecorder } from '../support/observed/log-recorder.js';
+import { type Adapter, ADAPTERS, type TestService } from '../support/services/service.js';
+import { expectVerdict } from '../support/http/verdict.js';
 
 const TABLES: [string, readonly AttackRow[]][] = [
   ['token syntax', TOKEN_SYNTAX],

@@ -6,7 +6,7 @@ import {
   startFetchingCensus,
   STATIC,
   staticKey,
-} from '../support/fetching-census.js';
+} from '../support/services/fetching-census.js';
 import {
   hang,
   hold,
@@ -16,11 +16,11 @@ import {
   serveKeys,
   serveText,
   startKeyServer,
-} from '../support/key-server.js';
-import { createKey } from '../support/keys.js';
-import { closeAfterEach, HERALD } from '../support/receiver.js';
-import { selfSign } from '../support/self-signed.js';
-import { ADAPTERS } from '../support/service.js';
+} from '../support/keys/key-server.js';
+import { createKey } from '../support/keys/keys.js';
+import { closeAfterEach, HERALD } from '../support/services/receiver.js';
+import { selfSign } from '../support/keys/self-signed.js';
+import { ADAPTERS } from '../support/services/service.js';
 
 const COOL_DOWN_SECONDS = 30;
 const refused = { status: 401, code: 'key_unknown' };

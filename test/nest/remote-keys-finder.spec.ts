@@ -9,13 +9,19 @@ import {
   type TrustedIssuerFinder,
   type TrustedIssuerOptions,
 } from 'nestjs-service-auth';
-import { strictToken } from '../support/forge.js';
-import { type Answer, call } from '../support/http.js';
-import { hang, jwkOf, serveKeys, startKeyServer } from '../support/key-server.js';
-import { createKey } from '../support/keys.js';
-import { LogRecorder } from '../support/log-recorder.js';
-import { CENSUS, closeAfterEach, createClock, HERALD, type Question } from '../support/receiver.js';
-import { type Adapter, ADAPTERS, startService } from '../support/service.js';
+import { strictToken } from '../support/tokens/forge.js';
+import { type Answer, call } from '../support/http/http.js';
+import { hang, jwkOf, serveKeys, startKeyServer } from '../support/keys/key-server.js';
+import { createKey } from '../support/keys/keys.js';
+import { LogRecorder } from '../support/observed/log-recorder.js';
+import {
+  CENSUS,
+  closeAfterEach,
+  createClock,
+  HERALD,
+  type Question,
+} from '../support/services/receiver.js';
+import { type Adapter, ADAPTERS, startService } from '../support/services/service.js';
 
 const ANOTHER = 'https://another.service/';
 const key = createKey();

@@ -8,19 +8,19 @@ import {
   STATIC,
   staticKey,
   USER,
-} from '../support/fetching-census.js';
-import { encode, strictParts } from '../support/forge.js';
-import type { Answer } from '../support/http.js';
+} from '../support/services/fetching-census.js';
+import { encode, strictParts } from '../support/tokens/forge.js';
+import type { Answer } from '../support/http/http.js';
 import {
   jwkOf,
   type Respond,
   serveKeys,
   serveText,
   startKeyServer,
-} from '../support/key-server.js';
-import { createKey, type TestKey } from '../support/keys.js';
-import { CENSUS, closeAfterEach, HERALD } from '../support/receiver.js';
-import { ADAPTERS } from '../support/service.js';
+} from '../support/keys/key-server.js';
+import { createKey, type TestKey } from '../support/keys/keys.js';
+import { CENSUS, closeAfterEach, HERALD } from '../support/services/receiver.js';
+import { ADAPTERS } from '../support/services/service.js';
 
 const ANOTHER = 'https://another.service/';
 const key = createKey();

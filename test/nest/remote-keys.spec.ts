@@ -5,8 +5,8 @@ import {
   startFetchingCensus,
   STATIC,
   staticKey,
-} from '../support/fetching-census.js';
-import { type Answer, call } from '../support/http.js';
+} from '../support/services/fetching-census.js';
+import { type Answer, call } from '../support/http/http.js';
 import {
   drip,
   flow,
@@ -18,10 +18,10 @@ import {
   serveKeys,
   serveText,
   startKeyServer,
-} from '../support/key-server.js';
-import { createKey } from '../support/keys.js';
-import { CENSUS, closeAfterEach, HERALD } from '../support/receiver.js';
-import { ADAPTERS } from '../support/service.js';
+} from '../support/keys/key-server.js';
+import { createKey } from '../support/keys/keys.js';
+import { CENSUS, closeAfterEach, HERALD } from '../support/services/receiver.js';
+import { ADAPTERS } from '../support/services/service.js';
 
 const COOL_DOWN_SECONDS = 30;
 const DAY_SECONDS = 24 * 60 * 60;

@@ -11,10 +11,15 @@ import {
   ServiceJwtGuard,
 } from 'nestjs-service-auth';
 import type { ServiceIdentity } from 'nestjs-service-auth';
-import { strictToken } from '../support/forge.js';
-import { createKey, type TestKey } from '../support/keys.js';
-import { ObservedEvents } from '../support/observed-events.js';
-import { type Adapter, ADAPTERS, startService, type TestService } from '../support/service.js';
+import { strictToken } from '../support/tokens/forge.js';
+import { createKey, type TestKey } from '../support/keys/keys.js';
+import { ObservedEvents } from '../support/observed/observed-events.js';
+import {
+  type Adapter,
+  ADAPTERS,
+  startService,
+  type TestService,
+} from '../support/services/service.js';
 
 const HERALD = 'https://herald.service/';
 const CENSUS = 'https://census.service/';

@@ -21,9 +21,9 @@ import {
 } from 'nestjs-service-auth';
 import { ServiceHttpModule } from 'nestjs-service-auth/axios';
 import { ServiceFetch, ServiceFetchModule } from 'nestjs-service-auth/fetch';
-import { call } from '../support/http.js';
-import { createKey } from '../support/keys.js';
-import { ADAPTERS, startService } from '../support/service.js';
+import { call } from '../support/http/http.js';
+import { createKey } from '../support/keys/keys.js';
+import { ADAPTERS, startService } from '../support/services/service.js';
 
 const CENSUS = 'https://census.service/';
 const ARCHIVE = 'https://archive.service/';

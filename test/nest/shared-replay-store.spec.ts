@@ -1,8 +1,8 @@
 import { MemoryReplayStore, type ReplayStore, ServiceAuthModule } from 'nestjs-service-auth';
 import { RedisReplayStore, type RedisReplayStoreOptions } from 'nestjs-service-auth/redis';
 import { Module } from '@nestjs/common';
-import { expectAccepted, expectRefused } from '../support/answers.js';
-import { tokenFor, toCall, withParts } from '../support/attempt.js';
+import { expectAccepted, expectRefused } from '../support/attacks/answers.js';
+import { tokenFor, toCall, withParts } from '../support/attacks/attempt.js';
 import {
   BASELINE,
   CENSUS,
@@ -10,14 +10,14 @@ import {
   ORIGINAL,
   startCensus,
   trustedIssuers,
-} from '../support/census.js';
-import { type Answer, call, type Call } from '../support/http.js';
-import { LogRecorder } from '../support/log-recorder.js';
-import { closeAfterEach } from '../support/receiver.js';
-import { CLIENTS, openClient } from '../support/redis-clients.js';
-import { describeRedis, RedisServer } from '../support/redis-server.js';
-import { ADAPTERS, startService, type TestService } from '../support/service.js';
-import { TcpProxy } from '../support/tcp-proxy.js';
+} from '../support/services/census.js';
+import { type Answer, call, type Call } from '../support/http/http.js';
+import { LogRecorder } from '../support/observed/log-recorder.js';
+import { closeAfterEach } from '../support/services/receiver.js';
+import { CLIENTS, openClient } from '../support/redis/redis-clients.js';
+import { describeRedis, RedisServer } from '../support/redis/redis-server.js';
+import { ADAPTERS, startService, type TestService } from '../support/services/service.js';
+import { TcpProxy } from '../support/redis/tcp-proxy.js';
 
 const request = (issuedAtSeconds = NOW_SECONDS, parts = {}): Call => {
   const attempt = withParts(BASELINE, parts);
@@ -30,7 +30,7 @@ const sendAll = async (service: TestService, all: readonly Call[]): Promise<Answ
   await Promise.all(all.map(async (one) => await send(service, one)));
 const UNAVAILABLE = { code: 'replay_store_unavailable' } as const;
 
-describe.each(ADAPTERS)('on %s', (adapter) => {
+describe.each(ADAPTERS)('ReplayStore on %s', (adapter) => {
   const closing = closeAfterEach();
   const startWith = async (replayStore: ReplayStore | undefined, options = {}) =>
     closing(await startCensus({ adapter, options: { replayStore, ...options } }));

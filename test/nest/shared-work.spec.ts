@@ -15,10 +15,15 @@ import {
 } from 'nestjs-service-auth';
 import { ServiceHttpModule } from 'nestjs-service-auth/axios';
 import { concatMap, firstValueFrom, map, mergeMap, Subject } from 'rxjs';
-import { Caller } from '../support/caller.js';
-import { call } from '../support/http.js';
-import { createKey } from '../support/keys.js';
-import { type Adapter, ADAPTERS, startService, type TestService } from '../support/service.js';
+import { Caller } from '../support/services/caller.js';
+import { call } from '../support/http/http.js';
+import { createKey } from '../support/keys/keys.js';
+import {
+  type Adapter,
+  ADAPTERS,
+  startService,
+  type TestService,
+} from '../support/services/service.js';
 
 const HERALD = 'https://herald.service/';
 const CENSUS = 'https://census.service/';

@@ -31,14 +31,19 @@ import {
   ServiceSubject,
 } from 'nestjs-service-auth';
 import * as axiosLibrary from 'nestjs-service-auth/axios';
-import { expectAccepted, expectNoSecrets, expectRefused, secretsOf } from '../support/answers.js';
+import {
+  expectAccepted,
+  expectNoSecrets,
+  expectRefused,
+  secretsOf,
+} from '../support/attacks/answers.js';
 import {
   type AttackRow,
   type AttemptParts,
   tokenFor,
   toCall,
   withParts,
-} from '../support/attempt.js';
+} from '../support/attacks/attempt.js';
 import { BINDING } from '../support/attacks/binding.js';
 import { CLAIMS } from '../support/attacks/claims.js';
 import { JOSE_HEADER } from '../support/attacks/jose-header.js';
@@ -54,13 +59,18 @@ import {
   NOW_SECONDS,
   POSTED,
   startCensus,
-} from '../support/census.js';
-import { Caller } from '../support/caller.js';
-import { type Answer, call, type Call, rawCall } from '../support/http.js';
-import { hold, jwkOf, serveKeys, startKeyServer } from '../support/key-server.js';
-import { rawRequest } from '../support/middleware.js';
-import { RecordingServer, valuesOf } from '../support/recording-server.js';
-import { type Adapter, ADAPTERS, startService, type TestService } from '../support/service.js';
+} from '../support/services/census.js';
+import { Caller } from '../support/services/caller.js';
+import { type Answer, call, type Call, rawCall } from '../support/http/http.js';
+import { hold, jwkOf, serveKeys, startKeyServer } from '../support/keys/key-server.js';
+import { rawRequest } from '../support/services/middleware.js';
+import { RecordingServer, valuesOf } from '../support/http/recording-server.js';
+import {
+  type Adapter,
+  ADAPTERS,
+  startService,
+  type TestService,
+} from '../support/services/service.js';
 
 const ROWS: readonly AttackRow[] = [
   TOKEN_SYNTAX,

@@ -5,10 +5,10 @@ import {
   ServiceJwtGuard,
   type TrustedIssuerFinder,
 } from 'nestjs-service-auth';
-import { strictToken } from '../support/forge.js';
-import { call } from '../support/http.js';
-import { createKey } from '../support/keys.js';
-import { startService } from '../support/service.js';
+import { strictToken } from '../support/tokens/forge.js';
+import { call } from '../support/http/http.js';
+import { createKey } from '../support/keys/keys.js';
+import { startService } from '../support/services/service.js';
 
 const HERALD = 'https://herald.service/';
 const CENSUS = 'https://census.service/';
@@ -72,7 +72,7 @@ const start = async (trustedIssuers: Trusted, imports: (typeof TableModule)[] = 
     controllers: [UserController],
   });
 
-describe('a finder of trusted issuers', () => {
+describe('TrustedIssuerFinder as a provider', () => {
   const good: [string, Trusted, (typeof TableModule)[], number][] = [
     ['an object', { find: (issuer) => new Table().find(issuer) }, [], 0],
     ['a class that a module provides', TableFinder, [TableModule], 1],

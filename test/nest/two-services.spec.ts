@@ -28,12 +28,12 @@ import { onBehalfOf, ServiceHttpModule } from 'nestjs-service-auth/axios';
 import { ServiceFetch, ServiceFetchModule } from 'nestjs-service-auth/fetch';
 import { MemoryReplayStore } from 'nestjs-service-auth/core';
 import { lastValueFrom } from 'rxjs';
-import { Caller } from '../support/caller.js';
-import { call } from '../support/http.js';
-import { createKey } from '../support/keys.js';
-import { RecordingServer } from '../support/recording-server.js';
-import { ADAPTERS, startService, type TestService } from '../support/service.js';
-import { checkStrict } from '../support/wire-check.js';
+import { Caller } from '../support/services/caller.js';
+import { call } from '../support/http/http.js';
+import { createKey } from '../support/keys/keys.js';
+import { RecordingServer } from '../support/http/recording-server.js';
+import { ADAPTERS, startService, type TestService } from '../support/services/service.js';
+import { checkStrict } from '../support/tokens/wire-check.js';
 
 const CENSUS = 'https://census.service/';
 const ARCHIVE = 'https://archive.service/';

@@ -12,21 +12,36 @@ import {
   ServiceJwtGuard,
   ServiceSubject,
 } from 'nestjs-service-auth';
-import { Caller } from '../support/caller.js';
-import { sha256 } from '../support/forge.js';
-import { call } from '../support/http.js';
-import { createInbox, type Inbox } from '../support/inbox.js';
-import { acceptEverything, createLast, rawRequest, useFirst } from '../support/middleware.js';
+import { Caller } from '../support/services/caller.js';
+import { sha256 } from '../support/tokens/forge.js';
+import { call } from '../support/http/http.js';
+import { createInbox, type Inbox } from '../support/services/inbox.js';
+import {
+  acceptEverything,
+  createLast,
+  rawRequest,
+  useFirst,
+} from '../support/services/middleware.js';
 import {
   listenerOf,
   type Manners,
   remade,
   startHost,
   untilBuffered,
-} from '../support/odd-hosts.js';
-import { itHolds } from '../support/property.js';
-import { type Adapter, ADAPTERS, startService, type TestService } from '../support/service.js';
-import { bodyHeaders, type BodyRequest, bodyToken, sendBody } from '../support/signed-body.js';
+} from '../support/services/odd-hosts.js';
+import { itHolds } from '../support/properties/property.js';
+import {
+  type Adapter,
+  ADAPTERS,
+  startService,
+  type TestService,
+} from '../support/services/service.js';
+import {
+  bodyHeaders,
+  type BodyRequest,
+  bodyToken,
+  sendBody,
+} from '../support/tokens/signed-body.js';
 
 /** Whether a request has a body is told by its stream alone, on whatever stands around the application. */
 

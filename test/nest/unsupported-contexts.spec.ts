@@ -37,10 +37,10 @@ import {
 } from 'nestjs-service-auth';
 import { firstValueFrom } from 'rxjs';
 import { WebSocket } from 'ws';
-import { strictToken } from '../support/forge.js';
-import { call } from '../support/http.js';
-import { createKey } from '../support/keys.js';
-import { ADAPTERS, startService, type TestService } from '../support/service.js';
+import { strictToken } from '../support/tokens/forge.js';
+import { call } from '../support/http/http.js';
+import { createKey } from '../support/keys/keys.js';
+import { ADAPTERS, startService, type TestService } from '../support/services/service.js';
 
 const HERALD = 'https://herald.service/';
 const CENSUS = 'https://census.service/';

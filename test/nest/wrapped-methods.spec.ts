@@ -22,11 +22,16 @@ import {
   ServiceJwtGuard,
   SkipServiceAuth,
 } from 'nestjs-service-auth';
-import { Caller } from '../support/caller.js';
-import { call } from '../support/http.js';
-import { LogRecorder } from '../support/log-recorder.js';
-import { closeAfterEach } from '../support/receiver.js';
-import { type Adapter, ADAPTERS, startService, type TestService } from '../support/service.js';
+import { Caller } from '../support/services/caller.js';
+import { call } from '../support/http/http.js';
+import { LogRecorder } from '../support/observed/log-recorder.js';
+import { closeAfterEach } from '../support/services/receiver.js';
+import {
+  type Adapter,
+  ADAPTERS,
+  startService,
+  type TestService,
+} from '../support/services/service.js';
 
 const CENSUS = 'https://census.service/';
 const USER = 'https://census.service/user/21/';

@@ -2,7 +2,7 @@ import { SpanStatusCode, metrics } from '@opentelemetry/api';
 import { LoggingObserver, type ServiceAuthEvent } from 'nestjs-service-auth';
 import { createServiceAuth } from 'nestjs-service-auth/core';
 import { OpenTelemetryObserver } from 'nestjs-service-auth/opentelemetry';
-import { type AttemptParts, tokenFor, toCall, withParts } from '../support/attempt.js';
+import { type AttemptParts, tokenFor, toCall, withParts } from '../support/attacks/attempt.js';
 import {
   BASELINE,
   CENSUS,
@@ -12,10 +12,10 @@ import {
   startCensus,
   strangerKey,
   USER,
-} from '../support/census.js';
-import { type Answer, call } from '../support/http.js';
-import { ADAPTERS } from '../support/service.js';
-import { RecordedMetrics, RecordedSpans } from '../support/telemetry.js';
+} from '../support/services/census.js';
+import { type Answer, call } from '../support/http/http.js';
+import { ADAPTERS } from '../support/services/service.js';
+import { RecordedMetrics, RecordedSpans } from '../support/observed/telemetry.js';
 
 const STRANGER = 'https://canary-stranger.service/';
 const FLOOD = 10_000;
@@ -261,7 +261,7 @@ describe('a flood', () => {
   });
 });
 
-describe('the observer', () => {
+describe('OpenTelemetryObserver', () => {
   const event: ServiceAuthEvent = { type: 'replay_store_unsafe', reason: '' };
 
   it('takes the global provider, even one that was registered later', async () => {

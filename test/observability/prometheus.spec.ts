@@ -2,10 +2,10 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Controller, Get, Module, UseGuards } from '@nestjs/common';
 import { ServiceAuthModule, ServiceJwtGuard } from 'nestjs-service-auth';
-import { Caller } from '../support/caller.js';
-import { call } from '../support/http.js';
-import { SAMPLE_EVENTS } from '../support/sample-events.js';
-import { ADAPTERS, startService } from '../support/service.js';
+import { Caller } from '../support/services/caller.js';
+import { call } from '../support/http/http.js';
+import { SAMPLE_EVENTS } from '../support/observed/sample-events.js';
+import { ADAPTERS, startService } from '../support/services/service.js';
 import { MetricsController, PrometheusObserver } from './prometheus.recipe.js';
 
 const CENSUS = 'https://census.service/';

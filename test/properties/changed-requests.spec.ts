@@ -1,9 +1,16 @@
 import fc from 'fast-check';
 import { type IncomingRequest, MemoryReplayStore, type TokenUse } from 'nestjs-service-auth/core';
-import { createKey } from '../support/keys.js';
-import { CENSUS, codeOf, createPeers, type Peers, received, signed } from '../support/peers.js';
-import { itHolds } from '../support/property.js';
-import { ORDER, type RequestOfBytes, requests } from '../support/requests.js';
+import { createKey } from '../support/keys/keys.js';
+import {
+  CENSUS,
+  codeOf,
+  createPeers,
+  type Peers,
+  received,
+  signed,
+} from '../support/services/peers.js';
+import { itHolds } from '../support/properties/property.js';
+import { ORDER, type RequestOfBytes, requests } from './requests.js';
 
 type Change = (bytes: Buffer) => Buffer;
 type Arrived = IncomingRequest & { readonly body: Uint8Array };

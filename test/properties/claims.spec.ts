@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { createServiceAuth, MemoryReplayStore, type ServiceAuth } from 'nestjs-service-auth/core';
-import { encode, type Json, sha256, signBytes, strictParts } from '../support/forge.js';
-import { createKey } from '../support/keys.js';
-import { findFault, type OracleReceiver } from '../support/oracle.js';
-import { CENSUS, codeOf, HERALD, NOW_SECONDS, now, USER } from '../support/peers.js';
-import { itHolds } from '../support/property.js';
+import { encode, type Json, sha256, signBytes, strictParts } from '../support/tokens/forge.js';
+import { createKey } from '../support/keys/keys.js';
+import { findFault, type OracleReceiver } from '../support/properties/oracle.js';
+import { CENSUS, codeOf, HERALD, NOW_SECONDS, now, USER } from '../support/services/peers.js';
+import { itHolds } from '../support/properties/property.js';
 
 const VETERAN = 'https://veteran.service/';
 const key = createKey('EdDSA');

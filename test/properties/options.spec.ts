@@ -5,9 +5,9 @@ import {
   type ServiceAuthOptions,
 } from 'nestjs-service-auth/core';
 import type { ServiceAuthSettings } from '../../lib/core/settings.js';
-import { createKey } from '../support/keys.js';
-import { CENSUS, HERALD } from '../support/peers.js';
-import { itHolds } from '../support/property.js';
+import { createKey } from '../support/keys/keys.js';
+import { CENSUS, HERALD } from '../support/services/peers.js';
+import { itHolds } from '../support/properties/property.js';
 
 const key = createKey('EdDSA');
 const target = { baseUrl: HERALD };

@@ -6,11 +6,11 @@ import {
   ServiceAuthUnavailableError,
   type TokenUse,
 } from 'nestjs-service-auth/core';
-import { Clocks } from '../support/clocks.js';
-import { type Json, strictToken } from '../support/forge.js';
-import { createKey } from '../support/keys.js';
-import { CENSUS, codeOf, HERALD } from '../support/peers.js';
-import { itHolds } from '../support/property.js';
+import { Clocks } from '../support/clocks/clocks.js';
+import { type Json, strictToken } from '../support/tokens/forge.js';
+import { createKey } from '../support/keys/keys.js';
+import { CENSUS, codeOf, HERALD } from '../support/services/peers.js';
+import { itHolds } from '../support/properties/property.js';
 
 const key = createKey('EdDSA');
 const seconds = (max: number) => fc.double({ min: 0, max, noNaN: true });

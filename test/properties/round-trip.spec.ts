@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { type Algorithm, MemoryReplayStore, type TokenUse } from 'nestjs-service-auth/core';
 import { ALGORITHMS } from '../../lib/core/algorithms.js';
-import { digest } from '../support/forge.js';
-import { createKey, type TestKey } from '../support/keys.js';
-import { findFault, type OracleReceiver } from '../support/oracle.js';
+import { digest } from '../support/tokens/forge.js';
+import { createKey, type TestKey } from '../support/keys/keys.js';
+import { findFault, type OracleReceiver } from '../support/properties/oracle.js';
 import {
   CENSUS,
   codeOf,
@@ -13,9 +13,9 @@ import {
   type Peers,
   received,
   signed,
-} from '../support/peers.js';
-import { itHolds } from '../support/property.js';
-import { ORDER, type RequestOfBytes, requests } from '../support/requests.js';
+} from '../support/services/peers.js';
+import { itHolds } from '../support/properties/property.js';
+import { ORDER, type RequestOfBytes, requests } from './requests.js';
 
 const PROFILES = ['strict', 'original'] as const;
 const NAMES = Object.keys(ALGORITHMS) as Algorithm[];

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { createServiceAuth, MemoryReplayStore, type ServiceAuth } from 'nestjs-service-auth/core';
-import { type Json, strictToken } from '../support/forge.js';
-import { createKey } from '../support/keys.js';
-import { findTimesFault } from '../support/oracle.js';
-import { CENSUS, codeOf, HERALD, NOW_SECONDS } from '../support/peers.js';
-import { itHolds } from '../support/property.js';
+import { type Json, strictToken } from '../support/tokens/forge.js';
+import { createKey } from '../support/keys/keys.js';
+import { findTimesFault } from '../support/properties/oracle.js';
+import { CENSUS, codeOf, HERALD, NOW_SECONDS } from '../support/services/peers.js';
+import { itHolds } from '../support/properties/property.js';
 
 const VETERAN = 'https://veteran.service/';
 const TOLERANCES = [0, 1, 5, 60];

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { type Digest, DigestTable } from '../../lib/replay/digest-table.js';
-import { itHolds } from '../support/property.js';
+import { itHolds } from '../support/properties/property.js';
 
 /** Few first words, so that most digests want a slot that another one has. */
 const digests = fc.tuple(

@@ -4,9 +4,9 @@ import {
   ServiceAuthUnavailableError,
   type TokenUse,
 } from 'nestjs-service-auth/core';
-import { Clocks } from '../support/clocks.js';
-import { HERALD } from '../support/peers.js';
-import { describeReplayStore } from '../support/replay-store-contract.js';
+import { Clocks } from '../support/clocks/clocks.js';
+import { HERALD } from '../support/services/peers.js';
+import { describeReplayStore } from '../support/replay/replay-store-contract.js';
 
 describeReplayStore('MemoryReplayStore', () => {
   const clocks = new Clocks();

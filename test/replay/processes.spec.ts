@@ -1,11 +1,11 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { type CompiledProject, compileProject } from '../support/compiled-project.js';
-import { strictToken } from '../support/forge.js';
-import { call } from '../support/http.js';
-import { closeAfterEach } from '../support/receiver.js';
-import { describeRedis, RedisServer } from '../support/redis-server.js';
-import { CENSUS, HERALD, heraldKey } from '../support/sending-service.js';
+import { type CompiledProject, compileProject } from '../support/processes/compiled-project.js';
+import { strictToken } from '../support/tokens/forge.js';
+import { call } from '../support/http/http.js';
+import { closeAfterEach } from '../support/services/receiver.js';
+import { describeRedis, RedisServer } from '../support/redis/redis-server.js';
+import { CENSUS, HERALD, heraldKey } from '../support/services/sending-service.js';
 
 const PROCESS = 'test/replay/processes/receiver.process.ts';
 

@@ -1,9 +1,15 @@
 import { RedisReplayStore, type RedisReplayStoreOptions } from 'nestjs-service-auth/redis';
-import { closeAfterEach } from '../support/receiver.js';
-import { CLIENTS, openClient } from '../support/redis-clients.js';
-import { describeRedis, RedisServer } from '../support/redis-server.js';
-import { TcpProxy } from '../support/tcp-proxy.js';
-import { tokenUse, tokenUses, UNAVAILABLE, verdictOf, verdictsOf } from '../support/token-use.js';
+import { closeAfterEach } from '../support/services/receiver.js';
+import { CLIENTS, openClient } from '../support/redis/redis-clients.js';
+import { describeRedis, RedisServer } from '../support/redis/redis-server.js';
+import { TcpProxy } from '../support/redis/tcp-proxy.js';
+import {
+  tokenUse,
+  tokenUses,
+  UNAVAILABLE,
+  verdictOf,
+  verdictsOf,
+} from '../support/replay/token-use.js';
 
 const PATIENTLY = { timeoutMilliseconds: 10_000 };
 

@@ -4,11 +4,11 @@ import { Redis } from 'ioredis';
 import { ServiceAuthUnavailableError } from 'nestjs-service-auth/core';
 import { RedisReplayStore, type RedisReplayStoreOptions } from 'nestjs-service-auth/redis';
 import { createClient } from 'redis';
-import { ObservedEvents } from '../support/observed-events.js';
-import { closeAfterEach } from '../support/receiver.js';
-import { CLIENTS, openClient, type OpenClient } from '../support/redis-clients.js';
-import { describeRedis, findFreePort, RedisServer } from '../support/redis-server.js';
-import { TcpProxy } from '../support/tcp-proxy.js';
+import { ObservedEvents } from '../support/observed/observed-events.js';
+import { closeAfterEach } from '../support/services/receiver.js';
+import { CLIENTS, openClient, type OpenClient } from '../support/redis/redis-clients.js';
+import { describeRedis, findFreePort, RedisServer } from '../support/redis/redis-server.js';
+import { TcpProxy } from '../support/redis/tcp-proxy.js';
 import {
   NOW_SECONDS,
   tokenUse,
@@ -17,7 +17,7 @@ import {
   untilDecided,
   verdictOf,
   verdictsOf,
-} from '../support/token-use.js';
+} from '../support/replay/token-use.js';
 
 /** So long that a test does not run into it by accident. */
 const PATIENTLY = { timeoutMilliseconds: 2000 };

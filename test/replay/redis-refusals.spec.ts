@@ -3,11 +3,17 @@ import { ServiceAuthConfigError } from 'nestjs-service-auth/core';
 import { RedisReplayStore, type RedisReplayStoreOptions } from 'nestjs-service-auth/redis';
 import { Cluster } from 'ioredis';
 import { createClientPool, createCluster } from 'redis';
-import { ObservedEvents } from '../support/observed-events.js';
-import { closeAfterEach } from '../support/receiver.js';
-import { CLIENTS, type ClientOptions, openClient } from '../support/redis-clients.js';
-import { describeRedis, findFreePort, RedisServer } from '../support/redis-server.js';
-import { tokenUse, tokenUses, untilDecided, verdictOf, verdictsOf } from '../support/token-use.js';
+import { ObservedEvents } from '../support/observed/observed-events.js';
+import { closeAfterEach } from '../support/services/receiver.js';
+import { CLIENTS, type ClientOptions, openClient } from '../support/redis/redis-clients.js';
+import { describeRedis, findFreePort, RedisServer } from '../support/redis/redis-server.js';
+import {
+  tokenUse,
+  tokenUses,
+  untilDecided,
+  verdictOf,
+  verdictsOf,
+} from '../support/replay/token-use.js';
 
 const PATIENTLY = { timeoutMilliseconds: 5000 };
 

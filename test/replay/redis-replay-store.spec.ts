@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { TokenUse } from 'nestjs-service-auth/core';
 import { RedisReplayStore, type RedisReplayStoreOptions } from 'nestjs-service-auth/redis';
-import { Clocks } from '../support/clocks.js';
-import { ObservedEvents } from '../support/observed-events.js';
-import { CLIENTS, openClient, type OpenClient } from '../support/redis-clients.js';
-import { describeRedis, RedisServer } from '../support/redis-server.js';
-import { describeReplayStore } from '../support/replay-store-contract.js';
-import { verdictOf } from '../support/token-use.js';
+import { Clocks } from '../support/clocks/clocks.js';
+import { ObservedEvents } from '../support/observed/observed-events.js';
+import { CLIENTS, openClient, type OpenClient } from '../support/redis/redis-clients.js';
+import { describeRedis, RedisServer } from '../support/redis/redis-server.js';
+import { describeReplayStore } from '../support/replay/replay-store-contract.js';
+import { verdictOf } from '../support/replay/token-use.js';
 
 const PREFIX = 'service-auth:replay:';
 const NOW_SECONDS = 1_800_000_000;

@@ -3,19 +3,19 @@ import { Redis } from 'ioredis';
 import type { TokenUse } from 'nestjs-service-auth/core';
 import { RedisReplayStore, type RedisReplayStoreOptions } from 'nestjs-service-auth/redis';
 import { createSentinel } from 'redis';
-import { Clocks } from '../support/clocks.js';
-import { ObservedEvents } from '../support/observed-events.js';
-import { closeAfterEach } from '../support/receiver.js';
+import { Clocks } from '../support/clocks/clocks.js';
+import { ObservedEvents } from '../support/observed/observed-events.js';
+import { closeAfterEach } from '../support/services/receiver.js';
 import {
   CLIENTS,
   type ClientName,
   type ClientOptions,
   openClient,
-} from '../support/redis-clients.js';
-import { RedisSentinel } from '../support/redis-sentinel.js';
-import { describeRedis, RedisServer } from '../support/redis-server.js';
-import { TcpProxy } from '../support/tcp-proxy.js';
-import { tokenUse, verdictOf } from '../support/token-use.js';
+} from '../support/redis/redis-clients.js';
+import { RedisSentinel } from './redis-sentinel.js';
+import { describeRedis, RedisServer } from '../support/redis/redis-server.js';
+import { TcpProxy } from '../support/redis/tcp-proxy.js';
+import { tokenUse, verdictOf } from '../support/replay/token-use.js';
 
 const PATIENTLY = { timeoutMilliseconds: 5000 };
 const LOST = /^unavailable: Redis may be another server than before, and lack the use/;

@@ -1,5 +1,5 @@
 // Clients that share no code with this project, against the running sample. Needs a build:
-//   npm run build && npm run build:sample && node test/sample/foreign-client.mjs
+//   npm run build && npx tsc -p sample && node test/sample/foreign-client.mjs
 import { execFile, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -24,7 +24,7 @@ const outcomes = { passed: 0, failed: 0 };
 const python = findPython();
 if (!python) skip('no Python with PyJWT: set PYTHON, or install python3-jwt');
 else if (!existsSync(new URL('main.js', SAMPLE))) {
-  fail('dist-sample is missing: run `npm run build && npm run build:sample` first');
+  fail('dist-sample is missing: run `npm run build && npx tsc -p sample` first');
 } else await runAll(python);
 
 if (python) console.log(`${outcomes.passed} passed, ${outcomes.failed} failed`);

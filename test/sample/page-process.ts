@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type CompiledProject, compileProject } from '../support/compiled-project.js';
-import { type Answer, call } from '../support/http.js';
+import { type CompiledProject, compileProject } from '../support/processes/compiled-project.js';
+import { type Answer, call } from '../support/http/http.js';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const FILES = 'sample/page/public';

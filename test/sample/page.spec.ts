@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import type { AttemptResult } from '../../sample/page/attempt.service.js';
 import { ATTEMPTS } from '../../sample/page/attempts.js';
 import type { StoryResult } from '../../sample/page/story.service.js';
-import { Browser, type Tab } from '../support/browser.js';
-import { describeInBrowser } from '../support/chromium-binary.js';
-import { call } from '../support/http.js';
+import { Browser, type Tab } from './browser.js';
+import { describeInBrowser } from './chromium-binary.js';
+import { call } from '../support/http/http.js';
 import { type PageProcess, startPageProcess } from './page-process.js';
 
 const AXE = join(import.meta.dirname, '../../node_modules/axe-core/axe.min.js');

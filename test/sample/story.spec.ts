@@ -17,10 +17,10 @@ import {
   writeKeyRing,
 } from '../../sample/story/key-ring-file.js';
 import { type Mailbox, startMailbox } from '../../sample/story/mailbox.js';
-import { forge, md5, strictToken } from '../support/forge.js';
-import { type Answer, call } from '../support/http.js';
-import { createKey, type TestKey } from '../support/keys.js';
-import { startService, type TestService } from '../support/service.js';
+import { forge, md5, strictToken } from '../support/tokens/forge.js';
+import { type Answer, call } from '../support/http/http.js';
+import { createKey, type TestKey } from '../support/keys/keys.js';
+import { startService, type TestService } from '../support/services/service.js';
 import { openDoor } from './door.js';
 
 const HERALD = 'https://herald.service/';

@@ -6,11 +6,11 @@ import type { Browser, Page } from 'puppeteer-core';
 import { AppModule as HeraldModule } from '../../sample/herald/app.module.js';
 import { serveDocumentation } from '../../sample/herald/documentation.js';
 import { ensureKeyFiles } from '../../sample/setup/key-files.js';
-import { describeInBrowser } from '../support/chromium-binary.js';
-import { openPage, startChromium } from '../support/chromium.js';
-import { call } from '../support/http.js';
-import { operationAt, problemsOf, responseOf } from '../support/openapi.js';
-import { startService, type TestService } from '../support/service.js';
+import { describeInBrowser } from './chromium-binary.js';
+import { openPage, startChromium } from './chromium.js';
+import { call } from '../support/http/http.js';
+import { operationAt, problemsOf, responseOf } from '../support/http/openapi.js';
+import { startService, type TestService } from '../support/services/service.js';
 
 const nowhere = 'http://127.0.0.1:9/';
 const TOKEN = { 'service-jwt': [] };

@@ -22,8 +22,8 @@ import {
 import { ServiceAuthTesting, type TestHeaders } from 'nestjs-service-auth/testing';
 import { spec } from 'pactum';
 import request from 'supertest';
-import { injectWithoutCookies } from '../support/inject-without-cookies.js';
-import { type Adapter, ADAPTERS } from '../support/service.js';
+import { injectWithoutCookies } from '../support/http/inject-without-cookies.js';
+import { type Adapter, ADAPTERS } from '../support/services/service.js';
 
 const CENSUS = 'https://census.service/';
 const HERALD = 'https://herald.service/';

@@ -43,8 +43,8 @@ import {
 } from 'nestjs-service-auth/testing';
 import { lastValueFrom } from 'rxjs';
 import request from 'supertest';
-import { RecordingServer } from '../support/recording-server.js';
-import { type Adapter, ADAPTERS } from '../support/service.js';
+import { RecordingServer } from '../support/http/recording-server.js';
+import { type Adapter, ADAPTERS } from '../support/services/service.js';
 
 const CENSUS = 'https://census.service/';
 const HERALD = 'https://herald.service/';
@@ -155,7 +155,7 @@ async function get(app: INestApplication, target: string, headers: Record<string
   return { status: answer.status, body: answer.body as Record<string, unknown> };
 }
 
-describe.each(ADAPTERS)('the testing kit on %s', (adapter) => {
+describe.each(ADAPTERS)('ServiceAuthTesting on %s', (adapter) => {
   let auth: ServiceAuthTesting;
   beforeEach(() => {
     auth = new ServiceAuthTesting();
@@ -779,7 +779,7 @@ describe('a decoder', () => {
   });
 });
 
-describe('the clock of a test', () => {
+describe('TestClock', () => {
   it('stands until it is moved', () => {
     const clock = new TestClock(new Date(5_000_500));
     expect([clock.now(), clock.seconds]).toEqual([5_000_500, 5000]);

@@ -25,7 +25,7 @@ import { onBehalfOf, ServiceHttpModule } from 'nestjs-service-auth/axios';
 import { ServiceAuthTesting, type TestReceiver } from 'nestjs-service-auth/testing';
 import { lastValueFrom } from 'rxjs';
 import request from 'supertest';
-import { ADAPTERS } from '../support/service.js';
+import { ADAPTERS } from '../support/services/service.js';
 
 const CENSUS = 'https://census.service/';
 const ARCHIVE = 'https://archive.service/';

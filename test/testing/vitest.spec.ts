@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { type ReportedTest, runVitest } from '../support/vitest-run.js';
+import { type ReportedTest, runVitest } from '../support/processes/vitest-run.js';
 
 describe('under Vitest', () => {
   let tests: readonly ReportedTest[];

@@ -8,8 +8,13 @@ import {
   ServiceJwtGuard,
 } from 'nestjs-service-auth';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import { rawCall } from '../support/http.js';
-import { type Adapter, ADAPTERS, startService, type TestService } from '../support/service.js';
+import { rawCall } from '../support/http/http.js';
+import {
+  type Adapter,
+  ADAPTERS,
+  startService,
+  type TestService,
+} from '../support/services/service.js';
 import {
   bytesOf,
   headersOf,

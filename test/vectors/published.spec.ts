@@ -3,7 +3,7 @@ import { isAlgorithm } from '../../lib/core/algorithms.js';
 import { readJoseHeader } from '../../lib/core/jose-header.js';
 import { assertSignature } from '../../lib/core/token-signature.js';
 import { readToken } from '../../lib/core/token-syntax.js';
-import { codeOf } from '../support/peers.js';
+import { codeOf } from '../support/services/peers.js';
 import { type PublishedVectorFile, readVectors } from './vector-files.js';
 
 const { vectors } = readVectors<PublishedVectorFile>('published');

@@ -7,7 +7,7 @@ import {
 } from 'nestjs-service-auth/core';
 import { signClaims } from '../../lib/core/token-signature.js';
 import { readSigningKeyRing } from '../../lib/keys/signing-key-ring.js';
-import { decodeClaims, decodeHeader } from '../support/forge.js';
+import { decodeClaims, decodeHeader } from '../support/tokens/forge.js';
 import {
   bytesOf,
   readVectors,

@@ -11,7 +11,7 @@ import type {
   SigningFailureCode,
   TargetOptions,
 } from 'nestjs-service-auth/core';
-import { stoppedStore } from '../support/clocks.js';
+import { stoppedStore } from '../support/clocks/clocks.js';
 
 /** The files of this folder as README.md describes them. */
 

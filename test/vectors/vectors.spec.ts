@@ -7,7 +7,7 @@ import {
   ServiceTokenRefusedError,
 } from 'nestjs-service-auth/core';
 import { ALGORITHMS } from '../../lib/core/algorithms.js';
-import { decodeHeader } from '../support/forge.js';
+import { decodeHeader } from '../support/tokens/forge.js';
 import {
   type Accepted,
   type KeyVectorFile,
@@ -21,7 +21,7 @@ import {
   titleOf,
   type Vector,
 } from './vector-files.js';
-import { stoppedStore } from '../support/clocks.js';
+import { stoppedStore } from '../support/clocks/clocks.js';
 
 /** The codes that no request provokes by itself: something fails, or the application has a say. */
 const NOT_BY_REQUEST: readonly RefusalCode[] = [

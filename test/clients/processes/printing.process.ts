@@ -3,8 +3,8 @@
 import { ConsoleLogger, Logger } from '@nestjs/common';
 import type { AxiosAdapter, AxiosRequestConfig } from 'axios';
 import { createServiceAuth } from 'nestjs-service-auth/core';
-import { axiosOfNest, heraldKey, SendingService } from '../../support/sending-service.js';
-import { secretsOfKey } from '../../support/traces.js';
+import { axiosOfNest, heraldKey, SendingService } from '../../support/services/sending-service.js';
+import { secretsOfKey } from '../../support/observed/traces.js';
 
 const [answers = '', refused = ''] = process.argv.slice(2);
 

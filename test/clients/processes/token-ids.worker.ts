@@ -1,7 +1,7 @@
 // Signs `count` requests, one as another, and answers with the ids of their tokens.
 import { parentPort, workerData } from 'node:worker_threads';
 import { createServiceAuth } from 'nestjs-service-auth/core';
-import { decodeClaims } from '../../support/forge.js';
+import { decodeClaims } from '../../support/tokens/forge.js';
 
 const { privateKey, count } = workerData as { privateKey: string; count: number };
 const CENSUS = 'https://census.service/';

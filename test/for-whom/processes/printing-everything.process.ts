@@ -52,10 +52,10 @@ import {
 import { ServiceFetch, ServiceFetchModule } from 'nestjs-service-auth/fetch';
 import { OpenTelemetryObserver } from 'nestjs-service-auth/opentelemetry';
 import { lastValueFrom, type Observable } from 'rxjs';
-import { rawRequest, useFirst } from '../../support/middleware.js';
-import { type Adapter, startService } from '../../support/service.js';
-import { RecordedMetrics, RecordedSpans } from '../../support/telemetry.js';
-import { DEEP_PRINTINGS, leaksOf, PRINTINGS } from '../../support/traces.js';
+import { rawRequest, useFirst } from '../../support/services/middleware.js';
+import { type Adapter, startService } from '../../support/services/service.js';
+import { RecordedMetrics, RecordedSpans } from '../../support/observed/telemetry.js';
+import { DEEP_PRINTINGS, leaksOf, PRINTINGS } from '../../support/observed/traces.js';
 import { PLAIN_TEXT } from './plain-text.js';
 
 /** In which way a call is made for the user. */

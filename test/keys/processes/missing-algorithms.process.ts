@@ -4,8 +4,8 @@
 import crypto from 'node:crypto';
 import { syncBuiltinESMExports } from 'node:module';
 import type { IncomingRequest, ServiceAuthOptions } from 'nestjs-service-auth/core';
-import { forge, md5, sha256 } from '../../support/forge.js';
-import { createKey } from '../../support/keys.js';
+import { forge, md5, sha256 } from '../../support/tokens/forge.js';
+import { createKey } from '../../support/keys/keys.js';
 
 const HERALD = 'https://herald.service/';
 const CENSUS = 'https://census.service/';

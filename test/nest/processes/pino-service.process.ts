@@ -4,10 +4,10 @@ import { Body, Controller, Get, HttpCode, Inject, Optional, Post, UseGuards } fr
 import { Logger, LoggerModule, PinoLogger } from 'nestjs-pino';
 import { pinoHttp as createPinoHttp } from 'pino-http';
 import { ServiceAuthModule, ServiceJwtGuard } from 'nestjs-service-auth';
-import { Caller } from '../../support/caller.js';
-import { call } from '../../support/http.js';
-import { rawRequest, useFirst } from '../../support/middleware.js';
-import { type Adapter, startService, type TestService } from '../../support/service.js';
+import { Caller } from '../../support/services/caller.js';
+import { call } from '../../support/http/http.js';
+import { rawRequest, useFirst } from '../../support/services/middleware.js';
+import { type Adapter, startService, type TestService } from '../../support/services/service.js';
 import { pinoHttp } from '../pino-redaction.recipe.js';
 
 const [adapter = 'express', logger = '', options = ''] = process.argv.slice(2);

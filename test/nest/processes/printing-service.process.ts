@@ -7,7 +7,7 @@ import { type ArgumentsHost, Catch, ConsoleLogger } from '@nestjs/common';
 import { BaseExceptionFilter } from '@nestjs/core';
 import { LoggingObserver } from 'nestjs-service-auth';
 import { createServiceAuth, ServiceAuthError } from 'nestjs-service-auth/core';
-import { type AttemptParts, tokenFor, toCall, withParts } from '../../support/attempt.js';
+import { type AttemptParts, tokenFor, toCall, withParts } from '../../support/attacks/attempt.js';
 import { BINDING } from '../../support/attacks/binding.js';
 import { CLAIMS } from '../../support/attacks/claims.js';
 import { JOSE_HEADER } from '../../support/attacks/jose-header.js';
@@ -31,21 +31,21 @@ import {
   strangerKey,
   trustedIssuers,
   USER,
-} from '../../support/census.js';
-import { decodeClaims, decodeHeader } from '../../support/forge.js';
-import { call } from '../../support/http.js';
-import { createKey } from '../../support/keys.js';
-import { jwkOf, serveKeys, serveText, startKeyServer } from '../../support/key-server.js';
-import { rawRequest } from '../../support/middleware.js';
-import { listenerOf, startHost } from '../../support/odd-hosts.js';
-import type { Adapter } from '../../support/service.js';
+} from '../../support/services/census.js';
+import { decodeClaims, decodeHeader } from '../../support/tokens/forge.js';
+import { call } from '../../support/http/http.js';
+import { createKey } from '../../support/keys/keys.js';
+import { jwkOf, serveKeys, serveText, startKeyServer } from '../../support/keys/key-server.js';
+import { rawRequest } from '../../support/services/middleware.js';
+import { listenerOf, startHost } from '../../support/services/odd-hosts.js';
+import type { Adapter } from '../../support/services/service.js';
 import {
   DEEP_PRINTINGS,
   PRINTINGS,
   secretsOfKey,
   stringsIn,
   tellingSegments,
-} from '../../support/traces.js';
+} from '../../support/observed/traces.js';
 
 /** One request that was sent, and what must not be printed of it. */
 export interface Told {

@@ -12,10 +12,10 @@ import {
   type TokenUseVerdict,
   type TrustedIssuerOptions,
 } from 'nestjs-service-auth';
-import type { ReceiverState, ReceiverTask } from '../../support/receiver-process.js';
-import { createKey } from '../../support/keys.js';
-import { CENSUS } from '../../support/receiver.js';
-import { type Adapter, startService } from '../../support/service.js';
+import type { ReceiverState, ReceiverTask } from '../../support/processes/receiver-process.js';
+import { createKey } from '../../support/keys/keys.js';
+import { CENSUS } from '../../support/services/receiver.js';
+import { type Adapter, startService } from '../../support/services/service.js';
 
 const [adapter = 'express', issuers = '[]'] = process.argv.slice(2);
 

@@ -4,8 +4,8 @@ import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import { Controller, Get, UseGuards } from '@nestjs/common';
 import * as own from 'nestjs-service-auth';
-import { Caller } from '../../support/caller.js';
-import { type Adapter, startService } from '../../support/service.js';
+import { Caller } from '../../support/services/caller.js';
+import { type Adapter, startService } from '../../support/services/service.js';
 
 type Package = typeof own;
 

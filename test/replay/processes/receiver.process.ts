@@ -5,9 +5,9 @@ import { Redis } from 'ioredis';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { MemoryReplayStore, type ReplayStore } from 'nestjs-service-auth/core';
 import { RedisReplayStore } from 'nestjs-service-auth/redis';
-import { LogRecorder } from '../../support/log-recorder.js';
-import { startCensus } from '../../support/receiving-service.js';
-import { HERALD } from '../../support/sending-service.js';
+import { LogRecorder } from '../../support/observed/log-recorder.js';
+import { startCensus } from '../../support/services/receiving-service.js';
+import { HERALD } from '../../support/services/sending-service.js';
 
 /** Before that every request would be answered 503. */
 async function connectedTo(port: number): Promise<Redis> {

@@ -1,7 +1,7 @@
 import type { OutgoingHttpHeaders } from 'node:http';
-import type { AttackRow, AttemptParts } from '../attempt.js';
-import { ORIGINAL, POSTED } from '../census.js';
-import { digest, sha256 } from '../forge.js';
+import type { AttackRow, AttemptParts } from './attempt.js';
+import { ORIGINAL, POSTED } from '../services/census.js';
+import { digest, sha256 } from '../tokens/forge.js';
 
 const line = (title: string, change: AttemptParts, common: AttemptParts = {}): AttackRow => ({
   title,

@@ -1,4 +1,4 @@
-import { type AttackRow, type AttemptParts, withPayload } from '../attempt.js';
+import { type AttackRow, type AttemptParts, withPayload } from './attempt.js';
 import {
   BASELINE,
   CENSUS,
@@ -9,8 +9,8 @@ import {
   POSTED,
   SCRIBE,
   scribeKey,
-} from '../census.js';
-import { md5, sha256 } from '../forge.js';
+} from '../services/census.js';
+import { md5, sha256 } from '../tokens/forge.js';
 
 const show = (value: unknown): string =>
   value === undefined ? 'absent' : JSON.stringify(value).slice(0, 50);

@@ -1,6 +1,6 @@
 import type { OutgoingHttpHeaders } from 'node:http';
-import type { AttackRow, AttemptParts } from '../attempt.js';
-import { ORIGINAL, POSTED } from '../census.js';
+import type { AttackRow, AttemptParts } from './attempt.js';
+import { ORIGINAL, POSTED } from '../services/census.js';
 
 const TYPE = 'application/octet-stream';
 

@@ -9,9 +9,9 @@ import {
   randomBytes,
 } from 'node:crypto';
 import { deflateRawSync } from 'node:zlib';
-import { type AttackRow, type Attempt, honestly } from '../attempt.js';
-import { censusKey, keyFor } from '../census.js';
-import { encode, type Json } from '../forge.js';
+import { type AttackRow, type Attempt, honestly } from './attempt.js';
+import { censusKey, keyFor } from '../services/census.js';
+import { encode, type Json } from '../tokens/forge.js';
 
 interface ContentKey {
   readonly cek: Uint8Array;

@@ -5,7 +5,7 @@ import {
   type AttemptParts,
   honestly,
   withHeaderText,
-} from '../attempt.js';
+} from './attempt.js';
 import {
   accentedKey,
   CENSUS,
@@ -16,9 +16,9 @@ import {
   strangerKey,
   twinKey,
   TWINS,
-} from '../census.js';
-import type { Json } from '../forge.js';
-import { selfSign } from '../self-signed.js';
+} from '../services/census.js';
+import type { Json } from '../tokens/forge.js';
+import { selfSign } from '../keys/self-signed.js';
 import { ENCRYPTED } from './encrypted.js';
 
 const invalid = (title: string, header: Json, common: AttemptParts = {}): AttackRow => ({

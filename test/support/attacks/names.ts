@@ -1,5 +1,5 @@
-import { type AttackRow, type AttemptParts, editSegment, sendAs } from '../attempt.js';
-import { BASELINE, CENSUS, HERALD, ORIGINAL, strangerKey } from '../census.js';
+import { type AttackRow, type AttemptParts, editSegment, sendAs } from './attempt.js';
+import { BASELINE, CENSUS, HERALD, ORIGINAL, strangerKey } from '../services/census.js';
 
 const OTHER = 'https://orders.service/';
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import type { AttackRow } from '../attempt.js';
-import { issuerFor, keyFor } from '../census.js';
+import type { AttackRow } from './attempt.js';
+import { issuerFor, keyFor } from '../services/census.js';
 import { type EncodeMessage, MODULUS_BYTES, signEncoded, withByte } from './rsa-signature.js';
 
 /**

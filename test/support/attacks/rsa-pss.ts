@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
-import type { AttackRow } from '../attempt.js';
-import { issuerFor, keyFor } from '../census.js';
-import type { TestKey } from '../keys.js';
+import type { AttackRow } from './attempt.js';
+import { issuerFor, keyFor } from '../services/census.js';
+import type { TestKey } from '../keys/keys.js';
 import { type EncodeMessage, MODULUS_BYTES, signEncoded, withByte } from './rsa-signature.js';
 
 type Bytes = Uint8Array;

@@ -1,7 +1,7 @@
 import { constants, privateEncrypt } from 'node:crypto';
-import type { Attempt } from '../attempt.js';
-import { encode } from '../forge.js';
-import type { TestKey } from '../keys.js';
+import type { Attempt } from './attempt.js';
+import { encode } from '../tokens/forge.js';
+import type { TestKey } from '../keys/keys.js';
 
 /** The bytes of a modulus of 2048 bits, and so of everything that is raised to a power under it. */
 export const MODULUS_BYTES = 256;

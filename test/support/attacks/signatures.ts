@@ -6,7 +6,7 @@ import {
   editSegment,
   honestly,
   sendAs,
-} from '../attempt.js';
+} from './attempt.js';
 import {
   ALL_ALGORITHMS,
   censusKey,
@@ -19,9 +19,9 @@ import {
   strangerKey,
   twinKey,
   TWINS,
-} from '../census.js';
-import { encode, type Json } from '../forge.js';
-import type { TestKey } from '../keys.js';
+} from '../services/census.js';
+import { encode, type Json } from '../tokens/forge.js';
+import type { TestKey } from '../keys/keys.js';
 import { GOOD_PKCS1 } from './rsa-pkcs1.js';
 import { GOOD_PSS } from './rsa-pss.js';
 

@@ -1,5 +1,5 @@
-import { type AttackRow, type AttemptParts, withPayload } from '../attempt.js';
-import { NOW_SECONDS as NOW, ORIGINAL } from '../census.js';
+import { type AttackRow, type AttemptParts, withPayload } from './attempt.js';
+import { NOW_SECONDS as NOW, ORIGINAL } from '../services/census.js';
 
 const TOLERANCE = 5;
 /** In the original profile with a fresh `jti`, and so remembered. */

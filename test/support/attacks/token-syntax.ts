@@ -8,10 +8,10 @@ import {
   strayBit,
   withHeaderText,
   withPayload,
-} from '../attempt.js';
-import { encode, forge, type Json } from '../forge.js';
-import { HERALD, ORIGINAL } from '../census.js';
-import type { TestKey } from '../keys.js';
+} from './attempt.js';
+import { encode, forge, type Json } from '../tokens/forge.js';
+import { HERALD, ORIGINAL } from '../services/census.js';
+import type { TestKey } from '../keys/keys.js';
 
 const MAX_TOKEN_LENGTH = 8192;
 
