@@ -122,6 +122,7 @@ export class ServiceAuth {
    * `accepted(identity)` or `failed(error)`. Observers get no event before that.
    *
    * @throws ServiceAuthUsageError in a service without `trustedIssuers`
+   * @internal
    */
   beginVerification({ route }: VerifyOptions = {}): RequestVerification {
     return new RequestVerification(this.settings, this.receiving, route);
