@@ -50,12 +50,15 @@ export function signingOf(adapter: unknown): Signing | undefined {
  * Wraps an axios adapter so that each request to a target is signed and then sent as signed. The
  * adapter is the last step in axios, and what it is handed on is frozen first: the bytes of the body,
  * the absolute URL, no redirects.
+ *
+ * @throws ServiceSigningError `sending_disabled` where the service has no `signingKey`
  */
 export function createSigningAdapter<Config extends AxiosLikeConfig, Response extends object>(
   inner: Adapter<Config, Response>,
   parts: SigningParts<Config>,
 ): Adapter<Config, Response> {
   const { signer } = parts;
+  const { maxBufferedBodyBytes } = signer.sending;
   const adapter = async (config: Config): Promise<Response> => {
     // A token that is for us, or was made for another request, goes nowhere.
     config.headers.delete(TOKEN_HEADER);
@@ -63,7 +66,7 @@ export function createSigningAdapter<Config extends AxiosLikeConfig, Response ex
       url: () => parts.getUri(config),
       options: config,
       subject: () => parts.subjectOf(config),
-      freeze: () => freeze(config, signer.sending.maxBufferedBodyBytes),
+      freeze: () => freeze(config, maxBufferedBodyBytes),
       noteFailure: (error: unknown) => parts.noteFailure(error, config),
     };
     const signed = await signCall(call, signer);
