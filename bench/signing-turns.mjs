@@ -1,5 +1,5 @@
 /**
- * How long many signatures at once keep the event loop from other work: `npm run bench:signing-turns [-- --library URL]`.
+ * How long many signatures at once keep the event loop from other work: `node bench/signing-turns.mjs [--library URL]`.
  * 5,000 calls of `sign()` in one turn. Prints how long the turn of the event loop is in which they are called, and the
  * longest one after it. `--library` measures another build: the URL of its entry point for the subpath `core`.
  */
