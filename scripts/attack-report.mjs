@@ -14,7 +14,6 @@ export const FOLDERS = [
   'test/clients',
   'test/for-whom',
   'test/nest',
-  'test/for-whom',
   'test/properties',
 ];
 

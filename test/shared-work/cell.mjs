@@ -1,4 +1,5 @@
 // One cell of the battery: all users and strangers at once, and what became of each.
+import { defer } from 'rxjs';
 import { userOf } from './caller.mjs';
 
 /**
@@ -102,6 +103,8 @@ export class Cell {
   #opened;
   /** @type {Wave | undefined} */
   #wave;
+  /** Somebody has subscribed to the feed. */
+  #subscribed = new Event();
 
   /** @param {Served} request */
   async serve(request) {
@@ -114,7 +117,11 @@ export class Cell {
   feed(request) {
     const { feed } = this.#use;
     if (!feed) throw new Error('no feed');
-    return feed(request);
+    const fed = feed(request);
+    return defer(() => {
+      queueMicrotask(() => this.#subscribed.happen());
+      return fed;
+    });
   }
 
   get #use() {
@@ -134,6 +141,7 @@ export class Cell {
   async run(row, tools, caller, records, users, strangers) {
     records.length = 0;
     this.#opened = row.open(tools);
+    this.#subscribed = new Event();
     try {
       const replies = await this.#send(row, caller, users, strangers);
       return judge(row, tools, replies, records);
@@ -160,6 +168,8 @@ export class Cell {
     this.#wave = waits ? new Wave(first, served) : undefined;
     const answered = row.first === 'alone' ? undefined : send(first);
     await this.#wave?.begun.happened;
+    // Otherwise a stranger may be the one who opens the feed.
+    if (row.isFeed) await this.#subscribed.happened;
     await Promise.all([answered, ...others.map(send)]);
     return replies;
   }
