@@ -117,5 +117,5 @@ describeInBrowser('Swagger UI of Herald', () => {
     expect({ complaints, isTooWide }).toEqual({ complaints: [], isTooWide: false });
     expect([...origins]).toEqual([herald.url]);
     await page.close();
-  });
+  }, 120_000);
 });
