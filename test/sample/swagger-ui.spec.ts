@@ -84,38 +84,42 @@ describeInBrowser('Swagger UI of Herald', () => {
   it.each([
     ['a desktop', { width: 1280, height: 900 }],
     ['a phone', { width: 390, height: 844, isMobile: true, hasTouch: true }],
-  ])('shows the header and the refusals on %s, without a complaint', async (_title, viewport) => {
-    const { page, complaints, origins } = await openPage(browser);
-    await page.setViewport(viewport);
-    await page.goto(`${herald.url}/docs`, { waitUntil: 'networkidle0' });
+  ])(
+    'shows the header and the refusals on %s, without a complaint',
+    async (_title, viewport) => {
+      const { page, complaints, origins } = await openPage(browser);
+      await page.setViewport(viewport);
+      await page.goto(`${herald.url}/docs`, { waitUntil: 'networkidle0' });
 
-    await page.locator('.scheme-container button.authorize').click();
-    const scheme = await textOf(page, '.dialog-ux');
-    expect(scheme).toContain('service-jwt');
-    expect(scheme).toMatch(/Name:\s*JWT/);
-    expect(scheme).toMatch(/In:\s*header/);
-    expect(scheme).toContain('signs for this one request');
-    await page.locator('.dialog-ux button.close-modal').click();
+      await page.locator('.scheme-container button.authorize').click();
+      const scheme = await textOf(page, '.dialog-ux');
+      expect(scheme).toContain('service-jwt');
+      expect(scheme).toMatch(/Name:\s*JWT/);
+      expect(scheme).toMatch(/In:\s*header/);
+      expect(scheme).toContain('signs for this one request');
+      await page.locator('.dialog-ux button.close-modal').click();
 
-    await page.locator('.opblock-post .opblock-summary-control').click();
-    const responses = await textOf(page, '.opblock-post .responses-table');
-    for (const description of [
-      'There is no service token, or one that proves nothing here.',
-      'Or: The service token is good, and policy says no.',
-      'This service cannot decide at the moment.',
-      'WWW-Authenticate',
-      'Retry-After',
-      'token_missing',
-      'issuer_not_allowed',
-      'key_unavailable',
-    ]) {
-      expect(responses).toContain(description);
-    }
-    const isTooWide: unknown = await page.evaluate(
-      'document.documentElement.scrollWidth > document.documentElement.clientWidth',
-    );
-    expect({ complaints, isTooWide }).toEqual({ complaints: [], isTooWide: false });
-    expect([...origins]).toEqual([herald.url]);
-    await page.close();
-  }, 120_000);
+      await page.locator('.opblock-post .opblock-summary-control').click();
+      const responses = await textOf(page, '.opblock-post .responses-table');
+      for (const description of [
+        'There is no service token, or one that proves nothing here.',
+        'Or: The service token is good, and policy says no.',
+        'This service cannot decide at the moment.',
+        'WWW-Authenticate',
+        'Retry-After',
+        'token_missing',
+        'issuer_not_allowed',
+        'key_unavailable',
+      ]) {
+        expect(responses).toContain(description);
+      }
+      const isTooWide: unknown = await page.evaluate(
+        'document.documentElement.scrollWidth > document.documentElement.clientWidth',
+      );
+      expect({ complaints, isTooWide }).toEqual({ complaints: [], isTooWide: false });
+      expect([...origins]).toEqual([herald.url]);
+      await page.close();
+    },
+    120_000,
+  );
 });
