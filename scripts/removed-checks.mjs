@@ -541,6 +541,8 @@ const DECISION = inFile('lib/core/verify-request.ts', [
     check: 'the times are asserted',
     text: `  assertTimes(claims, trusted.profile, settings, now());\n  const audience`,
     instead: '  const audience',
+    spec: NEIGHBOURS,
+    tests: 'TM-01',
   },
   {
     check: 'the request is bound',

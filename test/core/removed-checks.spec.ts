@@ -407,6 +407,19 @@ describe('the checks of the verifier, each told from its neighbours', () => {
   });
 
   it.each([
+    [TOLERANCE - 1, 'accepted', 1],
+    [TOLERANCE, 'token_expired', 0],
+  ])(
+    'TM-01 a token that expired %s seconds ago: %s, and its body is read %s times',
+    async (seconds, verdict, times) => {
+      let reads = 0;
+      const claims = { iat: NOW_SECONDS - 60, exp: NOW_SECONDS - seconds };
+      const [code] = await verify({ ...POSTED, claims }, () => reads++);
+      expect([code, reads]).toEqual([verdict, times]);
+    },
+  );
+
+  it.each([
     [66, 'accepted'],
     [67, 'token_expired'],
   ])('TM-17 a token of 60 seconds and a body of %s: %s', async (seconds, verdict) => {
