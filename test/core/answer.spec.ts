@@ -101,6 +101,15 @@ describe('answerOf(): the answer to a refused request', () => {
     expect(answerOf(missing)?.headers['WWW-Authenticate']).toBe('JWT');
   });
 
+  it.each([
+    [400, 'Error'],
+    [415, 'Unsupported Media Type'],
+    [599, 'Error'],
+  ])('has the status %d of the application, and its name', (status, error) => {
+    const refusal = new ServiceTokenRefusedError('subject_unknown', { status });
+    expect(JSON.parse(answerOf(refusal)?.body ?? '')).toMatchObject({ statusCode: status, error });
+  });
+
   it.each([200, 204, 302, 0, 999, Number.NaN])(
     'TF-61 is no success with the status %d',
     (status) => {

@@ -317,6 +317,11 @@ describe('what is given to sign and verify', () => {
     ],
     ['a number for a header', { headers: { 'content-type': 1 } }, /each value.*number\.$/],
     ['numbers for a header', { headers: { 'content-type': [1] } }, /each value.*Array\.$/],
+    [
+      'text and a number for a header',
+      { headers: { 'content-type': ['text/plain', 1] } },
+      /each value.*Array\.$/,
+    ],
     ['null for a user', { subject: null }, /`subject`.*null\.$/],
     ['a URL for a user', { subject: new URL(`https://${CANARY}/`) }, /`subject`.*URL\.$/],
   ])('OS-61 a request to sign with %s', async (_title, changed, about) => {
