@@ -59,7 +59,6 @@ export type {
   TrustedIssuerFinder,
   TrustedIssuerOptions,
 } from './options.js';
-export { isPending } from './pending.js';
 export type { Profile } from './profiles.js';
 export type { ReplayStore, TokenUse, TokenUseVerdict } from './replay.js';
 export {
