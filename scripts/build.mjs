@@ -13,21 +13,21 @@ const CJS = join(DIST, 'cjs');
 const PROGRAM = join(ROOT, MANIFEST.bin[MANIFEST.name] ?? '');
 const SETTINGS = join('lib', 'tsconfig.lib.json');
 
-/** What is part of the build, with its licence. Everything else that the library imports stays an import. */
-const BUNDLED = ['commander', 'jose'];
+/** What is part of a build, with its licence: jose is ES modules alone. All else that the library imports stays an import. */
+const BUNDLED = { es: ['commander'], cjs: ['jose'] };
 /** What the transformation of decorators adds. */
 const HELPERS = '@oxc-project/runtime/';
 
-/** Two files hold what entry points share. Node takes longer to find a file than to read what it does not need of one. */
+/** Two files hold what entry points share: as one file for each source, the first import took twice as long. */
 const SHARED = [
   { name: 'core', test: /[\\/]lib[\\/](?:(?:core|clients)[\\/]|service-auth\.ts$)/ },
   { name: 'nest', test: /[\\/]lib[\\/](?:for-whom[\\/]|nest[\\/][^\\/]+$)/ },
 ];
 
-/** @param {string} id */
-function isExternal(id) {
+/** @param {string} id @param {readonly string[]} bundled */
+function isExternal(id, bundled) {
   if (id.startsWith('.') || isAbsolute(id) || id.startsWith(HELPERS)) return false;
-  return !BUNDLED.some((name) => id === name || id.startsWith(`${name}/`));
+  return !bundled.some((name) => id === name || id.startsWith(`${name}/`));
 }
 
 /**
@@ -36,10 +36,12 @@ function isExternal(id) {
  * @param {{ moduleIds: readonly string[] }} chunk
  */
 function licencesIn({ moduleIds }) {
-  const contained = BUNDLED.filter((name) => {
-    const folder = join(ROOT, 'node_modules', name);
-    return moduleIds.some((id) => id.startsWith(folder));
-  });
+  const contained = Object.values(BUNDLED)
+    .flat()
+    .filter((name) => {
+      const folder = join(ROOT, 'node_modules', name);
+      return moduleIds.some((id) => id.startsWith(folder));
+    });
   return contained.map(licenceComment).join('\n');
 }
 
@@ -63,7 +65,7 @@ async function bundle(format, folder, files) {
   const input = Object.fromEntries(stems.map((stem) => [stem, join(ROOT, 'lib', `${stem}.ts`)]));
   const build = await rolldown({
     input,
-    external: isExternal,
+    external: (id) => isExternal(id, BUNDLED[format]),
     platform: 'node',
     tsconfig: join(ROOT, SETTINGS),
     transform: { target: 'node20.19' },

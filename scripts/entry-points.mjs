@@ -9,7 +9,7 @@ import { readJson, ROOT } from './run.mjs';
  *   name: string,
  *   bin: Record<string, string>,
  *   exports: Record<string, string | Conditions>,
- *   dependencies?: Ranges,
+ *   dependencies: Ranges,
  *   peerDependencies: Ranges,
  * }} Manifest
  */
