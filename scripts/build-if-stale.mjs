@@ -9,15 +9,9 @@ const LAST_BUILT = join(ROOT, MANIFEST.bin[MANIFEST.name] ?? '');
 
 /** What a build is made of. A folder is newer once a file in it was removed. */
 function sources() {
-  const settings = ['package.json', 'package-lock.json', 'tsconfig.json', 'nest-cli.json'];
-  const builders = readdirSync(join(ROOT, 'scripts')).filter((name) => name.startsWith('build-'));
+  const settings = ['package.json', 'package-lock.json', 'tsconfig.json', 'scripts/build.mjs'];
   const library = readdirSync(join(ROOT, 'lib'), { recursive: true, encoding: 'utf8' });
-  return [
-    ...settings,
-    ...builders.map((name) => join('scripts', name)),
-    'lib',
-    ...library.map((name) => join('lib', name)),
-  ];
+  return [...settings, 'lib', ...library.map((name) => join('lib', name))];
 }
 
 /** @param {string} path */

@@ -1,31 +1,34 @@
 /**
- * What the package costs before it does anything: its size, its dependencies and the time its first import
- * takes, beside `@nestjs/passport` with `passport-jwt`: `node scripts/measure-install.mjs`. Every import has a process
- * of its own, in which Nest is loaded already; the packages take turns, so that a busy machine slows all of
- * them down alike. Firm is the ratio of the CPU time, and not the milliseconds that pass.
+ * What the package costs before it does anything: its size, its dependencies and the CPU time of its first import,
+ * beside `@nestjs/passport` with `passport-jwt`: `node scripts/measure-install.mjs [versions of Node]`, such as `24`. Each import
+ * has a process of its own, where Nest is loaded already. The packages take turns, so a busy machine slows all of them
+ * down alike, and the ratios are more reliable than the milliseconds.
  */
 import { execFileSync } from 'node:child_process';
 import { statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { installNode } from './other-nodes.mjs';
 import { pack } from './pack.mjs';
 import { inTemporaryFolder, readJson, ROOT, run } from './run.mjs';
 
 const ROUNDS = 25;
 const NEST = ['@nestjs/common', '@nestjs/core', '@nestjs/platform-express'];
-const OF_EVERY_APPLICATION = [...NEST, 'reflect-metadata', 'rxjs'];
+const PEERS = [...NEST, 'reflect-metadata', 'rxjs', '@nestjs/axios', 'axios'];
 const PASSPORT = { '@nestjs/passport': '12.0.0', passport: '0.7.0', 'passport-jwt': '4.0.1' };
 
-/** What is compared: `installed` counts as dependencies, `imported` is what is timed. */
-const SUBJECTS = {
-  'nestjs-service-auth': {
-    installed: ['nestjs-service-auth'],
-    imported: ['nestjs-service-auth'],
-  },
-  '@nestjs/passport + passport-jwt': {
-    installed: Object.keys(PASSPORT),
-    imported: ['@nestjs/passport', 'passport-jwt'],
-  },
+/** What is installed for each, and counts as its dependencies. */
+const INSTALLED = {
+  'nestjs-service-auth': ['nestjs-service-auth'],
+  '@nestjs/passport + passport-jwt': Object.keys(PASSPORT),
 };
+/** What is timed. The others are compared with the first. */
+const IMPORTED = [
+  ['@nestjs/passport', 'passport-jwt'],
+  ['nestjs-service-auth'],
+  ['nestjs-service-auth', 'nestjs-service-auth/axios'],
+];
+/** The places in 25 sorted values between which the median is with a confidence of 95 %. */
+const INTERVAL = { lower: 7, upper: 17 };
 
 /** @typedef {{ packages: Record<string, { version: string, dependencies?: object }> }} Lock */
 
@@ -46,7 +49,7 @@ function reportSize(tarball) {
 function install(folder, tarball) {
   writeFileSync(join(folder, 'package.json'), '{ "private": true, "type": "module" }');
   const { packages } = /** @type {Lock} */ (readJson(join(ROOT, 'package-lock.json')));
-  const nest = OF_EVERY_APPLICATION.map((name) => {
+  const nest = PEERS.map((name) => {
     return `${name}@${packages[`node_modules/${name}`]?.version}`;
   });
   const passport = Object.entries(PASSPORT).map(([name, version]) => `${name}@${version}`);
@@ -76,58 +79,61 @@ function dependenciesOf(folder, installed) {
 
 /**
  * @param {string} folder
+ * @param {string} node
  * @param {readonly string[]} imported
- * @returns milliseconds that passed, and of CPU time
+ * @returns milliseconds of CPU time
  */
-function timeImport(folder, imported) {
+function timeImport(folder, node, imported) {
   const program = `
     import 'reflect-metadata';
     ${NEST.map((name) => `import '${name}';`).join('\n')}
-    const [start, before] = [performance.now(), process.cpuUsage()];
+    const before = process.cpuUsage();
     for (const name of ${JSON.stringify(imported)}) await import(name);
     const { user, system } = process.cpuUsage(before);
-    console.log(JSON.stringify([performance.now() - start, (user + system) / 1000]));
+    console.log((user + system) / 1000);
   `;
   const args = ['--input-type=module', '--eval', program];
-  const output = execFileSync(process.execPath, args, { cwd: folder, encoding: 'utf8' });
-  return /** @type {[wall: number, cpu: number]} */ (JSON.parse(output));
+  return Number(execFileSync(node, args, { cwd: folder, encoding: 'utf8' }));
 }
 
 /** @param {readonly number[]} values */
-function median(values) {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+function spreadOf(values) {
+  const sorted = values.toSorted((a, b) => a - b);
+  const at = (/** @type {number} */ place) => (sorted[place] ?? Number.NaN).toFixed(2);
+  return `${at((ROUNDS - 1) / 2)} (${at(INTERVAL.lower)} to ${at(INTERVAL.upper)})`;
 }
 
-/** @param {string} folder */
-function reportImports(folder) {
-  const rows = Object.values(SUBJECTS).map(({ imported }) => ({
-    imported,
-    walls: /** @type {number[]} */ ([]),
-    cpus: /** @type {number[]} */ ([]),
-  }));
+/**
+ * @param {string} folder
+ * @param {string} node
+ */
+function reportImports(folder, node) {
+  const rows = IMPORTED.map((imported) => ({ imported, cpus: /** @type {number[]} */ ([]) }));
   for (let round = 0; round < ROUNDS; round += 1) {
-    for (const { imported, walls, cpus } of round % 2 === 0 ? rows : rows.toReversed()) {
-      const [wall, cpu] = timeImport(folder, imported);
-      walls.push(wall);
-      cpus.push(cpu);
+    for (const { imported, cpus } of round % 2 === 0 ? rows : rows.toReversed()) {
+      cpus.push(timeImport(folder, node, imported));
     }
   }
-  for (const { imported, walls, cpus } of rows) {
-    const [wall, cpu] = [median(walls).toFixed(1), median(cpus).toFixed(1)];
-    console.log(`first import of ${imported.join(' + ')}: ${wall} ms, CPU ${cpu} ms`);
+  const [first] = rows;
+  for (const { imported, cpus } of rows) {
+    const ratios = cpus.map((cpu, round) => cpu / (first?.cpus[round] ?? Number.NaN));
+    console.log(`${imported.join(' + ')}: CPU ms ${spreadOf(cpus)}, ratio ${spreadOf(ratios)}`);
   }
-  const [ours, theirs] = rows.map(({ cpus }) => cpus);
-  const ratios = ours?.map((cpu, round) => cpu / (theirs?.[round] ?? Number.NaN)) ?? [];
-  console.log(`CPU, ratio, median of ${ROUNDS} pairs: ${median(ratios).toFixed(2)}`);
 }
 
 inTemporaryFolder((folder) => {
   const tarball = pack(folder);
   reportSize(tarball);
   install(folder, tarball);
-  for (const [title, { installed }] of Object.entries(SUBJECTS)) {
+  for (const [title, installed] of Object.entries(INSTALLED)) {
     const names = dependenciesOf(folder, installed);
     console.log(`${title}: ${names.length} runtime dependencies: ${names.join(', ')}`);
   }
-  reportImports(folder);
+  const versions = process.argv.slice(2);
+  const nodes = versions.map((version) => installNode(join(folder, 'nodes'), version));
+  for (const node of [process.execPath, ...nodes]) {
+    const version = execFileSync(node, ['--version'], { encoding: 'utf8' }).trim();
+    console.log(`\nFirst import on Node ${version}, medians of ${ROUNDS} with 95 % intervals:`);
+    reportImports(folder, node);
+  }
 });

@@ -1,11 +1,14 @@
 /**
  * What fetched keys cost a fleet, and how long it takes until everybody has a new key: the library's own
- * RemoteKeySource, on a clock that is moved, with a key server that only counts. `npm run build` first.
+ * RemoteKeySource, on a clock that is moved, with a key server that only counts.
  *
  *   node scripts/sim-fleet.mjs [--services 500] [--instances 20] [--trusts 10] [--hours 24] [--max-age 600] [--seed 1]
  */
 import { generateKeyPairSync } from 'node:crypto';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { rolldown } from 'rolldown';
+import { ROOT } from './run.mjs';
 
 /** @typedef {import('../lib/core/index.js').ServiceAuthEvent} ServiceAuthEvent */
 /** @typedef {Record<string, unknown>} Jwk */
@@ -22,8 +25,13 @@ import { parseArgs } from 'node:util';
  */
 /** @typedef {{ fetchesIn: Uint32Array, measured: number[][] }} Run */
 
+const bundle = await rolldown({
+  input: join(ROOT, 'lib/keys/remote-key-source.ts'),
+  platform: 'node',
+});
+const { output } = await bundle.generate();
 /** @type {unknown} */
-const built = await import(new URL('../dist/keys/remote-key-source.js', import.meta.url).href);
+const built = await import(`data:text/javascript,${encodeURIComponent(output[0].code)}`);
 const { RemoteKeySource } = /** @type {typeof import('../lib/keys/remote-key-source.js')} */ (
   built
 );

@@ -111,26 +111,60 @@ function checkFiles(tarball) {
   console.log(`${files.length} files, ${statSync(tarball).size} bytes packed`);
   const expected =
     /^package\/(dist\/.+\.(js|d\.ts)|docs\/.+|README\.md|SECURITY\.md|LICENSE|package\.json)$/;
-  const cjs = ['package/dist/cjs/package.json', 'package/dist/cjs/jose.LICENSE.md'];
+  const cjs = 'package/dist/cjs/package.json';
   assert.deepEqual(
     files.filter(
-      (file) => !(expected.test(file) || cjs.includes(file)) || /\.(spec|pem)\b|\.keys/.test(file),
+      (file) => !(expected.test(file) || file === cjs) || /\.(spec|pem)\b|\.keys/.test(file),
     ),
     [],
     'files that nobody needs',
   );
-  for (const name of ['package/package.json', 'package/README.md', 'package/LICENSE', ...cjs]) {
+  for (const name of ['package/package.json', 'package/README.md', 'package/LICENSE', cjs]) {
     assert.ok(files.includes(name), `${name} is missing`);
   }
 }
 
-/** Jest loads CommonJS alone: no import(), and no package that is ES modules only. */
-function checkCommonJs() {
-  const folder = join(ROOT, 'dist/cjs');
+/** The two builds: what is imported, and what Jest requires. */
+function builds() {
+  const folder = join(ROOT, 'dist');
   const names = readdirSync(folder, { recursive: true, encoding: 'utf8' });
-  for (const name of names.filter((each) => each.endsWith('.js'))) {
-    const source = readFileSync(join(folder, name), 'utf8');
-    assert.doesNotMatch(source, /\bimport\(|\brequire\("jose\b/, name);
+  const files = names
+    .filter((name) => name.endsWith('.js'))
+    .map((name) => ({ name, source: readFileSync(join(folder, name), 'utf8') }));
+  const isCommonJs = (/** @type {{ name: string }} */ { name }) => name.startsWith('cjs');
+  return { modules: files.filter((file) => !isCommonJs(file)), commonJs: files.filter(isCommonJs) };
+}
+
+/** A class that two files of a build declare is two classes, and two tokens of an injection. */
+function checkCopies() {
+  for (const files of Object.values(builds())) {
+    const sources = files.flatMap(({ source }) => source.match(/^\/\/ lib\/\S+\.ts$/gm) ?? []);
+    assert.ok(sources.length > 100);
+    assert.deepEqual(
+      sources.filter((name, index) => sources.indexOf(name) !== index),
+      [],
+    );
+    // Nest and logs name a class as it is declared.
+    for (const { name, source } of files) assert.doesNotMatch(source, /\bclass \w+\$\d/, name);
+  }
+}
+
+/** What contains a package contains its licence. What is ES modules alone is required by nothing. */
+function checkLicences() {
+  const { modules, commonJs } = builds();
+  for (const { name, source } of [...modules, ...commonJs]) {
+    assert.doesNotMatch(source, /require\("jose\b|(?:from |require\()"commander\b/, name);
+    const contained = source.match(/(?<=^\/\/ node_modules\/)[^/]+/gm) ?? [];
+    for (const each of contained) {
+      assert.ok(source.includes(`This file contains ${each}:`), `${name}: no licence of ${each}`);
+    }
+  }
+}
+
+/** Jest loads CommonJS alone: no import(). */
+function checkCommonJs() {
+  for (const { name, source } of builds().commonJs) {
+    assert.doesNotMatch(source, /\bimport\(/, name);
   }
 }
 
@@ -208,6 +242,8 @@ inTemporaryFolder((folder) => {
   const tarball = pack(folder);
   check('the tarball holds what users need', () => checkFiles(tarball));
   check('the CommonJS build is CommonJS alone', checkCommonJs);
+  check('no source is in two files of a build', checkCopies);
+  check('what is bundled has its licence', checkLicences);
   check('jose is the only runtime dependency', () => checkManifest(tarball));
   check('publint', () => run('npx', ['--no', 'publint', tarball, '--strict']));
   check('attw', () => run('npx', ['--no', 'attw', tarball, '--profile', 'strict']));

@@ -1,0 +1,105 @@
+/**
+ * Builds the package into `dist`: `npm run build`. TypeScript checks the sources and writes the declarations. rolldown
+ * bundles the sources: all entry points at once, so a process has one copy of each class, whatever it imports.
+ */
+import { chmodSync, cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, isAbsolute, join, relative } from 'node:path';
+import { rolldown } from 'rolldown';
+import { ENTRY_POINTS, MANIFEST } from './entry-points.mjs';
+import { ROOT, run } from './run.mjs';
+
+const DIST = join(ROOT, 'dist');
+const CJS = join(DIST, 'cjs');
+const PROGRAM = join(ROOT, MANIFEST.bin[MANIFEST.name] ?? '');
+const SETTINGS = join('lib', 'tsconfig.lib.json');
+
+/** What is part of a build, with its licence: jose is ES modules alone. All else that the library imports stays an import. */
+const BUNDLED = { es: ['commander'], cjs: ['jose'] };
+/** What the transformation of decorators adds. */
+const HELPERS = '@oxc-project/runtime/';
+
+/** Two files hold what entry points share: as one file for each source, the first import took twice as long. */
+const SHARED = [
+  { name: 'core', test: /[\\/]lib[\\/](?:(?:core|clients)[\\/]|service-auth\.ts$)/ },
+  { name: 'nest', test: /[\\/]lib[\\/](?:for-whom[\\/]|nest[\\/][^\\/]+$)/ },
+];
+
+/** @param {string} id @param {readonly string[]} bundled */
+function isExternal(id, bundled) {
+  if (id.startsWith('.') || isAbsolute(id) || id.startsWith(HELPERS)) return false;
+  return !bundled.some((name) => id === name || id.startsWith(`${name}/`));
+}
+
+/**
+ * The licences of what a file contains, at its head.
+ *
+ * @param {{ moduleIds: readonly string[] }} chunk
+ */
+function licencesIn({ moduleIds }) {
+  const contained = Object.values(BUNDLED)
+    .flat()
+    .filter((name) => {
+      const folder = join(ROOT, 'node_modules', name);
+      return moduleIds.some((id) => id.startsWith(folder));
+    });
+  return contained.map(licenceComment).join('\n');
+}
+
+/** @param {string} name */
+function licenceComment(name) {
+  const folder = join(ROOT, 'node_modules', name);
+  const file = readdirSync(folder).find((each) => /^licen[cs]e/i.test(each));
+  if (file === undefined) throw new Error(`${name} has no licence to go with its code`);
+  const licence = readFileSync(join(folder, file), 'utf8').trim().split('\n');
+  const lines = [`This file contains ${name}:`, '', ...licence];
+  return ['/*!', ...lines.map((line) => ` * ${line}`.trimEnd()), ' */'].join('\n');
+}
+
+/**
+ * @param {'es' | 'cjs'} format
+ * @param {string} folder
+ * @param {readonly string[]} files what is built there, each from the source of its name
+ */
+async function bundle(format, folder, files) {
+  const stems = files.map((file) => relative(folder, file).replace(/\.js$/, ''));
+  const input = Object.fromEntries(stems.map((stem) => [stem, join(ROOT, 'lib', `${stem}.ts`)]));
+  const build = await rolldown({
+    input,
+    external: (id) => isExternal(id, BUNDLED[format]),
+    platform: 'node',
+    tsconfig: join(ROOT, SETTINGS),
+    transform: { target: 'node20.19' },
+  });
+  await build.write({
+    dir: folder,
+    format,
+    exports: 'named',
+    entryFileNames: '[name].js',
+    chunkFileNames: 'shared/[name].js',
+    codeSplitting: { groups: SHARED },
+    // The declarations have them.
+    comments: { jsdoc: false },
+    banner: licencesIn,
+    // Jest has no import() without its flag for ES modules.
+    dynamicImportInCjs: false,
+  });
+  await build.close();
+}
+
+/** The same declarations, which TypeScript reads as those of CommonJS modules there. */
+function writeDeclarations() {
+  run('npx', ['--no', '--', 'tsc', '-p', SETTINGS, '--emitDeclarationOnly']);
+  // Nobody imports the command line.
+  rmSync(dirname(PROGRAM), { recursive: true });
+  for (const name of readdirSync(DIST))
+    cpSync(join(DIST, name), join(CJS, name), { recursive: true });
+  writeFileSync(join(CJS, 'package.json'), '{ "type": "commonjs" }\n');
+}
+
+rmSync(DIST, { recursive: true, force: true });
+writeDeclarations();
+const required = ENTRY_POINTS.map((entry) => join(ROOT, entry.required));
+await bundle('cjs', CJS, required);
+const imported = ENTRY_POINTS.map((entry) => join(ROOT, entry.imported));
+await bundle('es', DIST, [...imported, PROGRAM]);
+chmodSync(PROGRAM, 0o755);
