@@ -4,6 +4,7 @@ import { isCallContext } from './fetch-options.js';
 
 /** A dispatcher of undici, of any of its versions: an Agent, say. */
 export interface AnyDispatcher {
+  /** Gives a dispatcher that sends through the interceptors: the last one runs first. */
   compose(...interceptors: never[]): object;
 }
 
