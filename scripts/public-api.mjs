@@ -21,6 +21,7 @@ const LEFT_TO = {
   './core': [],
   './opentelemetry': ['./core'],
   './redis': ['./core'],
+  './undici': ['./core'],
 };
 const LEFT_TO_WITH_NEST = ['.', './core'];
 

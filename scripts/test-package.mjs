@@ -37,6 +37,7 @@ const PEERS = {
   './opentelemetry': ['@opentelemetry/api'],
   './redis': [],
   './testing': PEERS_OF_NEST,
+  './undici': [],
 };
 
 /**

@@ -67,7 +67,7 @@ function isAsyncIterable(body: object): body is AsyncIterable<unknown> {
 }
 
 /** The form of another implementation as one that this Node's `Request` knows: its name alone would be sent. */
-function toOwnForm(body: unknown): unknown {
+export function toOwnForm(body: unknown): unknown {
   if (!isForeignForm(body)) return body;
   const form = new FormData();
   for (const [name, value] of body) {

@@ -51,7 +51,8 @@ function isSender(value: unknown): value is SignedFetchSettings['send'] {
   return typeof value === 'function';
 }
 
-function isCallContext(value: unknown): value is CallContext {
+/** Whether a value can tell for whom calls are made. */
+export function isCallContext(value: unknown): value is CallContext {
   const isObject = typeof value === 'object' && value !== null;
   return isObject && typeof Reflect.get(value, 'current') === 'function';
 }

@@ -66,6 +66,10 @@ const FRAMING_HEADERS = ['content-length', 'transfer-encoding'];
  * Signs one call of a client: finds the target of its URL, decides for whom it is made, freezes what will be sent, and
  * puts the token into the headers. Reports to observers why a call was not signed.
  *
+ * The rest is the client's: it takes the caller's own token out of what leaves unsigned too, removes stand-ins
+ * (`withoutStandIns`), decides the user in the async context of the caller, copies the body before it waits for anything,
+ * and lets no redirect carry the token on.
+ *
  * @returns undefined for a URL that belongs to no target, where such calls are sent unsigned
  * @throws ServiceSigningError with a code of `SIGNING_FAILURES`, or what `freeze` throws
  */

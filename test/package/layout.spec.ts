@@ -124,6 +124,8 @@ const ENTRIES: [file: string, refused: string, admitted: string][] = [
   ['lib/index.ts', './observability/open-telemetry-observer.js', './service-auth.js'],
   ['lib/redis.ts', 'ioredis', './replay/redis-replay-store.js'],
   ['lib/redis.ts', './nest/service-jwt.guard.js', './replay/redis-replay-store.js'],
+  ['lib/undici.ts', './nest/service-jwt.guard.js', './clients/undici.js'],
+  ['lib/undici.ts', 'undici', './clients/undici-options.js'],
   ['lib/axios.ts', './clients/axios.js', './nest/axios/service-http.module.js'],
   ['lib/cache.ts', './nest/service-jwt.guard.js', './nest/cache/caller-cache-key.js'],
   ['lib/openapi.ts', './nest/service-jwt.guard.js', './nest/openapi/service-auth.scheme.js'],

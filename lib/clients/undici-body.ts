@@ -1,0 +1,57 @@
+import { Readable } from 'node:stream';
+import { isArrayBuffer } from 'node:util/types';
+import { ServiceSigningError } from '../core/index.js';
+import { toOwnForm } from './fetch-body.js';
+import { isByteStream, readStream } from './stream-bytes.js';
+import type { UndiciCall } from './undici-options.js';
+
+/** The bytes that undici would send, and the Content-Type it gives them where the caller names none. */
+export interface UndiciBody {
+  /** Undefined where there is none. */
+  readonly bytes: Buffer | undefined;
+  readonly type?: string;
+}
+
+/**
+ * The body of a call of undici as bytes that nothing can change any more. What is not a stream has been copied when this
+ * returns its promise.
+ *
+ * @throws ServiceSigningError `body_unsupported`, `body_too_large`
+ * @throws the reason of the call's `signal` once it is aborted, or the stream's own error
+ */
+export async function freezeUndiciBody(call: UndiciCall, maxBytes: number): Promise<UndiciBody> {
+  const { body } = call;
+  if (body === undefined || body === null) return { bytes: undefined };
+  if (typeof body === 'string') return { bytes: Buffer.from(body) };
+  if (typeof body !== 'object') throw unsupported(typeof body);
+  if (isArrayBuffer(body)) return { bytes: Buffer.from(new Uint8Array(body)) };
+  if (ArrayBuffer.isView(body)) {
+    return { bytes: Buffer.from(new Uint8Array(body.buffer, body.byteOffset, body.byteLength)) };
+  }
+  const described = toOwnForm(body);
+  if (described instanceof Blob || described instanceof FormData) {
+    return await serialise(described);
+  }
+  const { signal } = call;
+  const stop = signal instanceof AbortSignal ? signal : new AbortController().signal;
+  return { bytes: await readStream(toStream(body), maxBytes, stop) };
+}
+
+/** Once, so that the boundary between the parts of a form is settled before it is signed. */
+async function serialise(body: Blob | FormData): Promise<UndiciBody> {
+  const serialised = new Response(body);
+  const bytes = Buffer.from(await serialised.arrayBuffer());
+  return { bytes, type: serialised.headers.get('content-type') ?? undefined };
+}
+
+function toStream(body: object): Parameters<typeof readStream>[0] {
+  if (isByteStream(body)) return body;
+  if (Symbol.asyncIterator in body || Symbol.iterator in body) {
+    return Readable.from(body as AsyncIterable<unknown>, { objectMode: true });
+  }
+  throw unsupported('object');
+}
+
+function unsupported(detail: string): ServiceSigningError {
+  return new ServiceSigningError('body_unsupported', { detail });
+}

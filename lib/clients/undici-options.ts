@@ -1,0 +1,137 @@
+import { ServiceAuthConfigError, ServiceSigningError } from '../core/index.js';
+import type { CallContext } from '../for-whom/call-subject.js';
+import { isCallContext } from './fetch-options.js';
+
+/** A dispatcher of undici, of any of its versions: an Agent, say. */
+export interface AnyDispatcher {
+  /** Gives a dispatcher that sends through the interceptors: the last one runs first. */
+  compose(...interceptors: never[]): object;
+}
+
+/** An interceptor of undici, of any of its versions. */
+export type AnyInterceptor = (dispatch: never) => unknown;
+
+/** What a signed dispatcher is made with, besides the dispatcher that sends. */
+export interface SignedDispatcherOptions {
+  /** What repeats or shares calls, such as undici's `retry()` and `redirect()`: each attempt gets a token of its own. Default: none. */
+  readonly interceptors?: readonly AnyInterceptor[];
+  /** Knows for whom a call is made that names nobody. In Nest: the `ServiceCallContext`. Default: nobody does. */
+  readonly callContext?: CallContext;
+}
+
+export interface SignedDispatcherSettings {
+  readonly interceptors: readonly AnyInterceptor[];
+  readonly callContext: CallContext | undefined;
+  /** The only origin that the dispatcher sends to, whatever a call names; undefined where calls name it. */
+  readonly ownOrigin: string | undefined;
+}
+
+const OPTION_NAMES = [
+  'interceptors',
+  'callContext',
+] as const satisfies (keyof SignedDispatcherOptions)[];
+
+/** Dispatchers that repeat a signed request, or hide where it goes. */
+const UNSUITABLE: ReadonlyMap<string, string> = new Map([
+  ['RetryAgent', 'give `retry()` among the interceptors: a RetryAgent sends the used token again'],
+  ['BalancedPool', 'give an Agent: a BalancedPool chooses the origin after signing'],
+  [
+    'ComposedDispatcher',
+    'undici 6 hides what was composed: give the dispatcher itself, and the rest among the interceptors',
+  ],
+]);
+
+/** @throws ServiceAuthConfigError listing every problem, each as `field: what to write` */
+export function readSignedDispatcherOptions(
+  dispatcher: unknown,
+  options: unknown,
+): SignedDispatcherSettings {
+  const isRecord = typeof options === 'object' && options !== null;
+  const problems = isRecord ? [] : ['options: write an object'];
+  const values = new Map<string, unknown>(isRecord ? Object.entries(options) : []);
+  for (const name of values.keys()) {
+    if (!OPTION_NAMES.some((known) => known === name))
+      problems.push(`${name}: unknown option; remove it`);
+  }
+  problems.push(...problemsOf(dispatcher));
+  const interceptors = values.get('interceptors') ?? [];
+  const areInterceptors = isInterceptors(interceptors);
+  if (!areInterceptors) problems.push('interceptors: write a list of interceptors of undici');
+  const callContext = values.get('callContext');
+  const isContext = callContext === undefined || isCallContext(callContext);
+  if (!isContext) problems.push('callContext: write an object with a method current');
+  if (!areInterceptors || !isContext || problems.length > 0) {
+    throw new ServiceAuthConfigError(problems);
+  }
+  return Object.freeze({ interceptors, callContext, ownOrigin: ownOriginOf(dispatcher) });
+}
+
+function problemsOf(dispatcher: unknown): string[] {
+  const isObject = typeof dispatcher === 'object' && dispatcher !== null;
+  if (!isObject || typeof Reflect.get(dispatcher, 'compose') !== 'function') {
+    return ['dispatcher: write a dispatcher of undici, such as new Agent()'];
+  }
+  const remedy = UNSUITABLE.get(dispatcher.constructor.name);
+  return remedy === undefined ? [] : [`dispatcher: ${remedy}`];
+}
+
+function isInterceptors(value: unknown): value is readonly AnyInterceptor[] {
+  return Array.isArray(value) && value.every((each) => typeof each === 'function');
+}
+
+/** A Client and a Pool keep their origin under a symbol, and have no other way to say it. */
+function ownOriginOf(dispatcher: unknown): string | undefined {
+  if (typeof dispatcher !== 'object' || dispatcher === null) return undefined;
+  const symbols = Object.getOwnPropertySymbols(dispatcher);
+  const url = symbols.find(({ description }) => description === 'url');
+  const own: unknown = url && Reflect.get(dispatcher, url);
+  return own instanceof URL ? own.origin : undefined;
+}
+
+/** The members of undici's options of a call that are used here, and whatever else there is. */
+export interface UndiciCall {
+  readonly origin?: string | URL;
+  readonly path?: string;
+  readonly query?: unknown;
+  readonly method?: string;
+  readonly headers?: unknown;
+  readonly body?: unknown;
+  readonly signal?: unknown;
+  readonly upgrade?: unknown;
+  readonly [member: string | symbol]: unknown;
+}
+
+/** Headers by name in lower case, as undici takes them. */
+export type UndiciHeaders = Record<string, unknown[]>;
+
+/** Reads the headers of a call in each of undici's forms, once: names and values in turns, pairs, or members. */
+export function readHeaders(given: unknown): UndiciHeaders {
+  const headers = Object.create(null) as UndiciHeaders;
+  for (const [name, value] of pairsOf(given)) {
+    if (value !== undefined) (headers[String(name).toLowerCase()] ??= []).push(...[value].flat());
+  }
+  return headers;
+}
+
+function pairsOf(given: unknown): Iterable<readonly unknown[]> {
+  if (given === undefined || given === null) return [];
+  if (typeof given !== 'object') throw new TypeError('headers: write an object or a list');
+  if (!(Symbol.iterator in given)) return Object.entries(given);
+  const items = [...(given as Iterable<unknown>)];
+  if (items.every((item) => Array.isArray(item))) return items;
+  return items.flatMap((name, at) => (at % 2 === 0 ? [[name, items[at + 1]]] : []));
+}
+
+/**
+ * Writes header values as undici does.
+ *
+ * @throws ServiceSigningError `header_unsignable` for those that undici would refuse
+ */
+export function textsOf(values: readonly unknown[]): string[] {
+  return values.map((value) => {
+    if (value === null) return '';
+    if (typeof value === 'string') return value;
+    if (typeof value === 'number' || typeof value === 'boolean') return String(value);
+    throw new ServiceSigningError('header_unsignable', { detail: 'a header that is no text' });
+  });
+}
