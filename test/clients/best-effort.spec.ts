@@ -57,7 +57,7 @@ const UNSIGNABLE: readonly [string, object, string][] = [
 
 describe.each(CLIENTS)('signing of a target, with %s', (_client, send) => {
   it.each(UNSIGNABLE)(
-    'best-effort: a call is sent without a token where %s',
+    'RO-09 best-effort: a call is sent without a token where %s',
     async (_, words, code) => {
       const herald = await start('best-effort');
       await send(herald, words);
@@ -70,7 +70,7 @@ describe.each(CLIENTS)('signing of a target, with %s', (_client, send) => {
     },
   );
 
-  it.each(UNSIGNABLE)('required: it is not sent where %s', async (_, words, code) => {
+  it.each(UNSIGNABLE)('RO-09 required: it is not sent where %s', async (_, words, code) => {
     const herald = await start('required');
     await expect(send(herald, words)).rejects.toMatchObject({ code });
     expect(server.takeAll()).toEqual([]);
@@ -80,7 +80,7 @@ describe.each(CLIENTS)('signing of a target, with %s', (_client, send) => {
     await herald.close();
   });
 
-  it('best-effort: a call that can be signed is signed', async () => {
+  it('RO-09 best-effort: a call that can be signed is signed', async () => {
     const herald = await start('best-effort');
     await send(herald, onBehalfOf(USER));
     expect(tokensOf()).toHaveLength(1);
@@ -88,7 +88,7 @@ describe.each(CLIENTS)('signing of a target, with %s', (_client, send) => {
     await herald.close();
   });
 
-  it('best-effort: after close() a call is sent without a token', async () => {
+  it('RO-09 best-effort: after close() a call is sent without a token', async () => {
     const herald = await start('best-effort');
     await herald.close();
     await send(herald, onBehalfOf(USER));
@@ -97,7 +97,7 @@ describe.each(CLIENTS)('signing of a target, with %s', (_client, send) => {
   });
 });
 
-it('best-effort: a call whose body cannot be read into memory is not sent', async () => {
+it('RO-09 best-effort: a call whose body cannot be read into memory is not sent', async () => {
   const options = { targets: targets('best-effort'), observer: events, maxBufferedBodyBytes: 8 };
   const herald = await SendingService.start([], options);
   const sending = herald.send({
@@ -111,7 +111,7 @@ it('best-effort: a call whose body cannot be read into memory is not sent', asyn
   await herald.close();
 });
 
-it('best-effort: a call that names its user and goes to no target is not sent', async () => {
+it('RO-09 best-effort: a call that names its user and goes to no target is not sent', async () => {
   const options = { targets: targets('best-effort'), unknownTargets: 'send-unsigned' } as const;
   const herald = await SendingService.start([], options);
   const sending = firstValueFrom(herald.http.get('http://127.0.0.1:9/', onBehalfOf(undefined)));

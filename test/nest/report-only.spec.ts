@@ -1,5 +1,9 @@
-import { Readable } from 'node:stream';
+import type { Server } from 'node:http';
+import { connect } from 'node:net';
+import type { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
+import { HttpService } from '@nestjs/axios';
+import { CacheModule } from '@nestjs/cache-manager';
 import {
   All,
   Body,
@@ -7,11 +11,16 @@ import {
   Controller,
   type ExecutionContext,
   Get,
+  Inject,
   Injectable,
+  type ModuleMetadata,
   Next,
+  Param,
   Post,
   Req,
+  type Type,
   UseGuards,
+  UseInterceptors,
 } from '@nestjs/common';
 import {
   MaxBodyBytes,
@@ -25,7 +34,13 @@ import {
   ServiceJwtGuard,
   ServiceSubject,
 } from 'nestjs-service-auth';
+import { onBehalfOf, ServiceHttpModule } from 'nestjs-service-auth/axios';
+import { ServiceCacheInterceptor } from 'nestjs-service-auth/cache';
+import { ServiceFetch, ServiceFetchModule } from 'nestjs-service-auth/fetch';
+import { firstValueFrom } from 'rxjs';
 import { type Answer, call } from '../support/http/http.js';
+import { RecordingServer, valuesOf } from '../support/http/recording-server.js';
+import { createKey } from '../support/keys/keys.js';
 import { LogRecorder } from '../support/observed/log-recorder.js';
 import { ObservedEvents } from '../support/observed/observed-events.js';
 import { closeAfterEach, createClock } from '../support/services/receiver.js';
@@ -135,6 +150,44 @@ class RefusingNext {
   }
 }
 
+@Controller('cached')
+@UseGuards(ServiceJwtGuard, SessionGuard)
+@UseInterceptors(ServiceCacheInterceptor)
+class CachedController {
+  @Get()
+  cached(@Req() request: { session?: unknown }): object {
+    return { session: request.session };
+  }
+}
+
+@Controller('calls')
+@UseGuards(ServiceJwtGuard)
+class CallingController {
+  constructor(
+    @Inject(HttpService) private readonly http: HttpService,
+    @Inject(ServiceFetch) private readonly fetch: ServiceFetch,
+  ) {}
+
+  @Get(':client/:words')
+  async callOn(
+    @Param('client') client: string,
+    @Param('words') words: string,
+    @ServiceCaller() caller: ServiceIdentity | undefined,
+  ): Promise<object> {
+    const options = words === 'caller' ? onBehalfOf(caller) : {};
+    const { baseURL = '' } = this.http.axiosRef.defaults;
+    try {
+      const { status } =
+        client === 'http'
+          ? await firstValueFrom(this.http.get(baseURL, options))
+          : await this.fetch(baseURL, options);
+      return { status };
+    } catch (error) {
+      return { code: Reflect.get(error as object, 'code') };
+    }
+  }
+}
+
 const userResolver = {
   resolveUser: (subject: string): object | null => (subject === USER ? { id: 21 } : null),
 };
@@ -146,10 +199,17 @@ interface Started extends TestService {
 
 const keep = closeAfterEach();
 
+/** Whether a request is being served: its connection is open at the server. */
+const isServing = async ({ app }: TestService): Promise<boolean> =>
+  await new Promise((resolve) =>
+    (app.getHttpServer() as Server).getConnections((_error, count) => resolve(count > 0)),
+  );
+
 async function start(
   adapter: Adapter,
   options: Partial<ServiceAuthModuleOptions>,
-  controllers = [UsersController, OneRouteController] as (new () => object)[],
+  controllers: Type[] = [UsersController, OneRouteController],
+  imports: ModuleMetadata['imports'] = [CacheModule.register({ isGlobal: true })],
 ): Promise<Started> {
   const events = new ObservedEvents();
   const log = new LogRecorder();
@@ -157,6 +217,7 @@ async function start(
     adapter,
     logger: log,
     imports: [
+      ...imports,
       ServiceAuthModule.forRoot({
         issuer: CENSUS,
         trustedIssuers: [herald.trusted],
@@ -292,7 +353,7 @@ describe.each(ADAPTERS)('enforcement on %s', (adapter) => {
     ]);
   });
 
-  it('report: a replayed token is reported, and burns nothing for a service that enforces', async () => {
+  it('RO-02 report: a replayed token is reported, and burns nothing for a service that enforces', async () => {
     const { MemoryReplayStore } = await import('nestjs-service-auth');
     const replayStore = new MemoryReplayStore();
     const [reports, enforces] = [
@@ -308,7 +369,7 @@ describe.each(ADAPTERS)('enforcement on %s', (adapter) => {
     expect(bodyOf(await send(enforces))).toMatchObject({ code: 'token_replayed' });
   });
 
-  it('report: keys and stores that cannot answer refuse nobody', async () => {
+  it('RO-06 report: keys and stores that cannot answer refuse nobody', async () => {
     const replayStore = {
       recordUse: (): never => {
         throw new Error('down');
@@ -324,7 +385,80 @@ describe.each(ADAPTERS)('enforcement on %s', (adapter) => {
     expect((await herald.get(enforcing.port, '/me', USER)).status).toBe(503);
   });
 
-  it('report: an application whose userResolver fails serves the request without an identity', async () => {
+  it('RO-06 report: keys out of reach refuse nobody', async () => {
+    const unreachable = { issuer: herald.issuer, jwksUri: 'http://127.0.0.1:9/jwks.json' };
+    const service = await start(adapter, { ...REPORT, trustedIssuers: [unreachable] });
+    const answer = await herald.get(service.port, '/me', USER);
+    expect([answer.status, bodyOf(answer)]).toEqual([200, {}]);
+    expect(service.events.decisions).toMatchObject([
+      { type: 'request_would_be_refused', code: 'key_unavailable' },
+    ]);
+    const enforcing = await start(adapter, { trustedIssuers: [unreachable] });
+    expect((await herald.get(enforcing.port, '/me', USER)).status).toBe(503);
+  });
+
+  it('RO-05 report: an upload that its client ends early ends at the handler, as without the guard', async () => {
+    const service = await start(adapter, REPORT);
+    const socket = connect(service.port, '127.0.0.1');
+    const request = { method: 'POST', target: '/raw', contentType: 'application/octet-stream' };
+    const { jwt } = herald.headers({ ...request, body: 'x'.repeat(100), subject: USER });
+    socket.write(
+      `POST /raw HTTP/1.1\r\nHost: census\r\nJWT: ${String(jwt)}\r\nContent-Type: application/octet-stream\r\nContent-Length: 100\r\n\r\nhalf`,
+    );
+    const reported = service.events.next('request_would_be_refused');
+    while (!(await isServing(service))) await new Promise((resolve) => setImmediate(resolve));
+    socket.destroy();
+    expect(await reported).toMatchObject({ code: 'body_unverifiable' });
+    expect((await herald.get(service.port, '/me', USER)).status).toBe(200);
+  });
+
+  it('RO-07 report: what one session is answered is kept for no other', async () => {
+    const service = await start(adapter, REPORT, [CachedController]);
+    const send = async (session: string): Promise<unknown> =>
+      bodyOf(await call(service.port, { target: '/cached', headers: { 'x-session': session } }));
+    expect([await send('anna'), await send('bert'), await send('anna')]).toEqual([
+      { session: 'anna' },
+      { session: 'bert' },
+      { session: 'anna' },
+    ]);
+  });
+
+  describe.each(['explicit', 'ambient'] as const)(
+    'calls with %s propagation',
+    (subjectPropagation) => {
+      it.each([
+        ['best-effort', { status: 200, tokens: 0 }],
+        ['required', { code: 'subject_undecided', tokens: undefined }],
+      ] as const)(
+        'RO-08 report: a request without an identity calls a target whose signing is %s',
+        async (signing, expected) => {
+          const wire = keep(await new RecordingServer().start());
+          const service = await start(
+            adapter,
+            {
+              ...REPORT,
+              signingKey: { privateKey: createKey().privatePem },
+              targets: [{ baseUrl: wire.url, signing }],
+              subjectPropagation,
+              subjectOutsideRequest: 'act-as-itself',
+            },
+            [CallingController],
+            [ServiceHttpModule.register({ baseURL: wire.url }), ServiceFetchModule],
+          );
+          for (const client of ['http', 'fetch']) {
+            for (const words of ['none', 'caller']) {
+              const answer = await call(service.port, { target: `/calls/${client}/${words}` });
+              const sent = wire.takeAll();
+              const tokens = sent[0] && valuesOf(sent[0], 'jwt').length;
+              expect({ ...answer.json, tokens }).toEqual(expected);
+            }
+          }
+        },
+      );
+    },
+  );
+
+  it('RO-06 report: an application whose userResolver fails serves the request without an identity', async () => {
     const failing = {
       resolveUser: (): never => {
         throw new Error('no database');
@@ -342,7 +476,7 @@ describe.each(ADAPTERS)('enforcement on %s', (adapter) => {
     ['JSON that a parser has read', 'parsed', 'application/json', JSON.stringify({ a: 1 })],
     ['bytes that nothing has read', 'raw', 'application/octet-stream', 'x'.repeat(8 * KIB)],
   ])(
-    'report: %s reach the handler where their token is for others',
+    'RO-05 report: %s reach the handler where their token is for others',
     async (_, path, contentType, body) => {
       const service = await start(adapter, REPORT);
       const target = `/${path}`;
@@ -367,7 +501,7 @@ describe.each(ADAPTERS)('enforcement on %s', (adapter) => {
     ['chunked, on a route for large ones', 'large', 200 * KIB, true],
     ['chunked, much over the limit', 'large', 3 * KIB * KIB, true],
   ])(
-    'report: a body over the limit goes to the handler whole: %s',
+    'RO-05 report: a body over the limit goes to the handler whole: %s',
     async (_, path, length, isChunked) => {
       const service = await start(adapter, REPORT);
       const body = Buffer.alloc(length, 'nestjs-service-auth ');
@@ -402,7 +536,7 @@ describe.each(ADAPTERS)('enforcement on %s', (adapter) => {
     },
   );
 
-  it('report: a large body that no file can hold goes to the handler whole', async () => {
+  it('RO-05 report: a large body that no file can hold goes to the handler whole', async () => {
     const service = await start(adapter, { ...REPORT, spoolDirectory: '/proc/self' });
     const body = Buffer.alloc(40 * KIB, 'nestjs-service-auth ');
     const request = {
@@ -419,7 +553,7 @@ describe.each(ADAPTERS)('enforcement on %s', (adapter) => {
     ]);
   });
 
-  it('reportUntil: from that moment on the same service refuses', async () => {
+  it('RO-04 reportUntil: from that moment on the same service refuses', async () => {
     const clock = createClock();
     const reportUntil = new Date(clock.now() + 60_000);
     const service = await start(adapter, { enforcement: 'report', reportUntil, now: clock.now });
@@ -432,7 +566,7 @@ describe.each(ADAPTERS)('enforcement on %s', (adapter) => {
     expect(await statusNow()).toBe(401);
   });
 
-  it('reportUntil: a clock that fails refuses', async () => {
+  it('RO-04 reportUntil: a clock that fails refuses', async () => {
     let now = Date.now();
     const service = await start(adapter, { ...REPORT, now: () => now });
     now = Number.NaN;
@@ -449,7 +583,7 @@ describe.each(ADAPTERS)('enforcement on %s', (adapter) => {
     expect(statuses).toEqual([200, 401]);
   });
 
-  it('ReportOnly: refuses, and warns at start, where the module has no reportUntil', async () => {
+  it('RO-04 ReportOnly: refuses, and warns at start, where the module has no reportUntil', async () => {
     const service = await start(adapter, {});
     expect((await call(service.port, { target: '/one/reports' })).status).toBe(401);
     expect(service.log.texts('warn').join('\n')).toContain(
@@ -459,7 +593,7 @@ describe.each(ADAPTERS)('enforcement on %s', (adapter) => {
 });
 
 describe('enforcement', () => {
-  it('what a route reports counts for no route that refuses', async () => {
+  it('RO-03 what a route reports counts for no route that refuses', async () => {
     // next() is Express's.
     const service = await start('express', { reportUntil: UNTIL }, [ReportingFirst, RefusingNext]);
     const headers = herald.headers({ target: '/chain/x', subject: USER });

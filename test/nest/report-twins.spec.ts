@@ -142,7 +142,7 @@ describe.each(ADAPTERS)('enforcement on %s', (adapter) => {
 
   describe.each(TABLES)('%s', (_name, rows) => {
     const here = rows.filter(({ only }) => only === undefined || only === adapter);
-    it.each(here)('report changes no answer, and counts one $code: $title', async (row) => {
+    it.each(here)('RO-01 report changes no answer, and counts one $code: $title', async (row) => {
       const attack = withParts(withParts(BASELINE, row.common), row.change);
       const token = tokenFor(attack, NOW_SECONDS);
       const send = async (mode: Mode): Promise<Answer> => {
