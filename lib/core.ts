@@ -30,6 +30,7 @@ export {
   type RequestFailed,
   type RequestRefused,
   type RequestSigned,
+  type RequestWouldBeRefused,
   type RequestToDestination,
   type RoutePolicy,
   ServiceAuthConfigError,

@@ -13,6 +13,7 @@ export {
   type RequestFailed,
   type RequestRefused,
   type RequestSigned,
+  type RequestWouldBeRefused,
   ServiceAuthConfigError,
   ServiceAuthError,
   type ServiceAuthEvent,
@@ -39,6 +40,7 @@ export {
 export { type IssuerKeyHealth, KeyHealth } from './nest/key-health.js';
 export { AllowIssuers } from './nest/allow-issuers.decorator.js';
 export { LoggingObserver, type LoggingObserverOptions } from './nest/logging-observer.js';
+export { ReportOnly } from './nest/enforcement.js';
 export { MaxBodyBytes } from './nest/max-body-bytes.decorator.js';
 export { RequireSubject } from './for-whom/require-subject.decorator.js';
 export {

@@ -1,4 +1,5 @@
 import {
+  type DecisionMode,
   type IncomingRequest,
   type KeySourceHealth,
   type OutgoingRequest,
@@ -33,6 +34,12 @@ const REFRESH_MILLISECONDS = 1000;
 export interface VerifyOptions {
   /** The pattern of the route, as `/users/:id`, for the event. Never the path itself: those have no end. */
   readonly route?: string | undefined;
+  /**
+   * `report`: observers are called with `request_would_be_refused` in the place of `request_refused`, and the use of the
+   * token is recorded apart from those that count. `verify()` throws all the same: catch it, and serve the request
+   * without an identity. Default `enforce`.
+   */
+  readonly enforcement?: DecisionMode;
 }
 
 /** Both paths of one configured service: a request going out, a request coming in. */
@@ -54,8 +61,8 @@ export class ServiceAuth {
    * of the event loop. Observers are called with `request_signed` or `signing_failed`, and not for a request that goes
    * out unsigned.
    *
-   * @returns the value of the `JWT` header; undefined when the URL belongs to no target and
-   *   `unknownTargets` is `send-unsigned`
+   * @returns the value of the `JWT` header; undefined when the request is to be sent without one: the URL belongs to no
+   *   target and `unknownTargets` is `send-unsigned`, or signing failed and the target's `signing` is `best-effort`
    * @throws ServiceSigningError with a code of `SIGNING_FAILURES`: after `close()`, `service_closed`
    * @throws ServiceAuthUsageError for a request that is no {@link OutgoingRequest}, such as one with a body of text
    */
@@ -67,7 +74,7 @@ export class ServiceAuth {
    * Calls observers with why a request was not signed. For a client that signs with `targetOf(url)`. Each error is
    * reported once, however often this is called with it.
    */
-  noteSigningFailure(error: unknown, target?: Pick<SigningTarget, 'audience'>): void {
+  noteSigningFailure(error: unknown, target?: Pick<SigningTarget, 'audience' | 'signing'>): void {
     this.sender.noteFailure(error, target);
   }
 
@@ -124,8 +131,8 @@ export class ServiceAuth {
    * @throws ServiceAuthUsageError in a service without `trustedIssuers`
    * @internal
    */
-  beginVerification({ route }: VerifyOptions = {}): RequestVerification {
-    return new RequestVerification(this.settings, this.receiving, route);
+  beginVerification(options: VerifyOptions = {}): RequestVerification {
+    return new RequestVerification(this.settings, this.receiving, options);
   }
 
   /**

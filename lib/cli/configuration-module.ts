@@ -14,6 +14,8 @@ const ONLY_IN_NEST: Readonly<
   spoolDirectory: true,
   rawBody: true,
   subjectPropagation: true,
+  enforcement: true,
+  reportUntil: true,
   tokenAfterVerification: true,
 };
 

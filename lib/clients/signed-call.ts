@@ -1,4 +1,5 @@
 import {
+  isSentUnsigned,
   type OutgoingRequest,
   parseTargetUrl,
   type SendingSettings,
@@ -20,7 +21,10 @@ export interface RequestSigner {
   /** The configured target a URL belongs to. @throws ServiceSigningError `target_unknown`, `target_invalid` */
   targetOf(url: URL): SigningTarget | undefined;
   /** Is called with why a request was not signed. */
-  noteSigningFailure?(error: unknown, target: SigningTarget | undefined): void;
+  noteSigningFailure?(
+    error: unknown,
+    target: Pick<SigningTarget, 'audience' | 'signing'> | undefined,
+  ): void;
 }
 
 /** The headers of a call as its client sends them. Names are in any case. */
@@ -53,7 +57,7 @@ export interface ClientCall<Frozen extends FrozenCall> {
   noteFailure?(error: unknown): void;
 }
 
-/** A call as it has to be sent: the headers hold the token. */
+/** A call as it has to be sent: the headers hold the token, unless it could not be signed and need not be. */
 export interface SignedCall<Frozen extends FrozenCall> {
   readonly url: string;
   readonly frozen: Frozen;
@@ -70,7 +74,8 @@ const FRAMING_HEADERS = ['content-length', 'transfer-encoding'];
  * (`withoutStandIns`), decides the user in the async context of the caller, copies the body before it waits for anything,
  * and lets no redirect carry the token on.
  *
- * @returns undefined for a URL that belongs to no target, where such calls are sent unsigned
+ * @returns undefined for a call that is to be sent as it is: its URL belongs to no target, where such calls are sent
+ *   unsigned, or its user is not known and the target's `signing` is `best-effort`
  * @throws ServiceSigningError with a code of `SIGNING_FAILURES`, or what `freeze` throws
  */
 export async function signCall<Frozen extends FrozenCall>(
@@ -78,7 +83,8 @@ export async function signCall<Frozen extends FrozenCall>(
   signer: RequestSigner,
 ): Promise<SignedCall<Frozen> | undefined> {
   let target: SigningTarget | undefined;
-  let frozen: Frozen | undefined;
+  let isFreezing = false;
+  let sent: SignedCall<Frozen> | undefined;
   try {
     const url = parseTargetUrl(call.url());
     target = signer.targetOf(url);
@@ -87,8 +93,11 @@ export async function signCall<Frozen extends FrozenCall>(
       return undefined;
     }
     const { subject } = call.subject();
-    frozen = await call.freeze(url);
+    isFreezing = true;
+    const frozen = await call.freeze(url);
     prepareHeaders(frozen.headers, signer.sending.signedHeaders, url);
+    isFreezing = false;
+    sent = { url: toSentUrl(url), frozen };
     const token = await target.sign({
       method: frozen.method,
       headers: frozen.headers.toRecord(),
@@ -96,12 +105,16 @@ export async function signCall<Frozen extends FrozenCall>(
       subject,
     });
     frozen.headers.set('JWT', token);
-    return { url: toSentUrl(url), frozen };
+    return sent;
   } catch (error) {
-    // Before that, a body that fails or a caller who no longer wants the answer is no failure to sign.
-    const isFailureToSign = error instanceof ServiceSigningError || frozen !== undefined;
-    if (isFailureToSign) {
+    // What was read of a body is gone: a call whose body fails is not sent.
+    if (!isFreezing && isSentUnsigned(error, target)) {
       signer.noteSigningFailure?.(error, target);
+      return sent;
+    }
+    // A body that fails, or a caller who no longer wants the answer, is no failure to sign.
+    if (error instanceof ServiceSigningError || sent !== undefined) {
+      signer.noteSigningFailure?.(error, target && { ...target, signing: 'required' });
       call.noteFailure?.(error);
     }
     throw error;

@@ -41,6 +41,14 @@ export interface RequestRefused {
   readonly durationMilliseconds: number | undefined;
 }
 
+/**
+ * A request that enforcement would refuse was let in without an identity: report-only mode. The members are those of
+ * {@link RequestRefused}.
+ */
+export interface RequestWouldBeRefused extends Omit<RequestRefused, 'type'> {
+  readonly type: 'request_would_be_refused';
+}
+
 /** A request without a token was let in by a route that admits it: `@OptionalServiceAuth()`. */
 export interface RequestAnonymous {
   readonly type: 'request_anonymous';
@@ -69,18 +77,21 @@ export interface RequestSigned {
   readonly durationMilliseconds: number;
 }
 
-/** A request was not signed, and so not sent. */
+/** A request was not signed. It was not sent, or it was sent unsigned to a target whose signing is `best-effort`. */
 export interface SigningFailed {
   readonly type: 'signing_failed';
   readonly code: SigningFailureCode | 'unexpected_error';
-  /** The service that would have been called; undefined where the URL belongs to no target. */
+  /** The service that is called; undefined where the URL belongs to no target. */
   readonly audience: string | undefined;
+  /** Whether the request was sent all the same, without a token: the target's signing is `best-effort`. */
+  readonly isSentUnsigned: boolean;
 }
 
 /** Something an operator may want to know. Never holds a token, a subject or key material. */
 export type ServiceAuthEvent =
   | RequestAccepted
   | RequestRefused
+  | RequestWouldBeRefused
   | RequestAnonymous
   | RequestFailed
   | RequestSigned

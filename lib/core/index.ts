@@ -30,6 +30,7 @@ export {
   type RequestFailed,
   type RequestRefused,
   type RequestSigned,
+  type RequestWouldBeRefused,
   type ServiceAuthEvent,
   type ServiceAuthObserver,
   type SigningFailed,
@@ -80,10 +81,11 @@ export type {
   Target,
 } from './settings.js';
 export { Sender, type SigningTarget } from './sender.js';
+export { isSentUnsigned } from './signing-report.js';
 export { type Signer, signRequest } from './sign-request.js';
 export { type Destination, findDestination, parseTargetUrl } from './targets.js';
 export { TokenIds } from './token-ids.js';
 export { JsonFlaw, readJsonObject } from './unambiguous-json.js';
 export { readUnverifiedBodyHash } from './unverified-body-hash.js';
-export { describeRefusal, isRefusal } from './verification-progress.js';
+export { type DecisionMode, describeRefusal, isRefusal } from './verification-progress.js';
 export { assertRoutePolicy, type RoutePolicy, verifyRequest } from './verify-request.js';

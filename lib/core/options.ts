@@ -101,6 +101,12 @@ export interface TargetOptions {
   audience?: string;
   /** `original` signs in the format first published. Default `strict`. */
   profile?: Profile;
+  /**
+   * What becomes of a call that cannot be signed, because nobody is named for it, say. Default `required`: it fails.
+   * `best-effort`: it is sent without a token, for a receiver that does not enforce tokens yet. Never without its user
+   * and with a token.
+   */
+  signing?: 'required' | 'best-effort';
 }
 
 /** What a service says about itself, whom it trusts, and whom it calls. */

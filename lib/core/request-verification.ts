@@ -3,8 +3,15 @@ import { NO_OBSERVER, tell } from './events.js';
 import type { ServiceIdentity } from './identity.js';
 import type { IncomingRequest } from './request.js';
 import type { ReceivingSettings, ServiceAuthSettings } from './settings.js';
-import { Stopwatch, VerificationProgress } from './verification-progress.js';
+import { type DecisionMode, Stopwatch, VerificationProgress } from './verification-progress.js';
 import { type RoutePolicy, verifyRequest } from './verify-request.js';
+
+/** What is known of a request besides what it carries. */
+interface RequestVerificationOptions {
+  /** The pattern of the route, as `/users/:id`, for the event; undefined where it is not known. */
+  readonly route?: string | undefined;
+  readonly enforcement?: DecisionMode;
+}
 
 /**
  * The verification of one request: {@link prove} verifies it, then {@link accepted} or {@link failed} takes the decision
@@ -15,13 +22,15 @@ export class RequestVerification {
   private readonly progress: VerificationProgress | undefined;
   private isDecided = false;
 
-  /** @param route its pattern, as `/users/:id`, for the event; undefined where it is not known */
+  private readonly mode: DecisionMode;
+
   constructor(
     private readonly settings: ServiceAuthSettings,
     private readonly receiving: ReceivingSettings,
-    route: string | undefined,
+    { route, enforcement = 'enforce' }: RequestVerificationOptions = {},
   ) {
     const { observer, monotonicNow } = settings;
+    this.mode = enforcement;
     if (observer === NO_OBSERVER) return;
     this.progress = new VerificationProgress(new Stopwatch(monotonicNow), route);
   }
@@ -29,6 +38,11 @@ export class RequestVerification {
   /** Verifies the request, and emits nothing. Returns, checks and throws what {@link verifyRequest} does. */
   async prove(request: IncomingRequest, policy?: RoutePolicy): Promise<ServiceIdentity> {
     return await verifyRequest(request, this.receiving, this.settings.now, policy, this.progress);
+  }
+
+  /** Whether the signature of the token is that of a trusted issuer. False where no observer is configured. */
+  get isIssuerVerified(): boolean {
+    return this.progress?.trust === 'verified';
   }
 
   /** The application lets the request in: emits `request_accepted`. */
@@ -39,7 +53,10 @@ export class RequestVerification {
     if (event) tell(this.settings.observer, event);
   }
 
-  /** The request is not let in, by {@link prove} or by the application: emits `request_refused` or `request_failed`. */
+  /**
+   * The request is not let in, by {@link prove} or by the application: emits `request_refused` (or
+   * `request_would_be_refused`) or `request_failed`.
+   */
   failed(error: unknown): void {
     // Not by assignment: an application may throw a refusal that is frozen.
     if (error instanceof ServiceTokenRefusedError) {
@@ -47,6 +64,6 @@ export class RequestVerification {
     }
     if (this.isDecided) return;
     this.isDecided = true;
-    if (this.progress) tell(this.settings.observer, this.progress.failure(error));
+    if (this.progress) tell(this.settings.observer, this.progress.failure(error, this.mode));
   }
 }

@@ -10,6 +10,7 @@ const TARGET_OPTION_NAMES = [
   'baseUrl',
   'audience',
   'profile',
+  'signing',
 ] as const satisfies (keyof TargetOptions)[];
 
 /** Resolves the sending half; undefined when the service has no key, and so only receives. */
@@ -96,6 +97,7 @@ function resolveTarget(item: unknown, field: string, problems: ProblemList): Tar
   const baseUrl = reader.uri('baseUrl');
   const audience = reader.raw('audience') === undefined ? baseUrl : reader.uri('audience');
   const profile = reader.word('profile', ['strict', 'original'], 'strict');
+  const signing = reader.word('signing', ['required', 'best-effort'], 'required');
   const { bodyHash } = PROFILES[profile];
   if (!isHashAvailable(bodyHash)) {
     reader.report('profile', `write another: this process has no ${bodyHash} (FIPS mode?)`);
@@ -103,5 +105,5 @@ function resolveTarget(item: unknown, field: string, problems: ProblemList): Tar
   if (baseUrl === undefined || audience === undefined) return undefined;
   const { origin, pathname } = new URL(baseUrl);
   const pathPrefix = pathname.endsWith('/') ? pathname : `${pathname}/`;
-  return Object.freeze({ origin, pathPrefix, audience, profile });
+  return Object.freeze({ origin, pathPrefix, audience, profile, signing });
 }

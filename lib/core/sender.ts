@@ -5,7 +5,7 @@ import { assertOutgoingRequest } from './request-shape.js';
 import { SigningTurn } from './scheduling.js';
 import type { SendingSettings, ServiceAuthSettings } from './settings.js';
 import { type Signer, signRequest } from './sign-request.js';
-import { SigningReport } from './signing-report.js';
+import { type CalledTarget, isSentUnsigned, SigningReport } from './signing-report.js';
 import { type Destination, findDestination } from './targets.js';
 import { TokenIds } from './token-ids.js';
 
@@ -14,6 +14,8 @@ export interface SigningTarget {
   /** The name of the service that is called. */
   readonly audience: string;
   readonly profile: Profile;
+  /** Whether a call that cannot be signed fails, or is sent without a token. */
+  readonly signing: 'required' | 'best-effort';
   /**
    * Signs a request to that URL. Observers are called with `request_signed`; a failure is reported by the caller, with
    * `noteSigningFailure`.
@@ -60,12 +62,13 @@ export class Sender {
       return destination && (await this.signTo(destination, request));
     } catch (error) {
       this.noteFailure(error, destination?.target);
+      if (isSentUnsigned(error, destination?.target)) return undefined;
       throw error;
     }
   }
 
   /** As `ServiceAuth.noteSigningFailure`. */
-  noteFailure(error: unknown, target: { readonly audience: string } | undefined): void {
+  noteFailure(error: unknown, target: CalledTarget | undefined): void {
     this.report.failed(error, target);
   }
 
@@ -76,13 +79,13 @@ export class Sender {
 
   // Closures, so that a target that is printed shows neither keys nor settings.
   private signingTarget(destination: Destination): SigningTarget {
-    const { audience, profile } = destination.target;
+    const { audience, profile, signing } = destination.target;
     const sign = async (request: RequestToDestination): Promise<string> => {
       this.assertOpen();
       assertOutgoingRequest({ ...request, url: destination.path });
       return await this.signTo(destination, request);
     };
-    return { audience, profile, sign };
+    return { audience, profile, signing, sign };
   }
 
   private async signTo(destination: Destination, request: RequestToDestination): Promise<string> {

@@ -70,4 +70,6 @@ export interface Target {
   readonly pathPrefix: string;
   readonly audience: string;
   readonly profile: Profile;
+  /** Whether a call that cannot be signed fails, or is sent without a token. */
+  readonly signing: 'required' | 'best-effort';
 }

@@ -4,6 +4,14 @@ import type { RequestToDestination } from './request.js';
 import type { Target } from './settings.js';
 import { Stopwatch } from './verification-progress.js';
 
+/** What is known of the service that a request goes to. */
+export type CalledTarget = Pick<Target, 'audience'> & Partial<Pick<Target, 'signing'>>;
+
+/** Whether a call that failed so is sent without a token: the target's signing is `best-effort`, and no code is at fault. */
+export function isSentUnsigned(error: unknown, target: CalledTarget | undefined): boolean {
+  return error instanceof ServiceSigningError && target?.signing === 'best-effort';
+}
+
 /** Tells observers what became of requests that go out: one event for each, whoever notices first. */
 export class SigningReport {
   private readonly told = new WeakSet<object>();
@@ -30,10 +38,15 @@ export class SigningReport {
   }
 
   /** An error that was told before is not told again. */
-  failed(error: unknown, target: { readonly audience: string } | undefined): void {
+  failed(error: unknown, target: CalledTarget | undefined): void {
     if (this.observer === NO_OBSERVER || this.wasTold(error)) return;
     const code = error instanceof ServiceSigningError ? error.code : 'unexpected_error';
-    tell(this.observer, { type: 'signing_failed', code, audience: target?.audience });
+    tell(this.observer, {
+      type: 'signing_failed',
+      code,
+      audience: target?.audience,
+      isSentUnsigned: isSentUnsigned(error, target),
+    });
   }
 
   private wasTold(error: unknown): boolean {

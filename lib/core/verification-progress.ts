@@ -4,7 +4,13 @@ import {
   ServiceAuthUsageError,
   ServiceTokenRefusedError,
 } from './errors.js';
-import type { IssuerTrust, RequestAccepted, RequestFailed, RequestRefused } from './events.js';
+import type {
+  IssuerTrust,
+  RequestAccepted,
+  RequestFailed,
+  RequestRefused,
+  RequestWouldBeRefused,
+} from './events.js';
 import type { ServiceIdentity } from './identity.js';
 
 /** Measures how long something takes; made when it begins. */
@@ -72,12 +78,15 @@ export class VerificationProgress {
     };
   }
 
-  /** The event of a request that was not. */
-  failure(error: unknown): RequestRefused | RequestFailed {
+  /** The event of a request that was not, or that report-only mode lets in without an identity. */
+  failure(
+    error: unknown,
+    mode: DecisionMode,
+  ): RequestRefused | RequestWouldBeRefused | RequestFailed {
     const { route, duration: durationMilliseconds } = this;
     if (isRefusal(error)) {
       const { issuer, trust: issuerTrust } = this;
-      return { ...describeRefusal(error), issuer, issuerTrust, route, durationMilliseconds };
+      return { ...describeRefusal(error, mode), issuer, issuerTrust, route, durationMilliseconds };
     }
     return { type: 'request_failed', reason: this.reasonOf(error), route, durationMilliseconds };
   }
@@ -87,7 +96,8 @@ export class VerificationProgress {
     return this.verifiedAfter === undefined ? 'unexpected_error' : 'admission_error';
   }
 
-  private get trust(): IssuerTrust {
+  /** How far the issuer can be believed, as far as the verification has come. */
+  get trust(): IssuerTrust {
     if (this.issuer === undefined) return 'unknown';
     return this.algorithm === undefined ? 'claimed' : 'verified';
   }
@@ -97,12 +107,21 @@ export class VerificationProgress {
   }
 }
 
+type DescribedMembers = 'type' | 'code' | 'status' | 'detail';
+type RefusalDescription =
+  Pick<RequestRefused, DescribedMembers> | Pick<RequestWouldBeRefused, DescribedMembers>;
+
+/** What becomes of a request that fails its verification: it is refused, or let in without an identity. */
+export type DecisionMode = 'enforce' | 'report';
+
 /** What an event says of every refusal, be it of a token or of what a route asks. */
 export function describeRefusal(
-  error: ServiceTokenRefusedError | ServiceAuthUnavailableError,
-): Pick<RequestRefused, 'type' | 'code' | 'status' | 'detail'> {
-  const { code, status, detail } = error;
-  return { type: 'request_refused', code, status, detail };
+  { code, status, detail }: ServiceTokenRefusedError | ServiceAuthUnavailableError,
+  mode: DecisionMode,
+): RefusalDescription {
+  const described = { code, status, detail };
+  if (mode === 'report') return { type: 'request_would_be_refused', ...described };
+  return { type: 'request_refused', ...described };
 }
 
 /** Whether an error is an answer to the caller, and no failure of something else. */

@@ -32,6 +32,7 @@ export function subjectIn(options: object, settings: CallerSettings): CallSubjec
   if (mark === undefined) return undefined;
   if (mark instanceof FixedSubject) return mark.read();
   if (!(mark instanceof NamedSubject)) throw undecided('unreadable');
+  if (mark.isUnknown) throw undecided('unknown');
   mark.assertVerifiedBy(settings.receiving);
   return mark;
 }

@@ -28,7 +28,8 @@ const MEMBERS_OF_FETCH = [
  * Makes the one call with these options for a user, also while another user is served.
  *
  * @param user the URI of the user, or the verified identity that `@ServiceCaller()` gives; with an identity that names
- *   no user, the call names none either
+ *   no user, the call names none either. Undefined, as it gives for a request without a verified caller: the call fails with
+ *   `subject_undecided`
  * @param options of the call: a configuration of axios, an init of fetch
  * @returns new options of the same kind, which fail in a client that does not sign. Give `adapter`, `dispatcher` and
  *   `referrer` to this function: spread before its result, they are replaced
@@ -38,7 +39,7 @@ const MEMBERS_OF_FETCH = [
  * `http.get(url, onBehalfOf(caller))`, `await fetch(url, onBehalfOf(caller, { method: 'DELETE' }))`
  */
 export function onBehalfOf<const Options extends object>(
-  user: CallUser,
+  user: CallUser | undefined,
   options?: Options,
 ): Options {
   return withSubject(NamedSubject.of(user), options);

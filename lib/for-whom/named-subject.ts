@@ -32,8 +32,15 @@ export class NamedSubject implements CallSubject {
   /** The service itself: no user. */
   static readonly NONE = new NamedSubject(undefined);
 
-  /** @throws TypeError for anything but a string and a verified identity: a copy of one, one of parsed JSON */
-  static of(user: CallUser): NamedSubject {
+  /** A user who is not known: calls for it are not signed. */
+  static readonly UNKNOWN = new NamedSubject(undefined);
+
+  /**
+   * @param user undefined for a user who is not known
+   * @throws TypeError for anything but a string and a verified identity: a copy of one, one of parsed JSON
+   */
+  static of(user: CallUser | undefined): NamedSubject {
+    if (user === undefined) return NamedSubject.UNKNOWN;
     if (typeof user === 'string') return new NamedSubject(user);
     const isObject = typeof user === 'object' && user !== null;
     const verifier = isObject ? verifierOf(user) : undefined;
@@ -50,7 +57,11 @@ export class NamedSubject implements CallSubject {
 
   /** Libraries make the keys of batches and caches from options as JSON: users must not look alike in them. */
   toJSON(): string {
-    return tagOf(this.#subject);
+    return this.isUnknown ? 'unknown' : tagOf(this.#subject);
+  }
+
+  get isUnknown(): boolean {
+    return this === NamedSubject.UNKNOWN;
   }
 
   /** @param verifier the settings with which the service that calls verifies requests @throws TypeError */
@@ -67,6 +78,8 @@ const REASONS = {
   outside: 'no request is being served here',
   unnamed:
     'take `@ServiceCaller() caller: ServiceIdentity` in the handler and write `onBehalfOf(caller)` in the call',
+  unknown:
+    'the user it names is undefined, as @ServiceCaller() gives for an anonymous caller, and for a request that would be refused',
   unproved: 'no guard of this service verified a user for the request being served',
   'other-service': 'the request being served was verified by another service of this application',
   over: 'the request whose user it would be for has been answered',

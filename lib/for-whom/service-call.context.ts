@@ -82,10 +82,11 @@ export class ServiceCallContext implements CallContext {
    * step. An operator that you pipe to that Observable runs where one subscribes, so not for the user.
    * Put it around one user's innermost piece of work, not around a call into work that requests share.
    *
-   * @param user the URI of the user, or the verified identity that `@ServiceCaller()` gives
+   * @param user the URI of the user, or the verified identity that `@ServiceCaller()` gives; undefined, as it gives for a
+   *   request without a verified caller: calls fail with `subject_undecided`
    * @throws TypeError for anything else than a URI or an identity as a guard of this service verified it
    */
-  runOnBehalfOf<T>(user: CallUser, fn: () => T): T {
+  runOnBehalfOf<T>(user: CallUser | undefined, fn: () => T): T {
     const subject = NamedSubject.of(user);
     subject.assertVerifiedBy(this.serviceAuth.settings.receiving);
     return this.runChosen(subject, fn);
@@ -187,7 +188,7 @@ export class ServiceCallContext implements CallContext {
   private decide(): CallSubject | UndecidedReason {
     const choice = this.choices.getStore();
     if (choice instanceof Shared) return 'shared';
-    if (choice) return choice;
+    if (choice) return choice.isUnknown ? 'unknown' : choice;
     const request = this.requests.getStore();
     if (request) return this.isAmbient ? this.userOf(request) : 'unnamed';
     if (this.actsAsItselfOutside) return { subject: undefined };
@@ -210,6 +211,7 @@ export class ServiceCallContext implements CallContext {
     if (here && fixed.isNobodys) return 'nobody';
     if (fixed.isFinal) return undefined;
     const choice = this.choices.getStore();
+    if (choice instanceof NamedSubject && choice.isUnknown) return 'unknown';
     if (choice instanceof NamedSubject && choice.subject !== fixed.read().subject) {
       return 'two-opinions';
     }

@@ -6,13 +6,14 @@ import {
 } from '@nestjs/common';
 import { ServiceAuthUsageError, type ServiceIdentity } from '../core/index.js';
 import { ReceivedRequest } from '../nest/http/received-request.js';
-import { rawRequestOf, wasSeenByAGuard } from '../nest/request-state.js';
+import { rawRequestOf, type Verification, wasSeenByAGuard } from '../nest/request-state.js';
 
 type Pipe = Type<PipeTransform> | PipeTransform;
 
 /**
  * Injects the whole verified identity of the caller: a frozen {@link ServiceIdentity}; undefined for
- * an anonymous caller of a route marked `@OptionalServiceAuth()`.
+ * an anonymous caller of a route marked `@OptionalServiceAuth()`, and for a request that would be refused, in report-only
+ * mode.
  *
  * Where the guards of two services stand before a route, it is what the guard proved that began last to verify the
  * request. Only the clients of that service take it as the user of a call.
@@ -23,14 +24,15 @@ type Pipe = Type<PipeTransform> | PipeTransform;
  */
 export const ServiceCaller: (...pipes: Pipe[]) => ParameterDecorator = createParamDecorator(
   (_data: undefined, context: ExecutionContext): ServiceIdentity | undefined =>
-    readCaller(context, '@ServiceCaller()'),
+    verificationFor(context, '@ServiceCaller()').identity,
 );
 
-/** The identity the guard has verified; undefined when it let an anonymous caller in. */
-export function readCaller(
-  context: ExecutionContext,
-  decorator: string,
-): ServiceIdentity | undefined {
+/**
+ * What the guard that began last has made of the request.
+ *
+ * @throws ServiceAuthUsageError where no guard has looked at the request
+ */
+export function verificationFor(context: ExecutionContext, decorator: string): Verification {
   const request: unknown =
     context.getType() === 'http' ? context.switchToHttp().getRequest() : undefined;
   const verification =
@@ -40,7 +42,7 @@ export function readCaller(
   if (verification === undefined) {
     throw new ServiceAuthUsageError(`${decorator} ${describeMissing(request)}`);
   }
-  return verification.identity;
+  return verification;
 }
 
 const NO_GUARD =

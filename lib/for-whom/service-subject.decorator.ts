@@ -6,7 +6,7 @@ import {
 } from '@nestjs/common';
 import { ServiceTokenRefusedError } from '../core/index.js';
 import { toHttpException } from '../nest/http/http-exception.js';
-import { readCaller } from './service-caller.decorator.js';
+import { verificationFor } from './service-caller.decorator.js';
 
 /** What `@ServiceSubject()` takes besides pipes. */
 export interface ServiceSubjectOptions {
@@ -18,8 +18,9 @@ type Pipe = Type<PipeTransform> | PipeTransform;
 
 const decorateSubject = createParamDecorator(
   (options: ServiceSubjectOptions | undefined, context: ExecutionContext): string | undefined => {
-    const caller = readCaller(context, '@ServiceSubject()');
-    if (caller?.subject !== undefined || options?.optional) return caller?.subject;
+    const { identity, wouldBeRefused } = verificationFor(context, '@ServiceSubject()');
+    if (identity?.subject !== undefined || options?.optional) return identity?.subject;
+    if (wouldBeRefused) return undefined;
     throw toHttpException(new ServiceTokenRefusedError('subject_missing'));
   },
 );
@@ -31,6 +32,8 @@ const decorateSubject = createParamDecorator(
  * @example
  * `find(@ServiceSubject() subject: string)`, `find(@ServiceSubject(LoadUserPipe) user: User)`,
  * `find(@ServiceSubject({ optional: true }) subject?: string)`
+ * Undefined for a request that would be refused, in report-only mode.
+ *
  * @throws ServiceAuthUsageError where no guard has looked at the request
  * @throws ForbiddenException `subject_missing` when the caller acts for itself
  */

@@ -1,6 +1,7 @@
 import { Logger } from '@nestjs/common';
 import {
   type RequestRefused,
+  type RequestWouldBeRefused,
   ServiceAuthConfigError,
   type ServiceAuthEvent,
   type ServiceAuthObserver,
@@ -71,6 +72,8 @@ function describe(event: ServiceAuthEvent): Line {
     }
     case 'request_refused':
       return describeRefused(event);
+    case 'request_would_be_refused':
+      return describeRefused(event);
     case 'request_anonymous':
       return { level: 'verbose', text: `Accepted${at(event.route)}: nobody, without a token` };
     case 'request_failed': {
@@ -92,7 +95,12 @@ function describe(event: ServiceAuthEvent): Line {
   }
 }
 
-function describeRefused({ code, status, detail, ...event }: RequestRefused): Line {
+function describeRefused({
+  code,
+  status,
+  detail,
+  ...event
+}: RequestRefused | RequestWouldBeRefused): Line {
   const reason = detail ? `${code}: ${detail}` : code;
   const from = {
     verified: `from ${event.issuer}`,
@@ -100,8 +108,11 @@ function describeRefused({ code, status, detail, ...event }: RequestRefused): Li
     unknown: 'from an unknown issuer',
   }[event.issuerTrust];
   // 503 is no verdict on the caller: the operators of this service must act.
-  if (status === 503) {
+  if (status === 503 && event.type === 'request_refused') {
     return { level: 'warn', text: `Undecided with ${reason}, ${from}${at(event.route)}` };
+  }
+  if (event.type === 'request_would_be_refused') {
+    return { level: 'debug', text: `Would refuse with ${reason}, ${from}${at(event.route)}` };
   }
   return { level: 'debug', text: `Refused with ${reason}, ${from}${at(event.route)}` };
 }

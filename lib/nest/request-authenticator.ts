@@ -3,6 +3,7 @@ import { type ExecutionContext, Inject, Injectable, type OnModuleInit } from '@n
 import { ModuleRef } from '@nestjs/core';
 import {
   assertRoutePolicy,
+  type DecisionMode,
   describeRefusal,
   type IncomingRequest,
   isRefusal,
@@ -13,6 +14,7 @@ import {
 } from '../core/index.js';
 import { ServiceAuth } from '../service-auth.js';
 import type { BodySettings } from './http/body/verifiable-body.js';
+import { Enforcement } from './enforcement.js';
 import { ReceivedRequest } from './http/received-request.js';
 import { instanceOf } from './provider-lookup.js';
 import { type Verification, verificationBy } from './request-state.js';
@@ -35,12 +37,20 @@ interface Attempt {
   readonly verification: Verification;
 }
 
+/** A request that one route has handed on to another. */
+interface Handover extends Pick<Attempt, 'request' | 'route'> {
+  readonly isReport: boolean;
+}
+
+type Refusal = Parameters<typeof describeRefusal>[0];
+
 /** Verifies a request once, whoever asks, and turns what was proved into the application's user. */
 @Injectable()
 export class RequestAuthenticator implements OnModuleInit {
   private userResolver: ServiceUserResolver | undefined;
   private readonly bodySettingsByRoute = new WeakMap<Route, BodySettings>();
   private readonly options: AuthenticatorOptions;
+  private readonly enforcement: Enforcement;
   /** A closure: a logger that prints a guard shows neither the application's container nor the options with the key. */
   private readonly findResolver: () => Promise<ServiceUserResolver | undefined>;
 
@@ -52,6 +62,7 @@ export class RequestAuthenticator implements OnModuleInit {
   ) {
     const { rawBody, spoolDirectory, tokenAfterVerification, userResolver } = options;
     this.options = { rawBody, spoolDirectory, tokenAfterVerification };
+    this.enforcement = Enforcement.of(options, serviceAuth.settings.now);
     this.findResolver = async () =>
       typeof userResolver === 'function' ? await instanceOf(userResolver, moduleRef) : userResolver;
   }
@@ -81,32 +92,34 @@ export class RequestAuthenticator implements OnModuleInit {
    */
   authenticate(context: ExecutionContext, route: Route): Promise<ServiceIdentity | undefined> {
     const request = ReceivedRequest.servedIn(context);
-    const begun = verificationBy(this.serviceAuth, request.state)?.result;
-    if (begun) return this.verifyAgain(begun, request, route);
+    const isReport = this.enforcement.reports(route);
+    const begun = verificationBy(this.serviceAuth, request.state);
+    if (begun?.result && (isReport || !begun.isReport)) {
+      return this.verifyAgain(begun, begun.result, { request, route, isReport });
+    }
     // Read before anything is noted: a request that cannot be read has no verification that never ends.
-    const incoming = request.toVerify(this.bodySettingsFor(route));
-    const verification = request.beginVerification(this.serviceAuth);
+    const incoming = request.toVerify(this.bodySettingsFor(route, isReport));
+    const verification = request.beginVerification(this.serviceAuth, isReport);
     verification.result = this.verify({ request, incoming, route, verification });
     return verification.result;
   }
 
   private async verifyAgain(
+    verification: Verification,
     result: Promise<ServiceIdentity | undefined>,
-    request: ReceivedRequest,
-    route: Route,
+    next: Handover,
   ): Promise<ServiceIdentity | undefined> {
     const identity = await result;
-    this.assertRoute(request, identity, route);
+    if (!verification.wouldBeRefused) this.assertRoute(identity, next);
     return identity;
   }
 
   /** The same for every request of a route, so made once. */
-  private bodySettingsFor(route: Route): BodySettings {
-    const known = this.bodySettingsByRoute.get(route);
-    if (known) return known;
-    const settings = this.createBodySettings(route);
+  private bodySettingsFor(route: Route, isReport: boolean): BodySettings {
+    const settings = this.bodySettingsByRoute.get(route) ?? this.createBodySettings(route);
     this.bodySettingsByRoute.set(route, settings);
-    return settings;
+    const { limits, rawBody } = settings;
+    return isReport ? { limits: { ...limits, isPassedOn: true }, rawBody } : settings;
   }
 
   private createBodySettings({ maxBodyBytes }: Route): BodySettings {
@@ -114,23 +127,25 @@ export class RequestAuthenticator implements OnModuleInit {
       maxBufferedBytes: this.serviceAuth.receiving.maxBufferedBodyBytes,
       maxBytes: maxBodyBytes,
       spoolDirectory: this.options.spoolDirectory ?? tmpdir(),
+      isPassedOn: false,
     };
     return { limits, rawBody: this.options.rawBody };
   }
 
   private assertRoute(
-    request: ReceivedRequest,
     identity: ServiceIdentity | undefined,
-    route: Route,
+    { request, route, isReport }: Handover,
   ): void {
     try {
       if (identity) assertRoutePolicy(identity, route.policy);
       else if (route.mode !== 'optional') throw new ServiceTokenRefusedError('token_missing');
     } catch (error) {
       if (!isRefusal(error)) throw error;
+      const mode = isReport ? 'report' : 'enforce';
       // A decision of its own: the route before has let the request in.
-      this.tellRefusal(error, { issuer: identity?.issuer, route: request.route });
-      throw this.refuse(request, error);
+      this.tellRefusal(error, { issuer: identity?.issuer, route: request.route, mode });
+      if (!isReport) throw this.refuse(request, error);
+      if (identity) request.reportRefusal(error);
     }
   }
 
@@ -146,7 +161,8 @@ export class RequestAuthenticator implements OnModuleInit {
       this.tell({ type: 'request_anonymous', route: request.route });
       return undefined;
     }
-    const proof = this.serviceAuth.beginVerification({ route: request.route });
+    const enforcement = verification.isReport ? 'report' : 'enforce';
+    const proof = this.serviceAuth.beginVerification({ route: request.route, enforcement });
     try {
       const identity = await proof.prove(incoming, route.policy);
       if (this.userResolver) request.setUser(await this.resolveUser(identity));
@@ -155,13 +171,16 @@ export class RequestAuthenticator implements OnModuleInit {
       return identity;
     } catch (error) {
       proof.failed(error);
-      throw isRefusal(error) ? this.refuse(request, error) : error;
+      if (!verification.isReport) throw isRefusal(error) ? this.refuse(request, error) : error;
+      verification.wouldBeRefused = true;
+      if (isRefusal(error) && proof.isIssuerVerified) request.reportRefusal(error);
+      return undefined;
     } finally {
       if (this.options.tokenAfterVerification !== 'keep') request.removeToken();
     }
   }
 
-  private refuse(request: ReceivedRequest, error: Parameters<typeof describeRefusal>[0]): Error {
+  private refuse(request: ReceivedRequest, error: Refusal): Error {
     return request.refuse(error, this.serviceAuth.receiving.realm);
   }
 
@@ -178,12 +197,12 @@ export class RequestAuthenticator implements OnModuleInit {
   }
 
   private tellRefusal(
-    error: Parameters<typeof describeRefusal>[0],
-    { issuer, route }: { issuer?: string; route?: string },
+    error: Refusal,
+    { issuer, route, mode = 'enforce' }: { issuer?: string; route?: string; mode?: DecisionMode },
   ): void {
     const issuerTrust = issuer === undefined ? 'unknown' : 'verified';
     const about = { issuer, issuerTrust, route, durationMilliseconds: undefined } as const;
-    this.tell({ ...describeRefusal(error), ...about });
+    this.tell({ ...describeRefusal(error, mode), ...about });
   }
 
   private tell(event: ServiceAuthEvent): void {

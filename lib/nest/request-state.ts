@@ -8,6 +8,10 @@ export interface Verification {
   result?: Promise<ServiceIdentity | undefined>;
   /** What was proved, once it is. */
   identity?: ServiceIdentity | undefined;
+  /** Whether it only reports: its result counts for no route that refuses. */
+  readonly isReport: boolean;
+  /** Whether it failed, and the request was let in without an identity. */
+  wouldBeRefused?: boolean;
   /** That of another service of the application, whose guard ran before. */
   readonly previous: Verification | undefined;
 }

@@ -8,6 +8,8 @@ import {
   routeNamesOf,
 } from './guarded-routes.js';
 import { readRoute } from './route-policy.js';
+import { MODULE_OPTIONS_TOKEN } from './service-auth.module-definition.js';
+import type { ServiceAuthModuleOptions } from './service-auth.options.js';
 
 /**
  * Looks at start whether the decorators of each route take effect: refuses to start where they cannot be read,
@@ -20,6 +22,7 @@ export class RouteMarksCheck implements OnModuleInit {
   constructor(
     @Inject(ModulesContainer) private readonly modules: ModulesContainer,
     @Inject(ApplicationConfig) private readonly config: ApplicationConfig,
+    @Inject(MODULE_OPTIONS_TOKEN) private readonly options: ServiceAuthModuleOptions,
   ) {}
 
   /** @throws ServiceAuthUsageError naming the class of a method whose decorators cannot be read */
@@ -32,10 +35,17 @@ export class RouteMarksCheck implements OnModuleInit {
     const guardedThroughout = guardsEveryRoute(this.config);
     for (const controller of controllersIn(this.modules)) {
       for (const name of routeNamesOf(controller)) {
-        if (guardedThroughout || !isNarrowedInVain(controller, name)) continue;
-        this.logger.warn(
-          `${controller.name}.${name}() has @AllowIssuers() or @RequireSubject(), and no ServiceJwtGuard enforces it: everybody may call it. Add @UseGuards(ServiceJwtGuard), above every decorator that replaces the method.`,
-        );
+        const route = `${controller.name}.${name}()`;
+        if (!guardedThroughout && isNarrowedInVain(controller, name)) {
+          this.logger.warn(
+            `${route} has @AllowIssuers() or @RequireSubject(), and no ServiceJwtGuard enforces it: everybody may call it. Add @UseGuards(ServiceJwtGuard), above every decorator that replaces the method.`,
+          );
+        }
+        if (this.options.reportUntil === undefined && isReportOnly(controller, name)) {
+          this.logger.warn(
+            `${route} has @ReportOnly(), and ServiceAuthModule has no reportUntil: the guard refuses requests there. Set reportUntil.`,
+          );
+        }
       }
     }
   }
@@ -48,6 +58,10 @@ function assertReadable(controller: Type, instance: unknown): void {
     const handler: unknown = Reflect.get(instance, name);
     if (typeof handler === 'function') readRoute(handler, controller);
   }
+}
+
+function isReportOnly(controller: Type, name: string): boolean {
+  return readRoute(handlerOf(controller, name), controller).isReportOnly;
 }
 
 function isNarrowedInVain(controller: Type, name: string): boolean {

@@ -1,6 +1,7 @@
 import type { ExecutionContext } from '@nestjs/common';
 import type { RoutePolicy } from '../core/index.js';
 import { ALLOWED_ISSUERS } from './allow-issuers.decorator.js';
+import { REPORT_ONLY } from './enforcement.js';
 import { MAX_BODY_BYTES } from './max-body-bytes.decorator.js';
 import { SUBJECT_REQUIRED } from '../for-whom/require-subject.decorator.js';
 import {
@@ -18,6 +19,8 @@ export interface Route {
   readonly policy: RoutePolicy;
   /** How large a body that no parser reads may be; undefined: as large as is kept in memory. */
   readonly maxBodyBytes: number | undefined;
+  /** Whether `@ReportOnly()` stands on it. */
+  readonly isReportOnly: boolean;
 }
 
 /** By handler and by controller: controllers inherit handlers. What decorators say, they say once. */
@@ -36,7 +39,7 @@ function rememberRoute(handler: object, controller: object): Route {
   return route;
 }
 
-const KEYS = [ALLOWED_ISSUERS, SUBJECT_REQUIRED, ROUTE_MODE, MAX_BODY_BYTES];
+const KEYS = [ALLOWED_ISSUERS, SUBJECT_REQUIRED, ROUTE_MODE, MAX_BODY_BYTES, REPORT_ONLY];
 
 /** From the strictest on: a mark that was lost in one of its places must not loosen the other one. */
 const MODES = ['required', 'optional', 'skip'] as const satisfies readonly RouteMode[];
@@ -67,7 +70,16 @@ export function readRoute(handler: object, controller: object): Route {
     maxBodyBytes:
       smallest(marksOfMethod(MAX_BODY_BYTES, route)) ??
       smallest(marksOfController(MAX_BODY_BYTES, controller)),
+    isReportOnly: isReportOnly(route),
   };
+}
+
+function isReportOnly(route: MarkedRoute): boolean {
+  const marks = [
+    ...marksOfFunction<true>(REPORT_ONLY, route),
+    ...marksOfController<true>(REPORT_ONLY, route.controller),
+  ];
+  return marks.length > 0;
 }
 
 function readMode(route: MarkedRoute): RouteMode {

@@ -8,7 +8,9 @@ import {
   type ServiceAuthSettings,
 } from '../core/index.js';
 import { createServiceAuth, type ServiceAuth } from '../service-auth.js';
+import { Enforcement, findEnforcementProblems } from './enforcement.js';
 import { LoggingObserver, warningOfOriginal } from './logging-observer.js';
+import { ReportSummary } from './report-summary.js';
 import type { ServiceAuthModuleOptions } from './service-auth.options.js';
 import type { TrustedIssuerFinderProvider } from './trusted-issuer-finder.provider.js';
 import { warnOfUnsharedMemory } from './unshared-memory.js';
@@ -29,13 +31,18 @@ export async function createServiceAuthFrom(
     spoolDirectory,
     rawBody,
     subjectPropagation,
+    enforcement,
+    reportUntil,
     trustedIssuers,
     observer,
     ...others
   } = { ...options };
+  const logger = new Logger('ServiceAuth');
+  const summary = new ReportSummary(logger);
+  const hears = observer ?? new LoggingObserver();
   const coreOptions = {
     ...others,
-    observer: observer ?? new LoggingObserver(),
+    observer: reportUntil === undefined ? hears : [hears, summary].flat(),
     trustedIssuers: typeof trustedIssuers === 'function' ? finderOfClass : trustedIssuers,
   };
   const problems = [
@@ -44,12 +51,14 @@ export async function createServiceAuthFrom(
     ...findFolderProblem(spoolDirectory),
     ...findRawBodyProblem(rawBody),
     ...findPropagationProblem(subjectPropagation),
+    ...findEnforcementProblems({ enforcement, reportUntil }),
   ];
   const serviceAuth = await createOrCollect(coreOptions, problems);
-  const { receiving, observer: hearing } = serviceAuth.settings;
+  const { receiving, sending, observer: hearing, now } = serviceAuth.settings;
   if (receiving && options.replayStore === undefined) warnOfUnsharedMemory(hearing);
   warnOfOriginalProfile(serviceAuth.settings);
-  warnOfLoosenedOptions({ ...options }, new Logger('ServiceAuth'));
+  warnOfLoosenedOptions({ ...options }, logger);
+  summary.start(Enforcement.of({ enforcement, reportUntil }, now), sending?.targets ?? []);
   return serviceAuth;
 }
 

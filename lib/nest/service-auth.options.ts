@@ -43,6 +43,16 @@ export interface ServiceAuthModuleOptions extends Omit<ServiceAuthOptions, 'trus
    * wrong one wherever requests share a limiter, a queue or a bus.
    */
   subjectPropagation?: 'explicit' | 'ambient';
+  /**
+   * What becomes of a request that fails its verification. Default `enforce`: it is refused. `report`: it goes on to the
+   * handler without an identity, and observers are called with `request_would_be_refused`. Ends at `reportUntil`.
+   */
+  enforcement?: 'enforce' | 'report';
+  /**
+   * From when on requests are refused on every route, `@ReportOnly()` or not: a Date, or ISO 8601 with its time zone, such
+   * as `2027-03-31T08:00:00Z`; a date alone is midnight in UTC. Read at each request. `enforcement: 'report'` needs it.
+   */
+  reportUntil?: Date | string;
   /** Whether the token stays in the request's headers once the guard has read it. Default `remove`. */
   tokenAfterVerification?: 'remove' | 'keep';
 }

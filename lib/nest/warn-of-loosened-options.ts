@@ -16,6 +16,11 @@ export function warnOfLoosenedOptions(options: ServiceAuthModuleOptions, logger:
       'Calls take the user of the request being served without naming it (subjectPropagation): work that requests share may call for the wrong user.',
     );
   }
+  for (const { baseUrl } of (options.targets ?? []).filter(
+    ({ signing }) => signing === 'best-effort',
+  )) {
+    logger.warn(`Calls to ${baseUrl} that cannot be signed are sent without a token (signing).`);
+  }
   if (options.tokenAfterVerification === 'keep') {
     logger.warn(
       'Tokens stay in the headers of requests, for loggers and handlers to see (tokenAfterVerification).',

@@ -19,14 +19,16 @@ export function annotateSpan(event: ServiceAuthEvent, span: Span): void {
         'service_auth.has_subject': event.hasSubject,
       });
       return;
-    case 'request_refused': {
+    case 'request_refused':
+    case 'request_would_be_refused': {
       const refused = {
         'service_auth.code': event.code,
         'service_auth.issuer.trust': event.issuerTrust,
         ...ifKnown('service_auth.issuer', event.issuer),
       };
-      span.setAttributes({ 'service_auth.outcome': 'refused', ...refused });
-      span.addEvent('service_auth.request_refused', {
+      const outcome = event.type === 'request_refused' ? 'refused' : 'would_be_refused';
+      span.setAttributes({ 'service_auth.outcome': outcome, ...refused });
+      span.addEvent(`service_auth.${event.type}`, {
         ...refused,
         ...ifKnown('service_auth.detail', event.detail),
       });
@@ -47,6 +49,7 @@ export function annotateSpan(event: ServiceAuthEvent, span: Span): void {
     case 'signing_failed':
       span.addEvent('service_auth.signing_failed', {
         'service_auth.code': event.code,
+        'service_auth.sent_unsigned': event.isSentUnsigned,
         ...ifKnown('service_auth.audience', event.audience),
       });
       return;

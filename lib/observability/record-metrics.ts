@@ -23,6 +23,8 @@ export function recordMetrics(
       return recordRequest(event, outcome('accepted'), to, labels);
     case 'request_refused':
       return recordRequest(event, outcome('refused', event.code), to, labels);
+    case 'request_would_be_refused':
+      return recordRequest(event, outcome('would_be_refused', event.code), to, labels);
     case 'request_failed':
       return recordRequest(event, outcome('failed', event.reason), to, labels);
     case 'request_anonymous':
@@ -34,7 +36,7 @@ export function recordMetrics(
     }
     case 'signing_failed':
       return to.calls.add(1, {
-        ...outcome('failed', event.code),
+        ...outcome(event.isSentUnsigned ? 'unsigned' : 'failed', event.code),
         ...audienceOf(event.audience, labels),
       });
     default:

@@ -41,7 +41,7 @@ export async function signFor(
   const request = { method, url, headers, body: bytes, subject };
   assertOutgoingRequest(request);
   const destination = {
-    target: { origin: ORIGIN, pathPrefix: '/', audience, profile },
+    target: { origin: ORIGIN, pathPrefix: '/', audience, profile, signing: 'required' as const },
     path: url.pathname + url.search,
     host: url.host,
   };

@@ -53,14 +53,16 @@ it.each([
   const transformRequest = [(value: unknown) => value];
   const sending = herald.send({ url: server.url, ...config, data: body, transformRequest });
   await expect(sending).rejects.toMatchObject({ code });
-  expect(events.decisions).toEqual([{ type: 'signing_failed', code, audience }]);
+  expect(events.decisions).toEqual([
+    { type: 'signing_failed', code, audience, isSentUnsigned: false },
+  ]);
 });
 
 it('tells of a call for nobody', async () => {
   const sending = firstValueFrom(herald.http.get(server.url));
   await expect(sending).rejects.toMatchObject({ code: 'subject_undecided' });
   expect(events.decisions).toEqual([
-    { type: 'signing_failed', code: 'subject_undecided', audience: CENSUS },
+    { type: 'signing_failed', code: 'subject_undecided', audience: CENSUS, isSentUnsigned: false },
   ]);
 });
 

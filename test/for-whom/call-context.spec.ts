@@ -371,7 +371,6 @@ describe.each(ADAPTERS)('ServiceCallContext on %s', (adapter) => {
     ['Object.create', (identity) => Object.create(identity) as unknown],
     ['{}', () => ({})],
     ['{ subject }', ({ subject }) => ({ subject })],
-    ['undefined', () => undefined],
     ['null', () => null],
     ['a number', () => 21],
     ['a symbol', () => Symbol('alice')],
@@ -379,6 +378,17 @@ describe.each(ADAPTERS)('ServiceCallContext on %s', (adapter) => {
     ['a String object', ({ subject }) => Object(subject) as unknown],
     ['a URL', ({ subject }) => new URL(subject ?? '')],
   ];
+
+  it('FW-06 undefined is a user who is not known: calls for it are refused', async () => {
+    const call = async (words?: object): Promise<unknown> =>
+      await firstValueFrom(service.http.get(wire.url, words));
+    const undecided = { code: 'subject_undecided' };
+    await expect(call(onBehalfOf(undefined))).rejects.toMatchObject(undecided);
+    await expect(context.runOnBehalfOf(undefined, call)).rejects.toMatchObject(undecided);
+    expect(takeSubjects(wire)).toEqual([]);
+    await call(onBehalfOf(ALICE));
+    expect(takeSubjects(wire)).toEqual([ALICE]);
+  });
 
   it.each(COPIES)('FW-06 an identity is not one that was made by %s', async (_name, copy) => {
     const { caller } = alice;

@@ -64,7 +64,9 @@ class WholeService {
   /** The state of such a request, once the guard of this service has verified it. */
   async requestOf(subject?: string): Promise<RequestState> {
     const identity = await this.identityOf(subject);
-    return { verification: { verifier: this.auth, identity, previous: undefined } };
+    return {
+      verification: { verifier: this.auth, identity, isReport: false, previous: undefined },
+    };
   }
 
   async close(): Promise<void> {
@@ -128,7 +130,9 @@ describe('a call that names nobody', () => {
     const context = janitor.context.get(ServiceCallContext, { strict: false });
     const auth = janitor.context.get(ServiceAuth, { strict: false });
     const identity = await ambient.identityOf(ALICE);
-    const served = { verification: { verifier: auth, identity, previous: undefined } };
+    const served = {
+      verification: { verifier: auth, identity, isReport: false, previous: undefined },
+    };
     const send = async () => await janitor.http.axiosRef.get(wire.url);
     await expectUndecided(
       /onBehalfOf\(caller\)/,

@@ -197,6 +197,7 @@ describe('ServiceCallContext of requests that overlap', () => {
     verification: {
       verifier: serviceAuth,
       identity: { subject } as ServiceIdentity,
+      isReport: false,
       previous: undefined,
     },
   });

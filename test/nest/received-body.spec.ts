@@ -10,7 +10,12 @@ import { codeOf } from '../support/services/peers.js';
 // The rows of the table of ReceivedBody, on the stream alone. What servers and parsers do to it is in bodies*.spec.ts.
 
 const CONTENT = 'sixteen bytes...';
-const LIMITS = { maxBufferedBytes: 16, maxBytes: undefined, spoolDirectory: tmpdir() };
+const LIMITS = {
+  maxBufferedBytes: 16,
+  maxBytes: undefined,
+  isPassedOn: false,
+  spoolDirectory: tmpdir(),
+};
 
 /** A request whose bytes the test pushes. HTTP/2 announces no length, so nothing is announced unless it is named. */
 function received(headers: IncomingMessage['headers'] = {}): IncomingMessage {

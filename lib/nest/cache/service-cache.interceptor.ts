@@ -2,9 +2,9 @@ import { CacheInterceptor } from '@nestjs/cache-manager';
 import { type CallHandler, type ExecutionContext, Injectable } from '@nestjs/common';
 import type { Observable } from 'rxjs';
 import type { ServiceIdentity } from '../../core/index.js';
-import { readCaller } from '../../for-whom/service-caller.decorator.js';
+import { verificationFor } from '../../for-whom/service-caller.decorator.js';
 import { markKeysByCaller } from '../cached-routes.warning.js';
-import { ReceivedRequest } from '../http/received-request.js';
+import type { Verification } from '../request-state.js';
 import { routeOf } from '../route-policy.js';
 import { callerCacheKey } from './caller-cache-key.js';
 
@@ -31,10 +31,12 @@ export class ServiceCacheInterceptor extends CacheInterceptor {
     next: CallHandler,
   ): Promise<Observable<unknown>> {
     if (routeOf(context).mode === 'skip') return next.handle();
-    const caller = await verifiedCallerOf(context);
+    const { result, wouldBeRefused } = await verified(context);
+    // Whom the application takes that caller for is not known here, so nothing is kept for it.
+    if (wouldBeRefused) return next.handle();
     const key = await this.trackBy(context);
     if (!key) return next.handle();
-    const callerKey = callerCacheKey(caller, key);
+    const callerKey = callerCacheKey(result, key);
     // The key of this one request, whatever trackBy() a subclass has.
     const ofCaller = Object.create(this, { trackBy: { value: () => callerKey } }) as this;
     return await super.intercept.call(ofCaller, context, next);
@@ -44,11 +46,15 @@ export class ServiceCacheInterceptor extends CacheInterceptor {
 markKeysByCaller(ServiceCacheInterceptor);
 
 /**
- * Undefined for an anonymous caller. Rejects for a refused one, as a guard of the application may have let in whom the
- * guard of this library refused.
+ * What the guard has made of the request, its result undefined for an anonymous caller. Rejects for a refused one, as a
+ * guard of the application may have let in whom the guard of this library refused.
  */
-async function verifiedCallerOf(context: ExecutionContext): Promise<ServiceIdentity | undefined> {
-  readCaller(context, 'ServiceCacheInterceptor');
-  const request = context.switchToHttp().getRequest<object>();
-  return await ReceivedRequest.of(request).state.verification?.result;
+async function verified(context: ExecutionContext): Promise<VerifiedResult> {
+  const verification = verificationFor(context, 'ServiceCacheInterceptor');
+  const result = await verification.result;
+  return { result, wouldBeRefused: verification.wouldBeRefused };
+}
+
+interface VerifiedResult extends Pick<Verification, 'wouldBeRefused'> {
+  readonly result: ServiceIdentity | undefined;
 }

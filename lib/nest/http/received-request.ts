@@ -126,8 +126,8 @@ export class ReceivedRequest {
   }
 
   /** Begins the verification by one service, which stays apart from those by others. */
-  beginVerification(verifier: object): Verification {
-    const verification: Verification = { verifier, previous: this.state.verification };
+  beginVerification(verifier: object, isReport: boolean): Verification {
+    const verification: Verification = { verifier, isReport, previous: this.state.verification };
     this.state.verification = verification;
     noteGuard(this.raw);
     return verification;
@@ -162,6 +162,11 @@ export class ReceivedRequest {
     }
     if (isHttp2Request(this.raw)) endAfterAnswer(this.raw);
     return toHttpException(error);
+  }
+
+  /** Tells the caller, in a header of the answer, why its request would be refused. */
+  reportRefusal({ code }: ServiceTokenRefusedError | ServiceAuthUnavailableError): void {
+    setHeader(this.opened.response, 'JWT-Report', code);
   }
 
   private get opened(): Served {

@@ -29,6 +29,16 @@ export const SAMPLE_EVENTS: { readonly [T in ServiceAuthEvent['type']]: EventOf<
     route: '/users',
     durationMilliseconds: 0.4,
   },
+  request_would_be_refused: {
+    type: 'request_would_be_refused',
+    code: 'token_expired',
+    status: 401,
+    detail: '12.0 s ago',
+    issuer: HERALD,
+    issuerTrust: 'verified',
+    route: '/users',
+    durationMilliseconds: 0.4,
+  },
   request_anonymous: { type: 'request_anonymous', route: '/users' },
   request_failed: {
     type: 'request_failed',
@@ -43,7 +53,12 @@ export const SAMPLE_EVENTS: { readonly [T in ServiceAuthEvent['type']]: EventOf<
     profile: 'strict',
     durationMilliseconds: 0.3,
   },
-  signing_failed: { type: 'signing_failed', code: 'subject_undecided', audience: CENSUS },
+  signing_failed: {
+    type: 'signing_failed',
+    code: 'subject_undecided',
+    audience: CENSUS,
+    isSentUnsigned: false,
+  },
   keys_refreshed: { type: 'keys_refreshed', issuer: HERALD, keyIds: ['herald-2026-11'] },
   keys_refresh_failed: {
     type: 'keys_refresh_failed',

@@ -11,6 +11,7 @@ export interface DrainableBody extends RefillableBody {
   drain(): AsyncIterable<Buffer>;
   putBack(chunks: readonly Buffer[]): void;
   discard(): void;
+  holdRest(): void;
 }
 
 /** How a body is drained. */
@@ -42,8 +43,12 @@ export async function drainBody(
     }
     return await reader.giveBack(body, response);
   } catch (error) {
-    body.discard();
-    await reader.close();
+    if (limits.isPassedOn && !body.raw.destroyed) {
+      reader.passOn(body, response);
+    } else {
+      body.discard();
+      await reader.close();
+    }
     throw error;
   }
 }
@@ -65,9 +70,9 @@ class BodyReader {
   take(chunk: Buffer): void | Promise<void> {
     const { maxBufferedBytes } = this.limits;
     this.size += chunk.length;
+    this.chunks.push(chunk);
     assertWithin(this.limits, this.size);
     this.digest.update(chunk);
-    this.chunks.push(chunk);
     this.heldBytes += chunk.length;
     const isTooMuch = this.size > maxBufferedBytes;
     return isTooMuch && this.heldBytes >= Math.min(PIECE_BYTES, maxBufferedBytes)
@@ -78,11 +83,18 @@ class BodyReader {
   async giveBack(body: DrainableBody, response: EventEmitter): Promise<RunningDigest> {
     if (this.spool) {
       await this.moveToFile();
-      refillFrom(this.spool, body, response);
+      refillFrom(this.spool, body, { response });
     } else {
       body.putBack(this.chunks);
     }
     return this.digest;
+  }
+
+  /** Gives back what was taken, and lets the rest come after it. */
+  passOn(body: DrainableBody, response: EventEmitter): void {
+    body.holdRest();
+    if (this.spool) refillFrom(this.spool, body, { response, after: this.chunks });
+    else body.passOn(this.chunks);
   }
 
   async close(): Promise<void> {
@@ -90,9 +102,9 @@ class BodyReader {
   }
 
   private async moveToFile(): Promise<void> {
-    const chunks = this.chunks.splice(0);
-    this.heldBytes = 0;
     this.spool ??= await BodySpool.open(this.limits.spoolDirectory);
-    if (chunks.length > 0) await this.spool.append(chunks);
+    if (this.chunks.length > 0) await this.spool.append(this.chunks);
+    this.chunks = [];
+    this.heldBytes = 0;
   }
 }

@@ -8,6 +8,8 @@ export interface BodyLimits {
   readonly maxBytes: number | undefined;
   /** Where the rest goes: the folder of the temporary files. */
   readonly spoolDirectory: string;
+  /** Whether a body that cannot be taken in goes on to the next reader, whole: report-only mode. Else it is discarded. */
+  readonly isPassedOn: boolean;
 }
 
 /** @throws ServiceTokenRefusedError `body_unverifiable` with status 413 when `size` is over the limit */

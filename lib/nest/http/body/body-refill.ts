@@ -6,6 +6,15 @@ import type { BodySpool } from './body-spool.js';
 export interface RefillableBody {
   readonly raw: IncomingMessage;
   refill(piece: Buffer | null): void;
+  passOn(chunks: readonly Buffer[]): void;
+}
+
+/** How a spooled body goes back. */
+export interface RefillOptions {
+  /** The answer: the file goes with it if nobody reads by then. */
+  readonly response: EventEmitter;
+  /** What comes after the file, before the rest of the body; undefined where the file holds all of the body. */
+  readonly after?: readonly Buffer[];
 }
 
 /**
@@ -13,8 +22,8 @@ export interface RefillableBody {
  * for more, so that a slow reader holds no more than a piece in memory. The file goes with its last
  * byte, with the client, or with the answer if nobody reads by then.
  */
-export function refillFrom(spool: BodySpool, body: RefillableBody, response: EventEmitter): void {
-  new BodyRefill(spool, body, response).start();
+export function refillFrom(spool: BodySpool, body: RefillableBody, options: RefillOptions): void {
+  new BodyRefill(spool, body, options).start();
 }
 
 class BodyRefill {
@@ -23,13 +32,19 @@ class BodyRefill {
   private isReading = false;
   /** Node may take it from the request once that is answered; injected requests may have none. */
   private readonly connection: EventEmitter | undefined;
+  private readonly response: EventEmitter;
+  private readonly after: readonly Buffer[] | undefined;
+  private readonly ask: IncomingMessage['_read'];
 
   constructor(
     private readonly spool: BodySpool,
     private readonly body: RefillableBody,
-    private readonly response: EventEmitter,
+    { response, after }: RefillOptions,
   ) {
     this.raw = body.raw;
+    this.response = response;
+    this.after = after;
+    this.ask = body.raw._read.bind(body.raw);
     const { httpVersionMajor, socket } = body.raw as {
       httpVersionMajor: number;
       socket?: unknown;
@@ -53,8 +68,8 @@ class BodyRefill {
       const piece = await this.spool.read();
       this.isReading = false; // the push may ask for more at once
       if (this.isOver) return;
-      if (piece === undefined) this.stop();
-      this.body.refill(piece ?? null);
+      if (piece) this.body.refill(piece);
+      else this.end(this.after);
       // Node's request lets its stream ask by itself only once Node's own `_read` has run, which hosts replace.
       if (!this.isOver && this.raw.readableLength === 0) this.raw.read(0);
     } catch (error) {
@@ -69,14 +84,26 @@ class BodyRefill {
     this.response.off('finish', this.onAnswered).off('close', this.onAnswered);
     if (this.isOver) return;
     if (!isBeingRead(this.raw)) {
-      this.stop();
-      this.body.refill(null);
+      this.end([]);
       this.raw.resume();
     } else {
       // Whoever answers early may read on while the connection lasts.
       this.connection?.once('close', this.onRequestClosed);
     }
   };
+
+  /** @param after undefined where the file held all of the body */
+  private end(after: readonly Buffer[] | undefined): void {
+    this.stop();
+    if (this.after === undefined || after === undefined) {
+      this.body.refill(null);
+      return;
+    }
+    // From now on the stream asks the socket again.
+    this.raw._read = this.ask;
+    this.body.passOn(after);
+    this.raw.read(0);
+  }
 
   private fail(cause?: unknown): void {
     if (this.isOver) return;

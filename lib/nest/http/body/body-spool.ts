@@ -13,6 +13,8 @@ export const PIECE_BYTES = 256 * 1024;
  */
 export class BodySpool {
   private position = 0;
+  /** What was written whole. */
+  private size = 0;
   private closing: Promise<void> | undefined;
 
   private constructor(
@@ -44,15 +46,18 @@ export class BodySpool {
       if (bytesWritten < size) {
         await this.file.writeFile(Buffer.concat(chunks, size).subarray(bytesWritten));
       }
+      this.size += size;
     } catch (error) {
       throw unspoolable(error);
     }
   }
 
-  /** The next piece; undefined at the end. */
+  /** The next piece; undefined at the end. What an `append` that failed has left is not read. */
   async read(): Promise<Buffer | undefined> {
-    const piece = Buffer.allocUnsafe(PIECE_BYTES);
-    const { bytesRead } = await this.file.read(piece, 0, PIECE_BYTES, this.position);
+    const length = Math.min(PIECE_BYTES, this.size - this.position);
+    if (length === 0) return undefined;
+    const piece = Buffer.allocUnsafe(length);
+    const { bytesRead } = await this.file.read(piece, 0, length, this.position);
     this.position += bytesRead;
     return bytesRead > 0 ? piece.subarray(0, bytesRead) : undefined;
   }

@@ -23,7 +23,8 @@ import {
 } from './unread-stream.js';
 
 /** Who has the bytes of a body: the table of {@link ReceivedBody}. */
-type BodyState = 'untouched' | 'missed' | 'watched' | 'draining' | 'drained' | 'refused';
+type BodyState =
+  'untouched' | 'missed' | 'watched' | 'draining' | 'drained' | 'held' | 'passed' | 'refused';
 
 /**
  * The body of one request. It sees the bytes as the server pushes them, keeps at most 64 KiB of them, and reads nothing
@@ -34,8 +35,10 @@ type BodyState = 'untouched' | 'missed' | 'watched' | 'draining' | 'drained' | '
  * | `untouched` | pass | passes | | its buffer was looked at: `watched`, or `missed` if bytes had reached a reader |
  * | `missed` | pass | passes | refused: `body_consumed`, unless the option `rawBody` gives them | |
  * | `watched` | digested, pass | passes | all seen: answered. Others read: answered at the end. Read in part: refused. Unread: drained | unread: `draining` |
- * | `draining` | read here | held back | answered at the end | given back: `drained`. Too large, or client gone: `refused` |
+ * | `draining` | read here | held back | answered at the end | given back: `drained`. Too large, or client gone: `refused`. Too large, in report-only mode: `held` |
  * | `drained` | none come | came before | answered | |
+ * | `held` | wait | waits | refused as before | what was drained is given back: `passed` |
+ * | `passed` | pass | passes | refused as before | |
  * | `refused` | run into nothing | passes | refused as before | |
  */
 export class ReceivedBody implements DrainableBody {
@@ -45,6 +48,8 @@ export class ReceivedBody implements DrainableBody {
   private readonly push: IncomingMessage['push'];
   private state: BodyState = 'untouched';
   private sawBytes = false;
+  /** What came while the body was `held`. */
+  private readonly rest: Buffer[] = [];
   /** The server has pushed the end. What is pushed after it is no part of the body. */
   private ended: boolean;
   private readonly watched: WatchedDigest;
@@ -153,8 +158,23 @@ export class ReceivedBody implements DrainableBody {
 
   /** Gives a piece of what was drained back, where not all of it is in memory; null is the end. */
   refill(piece: Buffer | null): void {
-    this.state = 'drained';
+    if (this.state === 'draining') this.state = 'drained';
     this.push(piece);
+  }
+
+  /** Ends the draining before the end: what comes now waits until {@link passOn}. */
+  holdRest(): void {
+    this.state = 'held';
+    const chunk = readChunk(this.raw);
+    if (chunk) this.rest.push(chunk);
+    markUnread(this.raw);
+  }
+
+  /** Gives the next reader the last of what was drained, then the rest of the body as it comes. */
+  passOn(chunks: readonly Buffer[]): void {
+    this.state = 'passed';
+    for (const chunk of [...chunks, ...this.rest.splice(0)]) this.push(chunk);
+    if (this.ended) this.push(null);
   }
 
   /** Lets what is left of the body run into nothing, so that a refusal can be sent. */
@@ -176,6 +196,10 @@ export class ReceivedBody implements DrainableBody {
     // A throw in here would end the process: what is no bytes is left to the stream to refuse.
     // What comes while the buffer is looked at is read with it.
     if (isBytes(chunk) && this.state !== 'untouched') this.see(toBytes(chunk, encoding));
+    if (isBytes(chunk) && this.state === 'held') {
+      this.rest.push(toBytes(chunk, encoding));
+      return false;
+    }
     return this.push(chunk, encoding);
   }
 
@@ -185,7 +209,7 @@ export class ReceivedBody implements DrainableBody {
     this.ended = true;
     this.callListeners();
     // Nothing can be given back after the end.
-    return this.state === 'draining' ? false : this.push(null);
+    return this.state === 'draining' || this.state === 'held' ? false : this.push(null);
   }
 
   private see(bytes: Uint8Array): void {

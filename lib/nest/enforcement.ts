@@ -1,0 +1,100 @@
+import { ServiceAuthConfigError } from '../core/index.js';
+import { markRoute } from './route-mark.js';
+import type { Route } from './route-policy.js';
+import type { ServiceAuthModuleOptions } from './service-auth.options.js';
+
+export const REPORT_ONLY = 'nestjs-service-auth:report-only';
+
+/**
+ * Lets requests that fail their verification go on to the route, or to every route of a controller, without an identity,
+ * until `reportUntil`. Needs that option of the module.
+ */
+export function ReportOnly(): ClassDecorator & MethodDecorator {
+  return markRoute<true>(REPORT_ONLY, () => true);
+}
+
+const DAY_MILLISECONDS = 86_400_000;
+
+/** ISO 8601 with the time zone: a date alone is midnight in UTC. */
+const INSTANT =
+  /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,3})?)?(?:Z|[+-]\d{2}:\d{2}))?$/;
+
+type EnforcementOptions = Pick<ServiceAuthModuleOptions, 'enforcement' | 'reportUntil'>;
+
+/** Whether requests that fail their verification are refused, or reported and let in without an identity. */
+export class Enforcement {
+  private constructor(
+    private readonly reportsEverywhere: boolean,
+    private readonly endsAt: number | undefined,
+    /** Milliseconds since the epoch. */
+    readonly now: () => number,
+  ) {}
+
+  /**
+   * @param now milliseconds since the epoch, read at each request; a clock that fails enforces
+   * @throws ServiceAuthConfigError for `enforcement` and `reportUntil`
+   */
+  static of({ enforcement, reportUntil }: EnforcementOptions, now: () => number): Enforcement {
+    const problems = findEnforcementProblems({ enforcement, reportUntil });
+    if (problems.length > 0) throw new ServiceAuthConfigError(problems);
+    return new Enforcement(enforcement === 'report', readInstant(reportUntil), now);
+  }
+
+  /** Whether the module has a `reportUntil`, be it over or not. */
+  get canReport(): boolean {
+    return this.endsAt !== undefined;
+  }
+
+  /** Whether every guarded route reports now. */
+  get isReporting(): boolean {
+    return this.reportsEverywhere && this.millisecondsLeft > 0;
+  }
+
+  /** Whether the date has passed. */
+  get isOver(): boolean {
+    return this.canReport && this.millisecondsLeft <= 0;
+  }
+
+  /** The date, for the log. */
+  get endText(): string {
+    return this.endsAt === undefined ? 'reportUntil' : new Date(this.endsAt).toISOString();
+  }
+
+  /** Days until requests are refused, rounded up; 0 where they are refused already. */
+  get daysLeft(): number {
+    return Math.ceil(Math.max(0, this.millisecondsLeft) / DAY_MILLISECONDS);
+  }
+
+  /** Whether a request to the route is only reported when its verification fails. */
+  reports({ isReportOnly }: Pick<Route, 'isReportOnly'>): boolean {
+    return (this.reportsEverywhere || isReportOnly) && this.millisecondsLeft > 0;
+  }
+
+  private get millisecondsLeft(): number {
+    const left = this.endsAt === undefined ? 0 : this.endsAt - this.now();
+    return Number.isNaN(left) ? 0 : left;
+  }
+}
+
+/** Each as `field: what to write`. */
+export function findEnforcementProblems({
+  enforcement,
+  reportUntil,
+}: EnforcementOptions): string[] {
+  if (enforcement !== undefined && enforcement !== 'enforce' && enforcement !== 'report') {
+    return ["enforcement: write 'enforce' or 'report'"];
+  }
+  if (reportUntil !== undefined && readInstant(reportUntil) === undefined) {
+    return ["reportUntil: write a Date, or a text such as '2027-03-31' or '2027-03-31T08:00:00Z'"];
+  }
+  if (enforcement !== 'report' || reportUntil !== undefined) return [];
+  return [
+    "reportUntil: write the date from which requests are refused; enforcement 'report' needs it",
+  ];
+}
+
+function readInstant(reportUntil: EnforcementOptions['reportUntil']): number | undefined {
+  const isReadable = reportUntil instanceof Date || INSTANT.test(String(reportUntil));
+  const instant = isReadable ? new Date(reportUntil as Date | string).getTime() : Number.NaN;
+  return Number.isNaN(instant) ? undefined : instant;
+}

@@ -1,0 +1,65 @@
+import type { Logger } from '@nestjs/common';
+import type { ServiceAuthEvent, ServiceAuthObserver, Target } from '../core/index.js';
+import type { Enforcement } from './enforcement.js';
+
+const DAY_MILLISECONDS = 86_400_000;
+const DAYS_OF_WARNINGS = 7;
+/** Issuers that a finder gives have no end. */
+const MOST_COUNTS = 100;
+
+/** Tells operators of a service in report-only mode what it will refuse, and from when on. */
+export class ReportSummary implements ServiceAuthObserver {
+  private readonly counts = new Map<string, number>();
+  private enforcement: Enforcement | undefined;
+  private warnedAt = Number.NEGATIVE_INFINITY;
+
+  constructor(private readonly logger: Logger) {}
+
+  /** Logs until when the service reports, and warns of targets whose calls fail while it does. */
+  start(enforcement: Enforcement, targets: readonly Target[]): void {
+    this.enforcement = enforcement;
+    if (!enforcement.isReporting) {
+      if (enforcement.isOver) {
+        this.logger.warn(
+          `${enforcement.endText} is over: the guard refuses requests. Remove enforcement and reportUntil.`,
+        );
+      }
+      return;
+    }
+    this.logger.warn(
+      `Report-only for ${days(enforcement.daysLeft)}: until ${enforcement.endText} requests that fail their verification are served without an identity.`,
+    );
+    const required = targets.filter(({ signing }) => signing === 'required');
+    if (required.length === 0) return;
+    const names = required.map(({ audience }) => audience).join(', ');
+    this.logger.warn(
+      `A request that would be refused has no user, so its calls to ${names} fail with subject_undecided. Write signing: 'best-effort' for these targets.`,
+    );
+  }
+
+  /** In the last seven days, warns once a day of what will be refused. */
+  observe(event: ServiceAuthEvent): void {
+    if (event.type !== 'request_would_be_refused' || !this.enforcement) return;
+    this.count(`${event.issuer ?? 'unknown issuers'} with ${event.code}`);
+    const { daysLeft, now } = this.enforcement;
+    if (daysLeft === 0 || daysLeft > DAYS_OF_WARNINGS) return;
+    if (now() - this.warnedAt < DAY_MILLISECONDS) return;
+    this.warnedAt = now();
+    this.warn(this.enforcement);
+  }
+
+  private count(what: string): void {
+    const key = this.counts.has(what) || this.counts.size < MOST_COUNTS ? what : 'others';
+    this.counts.set(key, (this.counts.get(key) ?? 0) + 1);
+  }
+
+  private warn({ daysLeft, endText }: Enforcement): void {
+    const counted = [...this.counts].map(([what, times]) => `${times} of ${what}`).join('; ');
+    this.counts.clear();
+    this.logger.warn(
+      `In ${days(daysLeft)}, from ${endText} on, the guard refuses requests like these, counted since the last such line or the start: ${counted}.`,
+    );
+  }
+}
+
+const days = (count: number): string => (count === 1 ? '1 day' : `${count} days`);
