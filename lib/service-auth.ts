@@ -3,8 +3,9 @@ import {
   type KeySourceHealth,
   type OutgoingRequest,
   type PublishedKey,
+  Receiver,
   type ReceivingSettings,
-  RequestVerification,
+  type RequestVerification,
   resolveSettings,
   type RoutePolicy,
   Sender,
@@ -12,7 +13,6 @@ import {
   type ServiceAuthOptions,
   type ServiceAuthSettings,
   ServiceAuthUnavailableError,
-  ServiceAuthUsageError,
   type ServiceIdentity,
   type SigningTarget,
 } from './core/index.js';
@@ -39,6 +39,7 @@ export interface VerifyOptions {
 export class ServiceAuth {
   private timer: NodeJS.Timeout | undefined;
   private readonly sender: Sender;
+  private readonly receiver: Receiver;
 
   /** Is not called by users: `createServiceAuth()` makes a service, and `ServiceAuthModule` provides one. */
   constructor(settings: never);
@@ -46,6 +47,7 @@ export class ServiceAuth {
   constructor(settings: ServiceAuthSettings);
   constructor(/** @internal */ readonly settings: ServiceAuthSettings) {
     this.sender = new Sender(settings);
+    this.receiver = new Receiver(settings);
   }
 
   /**
@@ -125,7 +127,7 @@ export class ServiceAuth {
    * @internal
    */
   beginVerification({ route }: VerifyOptions = {}): RequestVerification {
-    return new RequestVerification(this.settings, this.receiving, route);
+    return this.receiver.begin(route);
   }
 
   /**
@@ -135,11 +137,7 @@ export class ServiceAuth {
    * @internal
    */
   get receiving(): ReceivingSettings {
-    const { receiving } = this.settings;
-    if (receiving) return receiving;
-    throw new ServiceAuthUsageError(
-      'This service has no `trustedIssuers`, so it cannot verify requests: name the services that may call.',
-    );
+    return this.receiver.receiving;
   }
 
   /** This service's public keys as a JWK Set; undefined where none are published. */

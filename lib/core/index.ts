@@ -71,6 +71,7 @@ export {
   TOKEN_HEADER,
 } from './request.js';
 export { assertOutgoingRequest } from './request-shape.js';
+export { Receiver } from './receiver.js';
 export { RequestVerification } from './request-verification.js';
 export { type KeyFetchSettings, resolveSettings } from './resolve-settings.js';
 export type {

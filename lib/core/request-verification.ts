@@ -1,52 +1,42 @@
 import { ServiceTokenRefusedError } from './errors.js';
-import { NO_OBSERVER, tell } from './events.js';
+import { type ServiceAuthObserver, tell } from './events.js';
 import type { ServiceIdentity } from './identity.js';
 import type { IncomingRequest } from './request.js';
-import type { ReceivingSettings, ServiceAuthSettings } from './settings.js';
-import { Stopwatch, VerificationProgress } from './verification-progress.js';
-import { type RoutePolicy, verifyRequest } from './verify-request.js';
+import { type RoutePolicy, type Verifier, verifyRequest } from './verify-request.js';
 
 /**
  * The verification of one request: {@link prove} verifies it, then {@link accepted} or {@link failed} takes the decision
  * of the application. Observers get one event, for the first of these two calls.
  */
 export class RequestVerification {
-  /** Undefined where no observer is configured: then no clock is read. */
-  private readonly progress: VerificationProgress | undefined;
   private isDecided = false;
 
-  /** @param route its pattern, as `/users/:id`, for the event; undefined where it is not known */
+  /** @param verifier emits no event where it has no `progress` */
   constructor(
-    private readonly settings: ServiceAuthSettings,
-    private readonly receiving: ReceivingSettings,
-    route: string | undefined,
-  ) {
-    const { observer, monotonicNow } = settings;
-    if (observer === NO_OBSERVER) return;
-    this.progress = new VerificationProgress(new Stopwatch(monotonicNow), route);
-  }
+    private readonly verifier: Verifier,
+    private readonly observer: ServiceAuthObserver,
+  ) {}
 
   /** Verifies the request, and emits nothing. Returns, checks and throws what {@link verifyRequest} does. */
-  async prove(request: IncomingRequest, policy?: RoutePolicy): Promise<ServiceIdentity> {
-    return await verifyRequest(request, this.receiving, this.settings.now, policy, this.progress);
+  async prove(request: IncomingRequest, policy: RoutePolicy = {}): Promise<ServiceIdentity> {
+    return await verifyRequest(request, policy, this.verifier);
   }
 
   /** The application lets the request in: emits `request_accepted`. */
   accepted(identity: ServiceIdentity): void {
     if (this.isDecided) return;
     this.isDecided = true;
-    const event = this.progress?.acceptance(identity);
-    if (event) tell(this.settings.observer, event);
+    const event = this.verifier.progress?.acceptance(identity);
+    if (event) tell(this.observer, event);
   }
 
   /** The request is not let in, by {@link prove} or by the application: emits `request_refused` or `request_failed`. */
   failed(error: unknown): void {
     // Not by assignment: an application may throw a refusal that is frozen.
-    if (error instanceof ServiceTokenRefusedError) {
-      Reflect.set(error, 'realm', this.receiving.realm);
-    }
+    const { settings, progress } = this.verifier;
+    if (error instanceof ServiceTokenRefusedError) Reflect.set(error, 'realm', settings.realm);
     if (this.isDecided) return;
     this.isDecided = true;
-    if (this.progress) tell(this.settings.observer, this.progress.failure(error));
+    if (progress) tell(this.observer, progress.failure(error));
   }
 }

@@ -1,5 +1,4 @@
 import { ServiceAuthConfigError } from './errors.js';
-import { KnownHeaders } from './known-headers.js';
 import { OptionReader, ProblemList } from './option-reader.js';
 import { type IssuerDirectory, listedIssuers, type TrustedIssuer } from './issuers.js';
 import type { TrustedIssuerFinder, TrustedIssuerOptions } from './options.js';
@@ -7,7 +6,6 @@ import { PROFILES } from './profiles.js';
 import type { ReplayStore } from './replay.js';
 import type { KeyFetchSettings, SettingsParts } from './resolve-settings.js';
 import type { ReceivingSettings } from './settings.js';
-import { VerificationLoad } from './scheduling.js';
 
 const ISSUER_OPTION_NAMES = [
   'issuer',
@@ -70,8 +68,6 @@ export async function resolveReceiving(
       requiredHeaders,
       maxBufferedBodyBytes,
       replayStore,
-      knownHeaders: new KnownHeaders(),
-      verificationLoad: new VerificationLoad(),
     })
   );
 }
