@@ -207,13 +207,13 @@ export class ServiceAuth {
  * @throws ServiceAuthUnavailableError `key_unavailable` with `requireKeysAtStart`
  */
 export async function createServiceAuth(options: ServiceAuthOptions): Promise<ServiceAuth> {
-  const settings = await resolveSettings(options, {
-    createKeySource,
-    createSigningKeySource: async (key, { observer, steadyNow }) =>
-      await createSigningKeySource(key, { observer, now: steadyNow }),
-    createIssuerDirectory: (...parts) => new FoundIssuers(...parts),
+  const settings = await resolveSettings(options, (keyFetch) => ({
+    createKeySource: async (issuer) => await createKeySource(issuer, keyFetch),
+    createSigningKeySource: async (key) =>
+      await createSigningKeySource(key, { observer: keyFetch.observer, now: keyFetch.steadyNow }),
+    createIssuerDirectory: (finder, resolve) => new FoundIssuers(finder, resolve, keyFetch),
     createReplayStore: () => new MemoryReplayStore(),
-  });
+  }));
   const serviceAuth = new ServiceAuth(settings);
   await serviceAuth.start();
   return serviceAuth;

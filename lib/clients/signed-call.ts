@@ -78,10 +78,7 @@ export async function signCall<Frozen extends FrozenCall>(
   try {
     const url = parseTargetUrl(call.url());
     target = signer.targetOf(url);
-    if (target === undefined) {
-      if (isNamed(call.options)) throw unsignedWords();
-      return undefined;
-    }
+    if (target === undefined) return leaveUnsigned(call.options);
     const { subject } = call.subject();
     frozen = await call.freeze(url);
     prepareHeaders(frozen.headers, signer.sending.signedHeaders, url);
@@ -102,6 +99,11 @@ export async function signCall<Frozen extends FrozenCall>(
     }
     throw error;
   }
+}
+
+/** @throws ServiceSigningError for a call that names a user, whom nobody would get to know */
+function leaveUnsigned(options: object): undefined {
+  if (isNamed(options)) throw unsignedWords();
 }
 
 function prepareHeaders(headers: CallHeaders, signedHeaders: readonly string[], url: URL): void {

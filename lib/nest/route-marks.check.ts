@@ -29,10 +29,9 @@ export class RouteMarksCheck implements OnModuleInit {
         assertReadable(metatype as Type, instance);
       }
     }
-    const guardedThroughout = guardsEveryRoute(this.config);
+    if (guardsEveryRoute(this.config)) return;
     for (const controller of controllersIn(this.modules)) {
-      for (const name of routeNamesOf(controller)) {
-        if (guardedThroughout || !isNarrowedInVain(controller, name)) continue;
+      for (const name of routesNarrowedInVain(controller)) {
         this.logger.warn(
           `${controller.name}.${name}() has @AllowIssuers() or @RequireSubject(), and no ServiceJwtGuard enforces it: everybody may call it. Add @UseGuards(ServiceJwtGuard), above every decorator that replaces the method.`,
         );
@@ -48,6 +47,10 @@ function assertReadable(controller: Type, instance: unknown): void {
     const handler: unknown = Reflect.get(instance, name);
     if (typeof handler === 'function') readRoute(handler, controller);
   }
+}
+
+function routesNarrowedInVain(controller: Type): string[] {
+  return routeNamesOf(controller).filter((name) => isNarrowedInVain(controller, name));
 }
 
 function isNarrowedInVain(controller: Type, name: string): boolean {

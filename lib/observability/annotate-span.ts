@@ -1,5 +1,5 @@
 import type { Attributes, Span } from '@opentelemetry/api';
-import type { ServiceAuthEvent } from '../core/index.js';
+import type { RequestRefused, ServiceAuthEvent } from '../core/index.js';
 
 /**
  * Writes a decision on the span of the request that is being served. A request that comes in is decided
@@ -19,19 +19,9 @@ export function annotateSpan(event: ServiceAuthEvent, span: Span): void {
         'service_auth.has_subject': event.hasSubject,
       });
       return;
-    case 'request_refused': {
-      const refused = {
-        'service_auth.code': event.code,
-        'service_auth.issuer.trust': event.issuerTrust,
-        ...ifKnown('service_auth.issuer', event.issuer),
-      };
-      span.setAttributes({ 'service_auth.outcome': 'refused', ...refused });
-      span.addEvent('service_auth.request_refused', {
-        ...refused,
-        ...ifKnown('service_auth.detail', event.detail),
-      });
+    case 'request_refused':
+      annotateRefusal(event, span);
       return;
-    }
     case 'request_failed':
       span.setAttributes({
         'service_auth.outcome': 'failed',
@@ -53,6 +43,19 @@ export function annotateSpan(event: ServiceAuthEvent, span: Span): void {
     default:
     // Keys and stores are nobody's request.
   }
+}
+
+function annotateRefusal(event: RequestRefused, span: Span): void {
+  const refused = {
+    'service_auth.code': event.code,
+    'service_auth.issuer.trust': event.issuerTrust,
+    ...ifKnown('service_auth.issuer', event.issuer),
+  };
+  span.setAttributes({ 'service_auth.outcome': 'refused', ...refused });
+  span.addEvent('service_auth.request_refused', {
+    ...refused,
+    ...ifKnown('service_auth.detail', event.detail),
+  });
 }
 
 function ifKnown(name: string, value: string | undefined): Attributes {
