@@ -1,8 +1,8 @@
 import { type ExecutionContext, Logger } from '@nestjs/common';
-import { markVerified } from '../core/identity.js';
 import {
   assertRoutePolicy,
   type IncomingRequest,
+  markVerified,
   NO_OBSERVER,
   RequestVerification,
   type RoutePolicy,
