@@ -4,8 +4,9 @@ import {
   type KeySourceHealth,
   type OutgoingRequest,
   type PublishedKey,
+  Receiver,
   type ReceivingSettings,
-  RequestVerification,
+  type RequestVerification,
   resolveSettings,
   type RoutePolicy,
   Sender,
@@ -13,7 +14,6 @@ import {
   type ServiceAuthOptions,
   type ServiceAuthSettings,
   ServiceAuthUnavailableError,
-  ServiceAuthUsageError,
   type ServiceIdentity,
   type SigningTarget,
 } from './core/index.js';
@@ -46,6 +46,7 @@ export interface VerifyOptions {
 export class ServiceAuth {
   private timer: NodeJS.Timeout | undefined;
   private readonly sender: Sender;
+  private readonly receiver: Receiver;
 
   /** Is not called by users: `createServiceAuth()` makes a service, and `ServiceAuthModule` provides one. */
   constructor(settings: never);
@@ -53,6 +54,7 @@ export class ServiceAuth {
   constructor(settings: ServiceAuthSettings);
   constructor(/** @internal */ readonly settings: ServiceAuthSettings) {
     this.sender = new Sender(settings);
+    this.receiver = new Receiver(settings);
   }
 
   /**
@@ -132,7 +134,7 @@ export class ServiceAuth {
    * @internal
    */
   beginVerification(options: VerifyOptions = {}): RequestVerification {
-    return new RequestVerification(this.settings, this.receiving, options);
+    return this.receiver.begin(options);
   }
 
   /**
@@ -142,11 +144,7 @@ export class ServiceAuth {
    * @internal
    */
   get receiving(): ReceivingSettings {
-    const { receiving } = this.settings;
-    if (receiving) return receiving;
-    throw new ServiceAuthUsageError(
-      'This service has no `trustedIssuers`, so it cannot verify requests: name the services that may call.',
-    );
+    return this.receiver.receiving;
   }
 
   /** This service's public keys as a JWK Set; undefined where none are published. */
@@ -216,13 +214,13 @@ export class ServiceAuth {
  * @throws ServiceAuthUnavailableError `key_unavailable` with `requireKeysAtStart`
  */
 export async function createServiceAuth(options: ServiceAuthOptions): Promise<ServiceAuth> {
-  const settings = await resolveSettings(options, {
-    createKeySource,
-    createSigningKeySource: async (key, { observer, steadyNow }) =>
-      await createSigningKeySource(key, { observer, now: steadyNow }),
-    createIssuerDirectory: (...parts) => new FoundIssuers(...parts),
+  const settings = await resolveSettings(options, (keyFetch) => ({
+    createKeySource: async (issuer) => await createKeySource(issuer, keyFetch),
+    createSigningKeySource: async (key) =>
+      await createSigningKeySource(key, { observer: keyFetch.observer, now: keyFetch.steadyNow }),
+    createIssuerDirectory: (finder, resolve) => new FoundIssuers(finder, resolve, keyFetch),
     createReplayStore: () => new MemoryReplayStore(),
-  });
+  }));
   const serviceAuth = new ServiceAuth(settings);
   await serviceAuth.start();
   return serviceAuth;

@@ -359,7 +359,7 @@ const TIMES = inFile('lib/core/token-times.ts', [
 const SIGNATURE = inFile('lib/core/token-signature.ts', [
   {
     check: 'the signature is verified',
-    text: `  await assertSignature(token, algorithm, key, load);\n`,
+    text: `  await assertSignature(token, check);\n`,
   },
   {
     check: 'the signature is that of the key',
@@ -380,29 +380,34 @@ const SIGNATURE = inFile('lib/core/token-signature.ts', [
 const SHAPE = inFile('lib/core/request-shape.ts', [
   {
     check: 'a request to verify is an object',
-    text: `  assertMember('the request', isObject(request), 'an object', request);\n  const { method, target, rawHeaders,`,
+    text: `  if (!isObject(request)) fail('the request', 'an object', request);\n  const { method, target, rawHeaders,`,
     instead: '  const { method, target, rawHeaders,',
     tests: 'RB-61',
   },
   {
     check: 'the method of a request to verify is a string',
-    text: "  assertMember('`method`', typeof method === 'string', 'a string', method);\n  assertMember('`target`'",
-    instead: "  assertMember('`target`'",
+    text: "  if (!isString(method)) fail('`method`', 'a string', method);\n  if (!isString(target))",
+    instead: '  if (!isString(target))',
     tests: 'RB-61',
   },
   {
     check: 'the target is a string',
-    text: "  assertMember('`target`', typeof target === 'string', 'a string', target);\n",
+    text: "  if (!isString(target)) fail('`target`', 'a string', target);\n",
     tests: 'RB-61',
   },
   {
     check: 'rawHeaders is an array',
-    text: "  assertMember('`rawHeaders`', Array.isArray(rawHeaders), 'an array', rawHeaders);\n",
+    text: "  if (!Array.isArray(rawHeaders)) fail('`rawHeaders`', 'an array', rawHeaders);\n",
     tests: 'RB-61',
   },
   {
     check: 'rawHeaders holds strings',
-    text: "    assertMember('each item of `rawHeaders`', typeof text === 'string', 'a string', text);\n",
+    text: "    if (!isString(text)) fail('each item of `rawHeaders`', 'a string', text);\n",
+    tests: 'RB-61',
+  },
+  {
+    check: 'the limit of header lines is a number',
+    text: "    fail('`maxHeadersCount`', 'a whole number from 0', maxHeadersCount);\n",
     tests: 'RB-61',
   },
   {
@@ -413,7 +418,7 @@ const SHAPE = inFile('lib/core/request-shape.ts', [
   },
   {
     check: 'a body is bytes or a body object',
-    text: "  assertMember('`body`', isBody, 'a Uint8Array, such as a Buffer, or a RequestBody', body);\n",
+    text: "  if (!isBody) fail('`body`', 'a Uint8Array, such as a Buffer, or a RequestBody', body);\n",
     tests: 'BB-6',
   },
   {
@@ -424,7 +429,7 @@ const SHAPE = inFile('lib/core/request-shape.ts', [
   },
   {
     check: 'settle of a body object is a function',
-    text: "  assertMember('`body.settle`', canSettle, 'a function or undefined', settle);\n",
+    text: "  if (!canSettle) fail('`body.settle`', 'a function or undefined', settle);\n",
     tests: 'BB-62',
   },
   {
@@ -444,7 +449,7 @@ const SHAPE = inFile('lib/core/request-shape.ts', [
   },
   {
     check: 'hasContent of a body object is a boolean',
-    text: "  assertMember('`body.hasContent`', typeof hasContent === 'boolean', 'a boolean', hasContent);\n",
+    text: "  if (typeof hasContent !== 'boolean') fail('`body.hasContent`', 'a boolean', hasContent);\n",
     tests: 'BB-62',
   },
   {
@@ -455,34 +460,34 @@ const SHAPE = inFile('lib/core/request-shape.ts', [
   },
   {
     check: 'a request to sign is an object',
-    text: `  assertMember('the request', isObject(request), 'an object', request);\n  const { method, url,`,
+    text: `  if (!isObject(request)) fail('the request', 'an object', request);\n  const { method, url,`,
     instead: '  const { method, url,',
     tests: 'OS-61',
   },
   {
     check: 'the method of a request to sign is a string',
-    text: "  assertMember('`method`', typeof method === 'string', 'a string', method);\n  assertMember('`url`'",
-    instead: "  assertMember('`url`'",
+    text: "  if (!isString(method)) fail('`method`', 'a string', method);\n  if (!isString(url)",
+    instead: '  if (!isString(url)',
     tests: 'OS-61',
   },
   {
     check: 'the URL of a request to sign is one',
-    text: "  assertMember('`url`', typeof url === 'string' || url instanceof URL, 'a string or URL', url);\n",
+    text: "  if (!isString(url) && !(url instanceof URL)) fail('`url`', 'a string or URL', url);\n",
     tests: 'OS-61',
   },
   {
     check: 'the headers of a request to sign are a record',
-    text: "  assertMember('`headers`', isRecord, 'a record of names and values', headers);\n",
+    text: "  if (!isRecord) fail('`headers`', 'a record of names and values', headers);\n",
     tests: 'OS-61',
   },
   {
     check: 'the headers of a request to sign have text',
-    text: "    assertMember('each value of `headers`', isText, 'a string or an array of strings', value);\n",
+    text: "    if (!isText) fail('each value of `headers`', 'a string or an array of strings', value);\n",
     tests: 'OS-61',
   },
   {
     check: 'the user of a request to sign is text',
-    text: "  assertMember('`subject`', isSubject, 'a string or undefined', subject);\n",
+    text: "  if (!isSubject) fail('`subject`', 'a string or undefined', subject);\n",
     tests: 'OS-61',
   },
 ]).map((removal) => ({ spec: SHAPES, ...removal }));
@@ -539,18 +544,18 @@ const DECISION = inFile('lib/core/verify-request.ts', [
   },
   {
     check: 'the times are asserted',
-    text: `  assertTimes(claims, trusted.profile, settings, now());\n  const audience`,
+    text: `  assertTimes(claims, limits, now());\n  const audience`,
     instead: '  const audience',
     spec: NEIGHBOURS,
     tests: 'TM-01',
   },
   {
     check: 'the request is bound',
-    text: '  await assertBinding(bindable, claims, trusted, settings);\n',
+    text: '  await assertBinding(bindable, claims, rules);\n',
   },
   {
     check: 'the times are asserted again after a slow body',
-    text: `  assertTimes(claims, trusted.profile, settings, now());\n  assertPolicy`,
+    text: `  assertTimes(claims, limits, now());\n  assertPolicy`,
     instead: '  assertPolicy',
     spec: NEIGHBOURS,
     tests: 'TM-17',
@@ -558,7 +563,7 @@ const DECISION = inFile('lib/core/verify-request.ts', [
   { check: 'the policy is asserted', text: `  assertPolicy(claims, trusted, policy);\n` },
   {
     check: 'the first use is asserted',
-    text: `  await assertFirstUse(claims, trusted, settings, now());\n`,
+    text: `  await assertFirstUse(tokenUse(claims, limits, now()), settings.replayStore);\n`,
     spec: HTTP,
     tests: 'RP-',
   },
@@ -586,8 +591,12 @@ const DECISION = inFile('lib/core/verify-request.ts', [
     text: `    if (claims.requestLine !== binding.req) refuse('request_mismatch');\n`,
   },
   {
-    check: 'the headers are asserted',
-    text: `    assertHeaders(bound, binding.hdr, bindable, required);\n`,
+    check: 'the headers that the token binds are asserted',
+    text: `    assertBoundHeaders(bound, binding.hdr, required);\n`,
+  },
+  {
+    check: 'the headers that must be bound are asserted',
+    text: `    assertRequiredHeaders(required, bound, bindable);\n`,
   },
   {
     check: 'the body is asserted',
@@ -646,8 +655,8 @@ const DECISION = inFile('lib/core/verify-request.ts', [
   },
   {
     check: 'a store that fails later refuses',
-    text: 'return await settings.replayStore',
-    instead: 'return settings.replayStore',
+    text: 'return await store.recordUse',
+    instead: 'return store.recordUse',
     spec: HTTP,
     tests: 'RP-17',
   },
@@ -680,7 +689,7 @@ const DECISION = inFile('lib/core/verify-request.ts', [
   },
   {
     check: 'a use is remembered until the tolerance is over',
-    text: 'expiresAtSeconds + settings.clockToleranceSeconds',
+    text: 'expiresAtSeconds + clockToleranceSeconds',
     instead: 'expiresAtSeconds',
     spec: NEIGHBOURS,
     tests: 'RP-08',
@@ -1096,6 +1105,13 @@ const AT_THE_DOOR = [
       spec: GUARD,
     },
   ]),
+  ...inFile('lib/nest/user-lookup.ts', [
+    {
+      check: 'a user nobody knows is refused',
+      text: `    if (user === null || user === undefined) throw new ServiceTokenRefusedError('subject_unknown');\n`,
+      spec: GUARD,
+    },
+  ]),
   ...inFile('lib/nest/request-authenticator.ts', [
     {
       check: 'one application does not take the word of another',
@@ -1149,18 +1165,13 @@ const AT_THE_DOOR = [
       spec: GUARD,
     },
     {
-      check: 'a user nobody knows is refused',
-      text: `    if (user === null || user === undefined) throw new ServiceTokenRefusedError('subject_unknown');\n`,
-      spec: GUARD,
-    },
-    {
       check: 'request.user is not taken over from others',
-      text: `      if (this.userResolver) request.setUser(await this.resolveUser(identity));\n`,
+      text: `      if (this.users.isConfigured) request.setUser(await this.users.resolve(identity));\n`,
       spec: GUARD,
     },
     {
       check: 'an anonymous caller has no user',
-      text: `      if (this.userResolver) request.setUser(undefined);\n`,
+      text: `      if (this.users.isConfigured) request.setUser(undefined);\n`,
       spec: GUARD,
     },
   ]),
@@ -1412,13 +1423,13 @@ const FOR_WHOM = [
   ...inFile('lib/clients/signed-call.ts', [
     {
       check: 'axios sends no call unsigned that names its user',
-      text: `      if (isNamed(call.options)) throw unsignedWords();\n`,
+      text: `  if (isNamed(options)) throw unsignedWords();\n`,
       spec: 'test/clients/axios-urls.spec.ts',
       tests: 'OS-06',
     },
     {
       check: 'fetch sends no call unsigned that names its user',
-      text: `      if (isNamed(call.options)) throw unsignedWords();\n`,
+      text: `  if (isNamed(options)) throw unsignedWords();\n`,
       spec: 'test/clients/fetch-requests.spec.ts',
       tests: 'OS-06',
     },
@@ -1536,6 +1547,16 @@ export const EXEMPT = [
     'lib/for-whom/stand-ins.ts',
     'throw new ServiceAuthUsageError(',
     'what the stand-ins throw with, and an entry takes those out',
+  ],
+  [
+    'lib/replay/memory-replay-store.ts',
+    'reader.problems.assertNone()',
+    'options, which the specs of the store refuse',
+  ],
+  [
+    'lib/core/request-shape.ts',
+    'return fail(',
+    'what readDigest throws with, and an entry takes that out',
   ],
   [
     'lib/core/request-shape.ts',

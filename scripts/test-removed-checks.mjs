@@ -17,8 +17,9 @@ const COPIED = ['lib', 'test', 'scripts', 'package.json', 'jest.config.js', 'tsc
 const GUARDED = [
   ...filesOf('lib/core', 'token-syntax unambiguous-json jose-header claims subject token-times'),
   ...filesOf('lib/core', 'token-signature request-binding request-shape verify-request'),
-  ...filesOf('lib/nest', 'service-jwt.guard request-authenticator route-policy request-state'),
-  ...filesOf('lib/nest', 'allow-issuers.decorator route-mark unsupported-context'),
+  ...filesOf('lib/nest', 'service-jwt.guard request-authenticator user-lookup'),
+  ...filesOf('lib/nest', 'route-policy request-state allow-issuers.decorator route-mark'),
+  ...filesOf('lib/nest', 'unsupported-context'),
   ...filesOf('lib/for-whom', 'service-subject.decorator service-caller.decorator'),
   ...filesOf('lib/for-whom', 'call-decision call-options named-subject fixed-subject stand-ins'),
   ...filesOf('lib/for-whom', 'service-call.context kept-inside'),
@@ -29,8 +30,9 @@ const GUARDED = [
 
 /** A line that refuses, throws or asserts; not one that declares what does. */
 const CHECK =
-  /(?<![.\w])refuse\(|\bthrow new \w+|\bthrow undecided\(|\bassert[A-Z]\w*\(|\breturn '/;
-const DECLARATION = /^\s*(?:export |private |async )*(?:function|import|assert\w+\(|refuse\(\w+:)/;
+  /(?<![.\w])(?:refuse|fail)\(|\bthrow new \w+|\bthrow undecided\(|\bassert[A-Z]\w*\(|\breturn '/;
+const DECLARATION =
+  /^\s*(?:export |private |async )*(?:function|import|assert\w+\(|(?:refuse|fail)\(\w+:)/;
 
 /** @param {string} folder @param {string} names */
 function filesOf(folder, names) {

@@ -36,7 +36,7 @@ export async function printAnswer(
   const { status, refusal } = answer;
   if (options.json) {
     writeJson(terminal, { ...answer, ...(options.showToken ? { token: options.token } : {}) });
-  } else printWords(answer, bytes, options, terminal);
+  } else printWords(answer, options, terminal);
   return status < 400 && !refusal ? EXIT_CODES.ok : EXIT_CODES.failed;
 }
 
@@ -91,7 +91,6 @@ function codeIn(text: string): unknown {
 
 function printWords(
   answer: CallAnswer,
-  bytes: Buffer,
   { include, showToken, token }: PrintOptions,
   terminal: Terminal,
 ): void {
@@ -101,8 +100,9 @@ function printWords(
   for (const [name, value] of Object.entries(include ? headers : {})) {
     terminal.err(`${name}: ${visible(value)}\n`);
   }
-  if (bodyEncoding === 'base64') terminal.out(terminal.isScreen ? '(no text)\n' : bytes);
-  else if (body !== '') terminal.out(terminal.isScreen ? `${visibleLines(body)}\n` : body);
+  if (bodyEncoding === 'base64') {
+    terminal.out(terminal.isScreen ? '(no text)\n' : Buffer.from(body, 'base64'));
+  } else if (body !== '') terminal.out(terminal.isScreen ? `${visibleLines(body)}\n` : body);
   if (refusal) terminal.err(`${paint(terminal, 'red', refusal.code)}: ${refusal.hint}\n`);
   else if (status >= 400) {
     terminal.err('This is no refusal of a service token: the application or a gateway said so.\n');

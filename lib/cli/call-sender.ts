@@ -1,12 +1,28 @@
-import { type ServiceAuthOptions, ServiceAuthConfigError, TOKEN_HEADER } from '../core/index.js';
+import {
+  type Profile,
+  ServiceAuthConfigError,
+  type ServiceAuthOptions,
+  TOKEN_HEADER,
+} from '../core/index.js';
 import { createServiceAuth, type ServiceAuth } from '../service-auth.js';
-import type { CallOptions, CallRequest } from './call.command.js';
 import { loadOptions } from './configuration-module.js';
 import { failImpossible, failUsage } from './exit-codes.js';
 import { readAlgorithm } from './key-files.js';
 
 /** Signs like the service whose key it has. */
 export type CallSender = Pick<ServiceAuth, 'sign' | 'close'>;
+
+/** What is written on the command line about who signs, and for whom the token is. */
+export interface SenderOptions {
+  readonly config?: string;
+  readonly issuer?: string;
+  readonly key?: string;
+  readonly algorithm?: string;
+  readonly keyId?: string;
+  readonly audience?: string;
+  readonly profile: Profile;
+  readonly signHeader: readonly string[];
+}
 
 /** What signing takes from the options of a service; the rest is for receiving. */
 const SENDING_OPTIONS = [
@@ -24,8 +40,8 @@ const SENDING_OPTIONS = [
  * @throws CommandFailure naming the option to change
  */
 export async function openSender(
-  { url }: CallRequest,
-  options: CallOptions,
+  url: string,
+  options: SenderOptions,
   now: () => number,
 ): Promise<CallSender> {
   const { config, issuer, key } = options;
@@ -54,7 +70,7 @@ async function takeSending(config: string): Promise<Partial<ServiceAuthOptions>>
   return Object.fromEntries(names.map((name) => [name, options[name]]));
 }
 
-function keyOf(keyFile: string, { algorithm, keyId }: CallOptions) {
+function keyOf(keyFile: string, { algorithm, keyId }: SenderOptions) {
   return { keyFile, algorithm: readAlgorithm(algorithm), keyId };
 }
 

@@ -1,26 +1,17 @@
 import { type Command, Option } from 'commander';
-import { type Profile, ServiceSigningError } from '../core/index.js';
+import { ServiceSigningError } from '../core/index.js';
 import { printAnswer } from './call-answer.js';
-import { type CallSender, openSender } from './call-sender.js';
-import { type ExitCode, failImpossible, failUsage } from './exit-codes.js';
+import { type CallSender, openSender, type SenderOptions } from './call-sender.js';
+import { type ExitCode, type Finish, failImpossible, failUsage } from './exit-codes.js';
 import { codeOf, readFileBytes } from './key-files.js';
-import type { Finish } from './program.js';
 import type { Terminal } from './terminal.js';
 
 /** What is written on the command line of `call`. */
-export interface CallOptions {
+interface CallOptions extends SenderOptions {
   readonly method?: string;
   readonly as?: string;
   readonly data?: string;
   readonly header: readonly string[];
-  readonly config?: string;
-  readonly issuer?: string;
-  readonly key?: string;
-  readonly algorithm?: string;
-  readonly keyId?: string;
-  readonly audience?: string;
-  readonly profile: Profile;
-  readonly signHeader: readonly string[];
   readonly timeout: string;
   readonly include?: true;
   readonly showToken?: true;
@@ -28,7 +19,7 @@ export interface CallOptions {
 }
 
 /** A request that is final: what is signed is what is sent. */
-export interface CallRequest {
+interface CallRequest {
   readonly method: string;
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -89,7 +80,7 @@ function collect(value: string, before: readonly string[]): readonly string[] {
 async function call(url: string, options: CallOptions, terminal: Terminal): Promise<ExitCode> {
   const timeoutSeconds = readTimeout(options.timeout);
   const request = await readRequest(url, options, terminal);
-  const sender = await openSender(request, options, terminal.now);
+  const sender = await openSender(url, options, terminal.now);
   try {
     const token = await sign(sender, request);
     const response = await send(request, token, timeoutSeconds);

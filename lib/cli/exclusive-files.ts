@@ -23,7 +23,7 @@ export function writeNewFiles(files: readonly NewFile[]): void {
       written.push(path);
       writeFileSync(path, text, { flag: 'r+' });
     } catch (error) {
-      for (const mine of written) unlinkSync(mine);
+      written.forEach((mine) => unlinkSync(mine));
       failImpossible(describe(path, codeOf(error)));
     }
   }

@@ -14,6 +14,9 @@ export const EXIT_CODES = {
 
 export type ExitCode = (typeof EXIT_CODES)[keyof typeof EXIT_CODES];
 
+/** Takes the exit code of the command that ran. */
+export type Finish = (code: ExitCode) => void;
+
 /** Ends a command with words for whoever typed it. Never holds a key or a token. */
 export class CommandFailure extends Error {
   override readonly name = 'CommandFailure';

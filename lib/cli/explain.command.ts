@@ -1,7 +1,6 @@
 import type { Command } from 'commander';
 import { REFUSALS, type RefusalCode } from '../core/index.js';
-import { EXIT_CODES, type ExitCode, failUsage } from './exit-codes.js';
-import type { Finish } from './program.js';
+import { EXIT_CODES, type ExitCode, type Finish, failUsage } from './exit-codes.js';
 import { isRefusalCode, REFUSAL_HINTS } from './refusal-hints.js';
 import { paint, type Terminal, writeJson } from './terminal.js';
 

@@ -8,9 +8,8 @@ import {
   type ExplainedMember,
   explainHeader,
 } from './claim-words.js';
-import { EXIT_CODES, type ExitCode, failUsage } from './exit-codes.js';
+import { EXIT_CODES, type ExitCode, type Finish, failUsage } from './exit-codes.js';
 import { readPublishedKeys, withConfigProblems } from './key-files.js';
-import type { Finish } from './program.js';
 import { paint, type Terminal, visible, writeJson } from './terminal.js';
 import {
   attempt,

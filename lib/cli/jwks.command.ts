@@ -1,8 +1,7 @@
 import type { Command } from 'commander';
 import type { PublishedKey } from '../core/index.js';
-import { EXIT_CODES, type ExitCode, failImpossible } from './exit-codes.js';
+import { EXIT_CODES, type ExitCode, type Finish, failImpossible } from './exit-codes.js';
 import { type KeyWords, readPublishedKeys } from './key-files.js';
-import type { Finish } from './program.js';
 import { type Terminal, writeJson } from './terminal.js';
 
 const EXAMPLES = `
@@ -44,15 +43,17 @@ async function printJwks(
   const byId = new Map<string, PublishedKey>();
   for (const file of files) {
     for (const key of await readPublishedKeys(file, words)) {
-      const known = byId.get(key.kid);
-      // The two halves of a key pair are one key.
-      if (known && JSON.stringify(known) !== JSON.stringify(key)) {
-        failImpossible(`${file}: the set has another key with this key id already`);
-      }
+      assertSame(key, byId.get(key.kid) ?? key, file);
       byId.set(key.kid, key);
     }
   }
   if (byId.size === 0) failImpossible('the files hold no keys');
   writeJson(terminal, { keys: [...byId.values()] });
   return EXIT_CODES.ok;
+}
+
+/** The two halves of a key pair are one key. */
+function assertSame(key: PublishedKey, known: PublishedKey, file: string): void {
+  if (JSON.stringify(known) === JSON.stringify(key)) return;
+  failImpossible(`${file}: the set has another key with this key id already`);
 }

@@ -1,12 +1,13 @@
 import { type Command, Option } from 'commander';
 import { type Algorithm, ALGORITHMS } from '../core/index.js';
 import { writeNewFiles } from './exclusive-files.js';
-import { EXIT_CODES, type ExitCode, failUsage } from './exit-codes.js';
+import { EXIT_CODES, type ExitCode, type Finish, failUsage } from './exit-codes.js';
 import { createNewKey, isDefaultAlgorithm, type NewKey } from './new-key.js';
-import type { Finish } from './program.js';
 import { paint, type Terminal, writeJson } from './terminal.js';
 
 interface KeygenOptions {
+  /** Undefined with `stdout`. */
+  readonly file?: string | undefined;
   readonly algorithm: Algorithm;
   readonly format: 'pem' | 'jwk';
   readonly keyId?: string;
@@ -53,16 +54,12 @@ export function addKeygen(program: Command, terminal: Terminal, finish: Finish):
     .option('--json', 'print JSON')
     .addHelpText('after', EXAMPLES)
     .action(async (file: string | undefined, options: KeygenOptions) =>
-      finish(await keygen(file, options, terminal)),
+      finish(await keygen({ ...options, file }, terminal)),
     );
 }
 
-async function keygen(
-  file: string | undefined,
-  options: KeygenOptions,
-  terminal: Terminal,
-): Promise<ExitCode> {
-  const { algorithm, format, keyId, publicFile, stdout } = options;
+async function keygen(options: KeygenOptions, terminal: Terminal): Promise<ExitCode> {
+  const { file, algorithm, format, keyId, publicFile, stdout } = options;
   if (file === undefined && !stdout) failUsage('name a file for the private key, or say --stdout');
   if (file !== undefined && stdout) failUsage('name a file or say --stdout, not both');
   const rsaBits = Number(options.rsaBits);
@@ -71,9 +68,9 @@ async function keygen(
     ...(publicFile === undefined ? [] : [{ path: publicFile, text: key.publicText, mode: 0o644 }]),
     ...(file === undefined ? [] : [{ path: file, text: key.privateText, mode: 0o600 }]),
   ]);
-  const nextStep = await describeNextStep(file, options, key);
-  if (options.json) printJson(file, options, key, nextStep, terminal);
-  else printWords(file, options, key, nextStep, terminal);
+  const made = { ...key, nextStep: await describeNextStep(options, key) };
+  if (options.json) printJson(options, made, terminal);
+  else printWords(options, made, terminal);
   return EXIT_CODES.ok;
 }
 
@@ -82,14 +79,16 @@ function readKeyId(keyId: string | undefined): string | undefined {
   return failUsage('--key-id: write 1 to 256 characters without control characters');
 }
 
+/** A key, and what to do with it. */
+interface MadeKey extends NewKey {
+  readonly nextStep: string;
+}
+
 function printJson(
-  file: string | undefined,
-  { algorithm, publicFile }: KeygenOptions,
-  key: NewKey,
-  nextStep: string,
+  { file, algorithm, publicFile }: KeygenOptions,
+  { keyId, publicJwk, privateText, nextStep }: MadeKey,
   terminal: Terminal,
 ): void {
-  const { keyId, publicJwk, privateText } = key;
   writeJson(terminal, {
     keyId,
     algorithm,
@@ -104,10 +103,8 @@ function printJson(
 
 /** With --stdout the private key alone goes there, and the words go to standard error. */
 function printWords(
-  file: string | undefined,
-  { format, publicFile }: KeygenOptions,
-  { keyId, privateText, publicText }: NewKey,
-  nextStep: string,
+  { file, format, publicFile }: KeygenOptions,
+  { keyId, privateText, publicText, nextStep }: MadeKey,
   terminal: Terminal,
 ): void {
   const say = (text: string) => (file === undefined ? terminal.err(text) : terminal.out(text));
@@ -120,8 +117,7 @@ function printWords(
 }
 
 async function describeNextStep(
-  file: string | undefined,
-  { algorithm, format, keyId }: KeygenOptions,
+  { file, algorithm, format, keyId }: KeygenOptions,
   { privateText }: NewKey,
 ): Promise<string> {
   // A JWK says both of itself.

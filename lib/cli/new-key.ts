@@ -1,7 +1,6 @@
 import { createPrivateKey, generateKeyPair, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { promisify } from 'node:util';
-import { type Algorithm, ALGORITHMS } from '../core/algorithms.js';
-import type { PublishedKey } from '../core/index.js';
+import { type Algorithm, ALGORITHMS, type PublishedKey } from '../core/index.js';
 import { readSigningKeyRing } from '../keys/signing-key-ring.js';
 
 const generate = promisify(generateKeyPair);

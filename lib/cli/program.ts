@@ -1,15 +1,12 @@
 import { Command, CommanderError } from 'commander';
 import { addCall } from './call.command.js';
 import { addDoctor } from './doctor/doctor.command.js';
-import { CommandFailure, EXIT_CODES, type ExitCode } from './exit-codes.js';
+import { CommandFailure, EXIT_CODES, type ExitCode, type Finish } from './exit-codes.js';
 import { addExplain } from './explain.command.js';
 import { addInspect } from './inspect.command.js';
 import { addJwks } from './jwks.command.js';
 import { addKeygen } from './keygen.command.js';
 import { type Terminal, writeJson } from './terminal.js';
-
-/** Takes the exit code of the command that ran. */
-export type Finish = (code: ExitCode) => void;
 
 const AFTER_HELP = `
 Exit codes: 0 good, 1 a check failed or a call was refused, 2 the command line is wrong,

@@ -56,13 +56,8 @@ export async function findTokenFlaws(
   nowMilliseconds: number,
 ): Promise<TokenFlaw[]> {
   const rules = PROFILES[profile];
-  const settings = {
-    clockToleranceSeconds: CLOCK_TOLERANCE_SECONDS,
-    maxTokenLifetimeSeconds: {
-      strict: PROFILES.strict.maxLifetimeSeconds,
-      original: PROFILES.original.maxLifetimeSeconds,
-    },
-  };
+  const { maxLifetimeSeconds } = rules;
+  const limits = { maxLifetimeSeconds, clockToleranceSeconds: CLOCK_TOLERANCE_SECONDS };
   const { unverifiedHeader, unverifiedPayload } = token;
   const header = await attempt(() => readJoseHeader(unverifiedHeader));
   const claims = await attempt(() => readClaims(unverifiedPayload));
@@ -73,7 +68,7 @@ export async function findTokenFlaws(
     await after(claims, (read: UnverifiedClaims) => assertClaimsProfile(read, rules)),
     // As if they were signed: this explains a token, and lets nothing in.
     await after(claims, (read: UnverifiedClaims) =>
-      assertTimes(read as VerifiedClaims, profile, settings, nowMilliseconds),
+      assertTimes(read as VerifiedClaims, limits, nowMilliseconds),
     ),
   ];
   return outcomes.flatMap(({ flaw }) => flaw ?? []);
@@ -93,7 +88,7 @@ export async function checkSignature(
     const { algorithm, keyId } = readJoseHeader(token.unverifiedHeader);
     const key = (await keys.find(keyId)) ?? refuseWith('key_unknown');
     if (!key.algorithms.has(algorithm)) refuseWith('algorithm_refused');
-    await assertSignature(token, algorithm, key.key);
+    await assertSignature(token, { algorithm, key: key.key });
     return key.keyId;
   });
 }

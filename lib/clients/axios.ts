@@ -1,5 +1,4 @@
-import { TOKEN_HEADER } from '../core/index.js';
-import { createSlot } from '../core/slot.js';
+import { createSlot, TOKEN_HEADER } from '../core/index.js';
 import type { CallSubject } from '../for-whom/call-subject.js';
 import { freezeBody } from './axios-body.js';
 import {

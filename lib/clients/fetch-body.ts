@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import type { FetchCall } from './fetch-call.js';
-import { type ByteStream, readStream } from './stream-bytes.js';
+import { readStream } from './stream-bytes.js';
 
 /** A request as fetch understands it, whose body is bytes that nothing can change any more. */
 export interface FrozenRequest {
@@ -41,18 +41,14 @@ export async function freezeRequest(
   return {
     method: request.method.toUpperCase(),
     headers: request.headers,
-    body: await readBody(request, stream, maxBytes, stop),
+    body: stream
+      ? await readStream(stream, maxBytes, stop ?? new AbortController().signal)
+      : await readBody(request),
     redirect: request.redirect,
   };
 }
 
-async function readBody(
-  request: Request,
-  stream: ByteStream | undefined,
-  maxBytes: number,
-  stop: AbortSignal | undefined,
-): Promise<Buffer | undefined> {
-  if (stream) return await readStream(stream, maxBytes, stop ?? new AbortController().signal);
+async function readBody(request: Request): Promise<Buffer | undefined> {
   return request.body ? Buffer.from(await request.arrayBuffer()) : undefined;
 }
 

@@ -1,4 +1,4 @@
-import { ServiceAuthConfigError } from '../core/index.js';
+import { OptionReader } from '../core/index.js';
 import type { CallContext } from '../for-whom/call-subject.js';
 
 /** Any implementation of fetch: that of Node, that of undici, or a function around one of them. */
@@ -24,22 +24,11 @@ const OPTION_NAMES = ['fetch', 'callContext'] as const satisfies (keyof SignedFe
 
 /** @throws ServiceAuthConfigError listing every problem, each as `field: what to write` */
 export function readSignedFetchOptions(options: unknown): SignedFetchSettings {
-  const isRecord = typeof options === 'object' && options !== null;
-  const problems = isRecord ? [] : ['options: write an object'];
-  const values = new Map<string, unknown>(isRecord ? Object.entries(options) : []);
-  for (const name of values.keys()) {
-    if (!OPTION_NAMES.some((known) => known === name))
-      problems.push(`${name}: unknown option; remove it`);
-  }
-  const send = values.get('fetch') ?? sendWithGlobalFetch;
-  if (!isSender(send)) problems.push('fetch: write a function that is called like fetch');
-  const callContext = values.get('callContext');
-  const isContext = callContext === undefined || isCallContext(callContext);
-  if (!isContext) problems.push('callContext: write an object with a method current');
-  if (!isSender(send) || !isContext || problems.length > 0) {
-    throw new ServiceAuthConfigError(problems);
-  }
-  return Object.freeze({ send, callContext });
+  const reader = new OptionReader(options, OPTION_NAMES);
+  const send = reader.value('fetch', isSender, 'write a function that is called like fetch');
+  const callContext = reader.port<CallContext>('callContext', 'current');
+  reader.problems.assertNone();
+  return Object.freeze({ send: send ?? sendWithGlobalFetch, callContext });
 }
 
 /** Looked up for each call: tests and tracers replace it. */
@@ -49,10 +38,4 @@ async function sendWithGlobalFetch(input: unknown, init: object): Promise<unknow
 
 function isSender(value: unknown): value is SignedFetchSettings['send'] {
   return typeof value === 'function';
-}
-
-/** Whether a value can tell for whom calls are made. */
-export function isCallContext(value: unknown): value is CallContext {
-  const isObject = typeof value === 'object' && value !== null;
-  return isObject && typeof Reflect.get(value, 'current') === 'function';
 }

@@ -88,10 +88,7 @@ export async function signCall<Frozen extends FrozenCall>(
   try {
     const url = parseTargetUrl(call.url());
     target = signer.targetOf(url);
-    if (target === undefined) {
-      if (isNamed(call.options)) throw unsignedWords();
-      return undefined;
-    }
+    if (target === undefined) return leaveUnsigned(call.options);
     const { subject } = call.subject();
     isFreezing = true;
     const frozen = await call.freeze(url);
@@ -119,6 +116,11 @@ export async function signCall<Frozen extends FrozenCall>(
     }
     throw error;
   }
+}
+
+/** @throws ServiceSigningError for a call that names a user, whom nobody would get to know */
+function leaveUnsigned(options: object): undefined {
+  if (isNamed(options)) throw unsignedWords();
 }
 
 function prepareHeaders(headers: CallHeaders, signedHeaders: readonly string[], url: URL): void {

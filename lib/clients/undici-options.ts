@@ -1,6 +1,5 @@
-import { ServiceAuthConfigError, ServiceSigningError } from '../core/index.js';
+import { OptionReader, ServiceSigningError } from '../core/index.js';
 import type { CallContext } from '../for-whom/call-subject.js';
-import { isCallContext } from './fetch-options.js';
 
 /** A dispatcher of undici, of any of its versions: an Agent, say. */
 export interface AnyDispatcher {
@@ -46,33 +45,26 @@ export function readSignedDispatcherOptions(
   dispatcher: unknown,
   options: unknown,
 ): SignedDispatcherSettings {
-  const isRecord = typeof options === 'object' && options !== null;
-  const problems = isRecord ? [] : ['options: write an object'];
-  const values = new Map<string, unknown>(isRecord ? Object.entries(options) : []);
-  for (const name of values.keys()) {
-    if (!OPTION_NAMES.some((known) => known === name))
-      problems.push(`${name}: unknown option; remove it`);
-  }
-  problems.push(...problemsOf(dispatcher));
-  const interceptors = values.get('interceptors') ?? [];
-  const areInterceptors = isInterceptors(interceptors);
-  if (!areInterceptors) problems.push('interceptors: write a list of interceptors of undici');
-  const callContext = values.get('callContext');
-  const isContext = callContext === undefined || isCallContext(callContext);
-  if (!isContext) problems.push('callContext: write an object with a method current');
-  if (!areInterceptors || !isContext || problems.length > 0) {
-    throw new ServiceAuthConfigError(problems);
-  }
-  return Object.freeze({ interceptors, callContext, ownOrigin: ownOriginOf(dispatcher) });
+  const reader = new OptionReader(options, OPTION_NAMES);
+  const problem = problemOf(dispatcher);
+  if (problem !== undefined) reader.report('dispatcher', problem);
+  const interceptors = reader.value(
+    'interceptors',
+    isInterceptors,
+    'write a list of interceptors of undici',
+  );
+  const callContext = reader.port<CallContext>('callContext', 'current');
+  reader.problems.assertNone();
+  const ownOrigin = ownOriginOf(dispatcher);
+  return Object.freeze({ interceptors: interceptors ?? [], callContext, ownOrigin });
 }
 
-function problemsOf(dispatcher: unknown): string[] {
+function problemOf(dispatcher: unknown): string | undefined {
   const isObject = typeof dispatcher === 'object' && dispatcher !== null;
   if (!isObject || typeof Reflect.get(dispatcher, 'compose') !== 'function') {
-    return ['dispatcher: write a dispatcher of undici, such as new Agent()'];
+    return 'write a dispatcher of undici, such as new Agent()';
   }
-  const remedy = UNSUITABLE.get(dispatcher.constructor.name);
-  return remedy === undefined ? [] : [`dispatcher: ${remedy}`];
+  return UNSUITABLE.get(dispatcher.constructor.name);
 }
 
 function isInterceptors(value: unknown): value is readonly AnyInterceptor[] {

@@ -36,7 +36,7 @@ export {
   type SigningFailed,
   tell,
 } from './events.js';
-export type { ServiceIdentity } from './identity.js';
+export { markVerified, type ServiceIdentity, verifierOf } from './identity.js';
 export type { IssuerDirectory, TrustedIssuer } from './issuers.js';
 export type {
   KeySource,
@@ -46,7 +46,7 @@ export type {
   SigningKeySource,
   VerificationKey,
 } from './keys.js';
-export { isServiceUri } from './option-reader.js';
+export { isServiceUri, OptionReader, ProblemList } from './option-reader.js';
 export type {
   KeyMaterial,
   PublicKeyOptions,
@@ -72,18 +72,21 @@ export {
   TOKEN_HEADER,
 } from './request.js';
 export { assertOutgoingRequest } from './request-shape.js';
+export { Receiver } from './receiver.js';
 export { RequestVerification } from './request-verification.js';
-export { type KeyFetchSettings, resolveSettings } from './resolve-settings.js';
+export { resolveSettings } from './resolve-settings.js';
 export type {
   ReceivingSettings,
   SendingSettings,
   ServiceAuthSettings,
   Target,
 } from './settings.js';
+export type { KeyFetchSettings } from './settings-parts.js';
 export { Sender, type SigningTarget } from './sender.js';
 export { isSentUnsigned } from './signing-report.js';
 export { type Signer, signRequest } from './sign-request.js';
 export { type Destination, findDestination, parseTargetUrl } from './targets.js';
+export { createSlot, type Slot } from './slot.js';
 export { TokenIds } from './token-ids.js';
 export { JsonFlaw, readJsonObject } from './unambiguous-json.js';
 export { readUnverifiedBodyHash } from './unverified-body-hash.js';

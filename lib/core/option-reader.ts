@@ -1,13 +1,48 @@
 import { isAlgorithm, type Algorithm } from './algorithms.js';
+import { ServiceAuthConfigError } from './errors.js';
 import { TOKEN_HEADER } from './request.js';
 
 /** Collects what is wrong with the options, so that all of it is reported at once. */
 export class ProblemList {
-  readonly problems: string[] = [];
+  /**
+   * @param path the field whose members are read; empty for the options themselves
+   * @param problems those found so far, each as `field: what to write`
+   */
+  constructor(
+    readonly path = '',
+    readonly problems: string[] = [],
+  ) {}
 
-  add(field: string, whatToWrite: string): undefined {
-    this.problems.push(`${field}: ${whatToWrite}`);
+  /** The same list, for what is wrong with the members of this field. */
+  under(field: string): ProblemList {
+    return new ProblemList(this.pathOf(field), this.problems);
+  }
+
+  /** Adds a problem of one member; of the whole field where `name` is empty. */
+  add(name: string, whatToWrite: string): undefined {
+    this.problems.push(`${this.pathOf(name) || 'options'}: ${whatToWrite}`);
     return undefined;
+  }
+
+  /** Runs a part that reads options of its own, and takes its problems over. What else it throws is thrown. */
+  async attempt<T>(read: () => T | Promise<T>): Promise<T | undefined> {
+    try {
+      return await read();
+    } catch (error) {
+      if (!(error instanceof ServiceAuthConfigError)) throw error;
+      const prefix = this.path === '' ? '' : `${this.path}.`;
+      this.problems.push(...error.problems.map((problem) => prefix + problem));
+      return undefined;
+    }
+  }
+
+  /** @throws ServiceAuthConfigError with all of them, where there are any */
+  assertNone(): void {
+    if (this.problems.length > 0) throw new ServiceAuthConfigError(this.problems);
+  }
+
+  private pathOf(name: string): string {
+    return this.path === '' || name === '' ? this.path + name : `${this.path}.${name}`;
   }
 }
 
@@ -30,17 +65,17 @@ export function isServiceUri(uri: string): boolean {
 export class OptionReader {
   private readonly values: ReadonlyMap<string, unknown>;
 
+  /** @param problems where what is wrong is added, under the path of these options */
   constructor(
     options: unknown,
-    private readonly path: string,
     knownNames: readonly string[],
-    private readonly problems: ProblemList,
+    readonly problems: ProblemList = new ProblemList(),
   ) {
     const isRecord = typeof options === 'object' && options !== null && !Array.isArray(options);
-    if (!isRecord) problems.add(path || 'options', 'write an object');
+    if (!isRecord) problems.add('', 'write an object');
     this.values = isRecord ? this.readMembers(options) : new Map();
     for (const name of this.values.keys()) {
-      if (!knownNames.includes(name)) problems.add(this.field(name), 'unknown option; remove it');
+      if (!knownNames.includes(name)) this.report(name, 'unknown option; remove it');
     }
   }
 
@@ -58,16 +93,30 @@ export class OptionReader {
     }
   }
 
-  field(name: string): string {
-    return this.path === '' ? name : `${this.path}.${name}`;
-  }
-
   report(name: string, whatToWrite: string): undefined {
-    return this.problems.add(this.field(name), whatToWrite);
+    return this.problems.add(name, whatToWrite);
   }
 
   raw(name: string): unknown {
     return this.values.get(name);
+  }
+
+  /** A value that `isGood` takes; an absent one is undefined. */
+  value<T>(
+    name: string,
+    isGood: (value: unknown) => value is T,
+    whatToWrite: string,
+  ): T | undefined {
+    const value = this.raw(name);
+    if (value === undefined || isGood(value)) return value;
+    return this.report(name, whatToWrite);
+  }
+
+  /** A clock that never steps, in milliseconds; without one, that of the process. */
+  monotonicClock(name: string): () => number {
+    const isClock = (value: unknown): value is () => number => typeof value === 'function';
+    const clock = this.value(name, isClock, 'write a function that answers milliseconds');
+    return clock ?? (() => performance.now());
   }
 
   /** An absolute http: or https: URI, byte for byte as written. */
@@ -111,27 +160,28 @@ export class OptionReader {
     return list.flatMap((item, at) => this.portIn<T>(`${name}[${at}]`, item, method) ?? []);
   }
 
-  integer(name: string, range: { from: number; to: number; fallback: number }): number {
+  /** A whole number from `from`, to `to` where there is one. */
+  integer(name: string, range: { from: number; to?: number; fallback: number }): number {
     const value = this.raw(name) ?? range.fallback;
-    if (
-      typeof value === 'number' &&
-      Number.isInteger(value) &&
-      value >= range.from &&
-      value <= range.to
-    ) {
+    const { from, to = Number.MAX_SAFE_INTEGER } = range;
+    if (typeof value === 'number' && Number.isInteger(value) && value >= from && value <= to) {
       return value;
     }
-    this.report(name, `write a whole number from ${range.from} to ${range.to}`);
+    const end = range.to === undefined ? '' : ` to ${range.to}`;
+    this.report(name, `write a whole number from ${from}${end}`);
     return range.fallback;
   }
 
-  /** A list, each item of which `read` takes; an absent list is undefined. */
-  list<T>(name: string, read: (item: unknown, field: string) => T | undefined): T[] | undefined {
+  /** A list, each item of which `read` takes, with the problems of the item; an absent list is undefined. */
+  list<T>(
+    name: string,
+    read: (item: unknown, problems: ProblemList) => T | undefined,
+  ): T[] | undefined {
     const value = this.raw(name);
     if (value === undefined) return undefined;
     if (!Array.isArray(value)) return this.report(name, 'write a list');
     return (value as unknown[]).flatMap(
-      (item, at) => read(item, `${this.field(name)}[${at}]`) ?? [],
+      (item, at) => read(item, this.problems.under(`${name}[${at}]`)) ?? [],
     );
   }
 
@@ -142,22 +192,17 @@ export class OptionReader {
   }
 
   headerNames(name: string): readonly string[] {
-    const names = this.list(name, (item, field) => {
+    const names = this.list(name, (item, problems) => {
       const header = typeof item === 'string' ? item.toLowerCase() : '';
       if (HEADER_NAME.test(header) && header !== TOKEN_HEADER) return header;
-      return this.problems.add(
-        field,
-        'write the name of a header, other than the one of the token',
-      );
+      return problems.add('', 'write the name of a header, other than the one of the token');
     });
     return [...new Set(names ?? [])];
   }
 
   algorithms(name: string): readonly Algorithm[] | undefined {
-    const algorithms = this.list(name, (item, field) =>
-      isAlgorithm(item)
-        ? item
-        : this.problems.add(field, 'write an asymmetric algorithm, such as ES256'),
+    const algorithms = this.list(name, (item, problems) =>
+      isAlgorithm(item) ? item : problems.add('', 'write an asymmetric algorithm, such as ES256'),
     );
     if (this.isEmptyList(name)) this.report(name, 'name at least one algorithm, such as ES256');
     return algorithms?.length === 0 ? undefined : algorithms;

@@ -7,6 +7,8 @@ export interface BindableRequest {
   /** The request target exactly as on the wire. */
   readonly target: string;
   readonly body: RequestBody;
+  /** Lower-case names of the headers to bind besides those that describe the content. */
+  readonly configuredHeaders: readonly string[];
   /** Every value of a header, in order; `name` is in lower case. */
   readonly headerValues: (name: string) => readonly string[];
 }
@@ -48,7 +50,7 @@ export function bindRequest(
  */
 const CONTENT_HEADERS = ['content-type', 'content-encoding', 'content-range'] as const;
 
-/** The headers that a token must bind whenever the request carries them; `configured` in lower case. */
-export function headersToBind(body: RequestBody, configured: readonly string[]): Set<string> {
-  return new Set(body.hasContent ? [...CONTENT_HEADERS, ...configured] : configured);
+/** The headers that a token must bind whenever the request carries them, in lower case. */
+export function headersToBind({ body, configuredHeaders }: BindableRequest): Set<string> {
+  return new Set(body.hasContent ? [...CONTENT_HEADERS, ...configuredHeaders] : configuredHeaders);
 }

@@ -10,20 +10,17 @@ import type { IncomingRequest, OutgoingRequest, RequestBody } from './request.js
  * @throws ServiceAuthUsageError that names the member and the kind of what was given, never its content
  */
 export function assertIncomingRequest(request: IncomingRequest): void {
-  assertMember('the request', isObject(request), 'an object', request);
+  if (!isObject(request)) fail('the request', 'an object', request);
   const { method, target, rawHeaders, maxHeadersCount } = request;
-  assertMember('`method`', typeof method === 'string', 'a string', method);
-  assertMember('`target`', typeof target === 'string', 'a string', target);
-  assertMember('`rawHeaders`', Array.isArray(rawHeaders), 'an array', rawHeaders);
+  if (!isString(method)) fail('`method`', 'a string', method);
+  if (!isString(target)) fail('`target`', 'a string', target);
+  if (!Array.isArray(rawHeaders)) fail('`rawHeaders`', 'an array', rawHeaders);
   for (const text of rawHeaders) {
-    assertMember('each item of `rawHeaders`', typeof text === 'string', 'a string', text);
+    if (!isString(text)) fail('each item of `rawHeaders`', 'a string', text);
   }
-  assertMember(
-    '`maxHeadersCount`',
-    isCount(maxHeadersCount),
-    'a whole number from 0',
-    maxHeadersCount,
-  );
+  if (!isCount(maxHeadersCount)) {
+    fail('`maxHeadersCount`', 'a whole number from 0', maxHeadersCount);
+  }
   if (rawHeaders.length % 2 === 0) return;
   throw new ServiceAuthUsageError(
     '`rawHeaders` must hold names and values in turns: it has an odd number of items.',
@@ -37,19 +34,19 @@ export function assertIncomingRequest(request: IncomingRequest): void {
  * @throws ServiceAuthUsageError that names the member and the kind of what was given, never its content
  */
 export function assertOutgoingRequest(request: OutgoingRequest): void {
-  assertMember('the request', isObject(request), 'an object', request);
+  if (!isObject(request)) fail('the request', 'an object', request);
   const { method, url, headers, subject } = request;
-  assertMember('`method`', typeof method === 'string', 'a string', method);
-  assertMember('`url`', typeof url === 'string' || url instanceof URL, 'a string or URL', url);
+  if (!isString(method)) fail('`method`', 'a string', method);
+  if (!isString(url) && !(url instanceof URL)) fail('`url`', 'a string or URL', url);
   // Headers, Map and the like have no entries of their own: nothing of them would be signed.
   const isRecord = isObject(headers) && !(Symbol.iterator in headers);
-  assertMember('`headers`', isRecord, 'a record of names and values', headers);
+  if (!isRecord) fail('`headers`', 'a record of names and values', headers);
   for (const value of Object.values(headers)) {
-    const isText = typeof value === 'string' || (Array.isArray(value) && value.every(isString));
-    assertMember('each value of `headers`', isText, 'a string or an array of strings', value);
+    const isText = isString(value) || (Array.isArray(value) && value.every(isString));
+    if (!isText) fail('each value of `headers`', 'a string or an array of strings', value);
   }
-  const isSubject = subject === undefined || typeof subject === 'string';
-  assertMember('`subject`', isSubject, 'a string or undefined', subject);
+  const isSubject = subject === undefined || isString(subject);
+  if (!isSubject) fail('`subject`', 'a string or undefined', subject);
 }
 
 /**
@@ -61,10 +58,10 @@ export function assertOutgoingRequest(request: OutgoingRequest): void {
 export function bodyFrom(body: Uint8Array | RequestBody): RequestBody {
   if (types.isUint8Array(body)) return bodyOfBytes(body);
   const isBody = isObject(body) && typeof body.digest === 'function';
-  assertMember('`body`', isBody, 'a Uint8Array, such as a Buffer, or a RequestBody', body);
+  if (!isBody) fail('`body`', 'a Uint8Array, such as a Buffer, or a RequestBody', body);
   const settle: unknown = Reflect.get(body, 'settle');
   const canSettle = settle === undefined || typeof settle === 'function';
-  assertMember('`body.settle`', canSettle, 'a function or undefined', settle);
+  if (!canSettle) fail('`body.settle`', 'a function or undefined', settle);
   assertHasContent(body.hasContent);
   return new CheckedBody(body);
 }
@@ -110,11 +107,7 @@ function readDigest(digest: unknown, algorithm: BodyHashAlgorithm): string {
 }
 
 function assertHasContent(hasContent: unknown): void {
-  assertMember('`body.hasContent`', typeof hasContent === 'boolean', 'a boolean', hasContent);
-}
-
-function assertMember(member: string, isGood: boolean, expected: string, given: unknown): void {
-  if (!isGood) fail(member, expected, given);
+  if (typeof hasContent !== 'boolean') fail('`body.hasContent`', 'a boolean', hasContent);
 }
 
 function fail(member: string, expected: string, given: unknown): never {

@@ -1,13 +1,11 @@
 import { ServiceAuthConfigError } from './errors.js';
-import { KnownHeaders } from './known-headers.js';
 import { OptionReader, ProblemList } from './option-reader.js';
 import { type IssuerDirectory, listedIssuers, type TrustedIssuer } from './issuers.js';
 import type { TrustedIssuerFinder, TrustedIssuerOptions } from './options.js';
 import { PROFILES } from './profiles.js';
 import type { ReplayStore } from './replay.js';
-import type { KeyFetchSettings, SettingsParts } from './resolve-settings.js';
 import type { ReceivingSettings } from './settings.js';
-import { VerificationLoad } from './scheduling.js';
+import type { CommonSettings, SettingsParts } from './settings-parts.js';
 
 const ISSUER_OPTION_NAMES = [
   'issuer',
@@ -22,21 +20,12 @@ const ISSUER_OPTION_NAMES = [
 /** A prefix must end where a part of a URI ends: `https://census.service` begins `https://census.service.evil/` too. */
 const SUBJECT_PREFIX = /^[A-Za-z][A-Za-z0-9+.-]*:(?:\S*[/:#?=])?$/;
 
-/** What both halves share. */
-export interface CommonSettings {
-  readonly issuer: string;
-  readonly maxBufferedBodyBytes: number;
-  readonly keyFetch: KeyFetchSettings;
-}
-
 /** Resolves the receiving half; undefined when the service trusts nobody, and so only sends. */
 export async function resolveReceiving(
   reader: OptionReader,
-  common: CommonSettings,
+  { issuer, maxBufferedBodyBytes }: CommonSettings,
   parts: SettingsParts,
-  problems: ProblemList,
 ): Promise<ReceivingSettings | undefined> {
-  const { issuer, maxBufferedBodyBytes } = common;
   const audiences = new Set([issuer, ...reader.uris('audience')]);
   const requiredHeaders = reader.headerNames('requiredHeaders');
   const publicPathPrefix = readPathPrefix(reader);
@@ -53,7 +42,7 @@ export async function resolveReceiving(
   const replayStore =
     reader.port<ReplayStore>('replayStore', 'recordUse') ?? parts.createReplayStore();
   const requireKeysAtStart = reader.flag('requireKeysAtStart');
-  const trustedIssuers = await resolveTrustedIssuers(reader, common.keyFetch, parts, problems);
+  const trustedIssuers = await resolveTrustedIssuers(reader, parts);
   return (
     trustedIssuers &&
     Object.freeze({
@@ -70,67 +59,57 @@ export async function resolveReceiving(
       requiredHeaders,
       maxBufferedBodyBytes,
       replayStore,
-      knownHeaders: new KnownHeaders(),
-      verificationLoad: new VerificationLoad(),
     })
   );
 }
 
 async function resolveTrustedIssuers(
   reader: OptionReader,
-  keyFetch: KeyFetchSettings,
   parts: SettingsParts,
-  problems: ProblemList,
 ): Promise<IssuerDirectory | undefined> {
   const written = reader.raw('trustedIssuers');
   if (written !== undefined && !Array.isArray(written)) {
     const finder = reader.port<TrustedIssuerFinder>('trustedIssuers', 'find');
-    return finder && findIssuersWith(finder, keyFetch, parts);
+    return finder && findIssuersWith(finder, parts);
   }
-  const list = reader.list('trustedIssuers', (item, field) => ({ item, field }));
+  const list = reader.list('trustedIssuers', (item, problems) => ({ item, problems }));
   if (list === undefined) return undefined;
   if (list.length === 0) {
     reader.report('trustedIssuers', 'name at least one service, or leave it out');
   }
   const trusted = new Map<string, TrustedIssuer>();
-  for (const { item, field } of list) {
-    const issuer = await resolveTrustedIssuer(item, field, keyFetch, parts, problems);
+  for (const { item, problems } of list) {
+    const issuer = await resolveTrustedIssuer(item, problems, parts);
     if (issuer && trusted.has(issuer.issuer)) {
-      problems.add(`${field}.issuer`, 'is listed twice; keep one');
+      problems.add('issuer', 'is listed twice; keep one');
     } else if (issuer) trusted.set(issuer.issuer, issuer);
   }
   return listedIssuers(trusted);
 }
 
-function findIssuersWith(
-  finder: TrustedIssuerFinder,
-  keyFetch: KeyFetchSettings,
-  parts: SettingsParts,
-): IssuerDirectory {
+function findIssuersWith(finder: TrustedIssuerFinder, parts: SettingsParts): IssuerDirectory {
   const resolve = async (options: TrustedIssuerOptions): Promise<TrustedIssuer> => {
-    const problems = new ProblemList();
-    const issuer = await resolveTrustedIssuer(options, 'found', keyFetch, parts, problems);
+    const problems = new ProblemList('found');
+    const issuer = await resolveTrustedIssuer(options, problems, parts);
     if (!issuer || problems.problems.length > 0)
       throw new ServiceAuthConfigError(problems.problems);
     return issuer;
   };
-  return parts.createIssuerDirectory(finder, resolve, keyFetch);
+  return parts.createIssuerDirectory(finder, resolve);
 }
 
 async function resolveTrustedIssuer(
   item: unknown,
-  field: string,
-  keyFetch: KeyFetchSettings,
-  parts: SettingsParts,
   problems: ProblemList,
+  parts: SettingsParts,
 ): Promise<TrustedIssuer | undefined> {
-  const reader = new OptionReader(item, field, ISSUER_OPTION_NAMES, problems);
+  const reader = new OptionReader(item, ISSUER_OPTION_NAMES, problems);
   const issuer = reader.uri('issuer');
   const profile = reader.word('profile', ['strict', 'original'], 'strict');
   const algorithms = reader.algorithms('algorithms');
-  const subjects = reader.list('subjects', (prefix, at) => {
+  const subjects = reader.list('subjects', (prefix, found) => {
     if (typeof prefix === 'string' && SUBJECT_PREFIX.test(prefix)) return prefix;
-    return problems.add(at, "write a URI prefix that ends in '/', ':', '#', '?' or '='");
+    return found.add('', "write a URI prefix that ends in '/', ':', '#', '?' or '='");
   });
   const isConfigured = reader.raw('publicKey') !== undefined || reader.raw('keys') !== undefined;
   if (issuer === undefined && !isConfigured) return undefined;
@@ -141,28 +120,9 @@ async function resolveTrustedIssuer(
     jwksUri: reader.raw('jwksUri') as TrustedIssuerOptions['jwksUri'],
     algorithms,
   };
-  const keys = await readPart(
-    field,
-    problems,
-    async () => await parts.createKeySource(keyOptions, keyFetch),
-  );
+  const keys = await problems.attempt(async () => await parts.createKeySource(keyOptions));
   if (issuer === undefined || keys === undefined) return undefined;
   return Object.freeze({ issuer, profile, keys, subjects });
-}
-
-/** Runs a part that reads options of its own, and takes its problems over under `field`. */
-export async function readPart<T>(
-  field: string,
-  problems: ProblemList,
-  part: () => Promise<T>,
-): Promise<T | undefined> {
-  try {
-    return await part();
-  } catch (error) {
-    if (!(error instanceof ServiceAuthConfigError)) throw error;
-    for (const problem of error.problems) problems.problems.push(`${field}.${problem}`);
-    return undefined;
-  }
 }
 
 function readPathPrefix(reader: OptionReader): string {

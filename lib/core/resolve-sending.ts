@@ -2,9 +2,8 @@ import { isHashAvailable } from './body-hash.js';
 import { OptionReader, type ProblemList } from './option-reader.js';
 import type { PublishedKeysOptions, TargetOptions } from './options.js';
 import { PROFILES } from './profiles.js';
-import { type CommonSettings, readPart } from './resolve-receiving.js';
-import type { SettingsParts } from './resolve-settings.js';
 import type { PublishedKeysSettings, SendingSettings, Target } from './settings.js';
+import type { CommonSettings, SettingsParts } from './settings-parts.js';
 
 const TARGET_OPTION_NAMES = [
   'baseUrl',
@@ -18,7 +17,6 @@ export async function resolveSending(
   reader: OptionReader,
   common: CommonSettings,
   parts: SettingsParts,
-  problems: ProblemList,
 ): Promise<SendingSettings | undefined> {
   const unknownTargets = reader.word('unknownTargets', ['refuse', 'send-unsigned'], 'refuse');
   const subjectOutsideRequest = reader.word(
@@ -32,19 +30,17 @@ export async function resolveSending(
     fallback: 60,
   });
   const signedHeaders = reader.headerNames('signedHeaders');
-  const publishedKeys = readPublishedKeys(reader, problems);
-  const targets = resolveTargets(reader, problems);
+  const publishedKeys = readPublishedKeys(reader);
+  const targets = resolveTargets(reader);
   const signingKey = reader.raw('signingKey');
   if (signingKey === undefined) {
     if (targets) reader.report('signingKey', 'set the private key that signs, or remove targets');
     return undefined;
   }
   if (!targets) reader.report('targets', 'name the services to call, or remove signingKey');
-  const signingKeys = await readPart(
-    'signingKey',
-    problems,
-    async () => await parts.createSigningKeySource(signingKey, common.keyFetch),
-  );
+  const signingKeys = await reader.problems
+    .under('signingKey')
+    .attempt(async () => await parts.createSigningKeySource(signingKey));
   return (
     signingKeys &&
     Object.freeze({
@@ -65,22 +61,23 @@ const PUBLISHED_KEYS_NAMES = [
   'maxAgeSeconds',
 ] as const satisfies (keyof PublishedKeysOptions)[];
 
-function readPublishedKeys(
-  options: OptionReader,
-  problems: ProblemList,
-): PublishedKeysSettings | undefined {
+function readPublishedKeys(options: OptionReader): PublishedKeysSettings | undefined {
   const written = options.raw('publishedKeys') ?? {};
   if (written === 'off') return undefined;
-  const reader = new OptionReader(written, 'publishedKeys', PUBLISHED_KEYS_NAMES, problems);
-  const path = reader.raw('path') ?? '/.well-known/jwks.json';
+  const problems = options.problems.under('publishedKeys');
+  const reader = new OptionReader(written, PUBLISHED_KEYS_NAMES, problems);
+  const what = "write a path such as '/.well-known/jwks.json'";
+  const path = reader.value('path', isPath, what) ?? '/.well-known/jwks.json';
   const maxAgeSeconds = reader.integer('maxAgeSeconds', { from: 60, to: 3600, fallback: 600 });
-  if (typeof path === 'string' && /^(?:\/[A-Za-z0-9._~-]+)+$/.test(path))
-    return { path, maxAgeSeconds };
-  return reader.report('path', "write a path such as '/.well-known/jwks.json'");
+  return { path, maxAgeSeconds };
 }
 
-function resolveTargets(reader: OptionReader, problems: ProblemList): Target[] | undefined {
-  const targets = reader.list('targets', (item, field) => resolveTarget(item, field, problems));
+function isPath(path: unknown): path is string {
+  return typeof path === 'string' && /^(?:\/[A-Za-z0-9._~-]+)+$/.test(path);
+}
+
+function resolveTargets(reader: OptionReader): Target[] | undefined {
+  const targets = reader.list('targets', resolveTarget);
   if (reader.isEmptyList('targets'))
     reader.report('targets', 'name at least one service, or leave it out');
   const places = new Set<string>();
@@ -92,8 +89,8 @@ function resolveTargets(reader: OptionReader, problems: ProblemList): Target[] |
   return targets?.toSorted((one, other) => other.pathPrefix.length - one.pathPrefix.length);
 }
 
-function resolveTarget(item: unknown, field: string, problems: ProblemList): Target | undefined {
-  const reader = new OptionReader(item, field, TARGET_OPTION_NAMES, problems);
+function resolveTarget(item: unknown, problems: ProblemList): Target | undefined {
+  const reader = new OptionReader(item, TARGET_OPTION_NAMES, problems);
   const baseUrl = reader.uri('baseUrl');
   const audience = reader.raw('audience') === undefined ? baseUrl : reader.uri('audience');
   const profile = reader.word('profile', ['strict', 'original'], 'strict');

@@ -1,38 +1,11 @@
-import { ServiceAuthConfigError, ServiceAuthUsageError } from './errors.js';
+import { ServiceAuthUsageError } from './errors.js';
 import { NO_OBSERVER, type ServiceAuthObserver, tellAll } from './events.js';
-import type { IssuerDirectory, TrustedIssuer } from './issuers.js';
-import type { KeySource, SigningKeySource } from './keys.js';
-import { OptionReader, ProblemList } from './option-reader.js';
-import type { ServiceAuthOptions, TrustedIssuerFinder, TrustedIssuerOptions } from './options.js';
-import type { ReplayStore } from './replay.js';
+import { OptionReader } from './option-reader.js';
+import type { ServiceAuthOptions } from './options.js';
 import { resolveReceiving } from './resolve-receiving.js';
 import { resolveSending } from './resolve-sending.js';
 import type { ServiceAuthSettings } from './settings.js';
-
-/** What settings are built from besides options: the ports, filled by whoever puts the parts together. */
-export interface SettingsParts {
-  /** @throws ServiceAuthConfigError with `field: what to write`, the field relative to the issuer */
-  createKeySource(options: TrustedIssuerOptions, common: KeyFetchSettings): Promise<KeySource>;
-  /** Looks issuers up; `resolve` turns what is found into what is trusted. */
-  createIssuerDirectory(
-    finder: TrustedIssuerFinder,
-    resolve: (options: TrustedIssuerOptions) => Promise<TrustedIssuer>,
-    common: KeyFetchSettings,
-  ): IssuerDirectory;
-  /** @throws ServiceAuthConfigError with `field: what to write`, the field relative to `signingKey` */
-  createSigningKeySource(options: unknown, common: KeyFetchSettings): Promise<SigningKeySource>;
-  /** The store of a service that was given none. */
-  createReplayStore(): ReplayStore;
-}
-
-/** What everything that fetches keys shares. */
-export interface KeyFetchSettings {
-  readonly allowInsecureKeyUrls: boolean;
-  readonly maxStaleSeconds: number;
-  /** Milliseconds of a clock that does not step, unless a clock was given. */
-  readonly steadyNow: () => number;
-  readonly observer: ServiceAuthObserver;
-}
+import type { KeyFetchSettings, SettingsParts } from './settings-parts.js';
 
 const OPTION_NAMES = [
   'issuer',
@@ -65,14 +38,14 @@ const MEBIBYTE = 1024 * 1024;
  * Turns what users write into what the library reads, once, at start. On return every value is
  * checked and every default filled in.
  *
+ * @param fillParts fills the ports, with what those that fetch keys share
  * @throws ServiceAuthConfigError listing every problem, each as `field: what to write`
  */
 export async function resolveSettings(
   options: ServiceAuthOptions,
-  parts: SettingsParts,
+  fillParts: (keyFetch: KeyFetchSettings) => SettingsParts,
 ): Promise<ServiceAuthSettings> {
-  const problems = new ProblemList();
-  const reader = new OptionReader(options, '', OPTION_NAMES, problems);
+  const reader = new OptionReader(options, OPTION_NAMES);
   const issuer = reader.uri('issuer') ?? '';
   const now = readClock(reader);
   const maxBufferedBodyBytes = reader.integer('maxBufferedBodyBytes', {
@@ -80,18 +53,19 @@ export async function resolveSettings(
     to: 1024 * MEBIBYTE,
     fallback: MEBIBYTE,
   });
-  const monotonicNow = readMonotonicClock(reader);
+  const monotonicNow = reader.monotonicClock('monotonicNow');
   const keyFetch = readKeyFetchSettings(reader, now);
-  const common = { issuer, maxBufferedBodyBytes, keyFetch };
-  const receiving = await resolveReceiving(reader, common, parts, problems);
-  const sending = await resolveSending(reader, common, parts, problems);
+  const parts = fillParts(keyFetch);
+  const common = { issuer, maxBufferedBodyBytes };
+  const receiving = await resolveReceiving(reader, common, parts);
+  const sending = await resolveSending(reader, common, parts);
   if (reader.raw('signingKey') === undefined && reader.raw('trustedIssuers') === undefined) {
-    problems.add(
+    reader.report(
       'trustedIssuers',
       'name the services that may call, or set signingKey to call others',
     );
   }
-  if (problems.problems.length > 0) throw new ServiceAuthConfigError(problems.problems);
+  reader.problems.assertNone();
   const { observer } = keyFetch;
   return Object.freeze({ issuer, now, monotonicNow, receiving, sending, observer });
 }
@@ -111,14 +85,6 @@ function readClock(reader: OptionReader): () => number {
 function readTime(milliseconds: unknown): number {
   if (typeof milliseconds === 'number' && Number.isFinite(milliseconds)) return milliseconds;
   throw new ServiceAuthUsageError('The option `now` answered no finite number of milliseconds.');
-}
-
-function readMonotonicClock(reader: OptionReader): () => number {
-  const now = reader.raw('monotonicNow');
-  if (typeof now === 'function') return now as () => number;
-  if (now !== undefined)
-    reader.report('monotonicNow', 'write a function that answers milliseconds');
-  return () => performance.now();
 }
 
 const DAY_SECONDS = 24 * 60 * 60;

@@ -1,10 +1,8 @@
 import type { ServiceAuthObserver } from './events.js';
 import type { IssuerDirectory } from './issuers.js';
-import type { KnownHeaders } from './known-headers.js';
 import type { SigningKeySource } from './keys.js';
 import type { Profile } from './profiles.js';
 import type { ReplayStore } from './replay.js';
-import type { VerificationLoad } from './scheduling.js';
 
 /** What the library reads at run time: options with every default filled in and every value checked. Frozen. */
 export interface ServiceAuthSettings {
@@ -38,8 +36,6 @@ export interface ReceivingSettings {
   readonly requiredHeaders: readonly string[];
   readonly maxBufferedBodyBytes: number;
   readonly replayStore: ReplayStore;
-  readonly knownHeaders: KnownHeaders;
-  readonly verificationLoad: VerificationLoad;
 }
 
 /** The half that signs requests. */

@@ -59,7 +59,7 @@ export async function signRequest(
   destination: Destination,
   signer: Signer,
 ): Promise<string> {
-  const statement = await readStatement(request, destination, signer.sending);
+  const statement = await readStatement(request, destination, signer);
   const sign = (): string | Promise<string> => signStatement(statement, destination, signer);
   const token = await (signer.turn ? signer.turn.atEnd(sign) : sign());
   if (token.length > MAX_TOKEN_LENGTH) throw new ServiceSigningError('token_too_large');
@@ -69,14 +69,14 @@ export async function signRequest(
 async function readStatement(
   request: RequestToDestination,
   destination: Destination,
-  { signedHeaders }: SendingSettings,
+  { sending }: Signer,
 ): Promise<Statement> {
   const rules = PROFILES[destination.target.profile];
   const sub = readSubject(request.subject, rules);
-  const bindable = toBindable(request, destination);
+  const bindable = toBindable(request, destination, sending);
   const { body } = bindable;
   if (body.settle) await body.settle();
-  const headerNames = headersToBind(body, signedHeaders);
+  const headerNames = headersToBind(bindable);
   assertSignable(bindable, headerNames);
   const binding = bindRequest(bindable, headerNames);
   const { req, hdr } = rules.bindsRequest ? requestClaims(binding) : UNBOUND;
@@ -132,6 +132,7 @@ function singleUse({ now, sending, tokenIds }: Signer) {
 function toBindable(
   { method, headers, body }: RequestToDestination,
   { path, host }: Destination,
+  { signedHeaders }: SendingSettings,
 ): BindableRequest {
   const values = readHeaders(headers);
   // Clients take the host from the URL where the caller names none.
@@ -140,6 +141,7 @@ function toBindable(
     method: method.toUpperCase(),
     target: path,
     body: bodyFrom(body),
+    configuredHeaders: signedHeaders,
     headerValues: (name) => values.get(name) ?? [],
   };
 }

@@ -9,12 +9,13 @@ import type { VerificationLoad } from './scheduling.js';
 /** Up to this size an RSA signature is verified sooner than handed to another thread and back. */
 const LARGEST_QUICK_RSA_BITS = 3072;
 
-/** With what a signature is checked; `load` as {@link assertSignature} takes it. */
+/** With what a signature is checked. */
 export interface SignatureCheck {
   readonly algorithm: Algorithm;
   /** The public key, which is for this algorithm. */
   readonly key: KeyObject;
-  readonly load?: VerificationLoad;
+  /** What else is being verified; without it, whatever takes long is left to another thread. */
+  readonly load?: VerificationLoad | undefined;
 }
 
 /**
@@ -27,26 +28,23 @@ export interface SignatureCheck {
 export async function verifyClaims(
   claims: UnverifiedClaims,
   token: UnverifiedToken,
-  { algorithm, key, load }: SignatureCheck,
+  check: SignatureCheck,
 ): Promise<VerifiedClaims> {
-  await assertSignature(token, algorithm, key, load);
+  await assertSignature(token, check);
   return claims as VerifiedClaims;
 }
 
 /**
- * Asserts that the token was signed with the private half of `key`, by `algorithm`, which must be one of the key's.
+ * Asserts that the token was signed with the private half of the key, by the algorithm of the check.
  * Returns undefined if it verified synchronously, otherwise a promise.
  *
- * @param load what else is being verified; without it, whatever takes long is left to another thread
  * @throws ServiceTokenRefusedError `signature_invalid`. What is no verdict of the signature check
  *   (a failure of the crypto library, say) is thrown as it is.
  * @see RFC 7515 section 5.2
  */
 export function assertSignature(
   token: UnverifiedToken,
-  algorithm: Algorithm,
-  key: KeyObject,
-  load?: VerificationLoad,
+  { algorithm, key, load }: SignatureCheck,
 ): void | Promise<void> {
   const { digest, parameters } = ALGORITHMS[algorithm];
   const signed = Buffer.from(`${token.encodedHeader}.${token.encodedPayload}`, 'latin1');

@@ -3,6 +3,21 @@ import { refuse } from './errors.js';
 import type { Profile } from './profiles.js';
 import type { ReceivingSettings } from './settings.js';
 
+/** How long a token of one profile may live, and how far two clocks may be apart. */
+export interface TimeLimits {
+  /** The longest `exp - iat`. */
+  readonly maxLifetimeSeconds: number;
+  readonly clockToleranceSeconds: number;
+}
+
+/** The limits that a service sets to the tokens of one profile. */
+export function timeLimits(settings: ReceivingSettings, profile: Profile): TimeLimits {
+  return {
+    maxLifetimeSeconds: settings.maxTokenLifetimeSeconds[profile],
+    clockToleranceSeconds: settings.clockToleranceSeconds,
+  };
+}
+
 /**
  * Asserts that the token is valid at `nowMilliseconds`, and was never meant to live longer than the
  * profile allows. A time that the token does not have is not looked at: the profile has asked for
@@ -14,13 +29,10 @@ import type { ReceivingSettings } from './settings.js';
  */
 export function assertTimes(
   claims: VerifiedClaims,
-  profile: Profile,
-  settings: Pick<ReceivingSettings, 'clockToleranceSeconds' | 'maxTokenLifetimeSeconds'>,
+  { maxLifetimeSeconds: longest, clockToleranceSeconds: tolerance }: TimeLimits,
   nowMilliseconds: number,
 ): void {
   const now = nowMilliseconds / 1000;
-  const tolerance = settings.clockToleranceSeconds;
-  const longest = settings.maxTokenLifetimeSeconds[profile];
   const { expiresAtSeconds: exp, issuedAtSeconds: iat, notBeforeSeconds: nbf } = claims;
 
   if (exp !== undefined && exp + tolerance <= now) refuse('token_expired', apart('exp', exp, now));

@@ -122,13 +122,16 @@ function scan(bytes: Uint8Array): Scan {
     if (byte === QUOTE) at = endOfString(bytes, at + 1, hasEscapes);
     else if (byte === COLON) names++;
     else if (byte === COMMA || byte === BEGIN_ARRAY || byte === BEGIN_OBJECT) values++;
-    else if (byte === END_ARRAY || byte === END_OBJECT) {
-      // It is empty: its beginning was counted as a value too many.
-      if (before === BEGIN_ARRAY || before === BEGIN_OBJECT) values--;
-    }
+    else if (isEmptyPair(before, byte)) values--; // its beginning was counted as a value too many
     before = byte;
   }
   return { names, values, hasEscapes };
+}
+
+/** Whether an array or object ends right after its beginning. */
+function isEmptyPair(before: number, byte: number): boolean {
+  const isEnd = byte === END_ARRAY || byte === END_OBJECT;
+  return isEnd && (before === BEGIN_ARRAY || before === BEGIN_OBJECT);
 }
 
 /** Where the string ends that begins before `start`; the length of the text where it has no end. */

@@ -3,8 +3,9 @@ import { refuse, ServiceAuthUnavailableError } from './errors.js';
 import { createIdentity, type ServiceIdentity } from './identity.js';
 import { assertHeaderProfile, type JoseHeader, readJoseHeader } from './jose-header.js';
 import type { VerificationKey } from './keys.js';
-import { PROFILES } from './profiles.js';
-import type { TokenUse } from './replay.js';
+import type { KnownHeaders } from './known-headers.js';
+import { PROFILES, type ProfileRules } from './profiles.js';
+import type { ReplayStore, TokenUse } from './replay.js';
 import {
   type BindableRequest,
   bindRequest,
@@ -19,12 +20,13 @@ import {
 } from './request.js';
 import { assertIncomingRequest, bodyFrom } from './request-shape.js';
 import type { TrustedIssuer } from './issuers.js';
+import type { VerificationLoad } from './scheduling.js';
 import type { ReceivingSettings } from './settings.js';
 import { isWithinPrefixes } from './subject.js';
-import { assertTimes } from './token-times.js';
+import { assertTimes, timeLimits, type TimeLimits } from './token-times.js';
 import { verifyClaims } from './token-signature.js';
 import { readToken } from './token-syntax.js';
-import type { VerificationProgress } from './verification-progress.js';
+import type { DecisionMode, VerificationProgress } from './verification-progress.js';
 
 /** What one route asks of a caller, besides a good token. It can only narrow. */
 export interface RoutePolicy {
@@ -34,13 +36,25 @@ export interface RoutePolicy {
   readonly subjectRequired?: boolean;
 }
 
+/** Who verifies: its settings, its clock, and what it remembers of other requests. */
+export interface Verifier {
+  readonly settings: ReceivingSettings;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  readonly knownHeaders?: KnownHeaders;
+  readonly load?: VerificationLoad;
+  /** Notes how far this request came, for the event of the decision. */
+  readonly progress?: VerificationProgress | undefined;
+  /** With `report` the first use of a token is recorded apart from those that count. Default `enforce`. */
+  readonly enforcement?: DecisionMode | undefined;
+}
+
 /**
  * Verifies the one token of a request, in the order of protocol section 4: cheap steps first, and
  * the first use is recorded last. On return the request is what its issuer signed, was not seen
  * before, and satisfies `policy`.
  *
- * Does not check that the subject exists: that is the application's knowledge. `progress` notes how far
- * it came, for the event of the decision.
+ * Does not check that the subject exists: that is the application's knowledge.
  *
  * @throws ServiceTokenRefusedError with the code of the first step that fails
  * @throws ServiceAuthUnavailableError `key_unavailable`, `replay_store_unavailable`
@@ -48,15 +62,12 @@ export interface RoutePolicy {
  */
 export async function verifyRequest(
   request: IncomingRequest,
-  settings: ReceivingSettings,
-  now: () => number,
-  policy: RoutePolicy = {},
-  progress?: VerificationProgress,
+  policy: RoutePolicy,
+  { settings, now, knownHeaders, load, progress, enforcement }: Verifier,
 ): Promise<ServiceIdentity> {
   assertIncomingRequest(request);
   assertWholeHeaderList(request);
-  const bindable = toBindable(request, settings.publicPathPrefix);
-  const { knownHeaders } = settings;
+  const bindable = toBindable(request, settings);
   const token = readToken(bindable.headerValues(TOKEN_HEADER), knownHeaders);
   const header = readJoseHeader(token.unverifiedHeader);
   const unverified = readClaims(token.unverifiedPayload);
@@ -70,21 +81,20 @@ export async function verifyRequest(
 
   const key = (await trusted.keys.find(header.keyId)) ?? refuse('key_unknown');
   assertAlgorithm(header, key);
-  const claims = await verifyClaims(unverified, token, {
-    algorithm: header.algorithm,
-    key: key.key,
-    load: settings.verificationLoad,
-  });
-  knownHeaders.keep(token.encodedHeader, token.unverifiedHeader);
-  progress?.proveSignature(header.algorithm);
+  const { algorithm } = header;
+  const claims = await verifyClaims(unverified, token, { algorithm, key: key.key, load });
+  knownHeaders?.keep(token.encodedHeader, token.unverifiedHeader);
+  progress?.proveSignature(algorithm);
 
-  assertTimes(claims, trusted.profile, settings, now());
+  const limits = timeLimits(settings, trusted.profile);
+  assertTimes(claims, limits, now());
   const audience = readAudience(claims, settings);
-  await assertBinding(bindable, claims, trusted, settings);
+  await assertBinding(bindable, claims, rules);
   // Again, since a slow body takes time to arrive: a token is judged by the time of the decision.
-  assertTimes(claims, trusted.profile, settings, now());
+  assertTimes(claims, limits, now());
   assertPolicy(claims, trusted, policy);
-  await assertFirstUse(claims, trusted, settings, now());
+  const use = tokenUse(claims, limits, now());
+  await assertFirstUse(enforcement === 'report' ? apart(use) : use, settings.replayStore);
   progress?.finishVerification();
   return createIdentity(
     { ...claims, audience },
@@ -111,38 +121,50 @@ const NO_HEADERS: ReadonlyMap<string, string> = new Map();
 async function assertBinding(
   bindable: BindableRequest,
   claims: VerifiedClaims,
-  trusted: TrustedIssuer,
-  settings: ReceivingSettings,
+  rules: ProfileRules,
 ): Promise<void> {
   await bindable.body.settle?.();
   const bound = claims.boundHeaders ?? NO_HEADERS;
-  const required = headersToBind(bindable.body, settings.requiredHeaders);
+  const required = headersToBind(bindable);
   const binding = bindRequest(bindable, new Set([...required, ...bound.keys()]));
-  if (PROFILES[trusted.profile].bindsRequest) {
+  if (rules.bindsRequest) {
     if (claims.requestLine !== binding.req) refuse('request_mismatch');
-    assertHeaders(bound, binding.hdr, bindable, required);
+    assertBoundHeaders(bound, binding.hdr, required);
+    assertRequiredHeaders(required, bound, bindable);
   }
   await assertBody(bindable, claims.body, binding);
 }
 
-function toBindable(request: IncomingRequest, publicPathPrefix: string): BindableRequest {
+function toBindable(
+  request: IncomingRequest,
+  { publicPathPrefix, requiredHeaders }: ReceivingSettings,
+): BindableRequest {
   return {
     method: request.method,
     target: publicPathPrefix + request.target,
     body: bodyFrom(request.body),
+    configuredHeaders: requiredHeaders,
     headerValues: (name) => boundHeaderValues(request.rawHeaders, name),
   };
 }
 
-function assertHeaders(
+/** Each header that the token binds was received with that value. */
+function assertBoundHeaders(
   bound: ReadonlyMap<string, string>,
   received: Readonly<Record<string, string>>,
-  request: BindableRequest,
   required: ReadonlySet<string>,
 ): void {
   for (const [name, value] of bound) {
     if (received[name] !== value) refuse('header_mismatch', `${nameFor(name, required)} differs`);
   }
+}
+
+/** Each header that must be bound, and that the request carries, is bound. */
+function assertRequiredHeaders(
+  required: ReadonlySet<string>,
+  bound: ReadonlyMap<string, string>,
+  request: BindableRequest,
+): void {
   for (const name of required) {
     if (!bound.has(name) && request.headerValues(name).length > 0) {
       refuse('header_mismatch', `${name} is not bound`);
@@ -201,27 +223,36 @@ export function assertRoutePolicy(
   if (policy.subjectRequired && caller.subject === undefined) refuse('subject_missing');
 }
 
-/** Begins to record the use before it waits for anything: `nowMilliseconds` is the time of the decision. */
-async function assertFirstUse(
+/** What a replay store must remember of a token; undefined in the original profile, where a token may have no id. */
+function tokenUse(
   claims: VerifiedClaims,
-  trusted: TrustedIssuer,
-  settings: ReceivingSettings,
+  { maxLifetimeSeconds, clockToleranceSeconds }: TimeLimits,
   nowMilliseconds: number,
-): Promise<void> {
-  const { issuer, tokenId } = claims;
-  if (tokenId === undefined) return; // only the original profile gets here without one
+): TokenUse | undefined {
+  const { issuer, tokenId, issuedAtSeconds } = claims;
+  if (tokenId === undefined) return undefined;
   const nowSeconds = nowMilliseconds / 1000;
   const expiresAtSeconds =
-    claims.expiresAtSeconds ??
-    (claims.issuedAtSeconds ?? nowSeconds) + settings.maxTokenLifetimeSeconds[trusted.profile];
-  const verdict = await recordUse(settings, {
+    claims.expiresAtSeconds ?? (issuedAtSeconds ?? nowSeconds) + maxLifetimeSeconds;
+  return {
     issuer,
     tokenId,
-    forgetAtSeconds: expiresAtSeconds + settings.clockToleranceSeconds,
+    forgetAtSeconds: expiresAtSeconds + clockToleranceSeconds,
     nowSeconds,
-    issuedAtSeconds: claims.issuedAtSeconds,
-    clockToleranceSeconds: settings.clockToleranceSeconds,
-  });
+    issuedAtSeconds,
+    clockToleranceSeconds,
+  };
+}
+
+/** The use in a space of its own: no token id has a space. */
+function apart(use: TokenUse | undefined): TokenUse | undefined {
+  return use && { ...use, tokenId: `report ${use.tokenId}` };
+}
+
+/** Begins to record the use before it waits for anything: its time is the time of the decision. */
+async function assertFirstUse(use: TokenUse | undefined, store: ReplayStore): Promise<void> {
+  if (use === undefined) return;
+  const verdict = await recordUse(use, store);
   if (verdict === 'seen') refuse('token_replayed');
   if (verdict !== 'first') {
     throw new ServiceAuthUnavailableError('replay_store_unavailable', {
@@ -231,9 +262,9 @@ async function assertFirstUse(
 }
 
 /** Whatever a store throws, the use is undecided. */
-async function recordUse(settings: ReceivingSettings, use: TokenUse): Promise<unknown> {
+async function recordUse(use: TokenUse, store: ReplayStore): Promise<unknown> {
   try {
-    return await settings.replayStore.recordUse(use);
+    return await store.recordUse(use);
   } catch (cause) {
     if (cause instanceof ServiceAuthUnavailableError) throw cause;
     throw new ServiceAuthUnavailableError('replay_store_unavailable', { cause });

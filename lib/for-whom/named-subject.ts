@@ -1,6 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import { type ServiceIdentity, ServiceSigningError } from '../core/index.js';
-import { verifierOf } from '../core/identity.js';
+import { type ServiceIdentity, ServiceSigningError, verifierOf } from '../core/index.js';
 import type { CallSubject } from './call-subject.js';
 
 /** A user: the URI, or the verified identity that `@ServiceCaller()` gives. */

@@ -1,5 +1,4 @@
-import { ServiceAuthUsageError } from '../core/index.js';
-import { createSlot } from '../core/slot.js';
+import { createSlot, ServiceAuthUsageError } from '../core/index.js';
 
 /** What the caller gave in the place of a stand-in. */
 const GIVEN = createSlot<{ readonly value: unknown }>();

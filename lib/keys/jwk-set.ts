@@ -2,8 +2,8 @@ import type { JsonWebKey } from 'node:crypto';
 import {
   type Algorithm,
   JsonFlaw,
+  ProblemList,
   readJsonObject,
-  ServiceAuthConfigError,
   type VerificationKey,
 } from '../core/index.js';
 import { readVerificationKey } from './static-key-source.js';
@@ -41,28 +41,22 @@ export async function readJwkSet(
   algorithms: readonly Algorithm[] | undefined,
 ): Promise<JwkSetContents> {
   const keys = new Map<string, VerificationKey>();
-  const dropped: string[] = [];
+  const dropped = new ProblemList();
   const repeated = new Set<string>();
   for (const [at, jwk] of readEntries(bytes).entries()) {
-    try {
-      const key = await readVerificationKey(
-        { publicKey: jwk as JsonWebKey },
-        `keys[${at}]`,
-        algorithms,
-      );
-      if (keys.has(key.keyId)) repeated.add(key.keyId);
-      keys.set(key.keyId, key);
-    } catch (error) {
-      if (!(error instanceof ServiceAuthConfigError)) throw error;
-      dropped.push(...error.problems);
-    }
+    const entry = { publicKey: jwk as JsonWebKey };
+    const read = async () => await readVerificationKey(entry, `keys[${at}]`, algorithms);
+    const key = await dropped.attempt(read);
+    if (!key) continue;
+    if (keys.has(key.keyId)) repeated.add(key.keyId);
+    keys.set(key.keyId, key);
   }
   for (const keyId of repeated) {
     keys.delete(keyId);
-    dropped.push(`keys: two have the key id ${JSON.stringify(keyId)}; neither is used`);
+    dropped.add('keys', `two have the key id ${JSON.stringify(keyId)}; neither is used`);
   }
   if (keys.size === 0) throw new JwkSetError('the set has no key that can be used');
-  return { keys, dropped };
+  return { keys, dropped: dropped.problems };
 }
 
 function readEntries(bytes: Uint8Array): unknown[] {

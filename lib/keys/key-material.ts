@@ -75,39 +75,6 @@ export function readKeyId(keyId: unknown, field: string): string | undefined {
   return fail(field, 'write 1 to 256 characters without control characters');
 }
 
-/** Runs one step of reading; what is wrong is added to `problems`, so that the rest is read too. */
-export function collect<T>(problems: string[], read: () => T): T | undefined {
-  try {
-    return read();
-  } catch (error) {
-    if (!(error instanceof ServiceAuthConfigError)) throw error;
-    problems.push(...error.problems);
-    return undefined;
-  }
-}
-
-/** The options that are written down, inherited ones left out, and a problem for each unknown name. */
-export function ownOptions<T extends object>(
-  options: T,
-  names: readonly (keyof T)[],
-  path: string,
-  problems: string[],
-): Partial<T> {
-  const own = Object.create(null) as Partial<T>;
-  for (const name of Object.keys(options)) {
-    if (!names.some((known) => known === name)) {
-      problems.push(`${path}${name}: unknown option; remove it`);
-    }
-    try {
-      Reflect.set(own, name, Reflect.get(options, name));
-    } catch {
-      // What a getter throws may quote a key.
-      problems.push(`${path}${name}: it cannot be read; write a plain value`);
-    }
-  }
-  return own;
-}
-
 /** Throws a configuration error about one field. */
 export function fail(field: string, whatToWrite: string): never {
   throw new ServiceAuthConfigError([`${field}: ${whatToWrite}`]);

@@ -1,9 +1,10 @@
 import { createHash, type JsonWebKey } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import type {
-  SigningKeyFileOptions,
-  SigningKeyOptions,
-  SigningKeyRingOptions,
+import {
+  OptionReader,
+  type SigningKeyFileOptions,
+  type SigningKeyOptions,
+  type SigningKeyRingOptions,
 } from '../core/index.js';
 import { fail } from './key-material.js';
 import { isRing } from './signing-key-ring.js';
@@ -23,6 +24,12 @@ export interface SigningKeyOrigin {
   readonly checkSeconds: number;
 }
 
+const FILE_NAMES = [
+  'keyFile',
+  'algorithm',
+  'keyId',
+  'checkSeconds',
+] as const satisfies (keyof SigningKeyFileOptions)[];
 const FILE_CHECK_SECONDS = 5;
 const FUNCTION_CHECK_SECONDS = 60;
 
@@ -46,16 +53,17 @@ export function isFileOptions(options: unknown): options is SigningKeyFileOption
 /**
  * A key in a file.
  *
- * @throws ServiceAuthConfigError with one problem
+ * @throws ServiceAuthConfigError listing every problem
  */
 export function originOfFile(options: SigningKeyFileOptions): SigningKeyOrigin {
-  const { keyFile, algorithm, keyId, checkSeconds = FILE_CHECK_SECONDS, ...others } = options;
-  const stranger = Object.keys(others)[0];
-  if (stranger !== undefined) fail(stranger, 'unknown option; remove it');
-  if (typeof keyFile !== 'string' || keyFile === '') fail('keyFile', 'write the path of a file');
-  if (typeof checkSeconds !== 'number' || !(checkSeconds >= 1 && checkSeconds <= 3600)) {
-    fail('checkSeconds', 'write a number from 1 to 3600');
-  }
+  const reader = new OptionReader(options, FILE_NAMES);
+  const keyFile = reader.value('keyFile', isPath, 'write the path of a file');
+  const checkSeconds = reader.value('checkSeconds', isPause, 'write a number from 1 to 3600');
+  reader.problems.assertNone();
+  // Of these the key that is read has to say whether they are good.
+  const algorithm = reader.raw('algorithm') as SigningKeyFileOptions['algorithm'];
+  const keyId = reader.raw('keyId') as SigningKeyFileOptions['keyId'];
+  if (keyFile === undefined) fail('keyFile', 'write the path of a file');
   const load = async (known: string | undefined): Promise<Loaded> => {
     // By its name each time, so that it does not matter how it was replaced.
     const text = await readKeyFile(keyFile);
@@ -63,7 +71,15 @@ export function originOfFile(options: SigningKeyFileOptions): SigningKeyOrigin {
     const options = version === known ? undefined : parseKeyFile(text, { algorithm, keyId });
     return { options, version };
   };
-  return { load, checkSeconds };
+  return { load, checkSeconds: checkSeconds ?? FILE_CHECK_SECONDS };
+}
+
+function isPath(path: unknown): path is string {
+  return typeof path === 'string' && path !== '';
+}
+
+function isPause(seconds: unknown): seconds is number {
+  return typeof seconds === 'number' && seconds >= 1 && seconds <= 3600;
 }
 
 async function readKeyFile(path: string): Promise<string> {

@@ -2,6 +2,8 @@ import { createPublicKey, type KeyObject, sign, verify } from 'node:crypto';
 import type { JWK } from 'jose';
 import {
   type Algorithm,
+  OptionReader,
+  ProblemList,
   type PublicKeyOptions,
   type PublishedKey,
   ServiceAuthConfigError,
@@ -9,15 +11,7 @@ import {
   type SigningKeyOptions,
   type SigningKeyRingOptions,
 } from '../core/index.js';
-import {
-  type CheckedKey,
-  collect,
-  fail,
-  ownOptions,
-  readKey,
-  readKeyId,
-  thumbprintOf,
-} from './key-material.js';
+import { type CheckedKey, fail, readKey, readKeyId, thumbprintOf } from './key-material.js';
 
 /** The key that signs, and every key that receivers should know. */
 export interface SigningKeyRing {
@@ -53,27 +47,24 @@ export function isRing(options: object): options is SigningKeyRingOptions {
 }
 
 async function readRing(options: SigningKeyRingOptions): Promise<SigningKeyRing> {
-  const problems: string[] = [];
-  const own = ownOptions(options, RING_NAMES, '', problems);
-  const attempt = async <T>(read: () => Promise<T>): Promise<T | undefined> => {
-    try {
-      return await read();
-    } catch (error) {
-      if (!(error instanceof ServiceAuthConfigError)) throw error;
-      problems.push(...error.problems);
-      return undefined;
-    }
-  };
-  const current = await attempt(
-    async () => await readSigner(own.current as SigningKeyOptions, 'current.'),
+  const problems = new ProblemList();
+  const own = new OptionReader(options, RING_NAMES, problems);
+  const current = await problems.attempt(
+    async () => await readSigner(own.raw('current') as SigningKeyOptions, 'current'),
   );
-  const previous = await attempt(async () => await readNeighbour(own.previous, 'previous.'));
-  const next = await attempt(async () => await readNeighbour(own.next, 'next.'));
+  const readNeighbour = async (name: 'previous' | 'next') => {
+    const neighbour = own.raw(name) as SigningKeyOptions | PublicKeyOptions | undefined;
+    return neighbour === undefined ? undefined : await readPublishedKey(neighbour, name);
+  };
+  const previous = await problems.attempt(async () => await readNeighbour('previous'));
+  const next = await problems.attempt(async () => await readNeighbour('next'));
   const published = [previous, current?.published, next].filter((key) => key !== undefined);
   const keyIds = new Set(published.map(({ kid }) => kid));
-  if (keyIds.size < published.length)
-    problems.push('current: two keys have one key id; give each its own');
-  if (!current || problems.length > 0) throw new ServiceAuthConfigError(problems);
+  if (keyIds.size < published.length) {
+    problems.add('current', 'two keys have one key id; give each its own');
+  }
+  if (!current) throw new ServiceAuthConfigError(problems.problems);
+  problems.assertNone();
   return Object.freeze({ current: current.signingKey, published: Object.freeze(published) });
 }
 
@@ -81,13 +72,15 @@ async function readSigner(
   options: SigningKeyOptions,
   path: string,
 ): Promise<{ signingKey: SigningKey; published: PublishedKey }> {
-  const problems: string[] = [];
-  const own = ownOptions(readObject(options, path), KEY_NAMES, path, problems);
-  const checked = collect(problems, () => readPrivateKey(own.privateKey, `${path}privateKey`));
-  const keyId = collect(problems, () => readKeyId(own.keyId ?? checked?.kid, `${path}keyId`));
+  const problems = new ProblemList(path);
+  const own = new OptionReader(readObject(options, path), KEY_NAMES, problems);
+  const checked = await problems.attempt(() => readPrivateKey(own.raw('privateKey')));
+  const keyId = await problems.attempt(() => readKeyId(own.raw('keyId') ?? checked?.kid, 'keyId'));
+  const wanted = own.raw('algorithm');
   const algorithm =
-    checked && collect(problems, () => chooseAlgorithm(checked, own.algorithm, `${path}algorithm`));
-  if (!checked || !algorithm || problems.length > 0) throw new ServiceAuthConfigError(problems);
+    checked && (await problems.attempt(() => chooseAlgorithm(checked, wanted, 'algorithm')));
+  if (!checked || !algorithm) throw new ServiceAuthConfigError(problems.problems);
+  problems.assertNone();
   const kid = keyId ?? (await thumbprintOf(checked.key));
   return {
     signingKey: Object.freeze({ keyId: kid, algorithm, key: checked.key }),
@@ -95,18 +88,10 @@ async function readSigner(
   };
 }
 
-/** The previous and the next key are only published, so their public half will do. */
-async function readNeighbour(
-  options: SigningKeyOptions | PublicKeyOptions | undefined,
-  path: string,
-): Promise<PublishedKey | undefined> {
-  return options === undefined ? undefined : await readPublishedKey(options, path);
-}
-
 /**
  * Reads one key, of which the public half will do, as it is published.
  *
- * @param path what stands before the names of fields in problems, such as `next.`
+ * @param path the field that holds the options, such as `next`; empty for `signingKey` itself
  * @throws ServiceAuthConfigError listing every problem, without any key material in it
  * @see RFC 7517 section 4
  */
@@ -117,22 +102,24 @@ export async function readPublishedKey(
   if (!Object.hasOwn(options ?? {}, 'publicKey')) {
     return (await readSigner(options as SigningKeyOptions, path)).published;
   }
-  const problems: string[] = [];
-  const own = ownOptions(options as PublicKeyOptions, PUBLIC_KEY_NAMES, path, problems);
-  const checked = collect(problems, () => readKey(own.publicKey, 'public', `${path}publicKey`));
-  const keyId = collect(problems, () => readKeyId(own.keyId ?? checked?.kid, `${path}keyId`));
-  const wanted = collect(problems, () => readOnly(own.algorithms, path));
+  const problems = new ProblemList(path);
+  const own = new OptionReader(options, PUBLIC_KEY_NAMES, problems);
+  const material = own.raw('publicKey');
+  const checked = await problems.attempt(() => readKey(material, 'public', 'publicKey'));
+  const keyId = await problems.attempt(() => readKeyId(own.raw('keyId') ?? checked?.kid, 'keyId'));
+  const wanted = await problems.attempt(() => readOnly(own.raw('algorithms')));
   const algorithm =
-    checked && collect(problems, () => chooseAlgorithm(checked, wanted, `${path}algorithms`));
-  if (!checked || !algorithm || problems.length > 0) throw new ServiceAuthConfigError(problems);
+    checked && (await problems.attempt(() => chooseAlgorithm(checked, wanted, 'algorithms')));
+  if (!checked || !algorithm) throw new ServiceAuthConfigError(problems.problems);
+  problems.assertNone();
   return toPublished(checked, keyId ?? (await thumbprintOf(checked.key)), algorithm);
 }
 
 /** A key is published with one algorithm, so more than one cannot be meant. */
-function readOnly(algorithms: unknown, path: string): unknown {
+function readOnly(algorithms: unknown): unknown {
   if (algorithms === undefined) return undefined;
   if (Array.isArray(algorithms) && algorithms.length === 1) return (algorithms as unknown[])[0];
-  return fail(`${path}algorithms`, 'write a list of the one algorithm the key is published with');
+  return fail('algorithms', 'write a list of the one algorithm the key is published with');
 }
 
 /** What a JWK says of its two halves may be of two keys, and all its tokens would be refused. */
@@ -146,15 +133,15 @@ function verifiesItself(key: KeyObject): boolean {
   }
 }
 
-function readPrivateKey(privateKey: unknown, field: string): CheckedKey {
-  const checked = readKey(privateKey, 'private', field);
+function readPrivateKey(privateKey: unknown): CheckedKey {
+  const checked = readKey(privateKey, 'private', 'privateKey');
   if (verifiesItself(checked.key)) return checked;
-  return fail(field, 'its private and its public half belong to two keys; write one key');
+  return fail('privateKey', 'its private and its public half belong to two keys; write one key');
 }
 
 function readObject<T extends object>(options: T, path: string): T {
   if (typeof options === 'object' && options !== null) return options;
-  return fail(path.replace(/\.$/, '') || 'privateKey', 'write an object');
+  return fail(path || 'privateKey', 'write an object');
 }
 
 function chooseAlgorithm(checked: CheckedKey, wanted: unknown, field: string): Algorithm {

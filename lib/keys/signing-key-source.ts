@@ -55,7 +55,7 @@ async function startReloading(
 ): Promise<SigningKeySource> {
   const { options, version } = await loadInTime(origin, undefined);
   const ring = await readSigningKeyRing(options as RingOptions);
-  return new ReloadingSigningKeySource(ring, version, origin, parts);
+  return new ReloadingSigningKeySource({ ring, version }, origin, parts);
 }
 
 async function loadInTime(
@@ -76,13 +76,16 @@ class ReloadingSigningKeySource implements SigningKeySource {
   private isReloading = false;
   private isClosed = false;
   private lastTrouble: string | undefined;
+  private ring: SigningKeyRing;
+  private version: string | undefined;
 
   constructor(
-    private ring: SigningKeyRing,
-    private version: string | undefined,
+    loaded: { readonly ring: SigningKeyRing; readonly version: string | undefined },
     private readonly origin: SigningKeyOrigin,
     private readonly parts: SigningKeySourceParts,
   ) {
+    this.ring = loaded.ring;
+    this.version = loaded.version;
     this.dueAt = this.nextDueAt();
   }
 

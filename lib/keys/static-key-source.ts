@@ -3,20 +3,14 @@ import {
   type Algorithm,
   isAlgorithm,
   type KeySource,
+  OptionReader,
+  ProblemList,
   type PublicKeyOptions,
   ServiceAuthConfigError,
   type TrustedIssuerOptions,
   type VerificationKey,
 } from '../core/index.js';
-import {
-  type CheckedKey,
-  collect,
-  fail,
-  ownOptions,
-  readKey,
-  readKeyId,
-  thumbprintOf,
-} from './key-material.js';
+import { type CheckedKey, fail, readKey, readKeyId, thumbprintOf } from './key-material.js';
 
 /**
  * The keys that the configuration of an issuer holds, imported once.
@@ -25,20 +19,16 @@ import {
  */
 export async function createStaticKeySource(options: TrustedIssuerOptions): Promise<KeySource> {
   const entries = listEntries(options);
-  const problems: string[] = [];
+  const problems = new ProblemList();
   const byId = new Map<string, VerificationKey>();
   for (const { field, entry } of entries) {
-    try {
-      const key = await readVerificationKey(entry, field, options.algorithms);
-      if (byId.has(key.keyId))
-        fail(field, 'has the key id of another key; give each its own keyId');
-      byId.set(key.keyId, key);
-    } catch (error) {
-      if (!(error instanceof ServiceAuthConfigError)) throw error;
-      problems.push(...error.problems);
-    }
+    const read = async () => await readVerificationKey(entry, field, options.algorithms);
+    const key = await problems.attempt(read);
+    if (key && byId.has(key.keyId)) {
+      problems.add(field, 'has the key id of another key; give each its own keyId');
+    } else if (key) byId.set(key.keyId, key);
   }
-  if (problems.length > 0) throw new ServiceAuthConfigError(problems);
+  problems.assertNone();
   const [only] = byId.size === 1 ? byId.values() : [];
   return {
     find: (keyId) => (keyId === undefined ? only : byId.get(keyId)),
@@ -85,16 +75,18 @@ export async function readVerificationKey(
   field: string,
   issuerAlgorithms: readonly Algorithm[] | undefined,
 ): Promise<VerificationKey> {
-  const problems: string[] = [];
-  const own = ownOptions(entry, ENTRY_NAMES, `${field}.`, problems);
-  const checked = collect(problems, () => readKey(own.publicKey, 'public', field));
-  const keyId = collect(problems, () => readKeyId(own.keyId ?? checked?.kid, `${field}.keyId`));
-  const allowed = collect(problems, () => readAlgorithms(own.algorithms, field));
+  const found = new ProblemList();
+  const own = new OptionReader(entry, ENTRY_NAMES, found.under(field));
+  const checked = await found.attempt(() => readKey(own.raw('publicKey'), 'public', field));
+  const keyId = await found.attempt(() =>
+    readKeyId(own.raw('keyId') ?? checked?.kid, `${field}.keyId`),
+  );
+  const allowed = await found.attempt(() => readAlgorithms(own.raw('algorithms'), field));
+  const isGood = checked && found.problems.length === 0;
   const chosen =
-    checked &&
-    problems.length === 0 &&
-    collect(problems, () => chooseAlgorithms(checked, field, allowed ?? issuerAlgorithms));
-  if (!checked || !chosen || problems.length > 0) throw new ServiceAuthConfigError(problems);
+    isGood &&
+    (await found.attempt(() => chooseAlgorithms(checked, field, allowed ?? issuerAlgorithms)));
+  if (!checked || !chosen) throw new ServiceAuthConfigError(found.problems);
   const { key } = checked;
   const algorithms = new Set(chosen);
   return Object.freeze({ keyId: keyId ?? (await thumbprintOf(key)), key, algorithms });

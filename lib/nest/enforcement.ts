@@ -1,4 +1,4 @@
-import { ServiceAuthConfigError } from '../core/index.js';
+import type { OptionReader } from '../core/index.js';
 import { markRoute } from './route-mark.js';
 import type { Route } from './route-policy.js';
 import type { ServiceAuthModuleOptions } from './service-auth.options.js';
@@ -31,13 +31,12 @@ export class Enforcement {
   ) {}
 
   /**
+   * @param options as {@link checkEnforcement} takes them
    * @param now milliseconds since the epoch, read at each request; a clock that fails enforces
-   * @throws ServiceAuthConfigError for `enforcement` and `reportUntil`
    */
   static of({ enforcement, reportUntil }: EnforcementOptions, now: () => number): Enforcement {
-    const problems = findEnforcementProblems({ enforcement, reportUntil });
-    if (problems.length > 0) throw new ServiceAuthConfigError(problems);
-    return new Enforcement(enforcement === 'report', readInstant(reportUntil), now);
+    const endsAt = isInstant(reportUntil) ? new Date(reportUntil).getTime() : undefined;
+    return new Enforcement(enforcement === 'report', endsAt, now);
   }
 
   /** Whether the module has a `reportUntil`, be it over or not. */
@@ -76,25 +75,18 @@ export class Enforcement {
   }
 }
 
-/** Each as `field: what to write`. */
-export function findEnforcementProblems({
-  enforcement,
-  reportUntil,
-}: EnforcementOptions): string[] {
-  if (enforcement !== undefined && enforcement !== 'enforce' && enforcement !== 'report') {
-    return ["enforcement: write 'enforce' or 'report'"];
+/** Reports what is wrong with the options that say whether requests are refused. */
+export function checkEnforcement(reader: OptionReader): void {
+  const enforcement = reader.word('enforcement', ['enforce', 'report'], 'enforce');
+  const format = "write a Date, or a text such as '2027-03-31' or '2027-03-31T08:00:00Z'";
+  reader.value('reportUntil', isInstant, format);
+  if (enforcement === 'report' && reader.raw('reportUntil') === undefined) {
+    const missing = "write the date from which requests are refused; enforcement 'report' needs it";
+    reader.report('reportUntil', missing);
   }
-  if (reportUntil !== undefined && readInstant(reportUntil) === undefined) {
-    return ["reportUntil: write a Date, or a text such as '2027-03-31' or '2027-03-31T08:00:00Z'"];
-  }
-  if (enforcement !== 'report' || reportUntil !== undefined) return [];
-  return [
-    "reportUntil: write the date from which requests are refused; enforcement 'report' needs it",
-  ];
 }
 
-function readInstant(reportUntil: EnforcementOptions['reportUntil']): number | undefined {
-  const isReadable = reportUntil instanceof Date || INSTANT.test(String(reportUntil));
-  const instant = isReadable ? new Date(reportUntil as Date | string).getTime() : Number.NaN;
-  return Number.isNaN(instant) ? undefined : instant;
+function isInstant(value: unknown): value is Date | string {
+  const isReadable = value instanceof Date || (typeof value === 'string' && INSTANT.test(value));
+  return isReadable && !Number.isNaN(new Date(value).getTime());
 }

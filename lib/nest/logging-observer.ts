@@ -1,8 +1,8 @@
 import { Logger } from '@nestjs/common';
 import {
+  OptionReader,
   type RequestRefused,
   type RequestWouldBeRefused,
-  ServiceAuthConfigError,
   type ServiceAuthEvent,
   type ServiceAuthObserver,
 } from '../core/index.js';
@@ -41,13 +41,9 @@ export class LoggingObserver implements ServiceAuthObserver {
   private readonly logsSuccesses: boolean;
 
   constructor(options: LoggingObserverOptions = {}) {
-    const { successes = 'off', ...others } = options;
-    const problems = Object.keys(others).map((name) => `${name}: unknown option; remove it`);
-    if (successes !== 'verbose' && successes !== 'off') {
-      problems.push("successes: write 'verbose' or 'off'");
-    }
-    if (problems.length > 0) throw new ServiceAuthConfigError(problems);
-    this.logsSuccesses = successes === 'verbose';
+    const reader = new OptionReader(options, ['successes']);
+    this.logsSuccesses = reader.word('successes', ['verbose', 'off'], 'off') === 'verbose';
+    reader.problems.assertNone();
   }
 
   /** Writes the line of an event, where it has one. */

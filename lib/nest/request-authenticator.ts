@@ -1,6 +1,5 @@
 import { tmpdir } from 'node:os';
-import { type ExecutionContext, Inject, Injectable, type OnModuleInit } from '@nestjs/common';
-import { ModuleRef } from '@nestjs/core';
+import { type ExecutionContext, Inject, Injectable } from '@nestjs/common';
 import {
   assertRoutePolicy,
   type DecisionMode,
@@ -16,13 +15,12 @@ import { ServiceAuth } from '../service-auth.js';
 import type { BodySettings } from './http/body/verifiable-body.js';
 import { Enforcement } from './enforcement.js';
 import { ReceivedRequest } from './http/received-request.js';
-import { instanceOf } from './provider-lookup.js';
 import { type Verification, verificationBy } from './request-state.js';
 import type { Route } from './route-policy.js';
 import { MODULE_OPTIONS_TOKEN } from './service-auth.module-definition.js';
-import type { ServiceAuthModuleOptions, ServiceUserResolver } from './service-auth.options.js';
-import { ServiceCallContext } from '../for-whom/service-call.context.js';
+import type { ServiceAuthModuleOptions } from './service-auth.options.js';
 import { refuseUnsupported } from './unsupported-context.js';
+import { UserLookup } from './user-lookup.js';
 
 type AuthenticatorOptions = Pick<
   ServiceAuthModuleOptions,
@@ -46,29 +44,20 @@ type Refusal = Parameters<typeof describeRefusal>[0];
 
 /** Verifies a request once, whoever asks, and turns what was proved into the application's user. */
 @Injectable()
-export class RequestAuthenticator implements OnModuleInit {
-  private userResolver: ServiceUserResolver | undefined;
+export class RequestAuthenticator {
   private readonly bodySettingsByRoute = new WeakMap<Route, BodySettings>();
   private readonly options: AuthenticatorOptions;
   private readonly enforcement: Enforcement;
-  /** A closure: a logger that prints a guard shows neither the application's container nor the options with the key. */
-  private readonly findResolver: () => Promise<ServiceUserResolver | undefined>;
 
   constructor(
     @Inject(ServiceAuth) private readonly serviceAuth: ServiceAuth,
-    @Inject(ServiceCallContext) private readonly callContext: ServiceCallContext,
+    @Inject(UserLookup) private readonly users: UserLookup,
     @Inject(MODULE_OPTIONS_TOKEN) options: ServiceAuthModuleOptions,
-    @Inject(ModuleRef) moduleRef: ModuleRef,
   ) {
-    const { rawBody, spoolDirectory, tokenAfterVerification, userResolver } = options;
+    // Not all of them: a logger that prints a guard does not show the key.
+    const { rawBody, spoolDirectory, tokenAfterVerification } = options;
     this.options = { rawBody, spoolDirectory, tokenAfterVerification };
     this.enforcement = Enforcement.of(options, serviceAuth.settings.now);
-    this.findResolver = async () =>
-      typeof userResolver === 'function' ? await instanceOf(userResolver, moduleRef) : userResolver;
-  }
-
-  async onModuleInit(): Promise<void> {
-    this.userResolver = await this.findResolver();
   }
 
   /**
@@ -157,7 +146,7 @@ export class RequestAuthenticator implements OnModuleInit {
   }: Attempt): Promise<ServiceIdentity | undefined> {
     request.markPrivate();
     if (route.mode === 'optional' && !request.hasToken) {
-      if (this.userResolver) request.setUser(undefined);
+      if (this.users.isConfigured) request.setUser(undefined);
       this.tell({ type: 'request_anonymous', route: request.route });
       return undefined;
     }
@@ -165,7 +154,7 @@ export class RequestAuthenticator implements OnModuleInit {
     const proof = this.serviceAuth.beginVerification({ route: request.route, enforcement });
     try {
       const identity = await proof.prove(incoming, route.policy);
-      if (this.userResolver) request.setUser(await this.resolveUser(identity));
+      if (this.users.isConfigured) request.setUser(await this.users.resolve(identity));
       verification.identity = identity;
       proof.accepted(identity);
       return identity;
@@ -182,18 +171,6 @@ export class RequestAuthenticator implements OnModuleInit {
 
   private refuse(request: ReceivedRequest, error: Refusal): Error {
     return request.refuse(error, this.serviceAuth.receiving.realm);
-  }
-
-  /** Calls that the resolver itself makes are on behalf of the user it looks up. */
-  private async resolveUser(identity: ServiceIdentity): Promise<unknown> {
-    const { subject } = identity;
-    if (subject === undefined) return undefined;
-    const user = await this.callContext.runOnBehalfOf(
-      identity,
-      async () => await this.userResolver?.resolveUser(subject, identity),
-    );
-    if (user === null || user === undefined) throw new ServiceTokenRefusedError('subject_unknown');
-    return user;
   }
 
   private tellRefusal(

@@ -18,12 +18,15 @@ import type { ServiceAuthModuleOptions } from './service-auth.options.js';
 @Injectable()
 export class RouteMarksCheck implements OnModuleInit {
   private readonly logger = new Logger('ServiceAuth');
+  private readonly canReport: boolean;
 
   constructor(
     @Inject(ModulesContainer) private readonly modules: ModulesContainer,
     @Inject(ApplicationConfig) private readonly config: ApplicationConfig,
-    @Inject(MODULE_OPTIONS_TOKEN) private readonly options: ServiceAuthModuleOptions,
-  ) {}
+    @Inject(MODULE_OPTIONS_TOKEN) { reportUntil }: ServiceAuthModuleOptions,
+  ) {
+    this.canReport = reportUntil !== undefined;
+  }
 
   /** @throws ServiceAuthUsageError naming the class of a method whose decorators cannot be read */
   onModuleInit(): void {
@@ -32,20 +35,24 @@ export class RouteMarksCheck implements OnModuleInit {
         assertReadable(metatype as Type, instance);
       }
     }
-    const guardedThroughout = guardsEveryRoute(this.config);
+    if (!this.canReport) this.warnOfReportOnly();
+    if (guardsEveryRoute(this.config)) return;
+    for (const controller of controllersIn(this.modules)) {
+      for (const name of routesNarrowedInVain(controller)) {
+        this.logger.warn(
+          `${controller.name}.${name}() has @AllowIssuers() or @RequireSubject(), and no ServiceJwtGuard enforces it: everybody may call it. Add @UseGuards(ServiceJwtGuard), above every decorator that replaces the method.`,
+        );
+      }
+    }
+  }
+
+  private warnOfReportOnly(): void {
     for (const controller of controllersIn(this.modules)) {
       for (const name of routeNamesOf(controller)) {
-        const route = `${controller.name}.${name}()`;
-        if (!guardedThroughout && isNarrowedInVain(controller, name)) {
-          this.logger.warn(
-            `${route} has @AllowIssuers() or @RequireSubject(), and no ServiceJwtGuard enforces it: everybody may call it. Add @UseGuards(ServiceJwtGuard), above every decorator that replaces the method.`,
-          );
-        }
-        if (this.options.reportUntil === undefined && isReportOnly(controller, name)) {
-          this.logger.warn(
-            `${route} has @ReportOnly(), and ServiceAuthModule has no reportUntil: the guard refuses requests there. Set reportUntil.`,
-          );
-        }
+        if (!readRoute(handlerOf(controller, name), controller).isReportOnly) continue;
+        this.logger.warn(
+          `${controller.name}.${name}() has @ReportOnly(), and ServiceAuthModule has no reportUntil: the guard refuses requests there. Set reportUntil.`,
+        );
       }
     }
   }
@@ -60,8 +67,8 @@ function assertReadable(controller: Type, instance: unknown): void {
   }
 }
 
-function isReportOnly(controller: Type, name: string): boolean {
-  return readRoute(handlerOf(controller, name), controller).isReportOnly;
+function routesNarrowedInVain(controller: Type): string[] {
+  return routeNamesOf(controller).filter((name) => isNarrowedInVain(controller, name));
 }
 
 function isNarrowedInVain(controller: Type, name: string): boolean {

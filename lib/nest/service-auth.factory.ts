@@ -2,13 +2,15 @@ import { statSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
 import { Logger } from '@nestjs/common';
 import {
+  OptionReader,
+  ProblemList,
   type Profile,
   ServiceAuthConfigError,
   type ServiceAuthOptions,
   type ServiceAuthSettings,
 } from '../core/index.js';
 import { createServiceAuth, type ServiceAuth } from '../service-auth.js';
-import { Enforcement, findEnforcementProblems } from './enforcement.js';
+import { checkEnforcement, Enforcement } from './enforcement.js';
 import { LoggingObserver, warningOfOriginal } from './logging-observer.js';
 import { ReportSummary } from './report-summary.js';
 import type { ServiceAuthModuleOptions } from './service-auth.options.js';
@@ -40,20 +42,13 @@ export async function createServiceAuthFrom(
   const logger = new Logger('ServiceAuth');
   const summary = new ReportSummary(logger);
   const hears = observer ?? new LoggingObserver();
+  const own = { userResolver, tokenAfterVerification, spoolDirectory, rawBody, subjectPropagation };
   const coreOptions = {
     ...others,
     observer: reportUntil === undefined ? hears : [hears, summary].flat(),
     trustedIssuers: typeof trustedIssuers === 'function' ? finderOfClass : trustedIssuers,
   };
-  const problems = [
-    ...findResolverProblem(userResolver),
-    ...findTokenProblem(tokenAfterVerification),
-    ...findFolderProblem(spoolDirectory),
-    ...findRawBodyProblem(rawBody),
-    ...findPropagationProblem(subjectPropagation),
-    ...findEnforcementProblems({ enforcement, reportUntil }),
-  ];
-  const serviceAuth = await createOrCollect(coreOptions, problems);
+  const serviceAuth = await createChecked(coreOptions, { ...own, enforcement, reportUntil });
   const { receiving, sending, observer: hearing, now } = serviceAuth.settings;
   if (receiving && options.replayStore === undefined) warnOfUnsharedMemory(hearing);
   warnOfOriginalProfile(serviceAuth.settings);
@@ -62,55 +57,54 @@ export async function createServiceAuthFrom(
   return serviceAuth;
 }
 
-async function createOrCollect(
+/** What the module reads besides the options of the core. */
+const OWN_NAMES = [
+  'userResolver',
+  'tokenAfterVerification',
+  'spoolDirectory',
+  'rawBody',
+  'subjectPropagation',
+  'enforcement',
+  'reportUntil',
+] as const satisfies (keyof ServiceAuthModuleOptions)[];
+
+async function createChecked(
   options: ServiceAuthOptions,
-  problems: readonly string[],
+  own: Pick<ServiceAuthModuleOptions, (typeof OWN_NAMES)[number]>,
 ): Promise<ServiceAuth> {
-  try {
-    const serviceAuth = await createServiceAuth(options);
-    if (problems.length === 0) return serviceAuth;
-    serviceAuth.close();
-  } catch (error) {
-    if (!(error instanceof ServiceAuthConfigError)) throw error;
-    throw new ServiceAuthConfigError([...error.problems, ...problems]);
-  }
-  throw new ServiceAuthConfigError(problems);
+  const problems = new ProblemList();
+  const serviceAuth = await problems.attempt(async () => await createServiceAuth(options));
+  checkOwnOptions(new OptionReader(own, OWN_NAMES, problems));
+  if (serviceAuth && problems.problems.length === 0) return serviceAuth;
+  serviceAuth?.close();
+  throw new ServiceAuthConfigError(problems.problems);
 }
 
-function findResolverProblem(resolver: unknown): string[] {
-  const isResolver =
-    typeof resolver === 'object' &&
-    resolver !== null &&
-    'resolveUser' in resolver &&
-    typeof resolver.resolveUser === 'function';
-  if (resolver === undefined || typeof resolver === 'function' || isResolver) return [];
-  return ['userResolver: write a class or an object with a method resolveUser'];
+function checkOwnOptions(reader: OptionReader): void {
+  const resolver = 'write a class or an object with a method resolveUser';
+  reader.value('userResolver', isResolver, resolver);
+  reader.word('tokenAfterVerification', ['remove', 'keep'], 'remove');
+  reader.value('spoolDirectory', isFolder, 'write the absolute path of a folder that is there');
+  const rawBody = 'write a function from the request to the bytes that the platform kept';
+  reader.value('rawBody', isFunction, rawBody);
+  reader.word('subjectPropagation', ['explicit', 'ambient'], 'explicit');
+  checkEnforcement(reader);
 }
 
-function findTokenProblem(word: unknown): string[] {
-  if (word === undefined || word === 'remove' || word === 'keep') return [];
-  return ["tokenAfterVerification: write 'remove' or 'keep'"];
+function isResolver(value: unknown): value is object {
+  if (typeof value === 'function') return true;
+  const isObject = typeof value === 'object' && value !== null;
+  return isObject && typeof Reflect.get(value, 'resolveUser') === 'function';
 }
 
-function findPropagationProblem(word: unknown): string[] {
-  if (word === undefined || word === 'explicit' || word === 'ambient') return [];
-  return ["subjectPropagation: write 'explicit' or 'ambient'"];
-}
-
-function findFolderProblem(path: unknown): string[] {
-  if (path === undefined || (typeof path === 'string' && isFolder(path))) return [];
-  return ['spoolDirectory: write the absolute path of a folder that is there'];
-}
-
-function findRawBodyProblem(rawBody: unknown): string[] {
-  if (rawBody === undefined || typeof rawBody === 'function') return [];
-  return ['rawBody: write a function from the request to the bytes that the platform kept'];
+function isFunction(value: unknown): value is () => unknown {
+  return typeof value === 'function';
 }
 
 /** Whether it can be written to is not asked: that may change with every upload. */
-function isFolder(path: string): boolean {
+function isFolder(path: unknown): path is string {
   try {
-    return isAbsolute(path) && statSync(path).isDirectory();
+    return typeof path === 'string' && isAbsolute(path) && statSync(path).isDirectory();
   } catch {
     return false;
   }

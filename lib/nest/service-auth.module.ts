@@ -15,6 +15,7 @@ import { TrustedIssuerFinderProvider } from './trusted-issuer-finder.provider.js
 import { HttpRequestHooks } from './http/http-request.hooks.js';
 import { servePublishedKeys } from './http/published-keys.route.js';
 import { UnboundRoutingWarning } from './unbound-routing.warning.js';
+import { UserLookup } from './user-lookup.js';
 
 /**
  * Service tokens for a Nest application: `forRoot(options)` or `forRootAsync({ useFactory |
@@ -37,6 +38,7 @@ import { UnboundRoutingWarning } from './unbound-routing.warning.js';
     TrustedIssuerFinderProvider,
     KeyHealth,
     ServiceCallContext,
+    UserLookup,
     RequestAuthenticator,
     ServiceJwtGuard,
     HttpRequestHooks,

@@ -1,5 +1,5 @@
 import type { Attributes, Span } from '@opentelemetry/api';
-import type { ServiceAuthEvent } from '../core/index.js';
+import type { RequestRefused, RequestWouldBeRefused, ServiceAuthEvent } from '../core/index.js';
 
 /**
  * Writes a decision on the span of the request that is being served. A request that comes in is decided
@@ -20,20 +20,9 @@ export function annotateSpan(event: ServiceAuthEvent, span: Span): void {
       });
       return;
     case 'request_refused':
-    case 'request_would_be_refused': {
-      const refused = {
-        'service_auth.code': event.code,
-        'service_auth.issuer.trust': event.issuerTrust,
-        ...ifKnown('service_auth.issuer', event.issuer),
-      };
-      const outcome = event.type === 'request_refused' ? 'refused' : 'would_be_refused';
-      span.setAttributes({ 'service_auth.outcome': outcome, ...refused });
-      span.addEvent(`service_auth.${event.type}`, {
-        ...refused,
-        ...ifKnown('service_auth.detail', event.detail),
-      });
+    case 'request_would_be_refused':
+      annotateRefusal(event, span);
       return;
-    }
     case 'request_failed':
       span.setAttributes({
         'service_auth.outcome': 'failed',
@@ -56,6 +45,20 @@ export function annotateSpan(event: ServiceAuthEvent, span: Span): void {
     default:
     // Keys and stores are nobody's request.
   }
+}
+
+function annotateRefusal(event: RequestRefused | RequestWouldBeRefused, span: Span): void {
+  const outcome = event.type === 'request_refused' ? 'refused' : 'would_be_refused';
+  const refused = {
+    'service_auth.code': event.code,
+    'service_auth.issuer.trust': event.issuerTrust,
+    ...ifKnown('service_auth.issuer', event.issuer),
+  };
+  span.setAttributes({ 'service_auth.outcome': outcome, ...refused });
+  span.addEvent(`service_auth.${event.type}`, {
+    ...refused,
+    ...ifKnown('service_auth.detail', event.detail),
+  });
 }
 
 function ifKnown(name: string, value: string | undefined): Attributes {

@@ -13,16 +13,28 @@ export type Instruments = ReturnType<typeof createInstruments>;
  * Prometheus would call a gauge a ratio.
  */
 export function createInstruments(meter: Meter) {
-  const counter = (name: string, unit: string, description: string) =>
-    meter.createCounter(`service_auth.${name}`, { unit, description });
-  const gauge = (name: string, unit: string, description: string) =>
-    meter.createGauge(`service_auth.${name}`, { unit, description });
-  const duration = (name: string, description: string) =>
-    meter.createHistogram(`service_auth.${name}.duration`, {
-      unit: 's',
-      description,
-      advice: { explicitBucketBoundaries: SECONDS },
-    });
+  const make = makersAt(meter);
+  return { ...requestInstruments(make), ...keyInstruments(make), ...storeInstruments(make) };
+}
+
+function makersAt(meter: Meter) {
+  return {
+    counter: (name: string, unit: string, description: string) =>
+      meter.createCounter(`service_auth.${name}`, { unit, description }),
+    gauge: (name: string, unit: string, description: string) =>
+      meter.createGauge(`service_auth.${name}`, { unit, description }),
+    duration: (name: string, description: string) =>
+      meter.createHistogram(`service_auth.${name}.duration`, {
+        unit: 's',
+        description,
+        advice: { explicitBucketBoundaries: SECONDS },
+      }),
+  };
+}
+
+type Makers = ReturnType<typeof makersAt>;
+
+function requestInstruments({ counter, duration }: Makers) {
   return {
     requests: counter('requests', '{request}', 'Requests received, by what was decided.'),
     verifyDuration: duration(
@@ -31,6 +43,11 @@ export function createInstruments(meter: Meter) {
     ),
     calls: counter('calls', '{call}', 'Requests to targets, by whether they were signed.'),
     signDuration: duration('sign', 'Time to sign a request.'),
+  };
+}
+
+function keyInstruments({ counter, gauge }: Makers) {
+  return {
     refreshes: counter('keys.refreshes', '{refresh}', 'Fetches of the keys of an issuer.'),
     refreshFailing: gauge(
       'keys.refresh_failing',
@@ -48,6 +65,11 @@ export function createInstruments(meter: Meter) {
       '{failure}',
       'Looks for a signing key that found none that can be used.',
     ),
+  };
+}
+
+function storeInstruments({ counter, gauge }: Makers) {
+  return {
     storeOutages: counter('replay_store.outages', '{outage}', 'Outages of the replay store.'),
     storeFailing: gauge(
       'replay_store.failing',

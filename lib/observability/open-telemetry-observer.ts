@@ -1,13 +1,9 @@
 import { type MeterProvider, metrics, trace } from '@opentelemetry/api';
-import {
-  ServiceAuthConfigError,
-  type ServiceAuthEvent,
-  type ServiceAuthObserver,
-} from '../core/index.js';
+import { OptionReader, type ServiceAuthEvent, type ServiceAuthObserver } from '../core/index.js';
 import { annotateSpan } from './annotate-span.js';
 import { BoundedLabels } from './bounded-labels.js';
-import { createInstruments, type Instruments } from './instruments.js';
-import { type MetricLabels, recordMetrics } from './record-metrics.js';
+import { createInstruments } from './instruments.js';
+import { type Metrics, recordMetrics } from './record-metrics.js';
 
 export interface OpenTelemetryObserverOptions {
   /** Where the metrics go. Default: the global provider, as it is when the first event comes. */
@@ -17,6 +13,12 @@ export interface OpenTelemetryObserverOptions {
   /** How many issuers, and how many audiences, have a label of their own, 1 to 10000. Default 100. */
   maxLabelValues?: number;
 }
+
+const OPTION_NAMES = [
+  'meterProvider',
+  'spans',
+  'maxLabelValues',
+] as const satisfies (keyof OpenTelemetryObserverOptions)[];
 
 const METER_NAME = 'nestjs-service-auth';
 
@@ -32,22 +34,16 @@ const METER_NAME = 'nestjs-service-auth';
 export class OpenTelemetryObserver implements ServiceAuthObserver {
   private readonly meterProvider: MeterProvider | undefined;
   private readonly annotates: boolean;
-  private readonly labels: MetricLabels;
-  private instruments: Instruments | undefined;
+  private readonly labels: Pick<Metrics, 'issuers' | 'audiences'>;
+  private metrics: Metrics | undefined;
 
   constructor(options: OpenTelemetryObserverOptions = {}) {
-    const { meterProvider, spans = 'annotate', maxLabelValues = 100, ...others } = options;
-    const problems = Object.keys(others).map((name) => `${name}: unknown option; remove it`);
-    if (meterProvider !== undefined && typeof meterProvider?.getMeter !== 'function') {
-      problems.push('meterProvider: write an object with a method getMeter');
-    }
-    if (spans !== 'annotate' && spans !== 'off') problems.push("spans: write 'annotate' or 'off'");
-    if (!Number.isInteger(maxLabelValues) || maxLabelValues < 1 || maxLabelValues > 10_000) {
-      problems.push('maxLabelValues: write a whole number from 1 to 10000');
-    }
-    if (problems.length > 0) throw new ServiceAuthConfigError(problems);
-    this.meterProvider = meterProvider;
-    this.annotates = spans === 'annotate';
+    const reader = new OptionReader(options, OPTION_NAMES);
+    this.meterProvider = reader.port<MeterProvider>('meterProvider', 'getMeter');
+    this.annotates = reader.word('spans', ['annotate', 'off'], 'annotate') === 'annotate';
+    const range = { from: 1, to: 10_000, fallback: 100 };
+    const maxLabelValues = reader.integer('maxLabelValues', range);
+    reader.problems.assertNone();
     this.labels = {
       issuers: new BoundedLabels(maxLabelValues),
       audiences: new BoundedLabels(maxLabelValues),
@@ -56,15 +52,15 @@ export class OpenTelemetryObserver implements ServiceAuthObserver {
 
   /** Counts an event, and names it on the span that is active. */
   observe(event: ServiceAuthEvent): void {
-    recordMetrics(event, this.existingInstruments(), this.labels);
+    recordMetrics(event, this.existingMetrics());
     const span = this.annotates ? trace.getActiveSpan() : undefined;
     if (span?.isRecording()) annotateSpan(event, span);
   }
 
   /** Not before the first event: an SDK may be registered after this was made. */
-  private existingInstruments(): Instruments {
+  private existingMetrics(): Metrics {
     const provider = this.meterProvider ?? metrics.getMeterProvider();
-    this.instruments ??= createInstruments(provider.getMeter(METER_NAME));
-    return this.instruments;
+    this.metrics ??= { ...createInstruments(provider.getMeter(METER_NAME)), ...this.labels };
+    return this.metrics;
   }
 }

@@ -6,41 +6,37 @@ import type { Instruments } from './instruments.js';
 /** Stands for whoever is not trusted: what such a caller calls itself is no label. */
 const UNKNOWN = 'unknown';
 
-/** What the labels of issuers and of audiences may still grow to. */
-export interface MetricLabels {
+/** The instruments of one meter, and what their labels of issuers and of audiences may still grow to. */
+export interface Metrics extends Instruments {
   readonly issuers: BoundedLabels;
   readonly audiences: BoundedLabels;
 }
 
 /** Counts an event. Every label has a bounded number of values. */
-export function recordMetrics(
-  event: ServiceAuthEvent,
-  to: Instruments,
-  labels: MetricLabels,
-): void {
+export function recordMetrics(event: ServiceAuthEvent, to: Metrics): void {
   switch (event.type) {
     case 'request_accepted':
-      return recordRequest(event, outcome('accepted'), to, labels);
+      return recordRequest(event, outcome('accepted'), to);
     case 'request_refused':
-      return recordRequest(event, outcome('refused', event.code), to, labels);
+      return recordRequest(event, outcome('refused', event.code), to);
     case 'request_would_be_refused':
-      return recordRequest(event, outcome('would_be_refused', event.code), to, labels);
+      return recordRequest(event, outcome('would_be_refused', event.code), to);
     case 'request_failed':
-      return recordRequest(event, outcome('failed', event.reason), to, labels);
+      return recordRequest(event, outcome('failed', event.reason), to);
     case 'request_anonymous':
-      return recordRequest({}, outcome('anonymous'), to, labels);
+      return recordRequest({}, outcome('anonymous'), to);
     case 'request_signed': {
-      const audience = audienceOf(event.audience, labels);
+      const audience = audienceOf(event.audience, to);
       to.calls.add(1, { ...outcome('signed'), ...audience });
       return to.signDuration.record(event.durationMilliseconds / 1000, audience);
     }
     case 'signing_failed':
       return to.calls.add(1, {
         ...outcome(event.isSentUnsigned ? 'unsigned' : 'failed', event.code),
-        ...audienceOf(event.audience, labels),
+        ...audienceOf(event.audience, to),
       });
     default:
-      return recordSurroundings(event, to, labels);
+      return recordSurroundings(event, to);
   }
 }
 
@@ -48,16 +44,15 @@ type DecisionType = `request_${string}` | 'signing_failed';
 
 function recordSurroundings(
   event: Exclude<ServiceAuthEvent, { type: DecisionType }>,
-  to: Instruments,
-  labels: MetricLabels,
+  to: Metrics,
 ): void {
   switch (event.type) {
     case 'keys_refreshed':
-      return recordRefresh(event.issuer, true, to, labels);
+      return recordRefresh(event.issuer, true, to);
     case 'keys_refresh_failed':
-      return recordRefresh(event.issuer, false, to, labels);
+      return recordRefresh(event.issuer, false, to);
     case 'key_dropped':
-      return to.keysDropped.add(1, issuerOf(event.issuer, labels));
+      return to.keysDropped.add(1, issuerOf(event.issuer, to));
     case 'original_issuer_found':
       return; // nothing to count: it is emitted once for each issuer
     case 'signing_keys_changed':
@@ -70,7 +65,7 @@ function recordSurroundings(
     case 'replay_store_recovered':
       return to.storeFailing.record(0);
     case 'token_accepted_unchecked':
-      return to.unchecked.add(1, issuerOf(event.issuer, labels));
+      return to.unchecked.add(1, issuerOf(event.issuer, to));
     case 'replay_store_unsafe':
       return to.storeWarnings.add(1);
   }
@@ -79,21 +74,15 @@ function recordSurroundings(
 function recordRequest(
   event: { readonly issuer?: string; readonly durationMilliseconds?: number },
   attributes: Attributes,
-  to: Instruments,
-  labels: MetricLabels,
+  to: Metrics,
 ): void {
-  to.requests.add(1, { ...attributes, ...issuerOf(event.issuer, labels) });
+  to.requests.add(1, { ...attributes, ...issuerOf(event.issuer, to) });
   if (event.durationMilliseconds === undefined) return;
   to.verifyDuration.record(event.durationMilliseconds / 1000, attributes);
 }
 
-function recordRefresh(
-  issuer: string,
-  succeeded: boolean,
-  to: Instruments,
-  labels: MetricLabels,
-): void {
-  const attributes = issuerOf(issuer, labels);
+function recordRefresh(issuer: string, succeeded: boolean, to: Metrics): void {
+  const attributes = issuerOf(issuer, to);
   to.refreshes.add(1, { ...outcome(succeeded ? 'refreshed' : 'failed'), ...attributes });
   // The state of many under one name would be that of whoever came last.
   if (attributes['service_auth.issuer'] === OTHER) return;
@@ -105,11 +94,11 @@ function outcome(word: string, errorType?: string): Attributes {
   return errorType === undefined ? attributes : { ...attributes, 'error.type': errorType };
 }
 
-function issuerOf(issuer: string | undefined, { issuers }: MetricLabels) {
+function issuerOf(issuer: string | undefined, { issuers }: Metrics) {
   return { 'service_auth.issuer': issuer === undefined ? UNKNOWN : issuers.labelOf(issuer) };
 }
 
-function audienceOf(audience: string | undefined, { audiences }: MetricLabels) {
+function audienceOf(audience: string | undefined, { audiences }: Metrics) {
   const label = audience === undefined ? UNKNOWN : audiences.labelOf(audience);
   return { 'service_auth.audience': label };
 }

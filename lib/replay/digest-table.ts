@@ -13,6 +13,7 @@ export const LAST_SECOND = 2 ** 32 - 1;
 
 /** Where a digest is, or belongs. */
 export interface Place {
+  readonly digest: Digest;
   readonly isLive: boolean;
   readonly at: number;
 }
@@ -43,14 +44,18 @@ export class DigestTable {
     for (let slot = digest[0] & mask; ; slot = (slot + 1) & mask) {
       const at = slot * WORDS;
       const second = slots[at + SECOND] ?? 0;
-      if (second === 0) return { isLive: false, at: reusable ?? at };
+      if (second === 0) return { digest, isLive: false, at: reusable ?? at };
       if (second <= due) reusable ??= at;
-      else if (isAt(slots, at, digest)) return { isLive: true, at };
+      else if (isAt(slots, at, digest)) return { digest, isLive: true, at };
     }
   }
 
-  /** Puts an entry where it belongs. */
-  put({ at }: Place, digest: Digest, second: number, due: number): void {
+  /**
+   * Puts an entry where it belongs.
+   *
+   * @param due as {@link locate} takes it
+   */
+  put({ digest, at }: Place, second: number, due: number): void {
     const { slots } = this;
     if (slots[at + SECOND] === 0) this.used++;
     slots.set(digest, at);

@@ -2,8 +2,8 @@ import cluster from 'node:cluster';
 import { randomBytes } from 'node:crypto';
 import { isMainThread } from 'node:worker_threads';
 import {
+  OptionReader,
   type ReplayStore,
-  ServiceAuthConfigError,
   type ServiceAuthObserver,
   ServiceAuthUnavailableError,
   tell,
@@ -34,6 +34,13 @@ export interface MemoryReplayStoreOptions {
   /** A clock that never steps, in milliseconds. Default `performance.now`. */
   monotonicNow?: () => number;
 }
+
+const OPTION_NAMES = [
+  'maxEntries',
+  'issuerShare',
+  'issuedBeforeStart',
+  'monotonicNow',
+] as const satisfies (keyof MemoryReplayStoreOptions)[];
 
 /** Each grows by itself, so that no request pays for the growth of all. */
 const TABLES = 256;
@@ -70,21 +77,16 @@ export class MemoryReplayStore implements ReplayStore {
   /** Seconds since the start; what is forgotten in it, or before, is forgotten. */
   private sweptSecond = 0;
 
+  /** @throws ServiceAuthConfigError listing every problem, each as `field: what to write` */
   constructor(options: MemoryReplayStoreOptions = {}) {
-    this.maxEntries = options.maxEntries ?? 1_000_000;
-    if (!Number.isSafeInteger(this.maxEntries) || this.maxEntries < 1) {
-      throw new ServiceAuthConfigError(['maxEntries: write a whole number from 1']);
-    }
-    const { issuedBeforeStart = 'accept', issuerShare = 'half-of-free' } = options;
-    if (issuerShare !== 'half-of-free' && issuerShare !== 'all') {
-      throw new ServiceAuthConfigError(["issuerShare: write 'half-of-free' or 'all'"]);
-    }
-    this.sharesFairly = issuerShare === 'half-of-free';
-    if (issuedBeforeStart !== 'accept' && issuedBeforeStart !== 'refuse') {
-      throw new ServiceAuthConfigError(["issuedBeforeStart: write 'accept' or 'refuse'"]);
-    }
-    this.refusesIssuedBeforeStart = issuedBeforeStart === 'refuse';
-    this.monotonicNow = options.monotonicNow ?? (() => performance.now());
+    const reader = new OptionReader(options, OPTION_NAMES);
+    this.maxEntries = reader.integer('maxEntries', { from: 1, fallback: 1_000_000 });
+    const share = reader.word('issuerShare', ['half-of-free', 'all'], 'half-of-free');
+    this.sharesFairly = share === 'half-of-free';
+    const before = reader.word('issuedBeforeStart', ['accept', 'refuse'], 'accept');
+    this.refusesIssuedBeforeStart = before === 'refuse';
+    this.monotonicNow = reader.monotonicClock('monotonicNow');
+    reader.problems.assertNone();
     this.startedAt = this.monotonicNow();
   }
 
@@ -123,7 +125,7 @@ export class MemoryReplayStore implements ReplayStore {
     this.assertRoomFor(use.issuer);
     const second = this.secondToForget(use);
     const usedBefore = table.usedSlots;
-    table.put(place, digest, second, this.sweptSecond);
+    table.put(place, second, this.sweptSecond);
     this.usedSlots += table.usedSlots - usedBefore;
     this.uses.add(use.issuer, second);
     this.clock.note(use, now / 1000);

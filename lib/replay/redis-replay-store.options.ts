@@ -1,4 +1,4 @@
-import { ServiceAuthConfigError } from '../core/index.js';
+import { OptionReader, ServiceAuthConfigError } from '../core/index.js';
 import type { IoredisClient } from './ioredis-connection.js';
 import type { NodeRedisClient } from './node-redis-connection.js';
 import { connectionOf, describeWrongClient } from './redis-client.js';
@@ -61,49 +61,37 @@ const OPTION_NAMES = [
   'monotonicNow',
 ] as const satisfies (keyof RedisReplayStoreOptions)[];
 
-const KEY_PREFIX = 'write 1 to 128 visible ASCII characters';
-const TIMEOUT = 'write a whole number from 1 to 10000';
-const CHOICE = "write 'refuse' or 'accept-unchecked'";
-const FLAG = 'write true or false';
-const CLOCK = 'write a function that answers milliseconds';
+const CHOICES = ['refuse', 'accept-unchecked'] as const;
 const WAIT =
   'write { count, timeoutMilliseconds }: 1 to 10, and at most the timeoutMilliseconds of the store; not with a cluster';
 
 /** @throws ServiceAuthConfigError listing every problem, each as `field: what to write` */
 export function readRedisReplayStoreOptions(options: unknown): RedisReplayStoreSettings {
-  const isRecord = typeof options === 'object' && options !== null;
-  const values = new Map<string, unknown>(isRecord ? Object.entries(options) : []);
-  const problems = [...values.keys()]
-    .filter((name) => !OPTION_NAMES.some((known) => known === name))
-    .map((name) => `${name}: unknown option; remove it`);
-  const read = <T>(
-    name: (typeof OPTION_NAMES)[number],
-    isGood: (value: unknown) => value is T,
-    fallback: T,
-    whatToWrite: string,
-  ): T => {
-    const value = values.get(name) ?? fallback;
-    if (isGood(value)) return value;
-    problems.push(`${name}: ${whatToWrite}`);
-    return fallback;
-  };
-
-  const connection = connectionOf(values.get('client'));
-  if (!connection) problems.push(`client: ${describeWrongClient(values.get('client'))}`);
-  const keyPrefix = read('keyPrefix', isKeyPrefix, 'service-auth:replay:', KEY_PREFIX);
-  const timeoutMilliseconds = read('timeoutMilliseconds', isTimeout, 100, TIMEOUT);
-  const onUnavailable = read('onUnavailable', isChoice, 'refuse', CHOICE);
-  const requireConnectionAtStart = read('requireConnectionAtStart', isFlag, false, FLAG);
-  const isWait = (value: unknown): value is ReplicaWait | undefined =>
-    value === undefined || (!connection?.isCluster && isReplicaWait(value, timeoutMilliseconds));
-  const waitForReplicas = read('waitForReplicas', isWait, undefined, WAIT);
-
-  const monotonicNow = read('monotonicNow', isClock, () => performance.now(), CLOCK);
-
+  const reader = new OptionReader(options, OPTION_NAMES);
+  const client = reader.raw('client');
+  const connection = connectionOf(client);
+  if (!connection) reader.report('client', describeWrongClient(client));
+  const keyPrefix = reader.value(
+    'keyPrefix',
+    isKeyPrefix,
+    'write 1 to 128 visible ASCII characters',
+  );
+  const timeoutMilliseconds = reader.integer('timeoutMilliseconds', {
+    from: 1,
+    to: 10_000,
+    fallback: 100,
+  });
+  const onUnavailable = reader.word('onUnavailable', CHOICES, 'refuse');
+  const requireConnectionAtStart = reader.flag('requireConnectionAtStart');
+  const isWait = (value: unknown): value is ReplicaWait =>
+    !connection?.isCluster && isReplicaWait(value, timeoutMilliseconds);
+  const waitForReplicas = reader.value('waitForReplicas', isWait, WAIT);
+  const monotonicNow = reader.monotonicClock('monotonicNow');
+  const { problems } = reader.problems;
   if (!connection || problems.length > 0) throw new ServiceAuthConfigError(problems);
   return Object.freeze({
     connection,
-    keyPrefix,
+    keyPrefix: keyPrefix ?? 'service-auth:replay:',
     timeoutMilliseconds,
     onUnavailable,
     requireConnectionAtStart,
@@ -114,22 +102,6 @@ export function readRedisReplayStoreOptions(options: unknown): RedisReplayStoreS
 
 function isKeyPrefix(value: unknown): value is string {
   return typeof value === 'string' && /^[\x21-\x7e]{1,128}$/.test(value);
-}
-
-function isTimeout(value: unknown): value is number {
-  return isWholeNumber(value, 10_000);
-}
-
-function isChoice(value: unknown): value is 'refuse' | 'accept-unchecked' {
-  return value === 'refuse' || value === 'accept-unchecked';
-}
-
-function isFlag(value: unknown): value is boolean {
-  return typeof value === 'boolean';
-}
-
-function isClock(value: unknown): value is () => number {
-  return typeof value === 'function';
 }
 
 function isReplicaWait(value: unknown, longest: number): value is ReplicaWait {

@@ -94,11 +94,10 @@ export class TestCaller {
   async headersFor(
     method: string,
     target: string | URL,
-    body?: TestBody,
-    options: TestRequestOptions = {},
+    ...content: [body?: TestBody, options?: TestRequestOptions]
   ): Promise<TestHeaders> {
     const service = this.parts.services.receiving(this.traits.audience);
-    return await this.headers(service, toTestRequest(method, target, body, options));
+    return await this.headers(service, toTestRequest(method, target, content));
   }
 
   /**
@@ -124,7 +123,7 @@ export class TestCaller {
   }
 
   private async identityBy(service: ServiceAuth): Promise<ServiceIdentity> {
-    const request = toTestRequest('GET', '/', undefined, {});
+    const request = toTestRequest('GET', '/', []);
     const rawHeaders = toRawHeaders(await this.headers(service, request));
     return await service.verify({ ...request, rawHeaders, body: request.bytes });
   }

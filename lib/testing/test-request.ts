@@ -42,8 +42,7 @@ const utf8 = new TextEncoder();
 export function toTestRequest(
   method: string,
   target: string | URL,
-  body: TestBody | undefined,
-  { contentType, headers }: TestRequestOptions,
+  [body, { contentType, headers } = {}]: [body?: TestBody, options?: TestRequestOptions],
 ): TestRequest {
   const content = body === undefined ? undefined : readBody(body, contentType);
   const type = content?.type;

@@ -1,9 +1,8 @@
 import { type ExecutionContext, Logger } from '@nestjs/common';
-import { ModuleRef } from '@nestjs/core';
-import { markVerified } from '../core/identity.js';
 import {
   assertRoutePolicy,
   type IncomingRequest,
+  markVerified,
   NO_OBSERVER,
   RequestVerification,
   type RoutePolicy,
@@ -12,7 +11,7 @@ import {
 import { RequestAuthenticator } from '../nest/request-authenticator.js';
 import type { Route } from '../nest/route-policy.js';
 import { MODULE_OPTIONS_TOKEN } from '../nest/service-auth.module-definition.js';
-import { ServiceCallContext } from '../for-whom/service-call.context.js';
+import { UserLookup } from '../nest/user-lookup.js';
 import { ServiceAuth } from '../service-auth.js';
 import type { ProviderFactory } from './provider-overrides.js';
 import { firstTrustedIssuer } from './services-under-test.js';
@@ -31,7 +30,7 @@ class TokenlessVerification extends RequestVerification {
     { settings, receiving }: ServiceAuth,
     private readonly identity: ServiceIdentity,
   ) {
-    super({ ...settings, observer: NO_OBSERVER }, receiving, undefined);
+    super({ settings: receiving, now: settings.now }, NO_OBSERVER);
   }
 
   override async prove(
@@ -90,7 +89,7 @@ export function withoutTokens(serviceAuth: ServiceAuth, caller: TokenlessCaller)
 export const TOKENLESS_AUTHENTICATOR: ProviderFactory = {
   factory: (...parts: ConstructorParameters<typeof RequestAuthenticator>) =>
     new TokenlessAuthenticator(...parts),
-  inject: [ServiceAuth, ServiceCallContext, MODULE_OPTIONS_TOKEN, ModuleRef],
+  inject: [ServiceAuth, UserLookup, MODULE_OPTIONS_TOKEN],
 };
 
 function identityOf(

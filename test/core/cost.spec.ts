@@ -11,8 +11,8 @@ import {
   ServiceTokenRefusedError,
 } from 'nestjs-service-auth/core';
 import type { KeySource } from '../../lib/core/keys.js';
+import { Receiver } from '../../lib/core/receiver.js';
 import type { ReceivingSettings } from '../../lib/core/settings.js';
-import { verifyRequest } from '../../lib/core/verify-request.js';
 import { sha256, strictToken, type StrictTokenParts } from '../support/tokens/forge.js';
 import { createKey } from '../support/keys/keys.js';
 import { CENSUS, HERALD, NOW_SECONDS, now, USER } from '../support/services/peers.js';
@@ -169,10 +169,11 @@ describe('what a request costs before it is refused', () => {
     const rawHeaders = tokens.flatMap((value) => ['JWT', value]);
     rawHeaders.push('Content-Type', parts.contentType);
     const request: IncomingRequest = { ...parts, rawHeaders, body };
-    const settings = counting(census.receiving, one.fault);
+    const receiving = counting(census.receiving, one.fault);
+    const receiver = new Receiver({ ...census.settings, receiving });
     work.signatures = 0; // that of the token was its issuer's
     try {
-      await verifyRequest(request, settings, now, one.policy);
+      await receiver.begin({}).prove(request, one.policy);
       return 'accepted';
     } catch (error) {
       if (error instanceof ServiceAuthError) return error.code;

@@ -1,5 +1,6 @@
 import type { IncomingRequest, ServiceAuth } from 'nestjs-service-auth/core';
 import { KnownHeaders } from '../../lib/core/known-headers.js';
+import { Receiver } from '../../lib/core/receiver.js';
 import { encode, forge, type Json, strictParts } from '../support/tokens/forge.js';
 import { createKey } from '../support/keys/keys.js';
 import {
@@ -16,7 +17,11 @@ const stranger = { ...createKey(), keyId: key.keyId };
 
 describe('headers that are known', () => {
   let census: ServiceAuth;
-  beforeAll(async () => ({ census } = await createPeers(key)));
+  let receiver: Receiver;
+  beforeAll(async () => {
+    ({ census } = await createPeers(key));
+    receiver = new Receiver(census.settings);
+  });
   afterAll(() => census.close());
 
   function requestWith(header: Json, signer = key): { request: IncomingRequest; text: string } {
@@ -41,8 +46,8 @@ describe('headers that are known', () => {
     return { request, text: encode(JSON.stringify(parts.header)) };
   }
   const verdict = async (request: IncomingRequest): Promise<string | undefined> =>
-    await codeOf(async () => await census.verify(request));
-  const known = (text: string): unknown => census.receiving.knownHeaders.find(text);
+    await codeOf(async () => await receiver.begin({}).prove(request));
+  const known = (text: string): unknown => receiver.knownHeaders.find(text);
 
   it('are those of a good signature, and no others', async () => {
     const bad = requestWith({ typ: 'SVC+JWT' }, stranger);

@@ -290,8 +290,14 @@ describe('what is given to sign and verify', () => {
     ['a method that is an object', { method: { toString: () => 'POST' } }, /`method`.*Object\.$/],
     ['no target', { target: undefined }, /`target`.*undefined\.$/],
     ['a target that is a URL', { target: new URL(`https://${CANARY}/`) }, /`target`.*URL\.$/],
+    ['a limit of NaN lines', { maxHeadersCount: Number.NaN }, /`maxHeadersCount`.*number\.$/],
+    ['a limit below 0', { maxHeadersCount: -1 }, /`maxHeadersCount`.*number\.$/],
+    ['a limit that is text', { maxHeadersCount: '2000' }, /`maxHeadersCount`.*string\.$/],
   ])('RB-61 a received request with %s', async (_title, changed, about) => {
     await expectUsageError(verify(changed), about);
+    expect(await verify({ maxHeadersCount: 2000 })).toMatchObject({
+      issuer: 'https://herald.service/',
+    });
   });
 
   it.each([undefined, null, CANARY])('RB-61 OS-61 %p for a request', async (request) => {

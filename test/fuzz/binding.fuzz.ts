@@ -12,10 +12,13 @@ export async function fuzz(data: Uint8Array): Promise<void> {
   const [bdy, text] = splitLine(Buffer.from(data).toString('latin1'));
   const request = readRequest(text);
   readUnverifiedBodyHash(request.rawHeaders);
-  const body = bodyFrom(request.body);
-  const names = headersToBind(body, ['x-order']);
-  const values = (name: string) => headerValues(request.rawHeaders, name);
-  const binding = bindRequest({ ...request, body, headerValues: values }, names);
+  const bindable = {
+    ...request,
+    body: bodyFrom(request.body),
+    configuredHeaders: ['x-order'],
+    headerValues: (name: string) => headerValues(request.rawHeaders, name),
+  };
+  const binding = bindRequest(bindable, headersToBind(bindable));
   assert.equal(binding.req, `${request.method} ${request.target}`);
   assert.deepEqual(binding.hdr, expectedHeaders(request.rawHeaders, request.body.length > 0));
   const algorithm = bodyHashAlgorithmOf(bdy);

@@ -21,7 +21,7 @@ describe('the signatures that standards publish', () => {
       const [encodedHeader = '', encodedPayload = '', encodedSignature = ''] = compact.split('.');
       const segments = { encodedHeader, encodedPayload, encodedSignature };
       const unverified = { unverifiedHeader: {}, unverifiedPayload: {} };
-      await assertSignature({ ...segments, ...unverified }, algorithm, key);
+      await assertSignature({ ...segments, ...unverified }, { algorithm, key });
     };
     expect(await codeOf(async () => await check(token))).toBe('accepted');
     const bent = token.replace(

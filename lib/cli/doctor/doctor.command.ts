@@ -8,8 +8,7 @@ import {
 import { defaultKeyUrl } from '../../keys/key-source.js';
 import { createServiceAuth, type ServiceAuth } from '../../service-auth.js';
 import { loadModuleOptions, type UncheckedOptions, withoutNest } from '../configuration-module.js';
-import { EXIT_CODES, type ExitCode, failUsage } from '../exit-codes.js';
-import type { Finish } from '../program.js';
+import { EXIT_CODES, type ExitCode, type Finish, failUsage } from '../exit-codes.js';
 import { paint, type Terminal, visible, writeJson } from '../terminal.js';
 import { type Check, fail, ok } from './check.js';
 import { checkClocks } from './clock.check.js';

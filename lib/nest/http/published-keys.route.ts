@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { HttpAdapterHost } from '@nestjs/core';
-import { type PublishedKey, ServiceAuthConfigError } from '../../core/index.js';
-import { createSlot } from '../../core/slot.js';
+import { createSlot, type PublishedKey, ServiceAuthConfigError } from '../../core/index.js';
 import type { ServiceAuth } from '../../service-auth.js';
 
 /** Fastify sends what it is told to: a response written past it would lack the headers of its hooks (CORS, say). */

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerRequest } from 'node:http2';
 import type { ExecutionContext } from '@nestjs/common';
 import {
+  createSlot,
   type IncomingRequest,
   refusalHeaders,
   type RequestBody,
@@ -9,7 +10,6 @@ import {
   ServiceAuthUsageError,
   type ServiceTokenRefusedError,
 } from '../../core/index.js';
-import { createSlot } from '../../core/slot.js';
 import { noteGuard, rawRequestOf, type RequestState, type Verification } from '../request-state.js';
 import { ReceivedBody } from './body/received-body.js';
 import { isStream } from './body/unread-stream.js';

@@ -4,7 +4,8 @@ import type { ServiceCallContext } from '../../for-whom/service-call.context.js'
 import { rawRequestOf } from '../request-state.js';
 import { ReceivedRequest } from './received-request.js';
 
-type Handler = (this: unknown, request: object, response: object, ...rest: unknown[]) => unknown;
+type HandlerArguments = [request: object, response: object, ...rest: unknown[]];
+type Handler = (this: unknown, ...args: HandlerArguments) => unknown;
 type Registrar = (this: unknown, ...args: unknown[]) => unknown;
 
 /** The methods with which Nest registers routes at an adapter. */
@@ -45,7 +46,7 @@ export function scopeRoutes(
 ): void {
   const scope = (handler: Handler): Handler =>
     function scoped(request, response, ...rest) {
-      return serve(callContext, request, response, () =>
+      return serve(callContext, [request, response], () =>
         handler.call(this, request, response, ...rest),
       );
     };
@@ -74,8 +75,7 @@ function isFunction<T extends (...args: never[]) => unknown>(value: unknown): va
 /** Without a token, and before anybody has verified the request, it has no user and never will. */
 function serve(
   callContext: ServiceCallContext,
-  request: object,
-  response: object,
+  [request, response]: HandlerArguments,
   handle: () => unknown,
 ): unknown {
   const raw = rawRequestOf(request) as IncomingMessage;

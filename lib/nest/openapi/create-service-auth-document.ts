@@ -31,18 +31,17 @@ export function createServiceAuthDocument(
   const marks = new RouteMarks(app);
   try {
     const document = SwaggerModule.createDocument(app, config, options);
-    const statuses = new Set<RefusalStatus>();
-    for (const [method, operation] of operationsOf(document.paths)) {
+    const statuses = operationsOf(document.paths).flatMap(([method, operation]) => {
       const route = marks.routeOf(operation.security ?? []);
       removeMarks(operation);
       const mode = route ? modeOf(route, guardedThroughout) : 'skip';
-      if (mode === 'skip' || asksForToken(operation)) continue;
+      if (mode === 'skip' || asksForToken(operation)) return [];
       askForToken(operation, mode, document.security);
-      for (const status of addRefusals(operation, method)) statuses.add(status);
-    }
+      return addRefusals(operation, method);
+    });
     // What this service sends to others is for them to guard.
     for (const [, operation] of operationsOf(webhooksOf(document))) removeMarks(operation);
-    return withComponents(document, statuses);
+    return withComponents(document, new Set(statuses));
   } finally {
     marks.remove();
   }

@@ -37,10 +37,7 @@ export async function drainBody(
   const reader = new BodyReader(algorithm, limits);
   try {
     assertWithin(limits, announcedBytes(body.raw));
-    for await (const chunk of body.drain()) {
-      const taking = reader.take(chunk);
-      if (taking) await taking;
-    }
+    await reader.takeAll(body);
     return await reader.giveBack(body, response);
   } catch (error) {
     if (limits.isPassedOn && !body.raw.destroyed) {
@@ -67,7 +64,14 @@ class BodyReader {
     this.digest = new RunningDigest(algorithm);
   }
 
-  take(chunk: Buffer): void | Promise<void> {
+  async takeAll(body: DrainableBody): Promise<void> {
+    for await (const chunk of body.drain()) {
+      const taking = this.take(chunk);
+      if (taking) await taking;
+    }
+  }
+
+  private take(chunk: Buffer): void | Promise<void> {
     const { maxBufferedBytes } = this.limits;
     this.size += chunk.length;
     this.chunks.push(chunk);

@@ -126,6 +126,10 @@ export class ReceivedBody implements DrainableBody {
     const { raw } = this;
     let wake = (): void => undefined;
     let gone: Error | undefined;
+    const nextWake = (): Promise<void> => {
+      if (gone) throw gone;
+      return new Promise((resolve) => (wake = resolve));
+    };
     const onReadable = (): void => wake();
     const onGone = (cause?: unknown): void => {
       gone = clientGone(cause);
@@ -134,18 +138,22 @@ export class ReceivedBody implements DrainableBody {
     this.listeners.add(onReadable);
     raw.on('readable', onReadable).on('close', onGone).on('error', onGone);
     try {
-      for (;;) {
-        const woken = new Promise<void>((resolve) => (wake = resolve));
-        if (gone) throw gone;
-        const chunk = readChunk(raw);
-        if (chunk) yield chunk;
-        else if (this.ended) return;
-        else await woken;
-      }
+      yield* this.pieces(nextWake);
     } finally {
       raw.off('readable', onReadable).off('close', onGone).off('error', onGone);
       this.listeners.delete(onReadable);
       markUnread(raw);
+    }
+  }
+
+  /** @param nextWake resolves when the stream may have more; throws once the client is gone */
+  private async *pieces(nextWake: () => Promise<void>): AsyncGenerator<Buffer, void> {
+    for (;;) {
+      const woken = nextWake();
+      const chunk = readChunk(this.raw);
+      if (chunk) yield chunk;
+      else if (this.ended) return;
+      else await woken;
     }
   }
 

@@ -1,0 +1,54 @@
+import { ServiceAuthUsageError } from './errors.js';
+import { NO_OBSERVER } from './events.js';
+import { KnownHeaders } from './known-headers.js';
+import { RequestVerification } from './request-verification.js';
+import { VerificationLoad } from './scheduling.js';
+import type { ReceivingSettings, ServiceAuthSettings } from './settings.js';
+import { type DecisionMode, Stopwatch, VerificationProgress } from './verification-progress.js';
+
+/** What is known of a request besides what it carries. */
+export interface VerificationOptions {
+  /** Its pattern, as `/users/:id`, for the event; undefined where it is not known. */
+  readonly route?: string | undefined;
+  /** What becomes of the request if it fails. Default `enforce`. */
+  readonly enforcement?: DecisionMode | undefined;
+}
+
+/** The receiving half of one service, with the state that changes while it verifies. */
+export class Receiver {
+  readonly knownHeaders = new KnownHeaders();
+  private readonly load = new VerificationLoad();
+
+  constructor(private readonly settings: ServiceAuthSettings) {}
+
+  /** @throws ServiceAuthUsageError where the service has no `trustedIssuers` */
+  get receiving(): ReceivingSettings {
+    const { receiving } = this.settings;
+    if (receiving) return receiving;
+    throw new ServiceAuthUsageError(
+      'This service has no `trustedIssuers`, so it cannot verify requests: name the services that may call.',
+    );
+  }
+
+  /**
+   * Begins to verify one request.
+   *
+   * @throws ServiceAuthUsageError where the service has no `trustedIssuers`
+   */
+  begin({ route, enforcement }: VerificationOptions): RequestVerification {
+    const { receiving, knownHeaders, load } = this;
+    const { now, observer } = this.settings;
+    const progress = this.measure(route);
+    return new RequestVerification(
+      { settings: receiving, now, knownHeaders, load, progress, enforcement },
+      observer,
+    );
+  }
+
+  /** Undefined where no observer is configured: then no clock is read. */
+  private measure(route: string | undefined): VerificationProgress | undefined {
+    const { observer, monotonicNow } = this.settings;
+    if (observer === NO_OBSERVER) return undefined;
+    return new VerificationProgress(new Stopwatch(monotonicNow), route);
+  }
+}

@@ -1,0 +1,35 @@
+import type { ServiceAuthObserver } from './events.js';
+import type { IssuerDirectory, TrustedIssuer } from './issuers.js';
+import type { KeySource, SigningKeySource } from './keys.js';
+import type { TrustedIssuerFinder, TrustedIssuerOptions } from './options.js';
+import type { ReplayStore } from './replay.js';
+
+/** What settings are built from besides options: the ports, filled by whoever puts the parts together. */
+export interface SettingsParts {
+  /** @throws ServiceAuthConfigError with `field: what to write`, the field relative to the issuer */
+  createKeySource(options: TrustedIssuerOptions): Promise<KeySource>;
+  /** Looks issuers up; `resolve` turns what is found into what is trusted. */
+  createIssuerDirectory(
+    finder: TrustedIssuerFinder,
+    resolve: (options: TrustedIssuerOptions) => Promise<TrustedIssuer>,
+  ): IssuerDirectory;
+  /** @throws ServiceAuthConfigError with `field: what to write`, the field relative to `signingKey` */
+  createSigningKeySource(options: unknown): Promise<SigningKeySource>;
+  /** The store of a service that was given none. */
+  createReplayStore(): ReplayStore;
+}
+
+/** What everything that fetches keys shares. */
+export interface KeyFetchSettings {
+  readonly allowInsecureKeyUrls: boolean;
+  readonly maxStaleSeconds: number;
+  /** Milliseconds of a clock that does not step, unless a clock was given. */
+  readonly steadyNow: () => number;
+  readonly observer: ServiceAuthObserver;
+}
+
+/** What both halves of the settings share. */
+export interface CommonSettings {
+  readonly issuer: string;
+  readonly maxBufferedBodyBytes: number;
+}
