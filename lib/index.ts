@@ -7,6 +7,7 @@ export {
   type PublishedKeysOptions,
   REFUSALS,
   type RefusalCode,
+  type RefusalStatus,
   type ReplayStore,
   type RequestAccepted,
   type RequestAnonymous,
