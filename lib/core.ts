@@ -22,6 +22,7 @@ export {
   type RefusalAnswer,
   type RefusalCode,
   type RefusalDetails,
+  type RefusalStatus,
   REFUSALS,
   type ReplayStore,
   type RequestAccepted,

@@ -7,6 +7,7 @@ export {
   type PublishedKeysOptions,
   REFUSALS,
   type RefusalCode,
+  type RefusalStatus,
   type ReplayStore,
   type RequestAccepted,
   type RequestAnonymous,
@@ -40,7 +41,7 @@ export {
 export { type IssuerKeyHealth, KeyHealth } from './nest/key-health.js';
 export { AllowIssuers } from './nest/allow-issuers.decorator.js';
 export { LoggingObserver, type LoggingObserverOptions } from './nest/logging-observer.js';
-export { ReportOnly } from './nest/enforcement.js';
+export { ReportOnly } from './nest/report-only.decorator.js';
 export { MaxBodyBytes } from './nest/max-body-bytes.decorator.js';
 export { RequireSubject } from './for-whom/require-subject.decorator.js';
 export {

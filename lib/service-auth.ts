@@ -1,5 +1,4 @@
 import {
-  type DecisionMode,
   type IncomingRequest,
   type KeySourceHealth,
   type OutgoingRequest,
@@ -39,7 +38,7 @@ export interface VerifyOptions {
    * token is recorded apart from those that count. `verify()` throws all the same: catch it, and serve the request
    * without an identity. Default `enforce`.
    */
-  readonly enforcement?: DecisionMode;
+  readonly enforcement?: 'enforce' | 'report';
 }
 
 /** Both paths of one configured service: a request going out, a request coming in. */

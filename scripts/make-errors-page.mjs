@@ -1,19 +1,16 @@
-// Writes docs/errors.md from the tables of the library and the explanations beside this file:
-//   node scripts/make-errors-page.mjs, or with `--check`: fails when the page is not what would be written.
+// Writes docs/errors.md, and the tables of codes in README.md and docs/protocol.md, from lib/core/codes.ts:
+//   node scripts/make-errors-page.mjs, or with `--check`: fails when a page is not what would be written.
 // Needs a build.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { REFUSALS, SIGNING_FAILURES } from 'nestjs-service-auth/core';
-import { REFUSAL_CAUSES, SIGNING_CAUSES, STATUSES } from './error-causes.mjs';
+import { REFUSALS, SETUP_ERRORS, SIGNING_FAILURES, STATUSES } from '../dist/core/codes.js';
 import { ROOT } from './run.mjs';
 
-/** @typedef {import('./error-causes.mjs').Explanation} Explanation */
-
-const PAGE = join(ROOT, 'docs/errors.md');
+/** @typedef {{ message: string, cause: string, hint: string, page?: string }} Explanation */
 
 const INTRODUCTION = `# Errors
 
-<!-- Written by scripts/make-errors-page.mjs. Change the tables it reads, not this page. -->
+<!-- Written by scripts/make-errors-page.mjs. Change lib/core/codes.ts, not this page. -->
 
 Every refusal and every failure has a code that does not change. A refused request is answered with the code and one fixed sentence; what
 exactly failed is in the log of the receiver, at debug level: see [observability](observability.md).
@@ -23,58 +20,122 @@ exactly failed is in the log of the receiver, at debug level: see [observability
 \`\`\`
 
 In code, a refusal is a \`ServiceTokenRefusedError\`, an undecided request a \`ServiceAuthUnavailableError\`, an unsigned call a
-\`ServiceSigningError\`. All are a \`ServiceAuthError\` with \`code\`.`;
+\`ServiceSigningError\`. All are a \`ServiceAuthError\` with \`code\`. \`npx nestjs-service-auth explain <code>\` says the same as this page.`;
 
-const CONFIGURATION = `## At start, and in code
-
-| code | class | why, and what to do |
-| --- | --- | --- |
-| \`config_error\` | \`ServiceAuthConfigError\` | The options are wrong. The message lists every problem, each as \`field: what to write\`; \`problems\` has them as an array. |
-| \`usage_error\` | \`ServiceAuthUsageError\` | The library is used where it cannot work. The message says what to add. |`;
-
-/** @returns {string} the page */
-function page() {
-  const refusals = STATUSES.map(([status, title, who]) => {
-    const codes = Object.entries(REFUSALS).filter(([, refusal]) => refusal.status === status);
-    const parts = codes.map(([code, { message }]) => entry(code, message, REFUSAL_CAUSES));
-    return [`## ${status}: ${title}`, who, ...parts].join('\n\n');
-  });
-  const failures = Object.entries(SIGNING_FAILURES).map(([code, message]) =>
-    // One code is a refusal and a failure; a heading is a link, and there cannot be two.
-    entry(code, message, SIGNING_CAUSES, code in REFUSALS ? ' (before sending)' : ''),
+const refusals = Object.entries(REFUSALS).map(([code, refusal]) => {
+  const statuses = [refusal.status, ...(refusal.otherStatuses ?? [])].toSorted(
+    (one, other) => one - other,
   );
-  const sending = '## Calls that are not signed';
-  const who = 'The call was refused before a byte left. This service must change something.';
-  const parts = [INTRODUCTION, contents(), ...refusals, [sending, who, ...failures].join('\n\n')];
-  return `${[...parts, CONFIGURATION].join('\n\n')}\n`;
+  return { code, statuses, ...refusal };
+});
+
+const statuses = Object.entries(STATUSES).map(([status, row]) => ({
+  ...row,
+  status: Number(status),
+  codes: refusals.filter((refusal) => refusal.statuses.some((one) => one === Number(status))),
+}));
+
+const inCode = (/** @type {string} */ code) => `\`${code}\``;
+
+/** @returns {string} docs/errors.md */
+function errorsPage() {
+  // A code with several statuses has one section: that of the status it has without further words.
+  const answers = statuses.flatMap(({ status, name, meaning, who, codes }) => {
+    const entries = codes
+      .filter((refusal) => refusal.status === status)
+      .map((refusal) => entry(refusal.code, refusal));
+    return entries.length === 0 ? [] : [`## ${status} ${name}`, `${meaning} ${who}`, ...entries];
+  });
+  const failures = Object.entries(SIGNING_FAILURES).map(([code, failure]) =>
+    // One code is a refusal and a failure; a heading is a link, and there cannot be two.
+    entry(code, failure, code in REFUSALS ? ' (before sending)' : ''),
+  );
+  const sending = 'The call was refused before a byte left. This service must change something.';
+  const setup = Object.entries(SETUP_ERRORS).map(([code, error]) => entry(code, error));
+  return `${[
+    INTRODUCTION,
+    contents(),
+    ...answers,
+    '## Calls that are not signed',
+    sending,
+    ...failures,
+    '## At start, and in code',
+    ...setup,
+  ].join('\n\n')}\n`;
 }
 
 /**
  * @param {string} code
- * @param {string} message
- * @param {Readonly<Record<string, Explanation>>} explanations
+ * @param {Explanation} explanation
  */
-function entry(code, message, explanations, note = '') {
-  const { cause, remedy } = explanations[code];
-  return [`### \`${code}\`${note}`, `> ${message}`, `**Why.** ${cause}`, `**Do.** ${remedy}`].join(
-    '\n\n',
-  );
+function entry(code, { message, cause, hint, page }, note = '') {
+  const [, name = ''] = /^([\w-]+)\.md/.exec(page ?? '') ?? [];
+  const more = page === undefined ? '' : ` See [${name.replaceAll('-', ' ')}](${page}).`;
+  return [
+    `### \`${code}\`${note}`,
+    `> ${message}`,
+    `**Why.** ${cause}`,
+    `**Do.** ${hint}${more}`,
+  ].join('\n\n');
 }
 
 /** The codes in the order of the alphabet, for whoever comes with one. */
 function contents() {
-  const codes = Object.keys(REFUSALS).map((code) => `[\`${code}\`](#${code})`);
-  const failures = Object.keys(SIGNING_FAILURES)
-    .filter((code) => !(code in REFUSALS))
-    .map((code) => `[\`${code}\`](#${code})`);
-  return [...codes, ...failures].toSorted().join('\n');
+  const codes = [REFUSALS, SIGNING_FAILURES, SETUP_ERRORS].flatMap((table) => Object.keys(table));
+  const links = [...new Set(codes)].map((code) => `[\`${code}\`](#${code})`);
+  return links.toSorted().join('\n');
 }
 
-const text = page();
-if (!process.argv.includes('--check')) writeFileSync(PAGE, text);
-else if (readFileSync(PAGE, 'utf8') !== text) {
-  console.error(
-    'docs/errors.md is not what the tables say: run `node scripts/make-errors-page.mjs`',
+/** What stands between the marks of a page, by the name of the mark. */
+const TABLES = {
+  'refusals by status': [
+    '| status | when | codes |',
+    '| --- | --- | --- |',
+    ...statuses.map(
+      ({ status, meaning, codes }) =>
+        `| ${status} | ${meaning} | ${codes.map(({ code }) => inCode(code)).join(' ')} |`,
+    ),
+  ],
+  refusals: [
+    '| code | status | the sentence of the answer |',
+    '| --- | --- | --- |',
+    ...refusals.map(
+      ({ code, statuses: all, message }) => `| \`${code}\` | ${all.join(', ')} | ${message} |`,
+    ),
+  ],
+  'signing failures': [Object.keys(SIGNING_FAILURES).map(inCode).join(' ')],
+};
+
+/**
+ * A page whose tables are those of the library.
+ *
+ * @param {string} path
+ * @param {(keyof typeof TABLES)[]} names
+ */
+function pageWithTables(path, names) {
+  return names.reduce(
+    (page, name) => {
+      const [before, rest, ...more] = page.split(`<!-- codes: ${name} -->\n`);
+      const after = rest?.split('<!-- /codes -->').slice(1).join('<!-- /codes -->');
+      if (!after || more.length > 0) throw new Error(`${path} has no one place for: ${name}`);
+      const table = TABLES[name].join('\n');
+      return `${before}<!-- codes: ${name} -->\n\n${table}\n\n<!-- /codes -->${after}`;
+    },
+    readFileSync(join(ROOT, path), 'utf8'),
   );
-  process.exitCode = 1;
+}
+
+const pages = {
+  'docs/errors.md': errorsPage(),
+  'README.md': pageWithTables('README.md', ['refusals by status', 'signing failures']),
+  'docs/protocol.md': pageWithTables('docs/protocol.md', ['refusals']),
+};
+for (const [path, text] of Object.entries(pages)) {
+  if (!process.argv.includes('--check')) writeFileSync(join(ROOT, path), text);
+  else if (readFileSync(join(ROOT, path), 'utf8') !== text) {
+    console.error(
+      `${path} is not what lib/core/codes.ts says: run \`node scripts/make-errors-page.mjs\``,
+    );
+    process.exitCode = 1;
+  }
 }

@@ -7,7 +7,7 @@ import { EXEMPT, REMOVALS } from './removed-checks.mjs';
 import { inTemporaryFolder, readJson, ROOT } from './run.mjs';
 
 /** @typedef {import('./removed-checks.mjs').Removal} Removal */
-/** @typedef {import('./attack-report.mjs').JestReport} Report */
+/** @typedef {{ testResults: { assertionResults: { fullName: string, status: string }[] }[] }} Report */
 /** @typedef {{ removal: Removal, failed: number, caughtBy: string[] }} Outcome */
 
 const JEST = ['--experimental-vm-modules', 'node_modules/jest/bin/jest.js', '--maxWorkers=1'];

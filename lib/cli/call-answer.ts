@@ -1,7 +1,6 @@
-import type { RefusalCode } from '../core/index.js';
+import { isRefusalCode, type RefusalCode, REFUSALS } from '../core/index.js';
 import { EXIT_CODES, type ExitCode, failImpossible } from './exit-codes.js';
 import { codeOf } from './key-files.js';
-import { isRefusalCode, REFUSAL_HINTS } from './refusal-hints.js';
 import { paint, type Terminal, visible, visibleLines, writeJson } from './terminal.js';
 
 interface PrintOptions {
@@ -60,7 +59,7 @@ function toAnswer(response: Response, bytes: Buffer, options: PrintOptions): Cal
     headers: Object.fromEntries(headers) as Record<string, string>,
     body: text === undefined ? bytes.toString('base64') : redact(text),
     bodyEncoding: text === undefined ? 'base64' : 'utf8',
-    refusal: code === undefined ? null : { code, hint: REFUSAL_HINTS[code] },
+    refusal: code === undefined ? null : { code, hint: REFUSALS[code].hint },
   };
 }
 

@@ -1,7 +1,6 @@
 import type { Command } from 'commander';
-import { REFUSALS, type RefusalCode } from '../core/index.js';
+import { REFUSALS, SETUP_ERRORS, SIGNING_FAILURES } from '../core/index.js';
 import { EXIT_CODES, type ExitCode, type Finish, failUsage } from './exit-codes.js';
-import { isRefusalCode, REFUSAL_HINTS } from './refusal-hints.js';
 import { paint, type Terminal, writeJson } from './terminal.js';
 
 const EXAMPLES = `
@@ -11,15 +10,50 @@ Examples:
 
 Exit codes: 0 explained, 2 there is no such code.`;
 
-/** Adds the command that says what a refusal code means and what to do about it. */
+/** A row of a table of codes. */
+interface Explanation {
+  readonly status?: number;
+  readonly message: string;
+  readonly cause: string;
+  readonly hint: string;
+  readonly page?: string;
+}
+
+type Kind = 'refusal' | 'signing' | 'setup';
+
+const TABLES: Readonly<Record<Kind, Readonly<Record<string, Explanation>>>> = {
+  refusal: REFUSALS,
+  signing: SIGNING_FAILURES,
+  setup: SETUP_ERRORS,
+};
+
+const WHERE: Readonly<Record<Exclude<Kind, 'refusal'>, string>> = {
+  signing: 'before sending',
+  setup: 'at start, or in code',
+};
+
+/** One code; the shape of an element of `--json`. */
+interface ExplainedCode {
+  readonly code: string;
+  readonly kind: Kind;
+  /** What answers a refusal; null for what no request answers. */
+  readonly status: number | null;
+  readonly message: string;
+  readonly cause: string;
+  readonly hint: string;
+  /** The page of the documentation that says more. */
+  readonly page: string | null;
+}
+
+/** Adds the command that says what a code means and what to do about it. */
 export function addExplain(program: Command, terminal: Terminal, finish: Finish): void {
   program
     .command('explain')
-    .summary('what a refusal code means, and what to do')
+    .summary('what a code means, why, and what to do')
     .description(
-      'Says what a refusal code means and what to do about it; without a code, of all of them.',
+      'Says what the code of a refusal or of another error means, why it happens and what to do; without a code, of all of them.',
     )
-    .argument('[code]', 'the `code` of a refusal, such as body_mismatch')
+    .argument('[code]', 'the `code` of an error, such as body_mismatch')
     .option('--json', 'print JSON')
     .addHelpText('after', EXAMPLES)
     .action((code: string | undefined, options: { json?: true }) =>
@@ -28,26 +62,36 @@ export function addExplain(program: Command, terminal: Terminal, finish: Finish)
 }
 
 function explain(
-  code: string | undefined,
+  wanted: string | undefined,
   { json }: { json?: true },
   terminal: Terminal,
 ): ExitCode {
-  const entries = codesToExplain(code).map((name) => ({
-    code: name,
-    ...REFUSALS[name],
-    hint: REFUSAL_HINTS[name],
-  }));
-  if (json) writeJson(terminal, { codes: entries });
-  else {
-    for (const { code: name, status, message, hint } of entries) {
-      terminal.out(`${paint(terminal, 'bold', name)} (${status})\n  ${message}\n  ${hint}\n`);
-    }
+  const codes = allCodes().filter(({ code }) => wanted === undefined || code === wanted);
+  if (codes.length === 0) {
+    failUsage('there is no such code; `nestjs-service-auth explain` lists all of them');
   }
+  if (json) writeJson(terminal, { codes });
+  else for (const code of codes) terminal.out(inWords(code, terminal));
   return EXIT_CODES.ok;
 }
 
-function codesToExplain(code: string | undefined): RefusalCode[] {
-  if (code === undefined) return Object.keys(REFUSALS).filter(isRefusalCode);
-  if (isRefusalCode(code)) return [code];
-  return failUsage('there is no such code; `nestjs-service-auth explain` lists all of them');
+function allCodes(): ExplainedCode[] {
+  return (Object.keys(TABLES) as Kind[]).flatMap((kind) =>
+    Object.entries(TABLES[kind]).map(([code, { status = null, message, cause, hint, page }]) => ({
+      code,
+      kind,
+      status,
+      message,
+      cause,
+      hint,
+      page: page === undefined ? null : `docs/${page}`,
+    })),
+  );
+}
+
+function inWords(explained: ExplainedCode, terminal: Terminal): string {
+  const { code, kind, status, message, cause, hint, page } = explained;
+  const where = kind === 'refusal' ? status : WHERE[kind];
+  const more = page === null ? '' : `  More: ${page}\n`;
+  return `${paint(terminal, 'bold', code)} (${where})\n  ${message}\n  ${cause}\n  ${hint}\n${more}`;
 }

@@ -8,6 +8,7 @@ import {
   type KeySource,
   type Profile,
   type RefusalCode,
+  REFUSALS,
   ServiceAuthUnavailableError,
   ServiceTokenRefusedError,
 } from '../core/index.js';
@@ -16,7 +17,6 @@ import { PROFILES } from '../core/profiles.js';
 import { assertSignature } from '../core/token-signature.js';
 import { assertTimes } from '../core/token-times.js';
 import type { UnverifiedToken } from '../core/token-syntax.js';
-import { REFUSAL_HINTS } from './refusal-hints.js';
 
 /** Why a receiver would refuse a token. */
 export interface TokenFlaw {
@@ -112,5 +112,5 @@ function flawOf(error: unknown): TokenFlaw {
     (error instanceof ServiceAuthUnavailableError && error.code === 'key_unavailable');
   if (!isVerdict) throw error;
   const { code, message, detail = null } = error;
-  return { code, message, detail, hint: REFUSAL_HINTS[code] };
+  return { code, message, detail, hint: REFUSALS[code].hint };
 }

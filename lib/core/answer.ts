@@ -1,9 +1,5 @@
-import {
-  type RefusalCode,
-  REFUSALS,
-  type ServiceAuthUnavailableError,
-  ServiceTokenRefusedError,
-} from './errors.js';
+import { type RefusalCode, REFUSALS, STATUSES } from './codes.js';
+import { type ServiceAuthUnavailableError, ServiceTokenRefusedError } from './errors.js';
 import { isRefusal } from './verification-progress.js';
 
 /** The body of the answer to a refused request: the error shape of Nest, and a stable code. */
@@ -31,14 +27,8 @@ export interface AnswerOptions {
   readonly httpVersionMajor?: number | undefined;
 }
 
-const STATUS_NAMES: Readonly<Record<number, string>> = {
-  401: 'Unauthorized',
-  403: 'Forbidden',
-  413: 'Payload Too Large',
-  415: 'Unsupported Media Type',
-  431: 'Request Header Fields Too Large',
-  503: 'Service Unavailable',
-};
+/** A status of the application's own choice has none of the names. */
+const STATUS_NAMES: Readonly<Record<number, { readonly name: string }>> = STATUSES;
 
 /**
  * Computes the answer to a request that `verify()` has refused: the same that the guard sends. It says no more than
@@ -88,7 +78,7 @@ export function refusalBody({
 }: ServiceTokenRefusedError | ServiceAuthUnavailableError): RefusalBody {
   // A status of the application's choice must not make a success of a refusal.
   const statusCode = status >= 400 && status <= 599 ? status : REFUSALS[code].status;
-  return { statusCode, message, error: STATUS_NAMES[statusCode] ?? 'Error', code };
+  return { statusCode, message, error: STATUS_NAMES[statusCode]?.name ?? 'Error', code };
 }
 
 function mayLeaveBytes({

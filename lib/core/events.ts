@@ -1,5 +1,5 @@
 import type { Algorithm } from './algorithms.js';
-import type { RefusalCode, SigningFailureCode } from './errors.js';
+import type { RefusalCode, SigningFailureCode } from './codes.js';
 import type { Profile } from './profiles.js';
 
 /**

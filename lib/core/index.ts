@@ -9,8 +9,17 @@ export {
 export { type BodyHashAlgorithm, hashBody } from './body-hash.js';
 export { withinDeadline } from './deadline.js';
 export {
+  isRefusalCode,
   REFUSALS,
   type RefusalCode,
+  type RefusalStatus,
+  SETUP_ERRORS,
+  SIGNING_FAILURES,
+  type SigningFailureCode,
+  STATUSES,
+  type UnavailableCode,
+} from './codes.js';
+export {
   type RefusalDetails,
   ServiceAuthConfigError,
   ServiceAuthError,
@@ -18,9 +27,6 @@ export {
   ServiceAuthUsageError,
   ServiceSigningError,
   ServiceTokenRefusedError,
-  SIGNING_FAILURES,
-  type SigningFailureCode,
-  type UnavailableCode,
 } from './errors.js';
 export {
   type IssuerTrust,

@@ -23,9 +23,10 @@ export class RouteMarksCheck implements OnModuleInit {
   constructor(
     @Inject(ModulesContainer) private readonly modules: ModulesContainer,
     @Inject(ApplicationConfig) private readonly config: ApplicationConfig,
-    @Inject(MODULE_OPTIONS_TOKEN) { reportUntil }: ServiceAuthModuleOptions,
+    @Inject(MODULE_OPTIONS_TOKEN) options: ServiceAuthModuleOptions,
   ) {
-    this.canReport = reportUntil !== undefined;
+    // A factory may have returned nothing, which ServiceAuth reports.
+    this.canReport = { ...options }.reportUntil !== undefined;
   }
 
   /** @throws ServiceAuthUsageError naming the class of a method whose decorators cannot be read */
@@ -48,14 +49,19 @@ export class RouteMarksCheck implements OnModuleInit {
 
   private warnOfReportOnly(): void {
     for (const controller of controllersIn(this.modules)) {
-      for (const name of routeNamesOf(controller)) {
-        if (!readRoute(handlerOf(controller, name), controller).isReportOnly) continue;
+      for (const name of routeNamesOf(controller).filter((each) =>
+        isReportOnly(controller, each),
+      )) {
         this.logger.warn(
           `${controller.name}.${name}() has @ReportOnly(), and ServiceAuthModule has no reportUntil: the guard refuses requests there. Set reportUntil.`,
         );
       }
     }
   }
+}
+
+function isReportOnly(controller: Type, name: string): boolean {
+  return readRoute(handlerOf(controller, name), controller).isReportOnly;
 }
 
 /** Nest calls the functions of the instance, which may be others than those of its class. */

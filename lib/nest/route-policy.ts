@@ -1,7 +1,7 @@
 import type { ExecutionContext } from '@nestjs/common';
 import type { RoutePolicy } from '../core/index.js';
 import { ALLOWED_ISSUERS } from './allow-issuers.decorator.js';
-import { REPORT_ONLY } from './enforcement.js';
+import { REPORT_ONLY } from './report-only.decorator.js';
 import { MAX_BODY_BYTES } from './max-body-bytes.decorator.js';
 import { SUBJECT_REQUIRED } from '../for-whom/require-subject.decorator.js';
 import {

@@ -13,7 +13,7 @@ import {
   type ServiceIdentity,
   ServiceJwtGuard,
 } from 'nestjs-service-auth';
-import { type RefusalCode, REFUSALS } from 'nestjs-service-auth/core';
+import { type RefusalCode, REFUSALS, SIGNING_FAILURES } from 'nestjs-service-auth/core';
 import { type Ran, runProgram, temporaryFolder } from './command-line.js';
 import { createKey } from '../support/keys/keys.js';
 import {
@@ -371,18 +371,31 @@ describe('explain', () => {
   it('has words for every code, and the status of each', async () => {
     const { json, code } = await runProgram(['explain', '--json']);
     expect(code).toBe(0);
-    const { codes } = json as { codes: { code: RefusalCode; status: number; hint: string }[] };
-    expect(codes.map((each) => each.code)).toEqual(Object.keys(REFUSALS));
-    for (const each of codes) {
-      expect(each).toEqual({
-        ...REFUSALS[each.code],
-        code: each.code,
-        hint: expect.any(String) as string,
-      });
-      // A hint says what to do, so it is longer than a name and ends as a sentence.
-      expect(each.hint).toMatch(/^.{40,}\.$/s);
+    const { codes } = json as { codes: Record<string, unknown>[] };
+    const ofKind = (wanted: string): Map<unknown, Record<string, unknown>> =>
+      new Map(codes.filter(({ kind }) => kind === wanted).map((each) => [each['code'], each]));
+    const tables = { refusal: REFUSALS, signing: SIGNING_FAILURES };
+    for (const [kind, table] of Object.entries(tables)) {
+      const explained = ofKind(kind);
+      expect([...explained.keys()]).toEqual(Object.keys(table));
+      for (const [name, { message, cause, hint }] of Object.entries(table)) {
+        expect(explained.get(name)).toMatchObject({ message, cause, hint });
+      }
     }
-    expect(new Set(codes.map(({ hint }) => hint)).size).toBe(codes.length);
+    const statuses = [...ofKind('refusal').values()].map(({ status }) => status);
+    expect(statuses).toEqual(Object.values(REFUSALS).map(({ status }) => status));
+    expect([...ofKind('setup').keys()]).toEqual(['config_error', 'usage_error']);
+    expect(codes.filter(({ kind, status }) => kind !== 'refusal' && status !== null)).toEqual([]);
+  });
+
+  it('prints why, what to do and where to read on', async () => {
+    const { cause, hint } = REFUSALS.key_unknown;
+    const { stdout } = await runProgram(['explain', 'key_unknown']);
+    for (const text of [cause, hint, 'docs/keys.md#rotation']) expect(stdout).toContain(text);
+    const both = await runProgram(['explain', 'token_too_large']);
+    expect(both.stdout).toMatch(
+      /^token_too_large \(401\)$.*^token_too_large \(before sending\)$/ms,
+    );
   });
 
   it('has none for others', async () => {

@@ -158,7 +158,7 @@ describe('sign() refuses', () => {
   it.each(ROWS)('$title: $code', async ({ code, bad, twin, options }) => {
     const failure = await failureOf(outgoing(bad), options);
     expect(failure).toMatchObject({ name: 'ServiceSigningError', code });
-    expect(failure?.message).toContain(SIGNING_FAILURES[code]);
+    expect(failure?.message).toContain(SIGNING_FAILURES[code].message);
     expect(failure?.message).not.toMatch(/canary|pass@|Set-Cookie/);
     expect(await failureOf(outgoing(twin), options)).toBeUndefined();
   });
@@ -209,7 +209,7 @@ describe('sign() refuses', () => {
     await expect(receivingOnly.sign(outgoing())).rejects.toMatchObject({
       code: 'sending_disabled',
     });
-    expect(() => receivingOnly.targetOf(CENSUS)).toThrow(SIGNING_FAILURES.sending_disabled);
+    expect(() => receivingOnly.targetOf(CENSUS)).toThrow(SIGNING_FAILURES.sending_disabled.message);
     expect(await failureOf(outgoing())).toBeUndefined();
   });
 
@@ -225,7 +225,7 @@ describe('sign() refuses', () => {
     await expect(service.sign(outgoing())).rejects.toMatchObject({
       name: 'ServiceSigningError',
       code: 'service_closed',
-      message: SIGNING_FAILURES.service_closed,
+      message: SIGNING_FAILURES.service_closed.message,
     });
   });
 

@@ -2,37 +2,49 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { REFUSALS, SIGNING_FAILURES } from 'nestjs-service-auth/core';
 
-const read = (page: string): string =>
-  readFileSync(join(import.meta.dirname, '..', '..', page), 'utf8');
+const ROOT = join(import.meta.dirname, '..', '..');
+const read = (page: string): string => readFileSync(join(ROOT, page), 'utf8');
 
-/** Every `code` in the cells of the table rows that begin with a status, by its status. */
-function codesByRow(page: string): Map<string, string> {
-  const rows = [...page.matchAll(/^\| ([\d, ]+) \|.*\| ((?:`\w+` ?)+)\|$/gm)];
-  const cells = rows.flatMap(([, status = '', codes = '']) =>
-    [...codes.matchAll(/`(\w+)`/g)].map(([, code = '']) => [code, status.trim()] as const),
-  );
-  return new Map(cells);
-}
+/** What each page says of each code; `node scripts/make-errors-page.mjs` writes it. */
+const PLACES: Readonly<Record<string, (code: string) => string>> = {
+  'docs/errors.md': (code) => `### \`${code}\``,
+  'README.md': (code) => `\`${code}\``,
+};
 
-describe('the codes in the documentation are those of the library', () => {
-  const refusals = Object.entries(REFUSALS).map(([code, { status }]) => [code, status] as const);
+describe('no code is missing in the documentation', () => {
+  const codes = [...Object.keys(REFUSALS), ...Object.keys(SIGNING_FAILURES)];
 
-  it('in the README, each in the row of its status', () => {
-    const documented = codesByRow(read('README.md'));
-    expect(new Set(documented.keys())).toEqual(new Set(Object.keys(REFUSALS)));
-    for (const [code, status] of refusals) expect(documented.get(code)).toContain(String(status));
+  it.each(Object.entries(PLACES))('%s', (page, placeOf) => {
+    const text = read(page);
+    expect(codes.filter((code) => !text.includes(placeOf(code)))).toEqual([]);
   });
 
-  it('in the protocol, each with its status', () => {
-    const rows = [...read('docs/protocol.md').matchAll(/^\| `(\w+)` \| ([\d, ]+) \|/gm)];
-    const documented = new Map(rows.map(([, code, statuses]) => [code, statuses]));
-    expect(new Set(documented.keys())).toEqual(new Set(Object.keys(REFUSALS)));
-    for (const [code, status] of refusals) expect(documented.get(code)).toContain(String(status));
+  it('docs/protocol.md, with each status and sentence', () => {
+    const rows = [...read('docs/protocol.md').matchAll(/^\| `(\w+)` \| ([\d, ]+) \| (.*) \|$/gm)];
+    const documented = rows.map(([, code, statuses, message]) => ({ code, statuses, message }));
+    const actual = Object.entries(REFUSALS).map(([code, { status, otherStatuses, message }]) => ({
+      code,
+      statuses: [status, ...(otherStatuses ?? [])].toSorted((one, other) => one - other).join(', '),
+      message,
+    }));
+    expect(documented).toEqual(actual);
   });
+});
 
-  it('in the README, why a call is not signed', () => {
-    for (const code of Object.keys(SIGNING_FAILURES)) {
-      expect(read('README.md')).toContain(`\`${code}\``);
-    }
+describe('what a row says', () => {
+  const rows = Object.entries({ ...SIGNING_FAILURES, ...REFUSALS });
+  const anchorsOf = (page: string): string[] =>
+    [...read(page).matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+      heading
+        .toLowerCase()
+        .replaceAll(/[^\w\s-]/g, '')
+        .replaceAll(/\s/g, '-'),
+    );
+
+  it.each(rows)('%s: whole sentences, and a page that exists', (_code, row) => {
+    for (const text of [row.message, row.cause, row.hint]) expect(text).toMatch(/^[A-Z].*\.$/s);
+    const [page = 'errors.md', anchor] = row.page?.split('#') ?? [];
+    const anchors = anchorsOf(`docs/${page}`);
+    if (anchor !== undefined) expect(anchors).toContain(anchor);
   });
 });

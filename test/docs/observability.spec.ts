@@ -1,12 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Logger } from '@nestjs/common';
-import {
-  LoggingObserver,
-  REFUSALS,
-  type ServiceAuthEvent,
-  SIGNING_FAILURES,
-} from 'nestjs-service-auth';
+import { LoggingObserver, type ServiceAuthEvent } from 'nestjs-service-auth';
 import { OpenTelemetryObserver } from 'nestjs-service-auth/opentelemetry';
 import { LogRecorder } from '../support/observed/log-recorder.js';
 import { SAMPLE_EVENTS } from '../support/observed/sample-events.js';
@@ -70,16 +65,6 @@ describe('the log', () => {
     const [{ text } = { text: '' }] = linesOf({ type: 'replay_store_failed', reason });
     expect(text).not.toMatch(/[\p{Cc}\p{Zl}\p{Zp}]/u);
     expect(text).toContain('[Nest] LOG forged');
-  });
-
-  it('is looked up by code: every one has a row that says where to look', () => {
-    const codes = rowsUnder('A refused call at three in the morning').flatMap(([cell]) =>
-      codeIn(cell),
-    );
-    expect(new Set(codes)).toEqual(
-      new Set([...Object.keys(REFUSALS), ...Object.keys(SIGNING_FAILURES)]),
-    );
-    expect(codes).toHaveLength(new Set(codes).size);
   });
 });
 

@@ -4,12 +4,7 @@ import { ServiceAuthUsageError } from '../../core/index.js';
 import type { RouteMode } from '../route-mode.decorator.js';
 import { readRoute } from '../route-policy.js';
 import { handlerOf, routeNamesOf } from './guarded-routes.js';
-import {
-  BODY_REFUSAL_STATUSES,
-  REFUSAL_STATUSES,
-  refusalResponse,
-  refusalSchema,
-} from './refusal-responses.js';
+import { REFUSAL_STATUSES, refusalResponse, refusalSchema } from './refusal-responses.js';
 import { SERVICE_AUTH_SCHEME } from './service-auth.scheme.js';
 
 type Decorator = ClassDecorator & MethodDecorator;
@@ -65,11 +60,10 @@ function describeRoute(controller: Type, name: string, mode: RouteMode): void {
 /** Made anew for each place: a decorator of swagger remembers where it has been. */
 function decoratorsFor(mode: RouteMode): Decorator {
   if (mode === 'skip') return applyDecorators();
-  const statuses = [...REFUSAL_STATUSES, ...BODY_REFUSAL_STATUSES];
   return applyDecorators(
     ...(mode === 'optional' ? [ApiSecurity({})] : []),
     ApiSecurity(SERVICE_AUTH_SCHEME),
-    ...statuses.map((status) =>
+    ...REFUSAL_STATUSES.map((status) =>
       ApiResponse({ status, ...refusalResponse(status, refusalSchema(status)) }),
     ),
   );

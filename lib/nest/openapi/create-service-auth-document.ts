@@ -1,5 +1,6 @@
 import type { INestApplication } from '@nestjs/common';
 import { type OpenAPIObject, type SwaggerDocumentOptions, SwaggerModule } from '@nestjs/swagger';
+import type { RefusalStatus } from '../../core/index.js';
 import {
   addRefusals,
   askForToken,
@@ -8,7 +9,6 @@ import {
   refusalComponents,
 } from './described-operation.js';
 import { isGuardedThroughout, modeOf } from './guarded-routes.js';
-import type { RefusalStatus } from './refusal-responses.js';
 import { RouteMarks, withoutMarks } from './route-marks.js';
 import { SECURITY_SCHEME, SERVICE_AUTH_SCHEME } from './service-auth.scheme.js';
 

@@ -1,11 +1,11 @@
 import type { OpenAPIObject } from '@nestjs/swagger';
+import type { RefusalStatus } from '../../core/index.js';
 import type { RouteMode } from '../route-mode.decorator.js';
 import {
-  BODY_REFUSAL_STATUSES,
+  BODILESS_REFUSAL_STATUSES,
   REFUSAL_STATUSES,
   refusalResponse,
   refusalSchema,
-  type RefusalStatus,
 } from './refusal-responses.js';
 import { SERVICE_AUTH_SCHEME } from './service-auth.scheme.js';
 
@@ -48,7 +48,7 @@ export function askForToken(
  */
 export function addRefusals(operation: Operation, method: string): readonly RefusalStatus[] {
   const hasBody = operation.requestBody !== undefined || METHODS_WITH_BODY.has(method);
-  const statuses = hasBody ? [...REFUSAL_STATUSES, ...BODY_REFUSAL_STATUSES] : REFUSAL_STATUSES;
+  const statuses = hasBody ? REFUSAL_STATUSES : BODILESS_REFUSAL_STATUSES;
   for (const status of statuses) {
     const theirs = operation.responses[status];
     operation.responses[status] = theirs

@@ -1,26 +1,21 @@
 import {
   REFUSALS,
   type RefusalCode,
+  type RefusalStatus,
   ServiceAuthUnavailableError,
   ServiceTokenRefusedError,
+  STATUSES,
 } from '../../core/index.js';
 import { toHttpException } from '../http/http-exception.js';
 
-/** The statuses that the guard answers with. Those of bodies stand for requests that have one. */
-export const REFUSAL_STATUSES = [401, 403, 431, 503] as const;
-export const BODY_REFUSAL_STATUSES = [413, 415] as const;
-
-export type RefusalStatus =
-  (typeof REFUSAL_STATUSES)[number] | (typeof BODY_REFUSAL_STATUSES)[number];
-
-const DESCRIPTIONS: Readonly<Record<RefusalStatus, string>> = {
-  401: 'There is no service token, or one that proves nothing here.',
-  403: 'The service token is good, and policy says no.',
-  413: 'The body is larger than this service takes in to verify it.',
-  415: 'The bytes of the body are missing here, so this service cannot verify them.',
-  431: 'The request has more headers than this service can verify.',
-  503: 'This service cannot decide at the moment. The request may be sent again, with a new token.',
-};
+/** The statuses that the guard answers requests with a body with. */
+export const REFUSAL_STATUSES = (Object.keys(STATUSES) as `${RefusalStatus}`[]).map(
+  (status) => Number(status) as RefusalStatus,
+);
+/** The same of requests without a body. */
+export const BODILESS_REFUSAL_STATUSES = REFUSAL_STATUSES.filter(
+  (status) => status !== 413 && status !== 415,
+);
 
 const HEADERS = {
   401: {
@@ -54,7 +49,7 @@ export function refusalResponse<T extends object>(status: RefusalStatus, schema:
     refusalBodies(status).map((value) => [value.code, { value }]),
   );
   return {
-    description: DESCRIPTIONS[status],
+    description: STATUSES[status].meaning,
     ...(status === 401 || status === 503 ? { headers: HEADERS[status] } : {}),
     content: { 'application/json': { schema, examples } },
   };
@@ -66,7 +61,7 @@ export function refusalSchema(status: RefusalStatus) {
   const distinct = (values: readonly (string | number)[]) => [...new Set(values)];
   return {
     type: 'object',
-    description: DESCRIPTIONS[status],
+    description: STATUSES[status].meaning,
     required: ['statusCode', 'message', 'error', 'code'],
     properties: {
       statusCode: { type: 'integer', enum: [status] },
@@ -96,10 +91,9 @@ function codesOf(status: RefusalStatus): RefusalCode[] {
   return codes.filter((code) => statusesOf(code).includes(status));
 }
 
-/** A body over a limit is 413, and one there is no room for on the disk 503. */
-function statusesOf(code: RefusalCode): readonly number[] {
-  const { status } = REFUSALS[code];
-  return code === 'body_unverifiable' ? [413, status, 503] : [status];
+function statusesOf(code: RefusalCode): readonly RefusalStatus[] {
+  const { status, otherStatuses = [] } = REFUSALS[code];
+  return [status, ...otherStatuses];
 }
 
 type RefusedCode = ConstructorParameters<typeof ServiceTokenRefusedError>[0];

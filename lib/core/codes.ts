@@ -1,0 +1,382 @@
+/** Every status that refuses a request: its name, and what it means for the caller. */
+export const STATUSES = {
+  401: {
+    name: 'Unauthorized',
+    meaning: 'There is no service token, or one that proves nothing here.',
+    who: 'The caller must change something.',
+  },
+  403: {
+    name: 'Forbidden',
+    meaning: 'The service token is good, and policy says no.',
+    who: 'Either side may have to change its configuration.',
+  },
+  413: {
+    name: 'Payload Too Large',
+    meaning: 'The body is larger than this service takes in to verify it.',
+    who: 'The receiver decides what bodies it takes.',
+  },
+  415: {
+    name: 'Unsupported Media Type',
+    meaning: 'The bytes of the body are missing here, so this service cannot verify them.',
+    who: 'The receiver decides what bodies it takes.',
+  },
+  431: {
+    name: 'Request Header Fields Too Large',
+    meaning: 'The request has more headers than this service can verify.',
+    who: 'The caller must send fewer headers, or the receiver must keep more.',
+  },
+  503: {
+    name: 'Service Unavailable',
+    meaning:
+      'This service cannot decide at the moment. The request may be sent again, with a new token.',
+    who: 'Nothing is wrong with the request: the operators of the receiver must act. The answer carries `Retry-After`.',
+  },
+} as const;
+
+/** A status that refuses a request. */
+export type RefusalStatus = keyof typeof STATUSES;
+
+/** What is known of a code, for the log, the command line and the documentation. */
+interface Explanation {
+  /** One fixed sentence. Of a refusal, the only one that the caller ever reads. */
+  readonly message: string;
+  /** Why it happens. */
+  readonly cause: string;
+  /** What to do. */
+  readonly hint: string;
+  /** Where the documentation says more, such as `keys.md#rotation`. */
+  readonly page?: string;
+}
+
+/** One refusal: what answers it, and its explanation. */
+interface Refusal<Status extends RefusalStatus = RefusalStatus> extends Explanation {
+  readonly status: Status;
+  /** Other statuses that answer the same code. */
+  readonly otherStatuses?: readonly RefusalStatus[];
+}
+
+const REFUSAL_ROWS = {
+  headers_unverifiable: {
+    status: 431,
+    message: 'The request has more headers than this service can verify.',
+    cause:
+      'The request has so many headers that Node may have cut the list off: 1,000, unless `maxHeadersCount` of the HTTP server says otherwise.',
+    hint: 'Send fewer headers, and look for a proxy that adds some. A service that needs more raises `maxHeadersCount` of its HTTP server.',
+  },
+  token_missing: {
+    status: 401,
+    message: 'A service token is required in the JWT header.',
+    cause:
+      'The request has no `JWT` header, or an empty one. The HTTP client does not sign, the target has another origin or path prefix than the URL of the call, or a proxy dropped the header.',
+    hint: 'Send with a client that signs: import `ServiceHttpModule` in place of `HttpModule`. If the caller does sign, let the proxy pass the `JWT` header. Mark a route that is open to everybody with `@SkipServiceAuth()`.',
+  },
+  token_repeated: {
+    status: 401,
+    message: 'More than one service token was sent.',
+    cause: 'There are two `JWT` headers, or two tokens in one, joined by a comma.',
+    hint: 'Sign in one place only. Look for a middleware or proxy that adds a second header, or copies the headers of the request being served to the call being made.',
+  },
+  token_malformed: {
+    status: 401,
+    message: 'The service token is not a well-formed compact JWT.',
+    cause:
+      'The header does not hold one compact JWS in canonical base64url, whose two first parts are JSON objects without duplicate members. Often it is cut off, quoted or padded, has `Bearer ` in front, or is a token of something else.',
+    hint: 'Send the token alone, byte for byte as it was made.',
+  },
+  token_too_large: {
+    status: 401,
+    message: 'The service token is too large.',
+    cause: 'The token is longer than 8192 characters.',
+    hint: 'Put less into it: bind fewer and shorter headers (`signedHeaders`), and call a shorter URL.',
+  },
+  header_invalid: {
+    status: 401,
+    message: 'The header of the service token is not acceptable.',
+    cause:
+      'The JOSE header has another form than the profile asks for: a strict token has `alg`, `kid` and `typ` (`svc+jwt`), and nothing else.',
+    hint: "Make `profile` the same on both sides: trust a peer that speaks the original format with `profile: 'original'`. Clients in other languages set `typ` to `svc+jwt`, and leave out `jku`, `jwk`, `x5c` and `crit`.",
+  },
+  algorithm_refused: {
+    status: 401,
+    message: 'The algorithm of the service token is refused.',
+    cause:
+      "The token's `alg` does not exist here (`none`, `HS256`), or is not the algorithm of the key it names.",
+    hint: 'Publish the key with the `alg` it signs with. If the receiver lists `algorithms` for this issuer, add it there.',
+  },
+  issuer_unknown: {
+    status: 401,
+    message: 'The issuer of the service token is not trusted here.',
+    cause:
+      "The token's `iss` is not in the receiver's `trustedIssuers`. The receiver compares URIs byte for byte.",
+    hint: 'Add the issuer there, or correct its spelling: a final slash, `http:` for `https:`, and upper case all count.',
+  },
+  key_unknown: {
+    status: 401,
+    message: 'The key of the service token is not known for its issuer.',
+    cause:
+      'The issuer is trusted, and has no key with the `kid` of the token, or the token names none. The caller signs with a key it has not published, or the receiver has another public key for it.',
+    hint: "Compare the token's `kid` with the caller's `/.well-known/jwks.json`. After a rotation, publish the new key and wait until receivers have fetched it (`maxAgeSeconds`), then sign with it.",
+    page: 'keys.md#rotation',
+  },
+  key_unavailable: {
+    status: 503,
+    message: 'The keys of the issuer cannot be had at the moment.',
+    cause:
+      "The receiver needs the issuer's keys and cannot fetch them. It has just started, or the key server is down for longer than `maxStaleSeconds`. The log of the receiver says why.",
+    hint: 'Make the key URL reachable from the receiver, over `https:`, and send the request again.',
+    page: 'keys.md#when-a-key-server-is-down',
+  },
+  signature_invalid: {
+    status: 401,
+    message: 'The signature of the service token is invalid.',
+    cause:
+      'The signature is not one of the named key: another private key signed under the same `kid`, somebody else signed in the name of the caller, or the token was changed.',
+    hint: 'Give every key its own `kid`, and compare `nestjs-service-auth jwks <key file>` with what the receiver fetches. In other languages, an ECDSA signature is the 64 bytes of r and s (for P-256), not DER.',
+  },
+  claim_missing: {
+    status: 401,
+    message: 'The service token lacks a required claim.',
+    cause:
+      'The profile requires a claim that the token lacks. Strict tokens need `iss`, `aud`, `iat`, `exp`, `jti` and `req`, original ones `iss`, `aud` and `sub`, and both `bdy` when the request has a body.',
+    hint: 'Add the claim: the log of the receiver names it at debug level, and so does `nestjs-service-auth inspect`. Check that `profile` is the same on both sides.',
+    page: 'protocol.md#claims',
+  },
+  claim_invalid: {
+    status: 401,
+    message: 'A claim of the service token is not acceptable.',
+    cause:
+      'A claim has the wrong type or form, such as `aud` as an array, `exp` as a string, or a `sub` that is no absolute URI.',
+    hint: 'Correct the claim: the log of the receiver names it at debug level, and so does `nestjs-service-auth inspect`.',
+    page: 'protocol.md#claims',
+  },
+  token_expired: {
+    status: 401,
+    message: 'The service token has expired.',
+    cause:
+      'The token is older than its lifetime, 60 seconds unless the caller says otherwise: it waited in a queue, the upload took longer, or the clocks differ. The log says by how many seconds.',
+    hint: 'Sign immediately before sending, and again for every retry. Set the clocks by NTP (`nestjs-service-auth doctor` compares them). For slow uploads raise `tokenLifetimeSeconds` (at most 300).',
+  },
+  token_not_yet_valid: {
+    status: 401,
+    message: 'The service token is not valid yet.',
+    cause: "The caller's clock is ahead by more than `clockToleranceSeconds`.",
+    hint: 'Set the clocks by NTP (`nestjs-service-auth doctor` compares them). The receiver can raise the tolerance to 60 seconds.',
+  },
+  lifetime_too_long: {
+    status: 401,
+    message: 'The lifetime of the service token is too long.',
+    cause:
+      'There are more seconds between `iat` and `exp` than the receiver takes, 300 by default. An original token with `jti` and without `iat`: its `exp` is more than an hour from now.',
+    hint: 'Lower `tokenLifetimeSeconds` of the caller. The receiver can raise `maxTokenLifetimeSeconds`, and must then remember used tokens for longer. Original tokens: lower `exp`, or leave out `jti`.',
+  },
+  audience_mismatch: {
+    status: 401,
+    message: 'The service token is meant for another service.',
+    cause: "The token's `aud` is not a name of this service: its `issuer`, or one in `audience`.",
+    hint: "Set `audience` of the caller's target (`--audience` on the command line) to the receiver's URI, byte for byte. If the receiver has a second name, list it in its `audience`.",
+  },
+  request_mismatch: {
+    status: 401,
+    message: 'The service token was made for another request.',
+    cause:
+      'The method or the request target differs from the signed one. Nearly always something between the two rewrites the path or the query, or a client sent the request again elsewhere.',
+    hint: 'Find what rewrites the request. For a stripped prefix set `publicPathPrefix` of the receiver. It compares the target byte for byte, so encoding, a final slash and the order of the query count.',
+    page: 'gateways.md',
+  },
+  header_mismatch: {
+    status: 401,
+    message: 'The service token was made for other headers.',
+    cause:
+      'A bound header has another value than was signed, or one that must be bound is not: Content-Type, Content-Encoding and Content-Range for a body, and those in `requiredHeaders`. A caller that was not updated does not bind Content-Encoding.',
+    hint: 'Do not let a proxy change bound headers; the log names the header. Update callers before receivers. Let the caller list what the receiver requires in `signedHeaders` (`--sign-header` on the command line).',
+    page: 'migration.md#to-a-token-that-binds-content-encoding',
+  },
+  body_mismatch: {
+    status: 401,
+    message: 'The service token was made for another body.',
+    cause: 'The bytes of the body are not those that were signed.',
+    hint: 'Sign the final bytes, after every serialiser and compression, and let no proxy or interceptor change them.',
+    page: 'bodies.md',
+  },
+  body_unverifiable: {
+    status: 415,
+    otherStatuses: [413, 503],
+    message: 'The body of the request cannot be verified.',
+    cause:
+      'The body is larger than the receiver takes (413), its end never arrived or it came under a transfer coding besides `chunked` (415), or the disk of the receiver has no room for it now (503).',
+    hint: 'Send the whole body without a transfer coding. Put `@MaxBodyBytes()` on the route for uploads, or raise `maxBufferedBodyBytes` for other large bodies.',
+    page: 'bodies.md',
+  },
+  body_consumed: {
+    status: 415,
+    message: 'The body of the request was read before it could be verified.',
+    cause:
+      'Something at the receiver read the body before the guard could: a parser that is registered before the module, a platform that reads requests itself, or a parser that is still reading.',
+    hint: 'Register parsers after `NestFactory.create()`, or hand over the bytes that the platform kept with the option `rawBody`.',
+    page: 'bodies.md#what-reads-the-body-before-the-guard',
+  },
+  token_replayed: {
+    status: 401,
+    message: 'The service token was used before.',
+    cause:
+      'A token with this `iss` and `jti` was accepted before: a retry sent the same token again, or somebody replays a recorded request.',
+    hint: 'Sign every attempt anew: retry through the signing client. Turn off retries in proxies for signed requests. Two processes that use one key must not share a source of token ids.',
+  },
+  replay_store_unavailable: {
+    status: 503,
+    message: 'It cannot be decided at the moment whether the service token was used before.',
+    cause:
+      'The replay store does not answer in time, it is full, the caller has used up its share of it, or the clock was put back. The log says which.',
+    hint: 'Bring Redis back (`nestjs-service-auth doctor` tries it), or raise `maxEntries` of the memory store. If the clock was put back, wait or restart the service.',
+    page: 'replay.md',
+  },
+  issuer_not_allowed: {
+    status: 403,
+    message: 'This service may not call this route.',
+    cause: 'The caller is trusted, and this route names others with `@AllowIssuers()`.',
+    hint: 'Add the caller to the list of the route. A list of the class must allow it too.',
+  },
+  subject_missing: {
+    status: 403,
+    message: 'This route needs a user to act for.',
+    cause:
+      'The route asks for a user, with `@ServiceSubject()` or `@RequireSubject()`, and the caller acts for itself.',
+    hint: 'Call on behalf of a user: `onBehalfOf(subject)`, or `--as <subject>` on the command line. If the route can do without, write `@ServiceSubject({ optional: true })`.',
+  },
+  subject_not_allowed: {
+    status: 403,
+    message: 'This service may not speak for this user.',
+    cause:
+      "The user's URI begins with none of the `subjects` of this issuer, or has a dot segment in some spelling (`/../`, `/..;x/`, `%252e`).",
+    hint: 'Add the prefix to `subjects` of the issuer at the receiver, if this caller is to speak for such users.',
+  },
+  subject_unknown: {
+    status: 403,
+    message: 'The user is not known here.',
+    cause: 'The `userResolver` of the receiver knows no such user.',
+    hint: 'Compare the URI that the caller names, final slash included, with those that the receiver resolves.',
+  },
+  context_unsupported: {
+    status: 403,
+    message: 'Service tokens are not supported here.',
+    cause:
+      'The guard stands before something that is not HTTP: a WebSocket, RPC or GraphQL handler.',
+    hint: 'Guard these with a guard of their own, and use `ServiceJwtGuard` for HTTP.',
+  },
+} satisfies Record<string, Refusal>;
+
+/**
+ * Every way in which a request can be refused: its code, what answers it, why, and what to do. The answers, the OpenAPI
+ * document, the command line and the tables of the documentation are made of this table.
+ */
+export const REFUSALS: {
+  readonly [Code in keyof typeof REFUSAL_ROWS]: Refusal<(typeof REFUSAL_ROWS)[Code]['status']>;
+} = REFUSAL_ROWS;
+
+/** A stable code of a refused request. */
+export type RefusalCode = keyof typeof REFUSALS;
+
+/** The codes that always answer 503: nothing is wrong with the request, it just cannot be decided now. */
+export type UnavailableCode = {
+  [Code in RefusalCode]: (typeof REFUSALS)[Code]['status'] extends 503 ? Code : never;
+}[RefusalCode];
+
+const SIGNING_FAILURE_ROWS = {
+  target_unknown: {
+    message:
+      'The URL belongs to no configured target. Add it to `targets`, or set `unknownTargets: "send-unsigned"`.',
+    cause: 'The URL of the call lies under no `baseUrl` of `targets`.',
+    hint: "Add the service to `targets`. For calls to others use an HTTP client that does not sign, or set `unknownTargets: 'send-unsigned'`.",
+  },
+  target_invalid: {
+    message:
+      'The URL is not an absolute http: or https: URL without credentials, so no audience can be told from it.',
+    cause:
+      'The URL is relative, has another scheme than `http:` or `https:`, or contains credentials.',
+    hint: 'Write an absolute URL, or give `baseURL` to the client.',
+  },
+  sending_disabled: {
+    message: 'This service has no `signingKey`, so it cannot sign requests.',
+    cause: 'The service has no `signingKey`.',
+    hint: 'Give it one, or call with an HTTP client that does not sign.',
+  },
+  subject_undecided: {
+    message:
+      'Nobody is named for this call. Name the user: onBehalfOf(user) in the call, runOnBehalfOf(user, fn) around it, or actingAsItself().',
+    cause:
+      "The call names no user. With `subjectPropagation: 'explicit'`, the default, a call in a request must name one too. With `'ambient'`, the call is made outside of a verified request, after its answer, or in the turn of another request. The message ends with the reason.",
+    hint: "Name the user: `onBehalfOf(caller)` in the call, with `@ServiceCaller() caller` in the handler, or `actingAsItself()`. For several calls, write `runOnBehalfOf(caller, fn)` around them. For jobs that no request started, a service whose calls are all its own sets `subjectOutsideRequest: 'act-as-itself'`.",
+    page: 'for-whom.md',
+  },
+  service_closed: {
+    message: 'This service has shut down, so it signs no more requests.',
+    cause: 'The application has shut down: `close()` has ended this `ServiceAuth`.',
+    hint: 'Stop jobs, timers and queues when the application shuts down, in `onModuleDestroy()` or `beforeApplicationShutdown()`. A test that closes an application makes its next calls with those of a new one.',
+  },
+  subject_invalid: {
+    message: 'The subject is not an absolute URI that a service token can carry.',
+    cause:
+      'The subject is no absolute URI, is longer than 1024 characters, or has characters or a scheme that are refused.',
+    hint: 'Name users by URIs, such as `https://census.service/user/21/`.',
+  },
+  subject_required: {
+    message: 'The target uses the `original` profile, in which every token names a subject.',
+    cause: "The target is written with `profile: 'original'`, whose tokens always name a user.",
+    hint: 'Call on behalf of a user, or move the target to the strict profile.',
+  },
+  header_unsignable: {
+    message:
+      'A header that is to be signed has several values, or characters that no header carries.',
+    cause: 'A header in `signedHeaders` has two values, or characters that no header carries.',
+    hint: 'Send it once, in visible ASCII.',
+  },
+  request_too_long: {
+    message: 'Method and request target together are longer than 4096 characters.',
+    cause: 'The path with its query is too long to sign.',
+    hint: 'Move what is long into the body.',
+  },
+  token_too_large: {
+    message: 'The service token would be larger than 8192 characters.',
+    cause:
+      'No receiver would accept the signed token. Long values of `signedHeaders` are the usual reason.',
+    hint: 'Bind fewer or shorter headers.',
+  },
+  body_unsupported: {
+    message: 'The bytes of this body cannot be told before it is sent, so it cannot be signed.',
+    cause:
+      'What is sent depends on something that is known only while it is sent, as with a body that the client itself would serialise in its own way.',
+    hint: 'Give the client a string, bytes, an object it serialises as JSON, a form, or a stream.',
+  },
+  body_too_large: {
+    message: 'The streamed body is larger than `maxBufferedBodyBytes`, so it cannot be signed.',
+    cause: 'A stream is read into memory to be signed, and is longer than the limit.',
+    hint: 'Raise `maxBufferedBodyBytes`, or send the file in parts.',
+  },
+} satisfies Record<string, Explanation>;
+
+/** Why an outgoing request was not signed, and so not sent: code, why, and what to do. */
+export const SIGNING_FAILURES: {
+  readonly [Code in keyof typeof SIGNING_FAILURE_ROWS]: Explanation;
+} = SIGNING_FAILURE_ROWS;
+
+/** A stable code of {@link SIGNING_FAILURES}. */
+export type SigningFailureCode = keyof typeof SIGNING_FAILURES;
+
+/** What a developer has to correct: the message of the error has the particulars. */
+export const SETUP_ERRORS: Readonly<Record<'config_error' | 'usage_error', Explanation>> = {
+  config_error: {
+    message: 'Service auth is not configured correctly.',
+    cause: 'The options are wrong. A `ServiceAuthConfigError` lists every problem in `problems`.',
+    hint: 'Correct each: the message lists them as `field: what to write`.',
+  },
+  usage_error: {
+    message: 'Service auth is used where it cannot work.',
+    cause: 'A `ServiceAuthUsageError` says what the application lacks.',
+    hint: 'Add what the message names.',
+  },
+};
+
+/** Tells the code of a refusal from any other value. */
+export function isRefusalCode(value: unknown): value is RefusalCode {
+  return typeof value === 'string' && Object.hasOwn(REFUSALS, value);
+}
