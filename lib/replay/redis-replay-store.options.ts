@@ -67,7 +67,7 @@ const WAIT =
 
 /** @throws ServiceAuthConfigError listing every problem, each as `field: what to write` */
 export function readRedisReplayStoreOptions(options: unknown): RedisReplayStoreSettings {
-  const reader = new OptionReader(options, OPTION_NAMES);
+  const reader = new OptionReader(options ?? {}, OPTION_NAMES);
   const client = reader.raw('client');
   const connection = connectionOf(client);
   if (!connection) reader.report('client', describeWrongClient(client));
