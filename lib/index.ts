@@ -60,6 +60,7 @@ export { actingAsItself, onBehalfOf } from './for-whom/call-options.js';
 export type { CallUser } from './for-whom/named-subject.js';
 export { type BindOptions, ServiceCallContext } from './for-whom/service-call.context.js';
 export { ServiceCaller } from './for-whom/service-caller.decorator.js';
+export { ServiceCallExceptionFilter } from './nest/service-call-exception.filter.js';
 export { ServiceJwtGuard } from './nest/service-jwt.guard.js';
 export {
   ServiceSubject,

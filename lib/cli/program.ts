@@ -6,6 +6,7 @@ import { addExplain } from './explain.command.js';
 import { addInspect } from './inspect.command.js';
 import { addJwks } from './jwks.command.js';
 import { addKeygen } from './keygen.command.js';
+import { addRotate } from './rotate/rotate.command.js';
 import { type Terminal, writeJson } from './terminal.js';
 
 const AFTER_HELP = `
@@ -46,7 +47,7 @@ function createProgram(terminal: Terminal, version: string, finish: Finish): Com
     })
     .showHelpAfterError('(add --help for what can be written)')
     .addHelpText('after', AFTER_HELP);
-  for (const add of [addKeygen, addJwks, addInspect, addCall, addDoctor, addExplain]) {
+  for (const add of [addKeygen, addJwks, addRotate, addInspect, addCall, addDoctor, addExplain]) {
     add(program, terminal, finish);
   }
   return program;

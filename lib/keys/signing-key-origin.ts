@@ -98,12 +98,21 @@ function parseKeyFile(
   if (!text.trimStart().startsWith('{')) return { privateKey: text, ...others };
   const json = parseJson(text);
   if (!isRing(json)) return { privateKey: json, ...others };
-  for (const [name, value] of Object.entries(others)) {
-    // Which of the keys would it be for?
-    if (value !== undefined) fail(name, 'remove it: the keys of a ring say it of themselves');
+  for (const [name, member] of [
+    ['algorithm', 'alg'],
+    ['keyId', 'kid'],
+  ] as const) {
+    // Where a key does not say it of itself: which of the keys would it be for?
+    if (others[name] !== undefined && !Object.values(json).every((jwk) => says(jwk, member))) {
+      fail(name, 'remove it: the keys of a ring say it of themselves');
+    }
   }
   const entries = Object.entries(json).map(([name, jwk]) => [name, wrap(name, jwk)]);
   return Object.fromEntries(entries) as SigningKeyRingOptions;
+}
+
+function says(jwk: unknown, member: 'alg' | 'kid'): boolean {
+  return typeof (Object(jwk) as JsonWebKey)[member] === 'string';
 }
 
 function wrap(name: string, jwk: unknown): object {

@@ -21,7 +21,8 @@ export interface SigningKeyRing {
 
 const KEY_NAMES = ['privateKey', 'algorithm', 'keyId'] as const;
 const PUBLIC_KEY_NAMES = ['publicKey', 'algorithms', 'keyId'] as const;
-const RING_NAMES = ['previous', 'current', 'next'] as const;
+/** The names under which a ring has its keys, in the order in which they are published. */
+export const RING_NAMES = ['previous', 'current', 'next'] as const;
 
 /**
  * Reads one signing key, or a ring of previous, current and next, and imports the one that signs.

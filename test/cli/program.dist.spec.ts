@@ -19,7 +19,7 @@ const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as
   version: string;
   bin: Record<string, string>;
 };
-const COMMANDS = ['keygen', 'jwks', 'inspect', 'call', 'doctor', 'explain'];
+const COMMANDS = ['keygen', 'jwks', 'rotate', 'inspect', 'call', 'doctor', 'explain'];
 const ESCAPE = '\u001b[';
 
 const folder = temporaryFolder();

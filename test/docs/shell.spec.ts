@@ -1,10 +1,8 @@
 import { spawnSync } from 'node:child_process';
-import { createPrivateKey, createPublicKey, type JsonWebKey } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createServiceAuth, type ServiceAuth } from 'nestjs-service-auth/core';
-import { createKey } from '../support/keys/keys.js';
 import { readBlocks } from './page-blocks.mjs';
 
 const HERALD = 'https://herald.service/';
@@ -53,32 +51,5 @@ describe('what the pages tell readers to type', () => {
     runIn(folder, runBlock('README.md'));
     const { signs, published } = await look('herald.private.pem');
     expect(published).toEqual([signs]);
-  });
-
-  it('changes a key step by step, docs/keys.md', async () => {
-    const { privatePem, keyId } = createKey();
-    writeFileSync(join(folder, 'herald.pem'), privatePem);
-    // Each step is a line with its number; what is before the first makes the two keys.
-    const [prepare = '', ...steps] = runBlock('docs/keys.md').split(/^# \d\. .*$/m);
-    runIn(folder, prepare);
-    const coordinate = (file: string) => {
-      const jwk = JSON.parse(readFileSync(join(folder, file), 'utf8')) as JsonWebKey;
-      return createPublicKey(createPrivateKey({ key: jwk, format: 'jwk' })).export({
-        format: 'jwk',
-      }).x;
-    };
-    const [a, b] = [coordinate('a.jwk'), coordinate('b.jwk')];
-    const seen: Awaited<ReturnType<typeof look>>[] = [];
-    for (const step of steps) {
-      runIn(folder, step);
-      seen.push(await look('herald.json'));
-    }
-    expect(seen[0]?.kid).toBe(keyId);
-    expect(seen.map(({ signs }) => signs)).toEqual([a, b, b]);
-    expect(seen.map(({ published }) => new Set(published))).toEqual([
-      new Set([a, b]),
-      new Set([a, b]),
-      new Set([b]),
-    ]);
   });
 });

@@ -94,7 +94,6 @@ describe('the snippets of the documentation', () => {
     const pagesWithTests = [
       'README.md', // shell.spec.ts
       'docs/for-whom.md', // for-whom.spec.ts
-      'docs/keys.md', // shell.spec.ts
       'docs/migration.md', // migration.spec.ts
       'docs/other-languages.md', // other-languages.spec.ts
       'docs/getting-started.md', // getting-started.mjs

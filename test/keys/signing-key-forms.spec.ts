@@ -126,6 +126,19 @@ const forms: [string, () => unknown, TestKey, string[]][] = [
     current,
     [previous.keyId, current.keyId, next.keyId],
   ],
+  [
+    'a ring file that says what the options say too',
+    () => ({
+      keyFile: fileOf({
+        current: privateJwk(current, { kid: 'k1', alg: 'ES256' }),
+        next: privateJwk(next, { kid: 'k2', alg: 'ES256' }),
+      }),
+      keyId: 'k0',
+      algorithm: 'ES256',
+    }),
+    current,
+    ['k1', 'k2'],
+  ],
   ['a function', () => async () => ({ privateKey: current.privatePem }), current, [current.keyId]],
   [
     'a function that gives a ring',
