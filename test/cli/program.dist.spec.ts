@@ -18,6 +18,7 @@ const ROOT = join(import.meta.dirname, '..', '..');
 const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
   version: string;
   bin: Record<string, string>;
+  dependencies: Record<string, string>;
 };
 const COMMANDS = ['keygen', 'jwks', 'rotate', 'inspect', 'call', 'doctor', 'explain'];
 const ESCAPE = '\u001b[';
@@ -121,11 +122,18 @@ describe('the package', () => {
     );
   });
 
-  it('runs where nothing else is installed', () => {
+  it('runs where nothing but its own dependencies is installed', () => {
     const home = folder.path('node_modules/nestjs-service-auth');
     mkdirSync(home, { recursive: true });
     cpSync(join(ROOT, 'dist'), join(home, 'dist'), { recursive: true });
     cpSync(join(ROOT, 'package.json'), join(home, 'package.json'));
+    for (const name of Object.keys(manifest.dependencies)) {
+      symlinkSync(
+        join(ROOT, 'node_modules', name),
+        folder.path(`node_modules/${name}`),
+        'junction',
+      );
+    }
     // As npm does it: a link in node_modules/.bin.
     mkdirSync(folder.path('node_modules/.bin'));
     const link = folder.path('node_modules/.bin/nestjs-service-auth');
