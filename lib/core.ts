@@ -26,6 +26,7 @@ export {
   type ReplayStore,
   type RequestAccepted,
   type RequestAnonymous,
+  type BodyArrival,
   type RequestBody,
   type RequestFailed,
   type RequestRefused,

@@ -1,5 +1,6 @@
 import {
   type DecisionMode,
+  flushObserver,
   type IncomingRequest,
   type KeySourceHealth,
   type OutgoingRequest,
@@ -198,6 +199,7 @@ export class ServiceAuth {
     this.settings.sending?.signingKeys.close();
     this.settings.receiving?.trustedIssuers.close();
     this.settings.receiving?.replayStore.close?.(this.settings.observer);
+    flushObserver(this.settings.observer);
   }
 
   private refreshKeys(): void {

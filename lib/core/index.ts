@@ -23,6 +23,7 @@ export {
   type UnavailableCode,
 } from './errors.js';
 export {
+  flushObserver,
   type IssuerTrust,
   NO_OBSERVER,
   type RequestAccepted,
@@ -63,6 +64,7 @@ export type {
 export type { Profile } from './profiles.js';
 export type { ReplayStore, TokenUse, TokenUseVerdict } from './replay.js';
 export {
+  type BodyArrival,
   headerValues,
   type IncomingRequest,
   type OutgoingRequest,

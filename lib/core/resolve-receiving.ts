@@ -40,6 +40,7 @@ export async function resolveReceiving(
   const audiences = new Set([issuer, ...reader.uris('audience')]);
   const requiredHeaders = reader.headerNames('requiredHeaders');
   const publicPathPrefix = readPathPrefix(reader);
+  const refusalDetails = reader.word('refusalDetails', ['brief', 'full'], 'brief');
   const clockToleranceSeconds = reader.integer('clockToleranceSeconds', {
     from: 0,
     to: 60,
@@ -69,6 +70,7 @@ export async function resolveReceiving(
       publicPathPrefix,
       requiredHeaders,
       maxBufferedBodyBytes,
+      refusalDetails,
       replayStore,
       knownHeaders: new KnownHeaders(),
       verificationLoad: new VerificationLoad(),

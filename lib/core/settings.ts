@@ -3,6 +3,7 @@ import type { IssuerDirectory } from './issuers.js';
 import type { KnownHeaders } from './known-headers.js';
 import type { SigningKeySource } from './keys.js';
 import type { Profile } from './profiles.js';
+import type { RefusalDetailLevel } from './refusal-details.js';
 import type { ReplayStore } from './replay.js';
 import type { VerificationLoad } from './scheduling.js';
 
@@ -37,6 +38,8 @@ export interface ReceivingSettings {
   /** Lower-case names of headers a strict token must bind whenever the request carries them. */
   readonly requiredHeaders: readonly string[];
   readonly maxBufferedBodyBytes: number;
+  /** Whether details of refusals quote paths and queries. */
+  readonly refusalDetails: RefusalDetailLevel;
   readonly replayStore: ReplayStore;
   readonly knownHeaders: KnownHeaders;
   readonly verificationLoad: VerificationLoad;

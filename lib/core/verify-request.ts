@@ -3,6 +3,13 @@ import { refuse, ServiceAuthUnavailableError } from './errors.js';
 import { createIdentity, type ServiceIdentity } from './identity.js';
 import { assertHeaderProfile, type JoseHeader, readJoseHeader } from './jose-header.js';
 import type { VerificationKey } from './keys.js';
+import {
+  describeAudience,
+  describeBody,
+  describeKnownKeys,
+  describeNearMiss,
+  describeRequestLine,
+} from './refusal-details.js';
 import { PROFILES } from './profiles.js';
 import type { TokenUse } from './replay.js';
 import {
@@ -62,13 +69,16 @@ export async function verifyRequest(
   const unverified = readClaims(token.unverifiedPayload);
 
   const trusted =
-    (await settings.trustedIssuers.find(unverified.issuer)) ?? refuse('issuer_unknown');
+    (await settings.trustedIssuers.find(unverified.issuer)) ??
+    refuse('issuer_unknown', describeNearMiss(unverified.issuer, settings.trustedIssuers));
   progress?.nameIssuer(trusted.issuer);
   const rules = PROFILES[trusted.profile];
   assertHeaderProfile(header, token.unverifiedHeader, rules);
   assertClaimsProfile(unverified, rules);
 
-  const key = (await trusted.keys.find(header.keyId)) ?? refuse('key_unknown');
+  const key =
+    (await trusted.keys.find(header.keyId)) ??
+    refuse('key_unknown', describeKnownKeys(trusted.keys.health()));
   assertAlgorithm(header, key);
   const claims = await verifyClaims(unverified, token, {
     algorithm: header.algorithm,
@@ -100,7 +110,9 @@ function assertAlgorithm(header: JoseHeader, key: VerificationKey): void {
 
 function readAudience(claims: VerifiedClaims, settings: ReceivingSettings): string {
   const { audience } = claims;
-  if (audience === undefined || !settings.audiences.has(audience)) refuse('audience_mismatch');
+  if (audience === undefined || !settings.audiences.has(audience)) {
+    refuse('audience_mismatch', describeAudience(audience, settings.audiences));
+  }
   return audience;
 }
 
@@ -119,7 +131,11 @@ async function assertBinding(
   const required = headersToBind(bindable.body, settings.requiredHeaders);
   const binding = bindRequest(bindable, new Set([...required, ...bound.keys()]));
   if (PROFILES[trusted.profile].bindsRequest) {
-    if (claims.requestLine !== binding.req) refuse('request_mismatch');
+    if (claims.requestLine !== binding.req) {
+      const { refusalDetails } = settings;
+      const detail = describeRequestLine(claims.requestLine, binding.req, refusalDetails);
+      refuse('request_mismatch', detail);
+    }
     assertHeaders(bound, binding.hdr, bindable, required);
   }
   await assertBody(bindable, claims.body, binding);
@@ -167,7 +183,7 @@ async function assertBody(
     return;
   }
   const digest = await binding.bdy(claim.algorithm);
-  if (digest !== claim.digest) refuse('body_mismatch');
+  if (digest !== claim.digest) refuse('body_mismatch', describeBody(request));
 }
 
 /** Servers remove `chunked` alone. Under any other coding the bytes received are not the content. */

@@ -9,7 +9,8 @@ import {
 } from '../core/index.js';
 import { createServiceAuth, type ServiceAuth } from '../service-auth.js';
 import { Enforcement, findEnforcementProblems } from './enforcement.js';
-import { LoggingObserver, warningOfOriginal } from './logging-observer.js';
+import { warningOfOriginal } from './log/event-lines.js';
+import { LoggingObserver, type LoggingObserverOptions } from './logging-observer.js';
 import { ReportSummary } from './report-summary.js';
 import type { ServiceAuthModuleOptions } from './service-auth.options.js';
 import type { TrustedIssuerFinderProvider } from './trusted-issuer-finder.provider.js';
@@ -39,7 +40,7 @@ export async function createServiceAuthFrom(
   } = { ...options };
   const logger = new Logger('ServiceAuth');
   const summary = new ReportSummary(logger);
-  const hears = observer ?? new LoggingObserver();
+  const hears = observer ?? new LoggingObserver(clockOf(others.now));
   const coreOptions = {
     ...others,
     observer: reportUntil === undefined ? hears : [hears, summary].flat(),
@@ -56,10 +57,20 @@ export async function createServiceAuthFrom(
   const serviceAuth = await createOrCollect(coreOptions, problems);
   const { receiving, sending, observer: hearing, now } = serviceAuth.settings;
   if (receiving && options.replayStore === undefined) warnOfUnsharedMemory(hearing);
+  if (receiving && userResolver === undefined) {
+    logger.log(
+      'No userResolver is configured: request.user stays undefined. Configure one if guards or handlers read request.user.',
+    );
+  }
   warnOfOriginalProfile(serviceAuth.settings);
   warnOfLoosenedOptions({ ...options }, logger);
   summary.start(Enforcement.of({ enforcement, reportUntil }, now), sending?.targets ?? []);
   return serviceAuth;
+}
+
+/** What is no clock is a problem of the options, and is reported with the others. */
+function clockOf(now: unknown): LoggingObserverOptions {
+  return typeof now === 'function' ? { now: now as () => number } : {};
 }
 
 async function createOrCollect(
