@@ -47,7 +47,14 @@ export type {
   SigningKeySource,
   VerificationKey,
 } from './keys.js';
-export { isServiceUri } from './option-reader.js';
+export {
+  describeUriFlaw,
+  kindOf,
+  nearestName,
+  shown,
+  shownPath,
+  unknownOption,
+} from './option-words.js';
 export type {
   KeyMaterial,
   PublicKeyOptions,
@@ -84,6 +91,7 @@ export type {
 } from './settings.js';
 export { Sender, type SigningTarget } from './sender.js';
 export { isSentUnsigned } from './signing-report.js';
+export { isServiceUri, parseUrl } from './service-uri.js';
 export { type Signer, signRequest } from './sign-request.js';
 export { type Destination, findDestination, parseTargetUrl } from './targets.js';
 export { TokenIds } from './token-ids.js';

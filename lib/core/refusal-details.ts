@@ -1,7 +1,7 @@
 import { type IssuerDirectory, nameDifference } from './issuers.js';
 import type { KeySourceHealth } from './keys.js';
-import { isServiceUri } from './option-reader.js';
-import { type BindableRequest } from './request-binding.js';
+import type { BindableRequest } from './request-binding.js';
+import { isServiceUri } from './service-uri.js';
 
 /** What a detail lists at most: names of this service, key ids. */
 const MOST_NAMES = 5;

@@ -1,9 +1,12 @@
 import { createHash, type JsonWebKey } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import type {
-  SigningKeyFileOptions,
-  SigningKeyOptions,
-  SigningKeyRingOptions,
+import {
+  kindOf,
+  shownPath,
+  type SigningKeyFileOptions,
+  type SigningKeyOptions,
+  type SigningKeyRingOptions,
+  unknownOption,
 } from '../core/index.js';
 import { fail } from './key-material.js';
 import { isRing } from './signing-key-ring.js';
@@ -21,8 +24,11 @@ export interface SigningKeyOrigin {
   /** `known` is the version that was loaded before. */
   load(known: string | undefined): Promise<Loaded>;
   readonly checkSeconds: number;
+  /** The path, for messages; undefined where there is no file. */
+  readonly file?: string;
 }
 
+const FILE_NAMES = ['keyFile', 'algorithm', 'keyId', 'checkSeconds'];
 const FILE_CHECK_SECONDS = 5;
 const FUNCTION_CHECK_SECONDS = 60;
 
@@ -51,8 +57,11 @@ export function isFileOptions(options: unknown): options is SigningKeyFileOption
 export function originOfFile(options: SigningKeyFileOptions): SigningKeyOrigin {
   const { keyFile, algorithm, keyId, checkSeconds = FILE_CHECK_SECONDS, ...others } = options;
   const stranger = Object.keys(others)[0];
-  if (stranger !== undefined) fail(stranger, 'unknown option; remove it');
-  if (typeof keyFile !== 'string' || keyFile === '') fail('keyFile', 'write the path of a file');
+  if (stranger !== undefined) fail(stranger, unknownOption(stranger, FILE_NAMES));
+  if (typeof keyFile !== 'string' || keyFile.trim() === '') {
+    fail('keyFile', `${kindOf(keyFile)}; write the path of a file`);
+  }
+  if (keyFile.includes('-----BEGIN')) fail('keyFile', 'is a key and no path; write { privateKey }');
   if (typeof checkSeconds !== 'number' || !(checkSeconds >= 1 && checkSeconds <= 3600)) {
     fail('checkSeconds', 'write a number from 1 to 3600');
   }
@@ -63,14 +72,14 @@ export function originOfFile(options: SigningKeyFileOptions): SigningKeyOrigin {
     const options = version === known ? undefined : parseKeyFile(text, { algorithm, keyId });
     return { options, version };
   };
-  return { load, checkSeconds };
+  return { load, checkSeconds, file: shownPath(keyFile) };
 }
 
 async function readKeyFile(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (error) {
-    return fail('keyFile', `it cannot be read (${labelOf(error)})`);
+    return fail('keyFile', `${shownPath(path)} cannot be read (${labelOf(error)})`);
   }
 }
 

@@ -3,6 +3,7 @@ import {
   ServiceAuthConfigError,
   type ServiceAuthEvent,
   type ServiceAuthObserver,
+  unknownOption,
 } from '../core/index.js';
 import { CountedLines } from './log/counted-lines.js';
 import { lineOf } from './log/event-lines.js';
@@ -118,9 +119,11 @@ export class LoggingObserver implements ServiceAuthObserver {
   }
 }
 
+const NAMES = ['successes', 'fields', 'now'];
+
 function readOptions(options: LoggingObserverOptions): Required<LoggingObserverOptions> {
   const { successes = 'off', fields = false, now = monotonicNow, ...others } = options;
-  const problems = Object.keys(others).map((name) => `${name}: unknown option; remove it`);
+  const problems = Object.keys(others).map((name) => `${name}: ${unknownOption(name, NAMES)}`);
   if (successes !== 'verbose' && successes !== 'off') {
     problems.push("successes: write 'verbose' or 'off'");
   }

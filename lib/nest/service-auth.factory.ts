@@ -2,10 +2,12 @@ import { statSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
 import { Logger } from '@nestjs/common';
 import {
+  nearestName,
   type Profile,
   ServiceAuthConfigError,
   type ServiceAuthOptions,
   type ServiceAuthSettings,
+  unknownOption,
 } from '../core/index.js';
 import { createServiceAuth, type ServiceAuth } from '../service-auth.js';
 import { Enforcement, findEnforcementProblems } from './enforcement.js';
@@ -38,15 +40,17 @@ export async function createServiceAuthFrom(
     observer,
     ...others
   } = { ...options };
+  const misspelt = findMisspeltNames(Object.keys(others));
   const logger = new Logger('ServiceAuth');
   const summary = new ReportSummary(logger);
   const hears = observer ?? new LoggingObserver(clockOf(others.now));
   const coreOptions = {
-    ...others,
+    ...withoutNames(others, misspelt),
     observer: reportUntil === undefined ? hears : [hears, summary].flat(),
     trustedIssuers: typeof trustedIssuers === 'function' ? finderOfClass : trustedIssuers,
   };
   const problems = [
+    ...misspelt.map((name) => `${name}: ${unknownOption(name, NEST_OPTION_NAMES)}`),
     ...findResolverProblem(userResolver),
     ...findTokenProblem(tokenAfterVerification),
     ...findFolderProblem(spoolDirectory),
@@ -66,6 +70,27 @@ export async function createServiceAuthFrom(
   warnOfLoosenedOptions({ ...options }, logger);
   summary.start(Enforcement.of({ enforcement, reportUntil }, now), sending?.targets ?? []);
   return serviceAuth;
+}
+
+/** The options that only Nest has. */
+const NEST_OPTION_NAMES = [
+  'userResolver',
+  'tokenAfterVerification',
+  'spoolDirectory',
+  'rawBody',
+  'subjectPropagation',
+  'enforcement',
+  'reportUntil',
+] as const satisfies (keyof ServiceAuthModuleOptions)[];
+
+/** Those that are nearly one of these; the core does not know them, and would say to remove them. */
+function findMisspeltNames(names: readonly string[]): string[] {
+  return names.filter((name) => nearestName(name, NEST_OPTION_NAMES) !== undefined);
+}
+
+function withoutNames<T extends object>(options: T, names: readonly string[]): T {
+  const kept = Object.entries(options).filter(([name]) => !names.includes(name));
+  return Object.fromEntries(kept) as T;
 }
 
 /** What is no clock is a problem of the options, and is reported with the others. */

@@ -66,7 +66,7 @@ describe('a reply that is no usable JWK Set', () => {
     ['JF-07 HTML', serveText(200, '<html>login</html>'), 'the reply is not JSON in UTF-8'],
     ['JF-07 truncated JSON', serveText(200, '{"keys":[{"kty":"EC"'), /not JSON/],
     ['JF-07 nothing', serveText(200, ''), /not JSON/],
-    ['JF-07 an empty set', serveKeys([]), 'the set has no key that can be used'],
+    ['JF-07 an empty set', serveKeys([]), 'the set has no key that can be used: it is empty'],
     ['JF-07 unusable keys alone', serveKeys([{ kty: 'oct', k: 'AAAA' }, null]), /no key that can/],
     ['JF-07 a connection cut off', cutOff, 'the key server cannot be reached (UND_ERR_SOCKET)'],
     ['JF-07 a connection closed', noAnswer, 'the key server cannot be reached (UND_ERR_SOCKET)'],
