@@ -68,6 +68,16 @@ describe('a reply that is no usable JWK Set', () => {
     ['JF-07 nothing', serveText(200, ''), /not JSON/],
     ['JF-07 an empty set', serveKeys([]), 'the set has no key that can be used: it is empty'],
     ['JF-07 unusable keys alone', serveKeys([{ kty: 'oct', k: 'AAAA' }, null]), /no key that can/],
+    [
+      'JF-07 a set of keys that are all unfit',
+      serveKeys([jwkOf(key, { use: 'enc' }), { kty: 'oct', k: 'Y2FuYXJ5' }]),
+      "the set has no key that can be used (keys[0]: write a key whose use is 'sig'; keys[1]: write one public key as SPKI PEM, JWK, KeyObject or CryptoKey; this one is private, and known to others by now)",
+    ],
+    [
+      'JF-07 a set of many keys that are all unfit',
+      serveKeys(Array.from({ length: 9 }, () => jwkOf(key, { use: 'enc' }))),
+      /^the set has no key that can be used \(keys\[0\]: .*; keys\[4\]: [^;]*; and 4 more\)$/,
+    ],
     ['JF-07 a connection cut off', cutOff, 'the key server cannot be reached (UND_ERR_SOCKET)'],
     ['JF-07 a connection closed', noAnswer, 'the key server cannot be reached (UND_ERR_SOCKET)'],
     ['JF-09 more than 256 KiB', serveText(200, setOfSize(256 * 1024 + 1)), /larger than 262144/],

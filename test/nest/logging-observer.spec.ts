@@ -238,6 +238,29 @@ describe('an outage', () => {
     expect(log.take()).toEqual([row.first]);
   });
 
+  it.each([
+    ['the key server cannot be reached (ERR_SSL_WRONG_VERSION_NUMBER)', 'Correct jwksUri.'],
+    [
+      'the key server cannot be reached (UNABLE_TO_VERIFY_LEAF_SIGNATURE)',
+      'set NODE_EXTRA_CA_CERTS.',
+    ],
+    ['the key server cannot be reached (DEPTH_ZERO_SELF_SIGNED_CERT)', 'NODE_EXTRA_CA_CERTS.'],
+    ['the key server cannot be reached (CERT_HAS_EXPIRED)', 'certificate of the key server.'],
+    ['the key server cannot be reached (ENOTFOUND)', 'check jwksUri, and the DNS.'],
+    ['the key server answered 404', 'what the key server serves there.'],
+    [
+      "the set has no key that can be used (keys[0]: write a key whose use is 'sig')",
+      'Let its owner publish a JWK Set with a key for signatures.',
+    ],
+    ['the key server did not answer in time', 'Check its key server, and the network to it.'],
+  ])('of keys says what to do: %s', (reason, advice) => {
+    const log = startLog();
+    log.hear({ ...KEYS_FAILED, reason });
+    const [line = ''] = log.take();
+    expect(line).toContain(`: ${reason}. `);
+    expect(line.endsWith(advice)).toBe(true);
+  });
+
   it('has its lines each minute though nothing else happens', () => {
     jest.useFakeTimers();
     try {

@@ -195,8 +195,32 @@ function troubleWithKeys({ issuer, reason, servingStale }: KeysRefreshFailed): T
     issuer,
     reason,
     meanwhile: servingStale ? 'Still accepting its requests with the known keys.' : undefined,
-    advice: 'Check its key server, and the network to it.',
+    advice: adviceFor(reason),
   };
+}
+
+/** What to do, by the code of Node's error or by our own words in the reason. */
+const ADVICE: readonly [reason: RegExp, advice: string][] = [
+  [
+    /ERR_SSL_WRONG_VERSION_NUMBER|ERR_SSL_PACKET_LENGTH/,
+    'The key server speaks http:, and its URL says https:. Correct jwksUri.',
+  ],
+  [
+    /SELF_SIGNED_CERT|UNABLE_TO_(?:VERIFY|GET)/,
+    'Node does not know who vouches for its certificate: set NODE_EXTRA_CA_CERTS.',
+  ],
+  [/\(CERT_|ERR_TLS_CERT/, 'Renew or correct the certificate of the key server.'],
+  [
+    /ENOTFOUND|EAI_AGAIN/,
+    'The name of the key server is not known here: check jwksUri, and the DNS.',
+  ],
+  [/answered \d/, 'Check jwksUri, and what the key server serves there.'],
+  [/^the (?:set|reply) /, 'Let its owner publish a JWK Set with a key for signatures.'],
+];
+
+function adviceFor(reason: string): string {
+  const [found] = ADVICE.filter(([pattern]) => pattern.test(reason));
+  return found?.[1] ?? 'Check its key server, and the network to it.';
 }
 
 function troubleWithFinder(reason: string): Trouble {
