@@ -27,6 +27,7 @@ export {
   type ReplayStore,
   type RequestAccepted,
   type RequestAnonymous,
+  type BodyArrival,
   type RequestBody,
   type RequestFailed,
   type RequestRefused,

@@ -1,4 +1,5 @@
 import {
+  flushObserver,
   type IncomingRequest,
   type KeySourceHealth,
   type OutgoingRequest,
@@ -195,6 +196,7 @@ export class ServiceAuth {
     this.settings.sending?.signingKeys.close();
     this.settings.receiving?.trustedIssuers.close();
     this.settings.receiving?.replayStore.close?.(this.settings.observer);
+    flushObserver(this.settings.observer);
   }
 
   private refreshKeys(): void {

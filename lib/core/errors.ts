@@ -83,6 +83,12 @@ export class ServiceAuthConfigError extends ServiceAuthError {
       `Service auth is not configured correctly:\n${problems.map((p) => `  - ${p}`).join('\n')}`,
     );
     this.problems = problems;
+    // What a process prints that does not start: the list and nothing after it, since no line of code is at fault.
+    Object.defineProperty(this, 'stack', {
+      value: `${this.name}: ${this.message}`,
+      writable: true,
+      configurable: true,
+    });
   }
 }
 

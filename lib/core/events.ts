@@ -105,6 +105,10 @@ export type ServiceAuthEvent =
       readonly reason: string;
       readonly servingStale: boolean;
     }
+  /** The finder of `trustedIssuers` failed or was late. Emitted once, until it answers again. */
+  | { readonly type: 'issuer_look_up_failed'; readonly reason: string }
+  /** It answers again. */
+  | { readonly type: 'issuer_look_up_recovered' }
   /** One key of a set is not used; the others are. */
   | {
       readonly type: 'key_dropped';
@@ -143,6 +147,8 @@ export type ServiceAuthEvent =
 export interface ServiceAuthObserver {
   /** Told once for each event, at once: what takes time is for later. */
   observe(event: ServiceAuthEvent): void | Promise<void>;
+  /** Called when the service closes: whatever is held back is written now. What it throws is ignored. */
+  flush?(): void;
 }
 
 /** Stands where nobody listens, and lets events go unmade. */
@@ -162,6 +168,15 @@ function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null;
 }
 
+/** Lets an observer write what it holds back, whose trouble must not become the service's. */
+export function flushObserver(observer: ServiceAuthObserver): void {
+  try {
+    observer.flush?.();
+  } catch {
+    // An observer only watches.
+  }
+}
+
 /** One observer for several: each hears everything, whatever becomes of the others. */
 export function tellAll(observers: readonly ServiceAuthObserver[]): ServiceAuthObserver {
   const [first = NO_OBSERVER, ...others] = observers;
@@ -169,6 +184,9 @@ export function tellAll(observers: readonly ServiceAuthObserver[]): ServiceAuthO
   return Object.freeze({
     observe: (event: ServiceAuthEvent) => {
       for (const observer of observers) tell(observer, event);
+    },
+    flush: () => {
+      for (const observer of observers) flushObserver(observer);
     },
   });
 }

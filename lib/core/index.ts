@@ -29,6 +29,7 @@ export {
   ServiceTokenRefusedError,
 } from './errors.js';
 export {
+  flushObserver,
   type IssuerTrust,
   NO_OBSERVER,
   type RequestAccepted,
@@ -52,7 +53,15 @@ export type {
   SigningKeySource,
   VerificationKey,
 } from './keys.js';
-export { isServiceUri, OptionReader, ProblemList } from './option-reader.js';
+export { OptionReader, ProblemList } from './option-reader.js';
+export {
+  describeUriFlaw,
+  kindOf,
+  nearestName,
+  shown,
+  shownPath,
+  unknownOption,
+} from './option-words.js';
 export type {
   KeyMaterial,
   PublicKeyOptions,
@@ -69,6 +78,7 @@ export type {
 export type { Profile } from './profiles.js';
 export type { ReplayStore, TokenUse, TokenUseVerdict } from './replay.js';
 export {
+  type BodyArrival,
   headerValues,
   type IncomingRequest,
   type OutgoingRequest,
@@ -90,6 +100,7 @@ export type {
 export type { KeyFetchSettings } from './settings-parts.js';
 export { Sender, type SigningTarget } from './sender.js';
 export { isSentUnsigned } from './signing-report.js';
+export { isServiceUri, parseUrl } from './service-uri.js';
 export { type Signer, signRequest } from './sign-request.js';
 export { type Destination, findDestination, parseTargetUrl } from './targets.js';
 export { createSlot, type Slot } from './slot.js';

@@ -1,6 +1,8 @@
 import { isAlgorithm, type Algorithm } from './algorithms.js';
 import { ServiceAuthConfigError } from './errors.js';
+import { describeUriFlaw, unknownOption } from './option-words.js';
 import { TOKEN_HEADER } from './request.js';
+import { isServiceUri } from './service-uri.js';
 
 /** Collects what is wrong with the options, so that all of it is reported at once. */
 export class ProblemList {
@@ -46,17 +48,8 @@ export class ProblemList {
   }
 }
 
-/** RFC 3986, so ASCII alone: it also stands in a header. No credentials, query, fragment or pattern. */
-const SERVICE_URI =
-  /^https?:\/\/[A-Za-z0-9._~!$&'()+,;=:[\]%-]+(?:\/[A-Za-z0-9._~!$&'()+,;=:@%/-]*)?$/;
-/** Far more than a name needs, and little enough to be kept for each of many issuers. */
-const MAX_SERVICE_URI_LENGTH = 1024;
+const HOW_TO_WRITE_URI = "write the service's absolute URI, such as 'https://census.service/'";
 const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-
-/** Whether this can be the name of a service, in the options and so in the tokens that are trusted. */
-export function isServiceUri(uri: string): boolean {
-  return uri.length <= MAX_SERVICE_URI_LENGTH && SERVICE_URI.test(uri) && URL.canParse(uri);
-}
 
 /**
  * Reads one object of options that nobody has checked: own members only, unknown names reported,
@@ -75,7 +68,7 @@ export class OptionReader {
     if (!isRecord) problems.add('', 'write an object');
     this.values = isRecord ? this.readMembers(options) : new Map();
     for (const name of this.values.keys()) {
-      if (!knownNames.includes(name)) this.report(name, 'unknown option; remove it');
+      if (!knownNames.includes(name)) this.report(name, unknownOption(name, knownNames));
     }
   }
 
@@ -218,6 +211,7 @@ export class OptionReader {
   private uriIn(name: string, value: unknown): string | undefined {
     const uri = typeof value === 'string' ? value : '';
     if (isServiceUri(uri)) return uri;
-    return this.report(name, "write the service's absolute URI, such as 'https://census.service/'");
+    const flaw = describeUriFlaw(value);
+    return this.report(name, `${flaw}; ${HOW_TO_WRITE_URI}`);
   }
 }

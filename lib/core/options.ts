@@ -148,6 +148,11 @@ export interface ServiceAuthOptions {
   signedHeaders?: readonly string[];
   /** Headers that a strict token must bind whenever the request carries them. */
   requiredHeaders?: readonly string[];
+  /**
+   * What the details of refusals hold, in events, logs and spans. Default `brief`: how the request differs from the one
+   * that was signed. `full`: both paths and queries too, which may name users or hold secrets.
+   */
+  refusalDetails?: 'brief' | 'full';
   /** How much of a body is held in memory because no parser reads it, or because it is a stream to sign. Default 1 MiB. */
   maxBufferedBodyBytes?: number;
   /** Remembers used tokens. Default: in the memory of this process. */

@@ -1,7 +1,7 @@
 import { types } from 'node:util';
 import { type BodyHashAlgorithm, bodyHashAlgorithmOf, hashBody } from './body-hash.js';
 import { ServiceAuthUsageError } from './errors.js';
-import type { IncomingRequest, OutgoingRequest, RequestBody } from './request.js';
+import type { BodyArrival, IncomingRequest, OutgoingRequest, RequestBody } from './request.js';
 
 /**
  * Asserts that a request to verify has the members of {@link IncomingRequest}, besides its body, which
@@ -68,7 +68,11 @@ export function bodyFrom(body: Uint8Array | RequestBody): RequestBody {
 
 function bodyOfBytes(bytes: Uint8Array): RequestBody {
   if (bytes.byteLength === 0) assertNothingLost(bytes);
-  return { hasContent: bytes.byteLength > 0, digest: (algorithm) => hashBody(algorithm, bytes) };
+  return {
+    hasContent: bytes.byteLength > 0,
+    digest: (algorithm) => hashBody(algorithm, bytes),
+    arrival: () => ({ bytes: bytes.byteLength, isReadByOthers: false }),
+  };
 }
 
 /** A view of memory that is gone has no bytes, and so would look like an empty body. */
@@ -98,6 +102,14 @@ class CheckedBody implements RequestBody {
 
   async digest(algorithm: BodyHashAlgorithm): Promise<string> {
     return readDigest(await this.given.digest(algorithm), algorithm);
+  }
+
+  arrival(): BodyArrival | undefined {
+    const arrival: unknown = this.given.arrival?.();
+    if (!isObject(arrival)) return undefined;
+    const bytes: unknown = Reflect.get(arrival, 'bytes');
+    const isReadByOthers = Reflect.get(arrival, 'isReadByOthers') === true;
+    return isCount(bytes) ? { bytes: Number(bytes), isReadByOthers } : undefined;
   }
 }
 

@@ -23,6 +23,15 @@ export interface RequestBody {
    * @throws ServiceTokenRefusedError `body_unverifiable` when the bytes cannot be had
    */
   digest(algorithm: BodyHashAlgorithm): string | Promise<string>;
+  /** What arrived, for the detail of a refusal. Asked only once a digest is not the one that was signed. */
+  arrival?(): BodyArrival | undefined;
+}
+
+/** What is known of a body that arrived, besides its digest. */
+export interface BodyArrival {
+  readonly bytes: number;
+  /** Whether something read it before its digest was asked for: a parser, say. */
+  readonly isReadByOthers: boolean;
 }
 
 /** A request that a server received, as data. Members of other types are a usage error, never looked over. */

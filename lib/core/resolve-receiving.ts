@@ -29,6 +29,7 @@ export async function resolveReceiving(
   const audiences = new Set([issuer, ...reader.uris('audience')]);
   const requiredHeaders = reader.headerNames('requiredHeaders');
   const publicPathPrefix = readPathPrefix(reader);
+  const refusalDetails = reader.word('refusalDetails', ['brief', 'full'], 'brief');
   const clockToleranceSeconds = reader.integer('clockToleranceSeconds', {
     from: 0,
     to: 60,
@@ -58,6 +59,7 @@ export async function resolveReceiving(
       publicPathPrefix,
       requiredHeaders,
       maxBufferedBodyBytes,
+      refusalDetails,
       replayStore,
     })
   );

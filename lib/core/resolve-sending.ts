@@ -1,9 +1,14 @@
 import { isHashAvailable } from './body-hash.js';
 import { OptionReader, type ProblemList } from './option-reader.js';
 import type { PublishedKeysOptions, TargetOptions } from './options.js';
+import { kindOf, shown, travellingSpelling } from './option-words.js';
 import { PROFILES } from './profiles.js';
+import { isServiceUri, parseUrl } from './service-uri.js';
 import type { PublishedKeysSettings, SendingSettings, Target } from './settings.js';
 import type { CommonSettings, SettingsParts } from './settings-parts.js';
+
+const HOW_TO_WRITE_KEY =
+  "write { keyFile: 'herald.pem' }, { privateKey }, or { current, next, previous }";
 
 const TARGET_OPTION_NAMES = [
   'baseUrl',
@@ -38,6 +43,9 @@ export async function resolveSending(
     return undefined;
   }
   if (!targets) reader.report('targets', 'name the services to call, or remove signingKey');
+  if (typeof signingKey !== 'function' && !isObject(signingKey)) {
+    return reader.report('signingKey', `${kindOf(signingKey)}; ${HOW_TO_WRITE_KEY}`);
+  }
   const signingKeys = await reader.problems
     .under('signingKey')
     .attempt(async () => await parts.createSigningKeySource(signingKey));
@@ -89,9 +97,29 @@ function resolveTargets(reader: OptionReader): Target[] | undefined {
   return targets?.toSorted((one, other) => other.pathPrefix.length - one.pathPrefix.length);
 }
 
+/** The default of the audience, so it is spelt as the service spells its own name. */
+function readBaseUrl(reader: OptionReader): string | undefined {
+  const written = reader.raw('baseUrl');
+  if (reader.raw('audience') !== undefined && isSpeltOtherwise(written))
+    return new URL(written).href;
+  const baseUrl = reader.uri('baseUrl');
+  const spelling = baseUrl === undefined ? undefined : travellingSpelling(baseUrl);
+  if (spelling === baseUrl || reader.raw('audience') !== undefined) return baseUrl;
+  const flaw = `${shown(baseUrl ?? '')} is spelt in another way than it travels`;
+  return reader.report('baseUrl', `${flaw}: write ${shown(spelling ?? '')}, or set audience`);
+}
+
+/** Whether clients send requests to this URL in a spelling that is a service's: `HTTP://` as `http://`, say. */
+function isSpeltOtherwise(written: unknown): written is string {
+  const url = typeof written === 'string' ? parseUrl(written) : undefined;
+  if (!url) return false;
+  const { href, search, hash, username, password } = url;
+  return [search, hash, username, password].join('') === '' && isServiceUri(href);
+}
+
 function resolveTarget(item: unknown, problems: ProblemList): Target | undefined {
   const reader = new OptionReader(item, TARGET_OPTION_NAMES, problems);
-  const baseUrl = reader.uri('baseUrl');
+  const baseUrl = readBaseUrl(reader);
   const audience = reader.raw('audience') === undefined ? baseUrl : reader.uri('audience');
   const profile = reader.word('profile', ['strict', 'original'], 'strict');
   const signing = reader.word('signing', ['required', 'best-effort'], 'required');
@@ -103,4 +131,8 @@ function resolveTarget(item: unknown, problems: ProblemList): Target | undefined
   const { origin, pathname } = new URL(baseUrl);
   const pathPrefix = pathname.endsWith('/') ? pathname : `${pathname}/`;
   return Object.freeze({ origin, pathPrefix, audience, profile, signing });
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
 }

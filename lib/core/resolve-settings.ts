@@ -25,6 +25,7 @@ const OPTION_NAMES = [
   'publicPathPrefix',
   'signedHeaders',
   'requiredHeaders',
+  'refusalDetails',
   'maxBufferedBodyBytes',
   'replayStore',
   'observer',
@@ -72,13 +73,18 @@ export async function resolveSettings(
 
 function readClock(reader: OptionReader): () => number {
   const now = reader.raw('now');
-  if (now === undefined) return Date.now;
+  if (now === undefined) return wallClock;
   if (typeof now === 'function') {
     const clock = now as () => unknown;
     return () => readTime(clock());
   }
   reader.report('now', 'write a function that answers milliseconds since the epoch');
-  return Date.now;
+  return wallClock;
+}
+
+/** Reads `Date.now` at each call: fake timers of a test replace it after the application was made. */
+function wallClock(): number {
+  return Date.now();
 }
 
 /** Every comparison with NaN is false, so that a clock that says nothing would let everything pass. */

@@ -2,6 +2,7 @@ import type { ServiceAuthObserver } from './events.js';
 import type { IssuerDirectory } from './issuers.js';
 import type { SigningKeySource } from './keys.js';
 import type { Profile } from './profiles.js';
+import type { RefusalDetailLevel } from './refusal-details.js';
 import type { ReplayStore } from './replay.js';
 
 /** What the library reads at run time: options with every default filled in and every value checked. Frozen. */
@@ -35,6 +36,8 @@ export interface ReceivingSettings {
   /** Lower-case names of headers a strict token must bind whenever the request carries them. */
   readonly requiredHeaders: readonly string[];
   readonly maxBufferedBodyBytes: number;
+  /** Whether details of refusals quote paths and queries. */
+  readonly refusalDetails: RefusalDetailLevel;
   readonly replayStore: ReplayStore;
 }
 

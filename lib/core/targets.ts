@@ -1,4 +1,5 @@
 import { ServiceSigningError } from './errors.js';
+import { parseUrl } from './service-uri.js';
 import type { SendingSettings, Target } from './settings.js';
 
 /** Where a request goes, as it was when its target was found: no later change of the URL counts. */
@@ -49,12 +50,4 @@ export function parseTargetUrl(url: string | URL): URL {
     throw new ServiceSigningError('target_invalid');
   }
   return parsed;
-}
-
-function parseUrl(url: string): URL | undefined {
-  try {
-    return new URL(url);
-  } catch {
-    return undefined;
-  }
 }

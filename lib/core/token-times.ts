@@ -48,7 +48,9 @@ export function assertTimes(
   if (ends && iat !== undefined && iat + longest + tolerance <= now) {
     refuse('token_expired', 'issued longer ago than a token may live');
   }
-  if (exp !== undefined && iat !== undefined && exp - iat > longest) refuse('lifetime_too_long');
+  if (exp !== undefined && iat !== undefined && exp - iat > longest) {
+    refuse('lifetime_too_long', `${exp - iat} s, where at most ${longest} s are accepted`);
+  }
   // Without iat only this bounds for how long a replay store must remember the use.
   if (exp !== undefined && iat === undefined && claims.tokenId !== undefined) {
     if (exp - tolerance > now + longest) refuse('lifetime_too_long', apart('exp', exp, now));

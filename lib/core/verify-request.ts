@@ -4,6 +4,13 @@ import { createIdentity, type ServiceIdentity } from './identity.js';
 import { assertHeaderProfile, type JoseHeader, readJoseHeader } from './jose-header.js';
 import type { VerificationKey } from './keys.js';
 import type { KnownHeaders } from './known-headers.js';
+import {
+  describeAudience,
+  describeBody,
+  describeKnownKeys,
+  describeNearMiss,
+  describeRequestLine,
+} from './refusal-details.js';
 import { PROFILES, type ProfileRules } from './profiles.js';
 import type { ReplayStore, TokenUse } from './replay.js';
 import {
@@ -73,13 +80,16 @@ export async function verifyRequest(
   const unverified = readClaims(token.unverifiedPayload);
 
   const trusted =
-    (await settings.trustedIssuers.find(unverified.issuer)) ?? refuse('issuer_unknown');
+    (await settings.trustedIssuers.find(unverified.issuer)) ??
+    refuse('issuer_unknown', describeNearMiss(unverified.issuer, settings.trustedIssuers));
   progress?.nameIssuer(trusted.issuer);
   const rules = PROFILES[trusted.profile];
   assertHeaderProfile(header, token.unverifiedHeader, rules);
   assertClaimsProfile(unverified, rules);
 
-  const key = (await trusted.keys.find(header.keyId)) ?? refuse('key_unknown');
+  const key =
+    (await trusted.keys.find(header.keyId)) ??
+    refuse('key_unknown', describeKnownKeys(trusted.keys.health()));
   assertAlgorithm(header, key);
   const { algorithm } = header;
   const claims = await verifyClaims(unverified, token, { algorithm, key: key.key, load });
@@ -89,7 +99,7 @@ export async function verifyRequest(
   const limits = timeLimits(settings, trusted.profile);
   assertTimes(claims, limits, now());
   const audience = readAudience(claims, settings);
-  await assertBinding(bindable, claims, rules);
+  await assertBinding(bindable, claims, { rules, refusalDetails: settings.refusalDetails });
   // Again, since a slow body takes time to arrive: a token is judged by the time of the decision.
   assertTimes(claims, limits, now());
   assertPolicy(claims, trusted, policy);
@@ -110,25 +120,35 @@ function assertAlgorithm(header: JoseHeader, key: VerificationKey): void {
 
 function readAudience(claims: VerifiedClaims, settings: ReceivingSettings): string {
   const { audience } = claims;
-  if (audience === undefined || !settings.audiences.has(audience)) refuse('audience_mismatch');
+  if (audience === undefined || !settings.audiences.has(audience)) {
+    refuse('audience_mismatch', describeAudience(audience, settings.audiences));
+  }
   return audience;
 }
 
 const CONTENT_HEADERS: ReadonlySet<string> = new Set(['content-type', 'content-encoding']);
 const NO_HEADERS: ReadonlyMap<string, string> = new Map();
 
+/** What a token must bind, and how much a refusal says of the difference. */
+interface BindingTerms extends Pick<ReceivingSettings, 'refusalDetails'> {
+  readonly rules: ProfileRules;
+}
+
 /** Asserts that the token was made for this very request. Waits for its body. */
 async function assertBinding(
   bindable: BindableRequest,
   claims: VerifiedClaims,
-  rules: ProfileRules,
+  { rules, refusalDetails }: BindingTerms,
 ): Promise<void> {
   await bindable.body.settle?.();
   const bound = claims.boundHeaders ?? NO_HEADERS;
   const required = headersToBind(bindable);
   const binding = bindRequest(bindable, new Set([...required, ...bound.keys()]));
   if (rules.bindsRequest) {
-    if (claims.requestLine !== binding.req) refuse('request_mismatch');
+    if (claims.requestLine !== binding.req) {
+      const detail = describeRequestLine(claims.requestLine, binding.req, refusalDetails);
+      refuse('request_mismatch', detail);
+    }
     assertBoundHeaders(bound, binding.hdr, required);
     assertRequiredHeaders(required, bound, bindable);
   }
@@ -189,7 +209,7 @@ async function assertBody(
     return;
   }
   const digest = await binding.bdy(claim.algorithm);
-  if (digest !== claim.digest) refuse('body_mismatch');
+  if (digest !== claim.digest) refuse('body_mismatch', describeBody(request));
 }
 
 /** Servers remove `chunked` alone. Under any other coding the bytes received are not the content. */

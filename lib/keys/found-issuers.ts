@@ -14,6 +14,7 @@ import {
 } from '../core/index.js';
 import { BoundedDigests, digestOf } from './bounded-digests.js';
 import { LookUpPlaces } from './look-up-places.js';
+import { labelOf } from './signing-key-origin.js';
 
 /** How long an issuer that was found is trusted, and from when on it is asked about again meanwhile. */
 const TRUSTED_SECONDS = 60;
@@ -34,6 +35,8 @@ interface Found {
   readonly foundAt: number;
   askAgainAt: number;
   trustedUntil: number;
+  /** Whether the last look-up failed. */
+  isFailing: boolean;
 }
 
 interface No {
@@ -54,6 +57,8 @@ export class FoundIssuers implements IssuerDirectory {
   private readonly places = new LookUpPlaces();
   private readonly toldOriginal = new BoundedDigests();
   private isClosed = false;
+  /** Whether the last look-up failed. */
+  private isFailing = false;
 
   constructor(
     private readonly finder: TrustedIssuerFinder,
@@ -102,7 +107,7 @@ export class FoundIssuers implements IssuerDirectory {
 
   private async ask(issuer: string): Promise<TrustedIssuer | undefined> {
     try {
-      const options = await withinDeadline(DEADLINE_MILLISECONDS, this.askFinder(issuer));
+      const options = await this.askFinder(issuer);
       if (options) return await this.remember(issuer, options);
       this.drop(issuer);
       this.note(issuer, { isDecided: true, until: this.in(UNKNOWN_SECONDS) });
@@ -116,7 +121,23 @@ export class FoundIssuers implements IssuerDirectory {
   }
 
   private async askFinder(issuer: string): Promise<TrustedIssuerOptions | null | undefined> {
-    return await this.finder.find(issuer);
+    try {
+      const answer = Promise.resolve(this.finder.find(issuer));
+      const options = await withinDeadline(DEADLINE_MILLISECONDS, answer);
+      if (this.isFailing) tell(this.common.observer, { type: 'issuer_look_up_recovered' });
+      this.isFailing = false;
+      return options;
+    } catch (error) {
+      this.noteFailure(error);
+      throw error;
+    }
+  }
+
+  private noteFailure(error: unknown): void {
+    if (this.isFailing) return;
+    this.isFailing = true;
+    const reason = `the finder of trustedIssuers failed (${labelOf(error)})`;
+    tell(this.common.observer, { type: 'issuer_look_up_failed', reason });
   }
 
   private async remember(issuer: string, options: TrustedIssuerOptions): Promise<TrustedIssuer> {
@@ -137,8 +158,17 @@ export class FoundIssuers implements IssuerDirectory {
       foundAt: this.in(0),
       askAgainAt: this.in(ASK_AGAIN_SECONDS),
       trustedUntil: this.in(TRUSTED_SECONDS),
+      isFailing: false,
     });
+    if (known?.isFailing) this.tellRecovered(trusted);
     return trusted;
+  }
+
+  /** Keys that are fetched tell it themselves, once they can be. */
+  private tellRecovered({ issuer, keys }: TrustedIssuer): void {
+    const { status, keyIds } = keys.health();
+    if (status !== 'static' && status !== 'fresh') return;
+    tell(this.common.observer, { type: 'keys_refreshed', issuer, keyIds });
   }
 
   /** Each issuer once: there is no list of them to warn of at start. */
@@ -168,6 +198,7 @@ export class FoundIssuers implements IssuerDirectory {
     const staleUntil = known.foundAt + this.common.maxStaleSeconds * 1000;
     known.trustedUntil = Math.max(known.trustedUntil, staleUntil);
     known.askAgainAt = this.in(RETRY_SECONDS);
+    known.isFailing = true;
     const servingStale = this.common.steadyNow() < known.trustedUntil;
     const reason = cause instanceof ServiceAuthConfigError ? cause.problems.join('; ') : FAILED;
     tell(this.common.observer, { type: 'keys_refresh_failed', issuer, reason, servingStale });

@@ -10,6 +10,8 @@ import { readVerificationKey } from './static-key-source.js';
 
 /** The most keys a set may have. */
 const MAX_KEYS = 100;
+/** Of keys that cannot be used, in one text. */
+const MOST_REASONS = 5;
 
 /** What a JWK Set gives: the keys that can be used, and why others are not. */
 export interface JwkSetContents {
@@ -55,8 +57,16 @@ export async function readJwkSet(
     keys.delete(keyId);
     dropped.add('keys', `two have the key id ${JSON.stringify(keyId)}; neither is used`);
   }
-  if (keys.size === 0) throw new JwkSetError('the set has no key that can be used');
+  if (keys.size === 0) throw new JwkSetError(describeUnusable(dropped.problems));
   return { keys, dropped: dropped.problems };
+}
+
+/** Each key with its reason: our own words, and the key ids that the set gives twice. */
+function describeUnusable(dropped: readonly string[]): string {
+  const reasons = dropped.slice(0, MOST_REASONS).join('; ');
+  const rest = dropped.length - MOST_REASONS;
+  const more = rest > 0 ? `; and ${rest} more` : '';
+  return `the set has no key that can be used${reasons === '' ? ': it is empty' : ` (${reasons}${more})`}`;
 }
 
 function readEntries(bytes: Uint8Array): unknown[] {

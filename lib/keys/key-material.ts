@@ -11,6 +11,7 @@ import type { JWK } from 'jose';
 import { calculateJwkThumbprint } from 'jose/jwk/thumbprint';
 import { type Algorithm, ALGORITHMS, ServiceAuthConfigError } from '../core/index.js';
 import { isEd25519PublicKey } from './ed25519-point.js';
+import { describeKeyForm } from './key-form.js';
 import { hasRocaFingerprint } from './roca.js';
 
 type CryptoKey = webcrypto.CryptoKey;
@@ -46,8 +47,10 @@ export function readKey(material: unknown, half: 'public' | 'private', field: st
   if (half === 'public' && isPrivateJwk(material)) {
     fail(field, `${HOW_TO_WRITE.public}; this one is private, and known to others by now`);
   }
-  const key = toKeyObject(material, half) ?? fail(field, HOW_TO_WRITE[half]);
-  if (key.type !== half) fail(field, HOW_TO_WRITE[half]);
+  const key = toKeyObject(material, half);
+  if (key?.type !== half) {
+    return fail(field, `${describeKeyForm(material, half)}; ${HOW_TO_WRITE[half]}`);
+  }
   const flaw =
     findKeyFlaw(key) ??
     findUseFlaw(material, half === 'private' ? 'sign' : 'verify') ??
@@ -90,7 +93,7 @@ function toKeyObject(material: unknown, half: 'public' | 'private'): KeyObject |
     if (types.isCryptoKey(material)) return KeyObject.from(material);
     const create = half === 'public' ? createPublicKey : createPrivateKey;
     if (typeof material === 'string')
-      return isOnePemBlock(material, half) ? create(material) : undefined;
+      return isOnePemBlock(material, half) ? create(withoutParameters(material)) : undefined;
     return isJwk(material) ? create({ key: material, format: 'jwk' }) : undefined;
   } catch {
     // The cause is dropped: messages of the crypto library may quote what they could not read.
@@ -99,9 +102,14 @@ function toKeyObject(material: unknown, half: 'public' | 'private'): KeyObject |
 }
 
 function isOnePemBlock(pem: string, half: 'public' | 'private'): boolean {
-  const labels = [...pem.matchAll(PEM_BLOCK)].map(([, label]) => label ?? '');
+  const labels = [...withoutParameters(pem).matchAll(PEM_BLOCK)].map(([, label]) => label ?? '');
   const accepted = half === 'public' ? /^(RSA )?PUBLIC KEY$/ : /^((RSA|EC) )?PRIVATE KEY$/;
   return labels.length === 1 && labels.every((label) => accepted.test(label));
+}
+
+/** What `openssl ecparam -genkey` writes before the key: the name of its curve, which the key has as well. */
+function withoutParameters(pem: string): string {
+  return pem.replace(/^-----BEGIN EC PARAMETERS-----[^-]*-----END EC PARAMETERS-----\s*/, '');
 }
 
 function isJwk(material: unknown): material is JsonWebKey {
@@ -119,7 +127,10 @@ function isPrivateJwk(material: unknown): boolean {
 }
 
 function findKeyFlaw(key: KeyObject): string | undefined {
-  if (fittingAlgorithms(key).length === 0) return 'write a P-256, P-384, P-521, Ed25519 or RSA key';
+  if (fittingAlgorithms(key).length === 0) {
+    const kind = key.asymmetricKeyType === 'rsa-pss' ? 'is an RSA key for PSS alone; ' : '';
+    return `${kind}write a P-256, P-384, P-521, Ed25519 or RSA key`;
+  }
   if (key.asymmetricKeyType === 'ed25519') return findEd25519Flaw(key);
   return key.asymmetricKeyType === 'rsa' ? findRsaFlaw(key) : undefined;
 }

@@ -1,4 +1,11 @@
-import { type KeyFetchSettings, type KeySource, type TrustedIssuerOptions } from '../core/index.js';
+import {
+  type KeyFetchSettings,
+  kindOf,
+  parseUrl,
+  type KeySource,
+  shown,
+  type TrustedIssuerOptions,
+} from '../core/index.js';
 import { fetchJwkSetFrom } from './fetch-jwk-set.js';
 import { fail } from './key-material.js';
 import { RemoteKeySource } from './remote-key-source.js';
@@ -27,7 +34,7 @@ export async function createKeySource(
   return new RemoteKeySource({
     issuer,
     algorithms,
-    fetchSet: fetchJwkSetFrom(readKeyUrl(jwksUri ?? defaultKeyUrl(issuer), common)),
+    fetchSet: fetchJwkSetFrom(readKeyUrl(options, common)),
     maxStaleSeconds: common.maxStaleSeconds,
     now: common.steadyNow,
     random: Math.random,
@@ -41,13 +48,25 @@ export function defaultKeyUrl(issuer: string): string {
 }
 
 /** A URL that keys may be fetched from: only ever one of the configuration, never one of a token. */
-function readKeyUrl(jwksUri: unknown, { allowInsecureKeyUrls }: KeyFetchSettings): string {
-  const url = typeof jwksUri === 'string' && URL.canParse(jwksUri) ? new URL(jwksUri) : undefined;
+function readKeyUrl(
+  { issuer, jwksUri }: TrustedIssuerOptions,
+  { allowInsecureKeyUrls }: KeyFetchSettings,
+): string {
+  const written: unknown = jwksUri ?? defaultKeyUrl(issuer);
+  const url = typeof written === 'string' ? parseUrl(written) : undefined;
   const isHttp = url?.protocol === 'https:' || url?.protocol === 'http:';
   if (!url || !isHttp || url.username !== '' || url.password !== '' || url.hash !== '') {
-    return fail('jwksUri', 'write an https: URL without credentials');
+    return fail('jwksUri', `${flawOf(written, url)}; write an https: URL without credentials`);
   }
   const isSafe = url.protocol === 'https:' || LOOPBACK.test(url.hostname);
   if (isSafe || allowInsecureKeyUrls) return url.href;
-  return fail('jwksUri', 'write an https: URL, or set allowInsecureKeyUrls');
+  const derived = jwksUri === undefined ? ' (derived from issuer)' : '';
+  const flaw = `${shown(url.href)}${derived} is plain http: to another host`;
+  return fail('jwksUri', `${flaw}; write an https: URL, or set allowInsecureKeyUrls`);
+}
+
+function flawOf(written: unknown, url: URL | undefined): string {
+  if (typeof written !== 'string' || written === '') return kindOf(written);
+  if (url?.username || url?.password) return 'has credentials in it';
+  return url?.hash ? 'has a fragment' : `${shown(written)} is no https: URL`;
 }

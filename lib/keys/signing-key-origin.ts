@@ -1,7 +1,9 @@
 import { createHash, type JsonWebKey } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import {
+  kindOf,
   OptionReader,
+  shownPath,
   type SigningKeyFileOptions,
   type SigningKeyOptions,
   type SigningKeyRingOptions,
@@ -22,6 +24,8 @@ export interface SigningKeyOrigin {
   /** `known` is the version that was loaded before. */
   load(known: string | undefined): Promise<Loaded>;
   readonly checkSeconds: number;
+  /** The path, for messages; undefined where there is no file. */
+  readonly file?: string;
 }
 
 const FILE_NAMES = [
@@ -57,13 +61,12 @@ export function isFileOptions(options: unknown): options is SigningKeyFileOption
  */
 export function originOfFile(options: SigningKeyFileOptions): SigningKeyOrigin {
   const reader = new OptionReader(options, FILE_NAMES);
-  const keyFile = reader.value('keyFile', isPath, 'write the path of a file');
+  const keyFile = readPath(reader);
   const checkSeconds = reader.value('checkSeconds', isPause, 'write a number from 1 to 3600');
   reader.problems.assertNone();
   // Of these the key that is read has to say whether they are good.
   const algorithm = reader.raw('algorithm') as SigningKeyFileOptions['algorithm'];
   const keyId = reader.raw('keyId') as SigningKeyFileOptions['keyId'];
-  if (keyFile === undefined) fail('keyFile', 'write the path of a file');
   const load = async (known: string | undefined): Promise<Loaded> => {
     // By its name each time, so that it does not matter how it was replaced.
     const text = await readKeyFile(keyFile);
@@ -71,11 +74,24 @@ export function originOfFile(options: SigningKeyFileOptions): SigningKeyOrigin {
     const options = version === known ? undefined : parseKeyFile(text, { algorithm, keyId });
     return { options, version };
   };
-  return { load, checkSeconds: checkSeconds ?? FILE_CHECK_SECONDS };
+  return {
+    load,
+    checkSeconds: checkSeconds ?? FILE_CHECK_SECONDS,
+    file: shownPath(keyFile),
+  };
 }
 
-function isPath(path: unknown): path is string {
-  return typeof path === 'string' && path !== '';
+/** Empty where it is a problem. */
+function readPath(reader: OptionReader): string {
+  const path = reader.raw('keyFile');
+  if (typeof path !== 'string' || path.trim() === '') {
+    reader.report('keyFile', `${kindOf(path)}; write the path of a file`);
+    return '';
+  }
+  if (path.includes('-----BEGIN')) {
+    reader.report('keyFile', 'is a key and no path; write { privateKey }');
+  }
+  return path;
 }
 
 function isPause(seconds: unknown): seconds is number {
@@ -86,7 +102,7 @@ async function readKeyFile(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (error) {
-    return fail('keyFile', `it cannot be read (${labelOf(error)})`);
+    return fail('keyFile', `${shownPath(path)} cannot be read (${labelOf(error)})`);
   }
 }
 

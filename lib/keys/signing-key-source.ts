@@ -54,8 +54,22 @@ async function startReloading(
   parts: SigningKeySourceParts,
 ): Promise<SigningKeySource> {
   const { options, version } = await loadInTime(origin, undefined);
-  const ring = await readSigningKeyRing(options as RingOptions);
+  const ring = await readRingOf(origin, options as RingOptions);
   return new ReloadingSigningKeySource({ ring, version }, origin, parts);
+}
+
+/** What is wrong with the key in a file is said of `keyFile`, the option that was written. */
+async function readRingOf(origin: SigningKeyOrigin, options: RingOptions): Promise<SigningKeyRing> {
+  try {
+    return await readSigningKeyRing(options);
+  } catch (error) {
+    const { file } = origin;
+    if (!(error instanceof ServiceAuthConfigError) || file === undefined) throw error;
+    const inFile = (_: string, verb?: string) => `keyFile: ${file}${verb ? ` ${verb}` : ': '}`;
+    throw new ServiceAuthConfigError(
+      error.problems.map((problem) => problem.replace(/^privateKey: (is |has )?/, inFile)),
+    );
+  }
 }
 
 async function loadInTime(
@@ -110,7 +124,7 @@ class ReloadingSigningKeySource implements SigningKeySource {
     this.isReloading = true;
     try {
       const { options, version } = await loadInTime(this.origin, this.version);
-      if (options !== undefined) this.accept(await readSigningKeyRing(options));
+      if (options !== undefined) this.accept(await readRingOf(this.origin, options));
       this.version = version;
       this.lastTrouble = undefined;
     } catch (error) {

@@ -1,16 +1,21 @@
 import { Logger } from '@nestjs/common';
-import {
-  OptionReader,
-  type RequestRefused,
-  type RequestWouldBeRefused,
-  type ServiceAuthEvent,
-  type ServiceAuthObserver,
-} from '../core/index.js';
+import { OptionReader, type ServiceAuthEvent, type ServiceAuthObserver } from '../core/index.js';
+import { CountedLines } from './log/counted-lines.js';
+import { lineOf } from './log/event-lines.js';
+import { HELD_BACK_MILLISECONDS, type Line, oneLine } from './log/line.js';
+import { Outages } from './log/outages.js';
 
 /** What a `LoggingObserver` is made with. */
 export interface LoggingObserverOptions {
   /** Whether requests that were accepted or signed are logged too, at level `verbose`. Default `off`. */
   successes?: 'verbose' | 'off';
+  /**
+   * Whether Nest's logger gets an object (`message`, `event`, `code`, `issuer`, `route`, `detail`, ...) in place of a
+   * text: for JSON logs. Default false.
+   */
+  fields?: boolean;
+  /** A clock in milliseconds, for the lines of each minute. Default `performance.now`. */
+  now?: () => number;
 }
 
 const SUCCESSES: ReadonlySet<ServiceAuthEvent['type']> = new Set([
@@ -19,17 +24,13 @@ const SUCCESSES: ReadonlySet<ServiceAuthEvent['type']> = new Set([
   'request_signed',
 ]);
 
-interface Line {
-  readonly level: 'verbose' | 'debug' | 'log' | 'warn';
-  readonly text: string;
-}
-
 /**
- * Writes what happens to Nest's log, under the name `ServiceAuth`: trouble that operators must end as a
- * warning, each refusal for whoever debugs. The observer of a service that gives none; one that gives
- * others lists it among them to keep the log.
+ * Writes what happens to Nest's log, under the name `ServiceAuth`. The observer of a service that gives none; one that
+ * gives others lists it among them to keep the log.
  *
- * No line holds a token, a subject or a name that a caller made up.
+ * What operators must end is a warning, at most one a minute for each issuer and code. A refused request whose issuer is
+ * not proved is a line at `debug`, so no stranger writes into a log at production level. An outage has a line when it
+ * begins, one each minute, and one when it is over. No line holds a token, a subject or a name that a caller made up.
  *
  * @throws ServiceAuthConfigError where an option is unknown, or has a value that is none
  *
@@ -38,126 +39,115 @@ interface Line {
  */
 export class LoggingObserver implements ServiceAuthObserver {
   private readonly logger = new Logger('ServiceAuth');
-  private readonly logsSuccesses: boolean;
+  private readonly options: Required<LoggingObserverOptions>;
+  private readonly counted = new CountedLines((line) => this.write(line));
+  private readonly outages = new Outages((line) => this.write(line));
+  /** Only while a line is held back: it comes when its minute is over, though nothing else happens. */
+  private timer: NodeJS.Timeout | undefined;
+  private dueAt = Infinity;
 
   constructor(options: LoggingObserverOptions = {}) {
-    const reader = new OptionReader(options, ['successes']);
-    this.logsSuccesses = reader.word('successes', ['verbose', 'off'], 'off') === 'verbose';
-    reader.problems.assertNone();
+    this.options = readOptions(options);
   }
 
-  /** Writes the line of an event, where it has one. */
+  /** Writes the line of an event, where it has one, and the lines that are due. */
   observe(event: ServiceAuthEvent): void {
-    if (!this.logsSuccesses && SUCCESSES.has(event.type)) return;
-    const { level, text } = describe(event);
-    this.logger[level](oneLine(text));
+    this.writeDue();
+    if (SUCCESSES.has(event.type)) {
+      if (this.options.successes === 'verbose') this.write(lineOf(event));
+      return;
+    }
+    this.note(event, this.options.now());
+    this.scheduleNext();
+  }
+
+  /** Writes the numbers that are held back: the service is closing. The observer may be used on. */
+  flush(): void {
+    const now = this.options.now();
+    this.counted.flush(now);
+    this.outages.flush(now);
+    this.scheduleNext();
+  }
+
+  private note(event: ServiceAuthEvent, now: number): void {
+    if (this.outages.take(event, now)) return;
+    const kind = kindOf(event);
+    const isRefusal = event.type === 'request_refused' || event.type === 'request_would_be_refused';
+    const isExplained = isRefusal && this.outages.explains(event);
+    if (kind === undefined || isExplained) this.write(lineOf(event));
+    else this.counted.add(kind, event, now);
+  }
+
+  private writeDue(): void {
+    if (this.dueAt === Infinity) return; // then nobody reads a clock
+    const now = this.options.now();
+    if (now < this.dueAt) return;
+    this.counted.writeDue(now);
+    this.outages.writeDue(now);
+    this.scheduleNext();
+  }
+
+  /** Does not keep the process alive: what is held back at its end is written by {@link flush}. */
+  private scheduleNext(): void {
+    this.dueAt = Math.min(this.counted.dueAt, this.outages.dueAt);
+    if (this.dueAt === Infinity) {
+      clearTimeout(this.timer);
+      this.timer = undefined;
+      return;
+    }
+    this.timer ??= setTimeout(() => {
+      this.timer = undefined;
+      this.writeDue();
+      this.scheduleNext();
+    }, this.waitMilliseconds()).unref();
+  }
+
+  /** A clock that stands still, or says nothing, is looked at again in a minute. */
+  private waitMilliseconds(): number {
+    const left = this.dueAt - this.options.now();
+    return left > 0 && left < HELD_BACK_MILLISECONDS ? Math.ceil(left) : HELD_BACK_MILLISECONDS;
+  }
+
+  private write({ level, text, fields }: Line): void {
+    if (this.options.fields) this.logger[level]({ message: oneLine(text), ...cleaned(fields) });
+    else this.logger[level](oneLine(text));
   }
 }
 
-/** Reasons quote other systems, such as Redis: what they say must not look like a line of its own. */
-function oneLine(text: string): string {
-  return text.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}]/gu, '\u{fffd}');
+function readOptions(options: LoggingObserverOptions): Required<LoggingObserverOptions> {
+  const reader = new OptionReader(options, ['successes', 'fields', 'now']);
+  const successes = reader.word('successes', ['verbose', 'off'], 'off');
+  const fields = reader.flag('fields');
+  const now = reader.monotonicClock('now');
+  reader.problems.assertNone();
+  return { successes, fields, now };
 }
 
-function describe(event: ServiceAuthEvent): Line {
+/** What is counted together and warned of; undefined for what has one line each time. */
+function kindOf(event: ServiceAuthEvent): string | undefined {
   switch (event.type) {
-    case 'request_accepted': {
-      const { issuer, algorithm, keyId, hasSubject, route } = event;
-      const who = `${issuer}${hasSubject ? ' for a user' : ''}`;
-      return { level: 'verbose', text: `Accepted${at(route)}: ${who}, ${algorithm}, key ${keyId}` };
-    }
     case 'request_refused':
-      return describeRefused(event);
     case 'request_would_be_refused':
-      return describeRefused(event);
-    case 'request_anonymous':
-      return { level: 'verbose', text: `Accepted${at(event.route)}: nobody, without a token` };
-    case 'request_failed': {
-      // What the application throws on purpose, an exception of Nest say, is no trouble.
-      const level = event.reason === 'admission_error' ? 'debug' : 'warn';
-      return { level, text: `Not decided${at(event.route)}: ${event.reason}` };
-    }
-    case 'request_signed': {
-      const forWhom = event.hasSubject ? ', for a user' : '';
-      return { level: 'verbose', text: `Signed for ${event.audience}${forWhom}` };
-    }
+      if (event.issuerTrust !== 'verified') return undefined;
+      return `${event.type} ${event.code} ${event.issuer}`;
+    case 'request_failed':
+      return event.reason === 'admission_error' ? undefined : `${event.type} ${event.reason}`;
     case 'signing_failed': {
-      const { code, audience = 'no target' } = event;
-      const level = code === 'unexpected_error' ? 'warn' : 'debug';
-      return { level, text: `Not signed with ${code}, for ${audience}` };
-    }
-    default:
-      return describeSurroundings(event);
-  }
-}
-
-function describeRefused({
-  code,
-  status,
-  detail,
-  ...event
-}: RequestRefused | RequestWouldBeRefused): Line {
-  const reason = detail ? `${code}: ${detail}` : code;
-  const from = {
-    verified: `from ${event.issuer}`,
-    claimed: `said to be from ${event.issuer}`,
-    unknown: 'from an unknown issuer',
-  }[event.issuerTrust];
-  // 503 is no verdict on the caller: the operators of this service must act.
-  if (status === 503 && event.type === 'request_refused') {
-    return { level: 'warn', text: `Undecided with ${reason}, ${from}${at(event.route)}` };
-  }
-  if (event.type === 'request_would_be_refused') {
-    return { level: 'debug', text: `Would refuse with ${reason}, ${from}${at(event.route)}` };
-  }
-  return { level: 'debug', text: `Refused with ${reason}, ${from}${at(event.route)}` };
-}
-
-function at(route: string | undefined): string {
-  return route === undefined ? '' : ` at ${route}`;
-}
-
-/** Of keys and of the replay store. */
-type SurroundingsEvent = Exclude<
-  ServiceAuthEvent,
-  { type: `request_${string}` } | { type: 'signing_failed' }
->;
-
-function describeSurroundings(event: SurroundingsEvent): Line {
-  switch (event.type) {
-    case 'keys_refreshed':
-      return { level: 'debug', text: `Keys of ${event.issuer} refreshed: ${event.keyIds.length}` };
-    case 'keys_refresh_failed': {
-      const meanwhile = event.servingStale ? 'known keys serve on' : 'no key is known';
-      return { level: 'warn', text: `Keys of ${event.issuer}: ${event.reason}; ${meanwhile}` };
+      const isWarned = event.isSentUnsigned || event.code === 'unexpected_error';
+      return isWarned ? `${event.type} ${event.code} ${event.audience}` : undefined;
     }
     case 'key_dropped':
-      return { level: 'warn', text: `A key of ${event.issuer} is not used: ${event.reason}` };
-    case 'original_issuer_found':
-      return { level: 'warn', text: warningOfOriginal(event.issuer) };
-    case 'signing_keys_changed':
-      return {
-        level: 'log',
-        text: `Key ${event.keyId} signs; published: ${event.publishedKeyIds.join(', ')}`,
-      };
+      return `${event.type} ${event.issuer} ${event.reason}`;
     case 'signing_keys_unusable':
-      return { level: 'warn', text: `The key before signs on: ${event.reason}` };
-    case 'replay_store_failed':
-      return { level: 'warn', text: `The replay store cannot answer: ${event.reason}` };
-    case 'replay_store_recovered': {
-      const meanwhile = `${event.refused} refused, ${event.acceptedUnchecked} accepted unchecked`;
-      return { level: 'log', text: `The replay store answers again; meanwhile ${meanwhile}` };
-    }
-    case 'token_accepted_unchecked': {
-      const { issuer, reason, count } = event;
-      return { level: 'debug', text: `Token ${count} accepted unchecked, of ${issuer}: ${reason}` };
-    }
-    case 'replay_store_unsafe':
-      return { level: 'warn', text: `Tokens may be used twice: ${event.reason}` };
+      return event.type;
+    default:
+      return undefined;
   }
 }
 
-/** What operators read of an issuer, be it listed or found, whose tokens are in the original profile. */
-export function warningOfOriginal(issuer: string): string {
-  return `Tokens of ${issuer} are accepted in the original profile: they bind no URL and may be replayed.`;
+function cleaned(fields: Line['fields']): Line['fields'] {
+  const clean = Object.entries(fields).flatMap(([name, value]): [string, typeof value][] =>
+    value === undefined ? [] : [[name, typeof value === 'string' ? oneLine(value) : value]],
+  );
+  return Object.fromEntries(clean);
 }

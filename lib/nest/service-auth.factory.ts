@@ -2,6 +2,7 @@ import { statSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
 import { Logger } from '@nestjs/common';
 import {
+  nearestName,
   OptionReader,
   ProblemList,
   type Profile,
@@ -11,7 +12,8 @@ import {
 } from '../core/index.js';
 import { createServiceAuth, type ServiceAuth } from '../service-auth.js';
 import { checkEnforcement, Enforcement } from './enforcement.js';
-import { LoggingObserver, warningOfOriginal } from './logging-observer.js';
+import { warningOfOriginal } from './log/event-lines.js';
+import { LoggingObserver, type LoggingObserverOptions } from './logging-observer.js';
 import { ReportSummary } from './report-summary.js';
 import type { ServiceAuthModuleOptions } from './service-auth.options.js';
 import type { TrustedIssuerFinderProvider } from './trusted-issuer-finder.provider.js';
@@ -39,18 +41,27 @@ export async function createServiceAuthFrom(
     observer,
     ...others
   } = { ...options };
+  // The core does not know these names, and would say to remove what is nearly one of them.
+  const misspelt = membersNamed(others, isNearlyOwn);
+  const coreMembers = membersNamed(others, (name) => !isNearlyOwn(name));
   const logger = new Logger('ServiceAuth');
   const summary = new ReportSummary(logger);
-  const hears = observer ?? new LoggingObserver();
+  const hears = observer ?? new LoggingObserver(clockOf(others.now));
   const own = { userResolver, tokenAfterVerification, spoolDirectory, rawBody, subjectPropagation };
   const coreOptions = {
-    ...others,
+    ...coreMembers,
     observer: reportUntil === undefined ? hears : [hears, summary].flat(),
     trustedIssuers: typeof trustedIssuers === 'function' ? finderOfClass : trustedIssuers,
   };
-  const serviceAuth = await createChecked(coreOptions, { ...own, enforcement, reportUntil });
+  const reported = { ...own, enforcement, reportUntil, ...misspelt };
+  const serviceAuth = await createChecked(coreOptions, reported);
   const { receiving, sending, observer: hearing, now } = serviceAuth.settings;
   if (receiving && options.replayStore === undefined) warnOfUnsharedMemory(hearing);
+  if (receiving && userResolver === undefined) {
+    logger.log(
+      'No userResolver is configured: request.user stays undefined. Configure one if guards or handlers read request.user.',
+    );
+  }
   warnOfOriginalProfile(serviceAuth.settings);
   warnOfLoosenedOptions({ ...options }, logger);
   summary.start(Enforcement.of({ enforcement, reportUntil }, now), sending?.targets ?? []);
@@ -67,6 +78,19 @@ const OWN_NAMES = [
   'enforcement',
   'reportUntil',
 ] as const satisfies (keyof ServiceAuthModuleOptions)[];
+
+function isNearlyOwn(name: string): boolean {
+  return nearestName(name, OWN_NAMES) !== undefined;
+}
+
+function membersNamed<T extends object>(options: T, isTaken: (name: string) => boolean): T {
+  return Object.fromEntries(Object.entries(options).filter(([name]) => isTaken(name))) as T;
+}
+
+/** What is no clock is a problem of the options, and is reported with the others. */
+function clockOf(now: unknown): LoggingObserverOptions {
+  return typeof now === 'function' ? { now: now as () => number } : {};
+}
 
 async function createChecked(
   options: ServiceAuthOptions,

@@ -21,6 +21,11 @@ export function warnOfLoosenedOptions(options: ServiceAuthModuleOptions, logger:
   )) {
     logger.warn(`Calls to ${baseUrl} that cannot be signed are sent without a token (signing).`);
   }
+  if (options.refusalDetails === 'full') {
+    logger.warn(
+      'Events, log lines and spans quote the paths and queries of refused requests (refusalDetails).',
+    );
+  }
   if (options.tokenAfterVerification === 'keep') {
     logger.warn(
       'Tokens stay in the headers of requests, for loggers and handlers to see (tokenAfterVerification).',

@@ -53,6 +53,9 @@ function recordSurroundings(
       return recordRefresh(event.issuer, false, to);
     case 'key_dropped':
       return to.keysDropped.add(1, issuerOf(event.issuer, to));
+    case 'issuer_look_up_failed':
+    case 'issuer_look_up_recovered':
+      return; // the requests are counted, with `key_unavailable`
     case 'original_issuer_found':
       return; // nothing to count: it is emitted once for each issuer
     case 'signing_keys_changed':

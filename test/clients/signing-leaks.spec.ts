@@ -230,9 +230,9 @@ describe('a signing key that is no good', () => {
       () => ({ privateKey: key.privatePem, algorithm: 'RS256' }),
       'signingKey.algorithm',
     ],
-    ['a good key where options belong', () => key.privatePem, 'signingKey.privateKey'],
-    ['a file of no key', () => ({ keyFile: fileOf(CANARY) }), 'signingKey.privateKey'],
-    ['a file of a broken PEM', () => ({ keyFile: fileOf(brokenPem) }), 'signingKey.privateKey'],
+    ['a good key where options belong', () => key.privatePem, 'signingKey'],
+    ['a file of no key', () => ({ keyFile: fileOf(CANARY) }), 'signingKey.keyFile'],
+    ['a file of a broken PEM', () => ({ keyFile: fileOf(brokenPem) }), 'signingKey.keyFile'],
     [
       'a file of broken JSON',
       () => ({ keyFile: fileOf(JSON.stringify(jwk).slice(0, -9)) }),

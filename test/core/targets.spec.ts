@@ -101,7 +101,7 @@ describe('the target of a URL', () => {
     for (const baseUrl of [
       'https://census.service',
       'https://census.service/',
-      'https://A.service/b',
+      'https://a.service/b',
     ]) {
       const sender = await createServiceAuth({
         issuer: HERALD,

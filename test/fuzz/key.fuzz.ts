@@ -35,9 +35,7 @@ async function read(material: unknown, reading: () => Promise<unknown>): Promise
   } catch (error) {
     if (!(error instanceof ServiceAuthConfigError)) throw error;
     assert(error.problems.length > 0);
-    const problems = error.problems.filter(
-      (problem) => !problem.endsWith('unknown option; remove it'),
-    );
+    const problems = error.problems.filter((problem) => !problem.includes(': unknown option; '));
     for (const secret of stringsIn(material)) {
       const start = secret.slice(0, LONGEST_QUOTE);
       assert(start.length < LONGEST_QUOTE || !problems.join().includes(start), 'a key is quoted');

@@ -183,15 +183,22 @@ describe('while the finder is out of order', () => {
     expect(only(await live(receiver, 599))).toEqual(['ok']);
     expect(table.asked.length).toBeGreaterThan(50);
     expect(table.asked.length).toBeLessThanOrEqual(600 / RETRY_SECONDS);
-    expect(receiver.events.all[0]).toEqual({
-      type: 'keys_refresh_failed',
-      issuer: HERALD,
-      reason: 'the look-up of the issuer failed',
-      servingStale: true,
-    });
+    expect(receiver.events.all.slice(0, 2)).toEqual([
+      { type: 'issuer_look_up_failed', reason: 'the finder of trustedIssuers failed (Error)' },
+      {
+        type: 'keys_refresh_failed',
+        issuer: HERALD,
+        reason: 'the look-up of the issuer failed',
+        servingStale: true,
+      },
+    ]);
+    receiver.events.all.splice(0);
     expect((await live(receiver, 10)).at(-1)).toBe('key_unavailable');
     table.instead = undefined;
     expect((await live(receiver, RETRY_SECONDS)).at(-1)).toBe('ok');
+    expect(receiver.events.of('issuer_look_up_recovered')).toHaveLength(1);
+    const keyIds = [key.keyId];
+    expect(receiver.events.all.at(-1)).toEqual({ type: 'keys_refreshed', issuer: HERALD, keyIds });
   });
 
   it('what it says wrongly of one who was trusted is told, without a value of it', async () => {
@@ -201,17 +208,19 @@ describe('while the finder is out of order', () => {
     table.rows.set(HERALD, herald({ publicKey: key.privatePem }));
     expect(only(await live(receiver, 120))).toEqual(['ok']);
     const [failure] = receiver.events.of('keys_refresh_failed');
-    expect(failure?.reason).toMatch(/publicKey: write one public key/);
+    expect(failure?.reason).toMatch(/publicKey: is a private key; write one public key/);
     expect(JSON.stringify(receiver.events.all)).not.toContain('PRIVATE KEY');
   });
 
-  it('strangers get 503, are not told of in events, and cost one look-up a while', async () => {
+  it('strangers get 503, are not named in events, and cost one look-up a while', async () => {
     const table = new IssuerTable();
     table.instead = fail;
     const receiver = await startWith(table);
     expect(only(await live(receiver, 20))).toEqual(['key_unavailable']);
     expect(table.asked).toHaveLength(20 / RETRY_SECONDS);
-    expect(receiver.events.all).toEqual([]);
+    expect(receiver.events.all).toEqual([
+      { type: 'issuer_look_up_failed', reason: 'the finder of trustedIssuers failed (Error)' },
+    ]);
   });
 });
 

@@ -209,12 +209,12 @@ describe('PF-04 a key file', () => {
 
 const write = (content: string | Uint8Array) => (path: string) => writeFileSync(path, content);
 const bad: [string, (path: string) => void, RegExp][] = [
-  ['empty', write(''), /privateKey/],
-  ['half a PEM', write(two.privatePem.slice(0, 70)), /privateKey/],
-  ['a PEM without its end', write(two.privatePem.slice(0, -20)), /privateKey/],
+  ['empty', write(''), /keyFile/],
+  ['half a PEM', write(two.privatePem.slice(0, 70)), /keyFile/],
+  ['a PEM without its end', write(two.privatePem.slice(0, -20)), /keyFile/],
   ['half a JWK', write(JSON.stringify(privateJwk(two)).slice(0, -30)), /keyFile/],
-  ['bytes of anything', write(Buffer.alloc(500, 0xfe)), /privateKey/],
-  ['a public key', write(two.publicPem), /privateKey/],
+  ['bytes of anything', write(Buffer.alloc(500, 0xfe)), /keyFile/],
+  ['a public key', write(two.publicPem), /keyFile/],
   ['a key with the half of another', write(ringFile({ current: mixed(one, three) })), /current/],
   [
     'a ring with one key twice',
@@ -222,7 +222,7 @@ const bad: [string, (path: string) => void, RegExp][] = [
     /key id/,
   ],
   ['a ring with a bad next', write(ringFile({ current: privateJwk(two), next: {} })), /next/],
-  ['a weak key', write(JSON.stringify({ ...privateJwk(weak), e: 'AQ' })), /privateKey/],
+  ['a weak key', write(JSON.stringify({ ...privateJwk(weak), e: 'AQ' })), /keyFile/],
   ['deleted', (path) => rmSync(path), /keyFile: .*ENOENT/],
   ['a folder', (path) => (rmSync(path), mkdirSync(path)), /keyFile: .*EISDIR/],
   ['a link to itself', (path) => (rmSync(path), symlinkSync(path, path)), /keyFile: .*ELOOP/],

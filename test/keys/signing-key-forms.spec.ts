@@ -233,8 +233,8 @@ const encrypted = current.privateKey
 const good = { privateKey: current.privatePem };
 const SECRET = 'bXkgc2VjcmV0IHRoYXQgbm9ib2R5IG1heSByZWFk';
 const refused: [string, () => unknown, string[]][] = [
-  ['null', () => null, ['signingKey.privateKey']],
-  ['a bare PEM', () => current.privatePem, ['signingKey.privateKey']],
+  ['null', () => null, ['signingKey']],
+  ['a bare PEM', () => current.privatePem, ['signingKey']],
   ['no key in it', () => ({}), ['signingKey.privateKey']],
   ['a public key', () => ({ privateKey: current.publicPem }), ['signingKey.privateKey']],
   ['an encrypted key', () => ({ privateKey: encrypted }), ['signingKey.privateKey']],
@@ -319,11 +319,11 @@ const refused: [string, () => unknown, string[]][] = [
   ['a missing file', () => ({ keyFile: join(folder, 'none') }), ['signingKey.keyFile']],
   ['a folder', () => ({ keyFile: folder }), ['signingKey.keyFile']],
   ['no path', () => ({ keyFile: '' }), ['signingKey.keyFile']],
-  ['an empty file', () => ({ keyFile: fileOf('') }), ['signingKey.privateKey']],
+  ['an empty file', () => ({ keyFile: fileOf('') }), ['signingKey.keyFile']],
   [
     'half a PEM',
     () => ({ keyFile: fileOf(current.privatePem.slice(0, 120)) }),
-    ['signingKey.privateKey'],
+    ['signingKey.keyFile'],
   ],
   [
     'half a JWK',

@@ -218,6 +218,29 @@ describe.each(ADAPTERS)('ServiceAuthModule on %s', (adapter) => {
       },
     );
 
+    it.each([
+      ['userResolvr', 'userResolver'],
+      ['reportUntill', 'reportUntil'],
+      ['rawbody', 'rawBody'],
+      ['audiance', 'audience'],
+    ])('names the option that %s is nearly', async (name, meant) => {
+      const options = { ...receivingOptions, [name]: undefined } as never;
+      await expect(start({ imports: [ServiceAuthModule.forRoot(options)] })).rejects.toMatchObject({
+        problems: [`${name}: unknown option; did you mean ${meant}?`],
+      });
+    });
+
+    it('is logged as its list, with no line of a stack', async () => {
+      const logger = new LogRecorder();
+      const options = { ...receivingOptions, issuer: 'census' };
+      const failing = start({ imports: [ServiceAuthModule.forRoot(options)], logger });
+      await expect(failing).rejects.toThrow(ServiceAuthConfigError);
+      const lines = logger.texts('error').join('\n').split('\n');
+      expect(lines.filter((line) => /^\s+at /.test(line))).toEqual([]);
+      expect(lines.join()).toContain("issuer: 'census' is no absolute URI");
+      expect(lines.length).toBeLessThanOrEqual(8);
+    });
+
     it('reports wrong module options even when everything else is right', async () => {
       const options = { ...receivingOptions, userResolver: 'UserResolver' } as never;
       await expect(start({ imports: [ServiceAuthModule.forRoot(options)] })).rejects.toMatchObject({

@@ -108,7 +108,15 @@ describe.each(ADAPTERS)('requests on %s', (adapter) => {
     const name = 'service_auth.request_refused';
     expect(told.map(({ events }) => events)).toEqual([
       [],
-      [{ name, attributes: refused('audience_mismatch', 'verified') }],
+      [
+        {
+          name,
+          attributes: {
+            ...refused('audience_mismatch', 'verified'),
+            'service_auth.detail': expect.stringMatching(/^made for /) as string,
+          },
+        },
+      ],
       [{ name, attributes: refused('issuer_unknown', 'unknown') }],
     ]);
     expect(told.map(({ status }) => status)).toEqual(Array(3).fill(SpanStatusCode.UNSET));

@@ -3,10 +3,15 @@ import { type Command, Option } from 'commander';
 import { type Algorithm, ALGORITHMS } from '../../core/algorithms.js';
 import { defaultKeyUrl } from '../../keys/key-source.js';
 import { describeSeconds } from '../durations.js';
-import { EXIT_CODES, type ExitCode, failImpossible, failUsage } from '../exit-codes.js';
+import {
+  EXIT_CODES,
+  type ExitCode,
+  failImpossible,
+  failUsage,
+  type Finish,
+} from '../exit-codes.js';
 import { readAlgorithm } from '../key-files.js';
 import { createNewKey } from '../new-key.js';
-import type { Finish } from '../program.js';
 import { paint, type Terminal, writeJson } from '../terminal.js';
 import { type HeldRing, readHeldRing, type RingMembers } from './held-ring.js';
 import { fetchPublishedSet, type PublishedSet, waitForKey } from './published-set.js';

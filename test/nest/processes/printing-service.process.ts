@@ -56,6 +56,8 @@ export interface Told {
   /** The whole answer, head and body. */
   readonly answer: string;
   readonly secrets: readonly string[];
+  /** The verified name that the log may give, and the answer not: for whom the token was made. */
+  readonly namedInLog?: unknown;
   /** Whether the exception filter still found the token on the request; undefined where none ran. */
   readonly isTokenOnRequest: boolean | undefined;
 }
@@ -144,6 +146,7 @@ async function send(port: number, { title, code, common, change }: Case): Promis
     answered,
     answer: JSON.stringify(headers) + text,
     secrets: secretsIn(tokenSent, known),
+    namedInLog: code === 'audience_mismatch' ? decodeClaims(tokenSent)['aud'] : undefined,
     isTokenOnRequest,
   };
   process.send?.(told);

@@ -66,6 +66,11 @@ export const SAMPLE_EVENTS: { readonly [T in ServiceAuthEvent['type']]: EventOf<
     reason: 'the key server cannot be reached (ECONNREFUSED)',
     servingStale: true,
   },
+  issuer_look_up_failed: {
+    type: 'issuer_look_up_failed',
+    reason: 'the finder of trustedIssuers failed (ECONNREFUSED)',
+  },
+  issuer_look_up_recovered: { type: 'issuer_look_up_recovered' },
   key_dropped: {
     type: 'key_dropped',
     issuer: HERALD,

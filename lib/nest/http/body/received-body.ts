@@ -1,6 +1,10 @@
 import type { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
-import { type BodyHashAlgorithm, readUnverifiedBodyHash } from '../../../core/index.js';
+import {
+  type BodyArrival,
+  type BodyHashAlgorithm,
+  readUnverifiedBodyHash,
+} from '../../../core/index.js';
 import { headerListOf } from '../header-list.js';
 import { type RunningDigest, WatchedDigest } from './body-digest.js';
 import { type DrainableBody, drainBody } from './body-drain.js';
@@ -47,7 +51,7 @@ export class ReceivedBody implements DrainableBody {
   private readonly endsWithHeaders: boolean;
   private readonly push: IncomingMessage['push'];
   private state: BodyState = 'untouched';
-  private sawBytes = false;
+  private seenBytes = 0;
   /** What came while the body was `held`. */
   private readonly rest: Buffer[] = [];
   /** The server has pushed the end. What is pushed after it is no part of the body. */
@@ -78,7 +82,7 @@ export class ReceivedBody implements DrainableBody {
 
   /** False only once the stream has ended without a byte, and no header announced any. */
   get hasContent(): boolean {
-    return this.announced || this.sawBytes || !this.sawAll;
+    return this.announced || this.seenBytes > 0 || !this.sawAll;
   }
 
   /**
@@ -87,7 +91,7 @@ export class ReceivedBody implements DrainableBody {
    * @throws ServiceTokenRefusedError `body_unverifiable` when the stream closes, or stays silent, without an end
    */
   settle(): void | Promise<void> {
-    if (this.announced || this.sawBytes || this.sawAll) return undefined;
+    if (this.announced || this.seenBytes > 0 || this.sawAll) return undefined;
     return (this.settling ??= this.untilFirstPush());
   }
 
@@ -114,6 +118,12 @@ export class ReceivedBody implements DrainableBody {
     }
     this.drained ??= drainBody(this, { algorithm, limits, response });
     return this.drained.then((digest) => digest.hex(algorithm));
+  }
+
+  /** What has arrived so far; a body that was drained has been read by nobody else. */
+  arrival(): BodyArrival {
+    const isReadByOthers = this.state === 'watched' && this.raw.readableDidRead;
+    return { bytes: this.seenBytes, isReadByOthers };
   }
 
   /**
@@ -222,8 +232,8 @@ export class ReceivedBody implements DrainableBody {
 
   private see(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
-    const isFirst = !this.sawBytes;
-    this.sawBytes = true;
+    const isFirst = this.seenBytes === 0;
+    this.seenBytes += bytes.length;
     if (this.state === 'untouched' || this.state === 'watched') this.watched.update(bytes);
     if (isFirst) this.callListeners();
   }
@@ -264,7 +274,7 @@ export class ReceivedBody implements DrainableBody {
       this.listeners.delete(onPush);
       raw.off('close', onPush);
     }
-    if (!this.sawBytes && !this.ended) throw unverifiable('its end never came');
+    if (this.seenBytes === 0 && !this.ended) throw unverifiable('its end never came');
   }
 
   private digestWatched(algorithm: BodyHashAlgorithm, limits: BodyLimits): string {

@@ -1,6 +1,7 @@
 import type { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import {
+  type BodyArrival,
   type BodyHashAlgorithm,
   hashBody,
   type RequestBody,
@@ -39,6 +40,10 @@ export class WatchedBody implements RequestBody {
   digest(algorithm: BodyHashAlgorithm): string | Promise<string> {
     return this.body.digest(algorithm, this.limits, this.response);
   }
+
+  arrival(): BodyArrival {
+    return this.body.arrival();
+  }
 }
 
 /** A body that somebody read before this library saw its first byte: what is known of it, the platform kept. */
@@ -60,6 +65,10 @@ export class KeptBody implements RequestBody {
 
   digest(algorithm: BodyHashAlgorithm): string {
     return hashBody(algorithm, (this.bytes ??= this.read()));
+  }
+
+  arrival(): BodyArrival {
+    return { bytes: this.bytes?.length ?? 0, isReadByOthers: true };
   }
 
   private read(): Uint8Array {

@@ -1,0 +1,152 @@
+import { type IssuerDirectory, nameDifference } from './issuers.js';
+import type { KeySourceHealth } from './keys.js';
+import type { BindableRequest } from './request-binding.js';
+import { isServiceUri } from './service-uri.js';
+
+/** What a detail lists at most: names of this service, key ids. */
+const MOST_NAMES = 5;
+const MOST_CHARACTERS = 200;
+const CONTENT_CODINGS: ReadonlySet<string> = new Set(['gzip', 'deflate', 'br', 'zstd', 'identity']);
+
+/**
+ * What exactly failed, for events and logs: made once a request is refused, so that accepted ones pay nothing. Before the
+ * signature is verified, a detail has no word of the token; after it, the words of its issuer, but no subject.
+ */
+export type RefusalDetailLevel = 'brief' | 'full';
+
+/** For whom a token was made, and which names this service answers to. The token is verified. */
+export function describeAudience(
+  audience: string | undefined,
+  audiences: ReadonlySet<string>,
+): string {
+  const here = `this service answers to ${listed([...audiences])}`;
+  if (audience === undefined) return `the token names no audience; ${here}`;
+  if (!isServiceUri(audience)) return `made for a name that is no service URI; ${here}`;
+  const near = [...audiences].find((name) => nameDifference(audience, name) !== undefined);
+  const difference =
+    near === undefined ? '' : `, which differs in ${nameDifference(audience, near)}`;
+  return `made for ${audience}; ${here}${difference}`;
+}
+
+/** The configured issuer that was meant, it seems. The token is not verified, so no word of it is told. */
+export function describeNearMiss(
+  unverifiedIssuer: string,
+  issuers: IssuerDirectory,
+): string | undefined {
+  const near = issuers.nearest?.(unverifiedIssuer);
+  const difference = near === undefined ? undefined : nameDifference(unverifiedIssuer, near);
+  return difference && `differs from ${near} in ${difference}`;
+}
+
+/** Which of its keys an issuer did not sign with. Key ids are public. */
+export function describeKnownKeys({ keyIds, ageSeconds }: KeySourceHealth): string {
+  const names = listed(keyIds.map((keyId) => JSON.stringify(keyId.slice(0, MOST_CHARACTERS))));
+  return `the known keys are ${names}, ${ageSeconds === undefined ? 'configured' : `fetched ${ageSeconds} s ago`}`;
+}
+
+function listed(names: readonly string[]): string {
+  const rest = names.length - MOST_NAMES;
+  const shown = names.slice(0, MOST_NAMES).join(', ');
+  return rest > 0 ? `${shown} and ${rest} more` : shown;
+}
+
+interface RequestLine {
+  readonly method: string;
+  readonly path: string;
+  /** With its question mark; empty where there is none. */
+  readonly query: string;
+}
+
+/**
+ * In what the request differs from the one that was signed. The token is verified.
+ *
+ * @param level `full` quotes both: a path may hold what only the two services should know
+ */
+export function describeRequestLine(
+  signedLine: string | undefined,
+  receivedLine: string,
+  level: RefusalDetailLevel,
+): string {
+  const signed = readRequestLine(signedLine ?? '');
+  const received = readRequestLine(receivedLine);
+  const member = (['method', 'path', 'query'] as const).find(
+    (name) => signed[name] !== received[name],
+  );
+  if (member === undefined) return 'the request line differs';
+  const difference = describeMember[member](signed[member], received[member]);
+  if (level !== 'full') return difference;
+  return `${difference}; signed ${quoted(signed[member])}, received ${quoted(received[member])}`;
+}
+
+function readRequestLine(line: string): RequestLine {
+  const [method = '', target = ''] = line.split(' ', 2);
+  const at = target.indexOf('?');
+  if (at < 0) return { method, path: target, query: '' };
+  return { method, path: target.slice(0, at), query: target.slice(at) };
+}
+
+const describeMember = {
+  method: () => 'the method differs',
+  path: describePath,
+  query: describeQuery,
+};
+
+function describePath(signed: string, received: string): string {
+  if (withoutSlash(signed) === withoutSlash(received)) return 'the path differs in its final slash';
+  if (signed.endsWith(received))
+    return 'the received path is the end of the signed one: publicPathPrefix?';
+  if (received.endsWith(signed))
+    return 'the signed path is the end of the received one: is publicPathPrefix right?';
+  return `the path differs: ${lengths(signed, received)}`;
+}
+
+function describeQuery(signed: string, received: string): string {
+  if (received === '') return 'the query is missing';
+  if (signed === '') return 'a query was added';
+  if (sortedQuery(signed) === sortedQuery(received)) {
+    return 'the query has the same parameters in another order';
+  }
+  return `the query differs: ${lengths(signed, received)}`;
+}
+
+function sortedQuery(query: string): string {
+  return query.slice(1).split('&').toSorted().join('&');
+}
+
+function lengths(signed: string, received: string): string {
+  let at = 0;
+  while (at < signed.length && signed[at] === received[at]) at++;
+  return `${signed.length} characters signed, ${received.length} received, the first difference at character ${at + 1}`;
+}
+
+function withoutSlash(text: string): string {
+  return text.endsWith('/') ? text.slice(0, -1) : text;
+}
+
+function quoted(text: string): string {
+  const rest = text.length - MOST_CHARACTERS;
+  const shown = JSON.stringify(text.slice(0, MOST_CHARACTERS));
+  return rest > 0 ? `${shown} and ${rest} more characters` : shown;
+}
+
+/** What arrived in the place of the body that was signed: how much, how coded, and who read it. */
+export function describeBody({ body, headerValues }: BindableRequest): string {
+  const arrival = body.arrival?.();
+  const [coding] = headerValues('content-encoding');
+  const parts = [
+    arrival === undefined ? 'other bytes arrived' : arrivedBytes(arrival.bytes),
+    ...(coding === undefined ? [] : [describeCoding(coding.toLowerCase())]),
+    ...(arrival?.isReadByOthers ? ['a parser has read the body before the guard'] : []),
+  ];
+  return parts.join('; ');
+}
+
+function arrivedBytes(bytes: number): string {
+  if (bytes === 0) return 'no byte arrived';
+  return bytes === 1 ? '1 byte arrived' : `${bytes} bytes arrived`;
+}
+
+/** Any other coding is a word of whoever sent the request. */
+function describeCoding(coding: string): string {
+  return `the content coding is ${CONTENT_CODINGS.has(coding) ? coding : 'an unusual one'}`;
+}

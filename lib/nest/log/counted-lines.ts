@@ -1,0 +1,66 @@
+import type { ServiceAuthEvent } from '../../core/index.js';
+import { lineOf, summaryOf } from './event-lines.js';
+import { HELD_BACK_MILLISECONDS, type Line } from './line.js';
+
+/** Issuers that a finder gives have no end. */
+const MOST_WINDOWS = 100;
+
+interface Window {
+  openedAt: number;
+  count: number;
+  /** Whether all that was counted is in the log already: one event with a line of its own. */
+  isTold: boolean;
+  last: ServiceAuthEvent;
+}
+
+/**
+ * Writes at most one line a minute for each kind of event: the first at once, those that follow as a number. Each of
+ * them is a line of its own at `debug`.
+ */
+export class CountedLines {
+  private readonly windows = new Map<string, Window>();
+
+  constructor(private readonly write: (line: Line) => void) {}
+
+  /** @param kind what is counted together; beyond 100 kinds in one minute the others are counted as one */
+  add(kind: string, event: ServiceAuthEvent, now: number): void {
+    const isRoom = this.windows.has(kind) || this.windows.size < MOST_WINDOWS;
+    const key = isRoom ? kind : `others ${event.type}`;
+    const last = isRoom || !('issuer' in event) ? event : { ...event, issuer: 'other issuers' };
+    const window = this.windows.get(key);
+    this.write({ ...lineOf(event), level: window ? 'debug' : 'warn' });
+    if (window) Object.assign(window, { count: window.count + 1, isTold: false, last });
+    else this.windows.set(key, { openedAt: now, count: 1, isTold: true, last });
+  }
+
+  /** When the next line is due; Infinity where none is held back. */
+  get dueAt(): number {
+    const [oldest] = [...this.windows.values()].map(({ openedAt }) => openedAt).toSorted(ascending);
+    return oldest === undefined ? Infinity : oldest + HELD_BACK_MILLISECONDS;
+  }
+
+  /** Writes the numbers of each minute that is over. */
+  writeDue(now: number): void {
+    for (const [kind, window] of this.windows) {
+      if (now < window.openedAt + HELD_BACK_MILLISECONDS) continue;
+      if (window.isTold) this.windows.delete(kind);
+      else this.tell(window, now);
+    }
+  }
+
+  /** Writes every number that is held back, and begins anew. */
+  flush(now: number): void {
+    for (const window of this.windows.values()) if (!window.isTold) this.tell(window, now);
+    this.windows.clear();
+  }
+
+  private tell(window: Window, now: number): void {
+    const { count, last, openedAt } = window;
+    this.write(summaryOf(last, { count, milliseconds: now - openedAt }));
+    Object.assign(window, { openedAt: now, count: 0, isTold: true });
+  }
+}
+
+function ascending(one: number, other: number): number {
+  return one - other;
+}

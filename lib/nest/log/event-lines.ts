@@ -1,0 +1,198 @@
+import type {
+  RequestFailed,
+  RequestRefused,
+  RequestWouldBeRefused,
+  ServiceAuthEvent,
+  SigningFailed,
+} from '../../core/index.js';
+import { lastMinutes, type Line, type LineFields, requests } from './line.js';
+import { REFUSAL_ADVICE } from './refusal-advice.js';
+
+type Refusal = RequestRefused | RequestWouldBeRefused;
+
+/** What is counted: how many events of one kind, in how many milliseconds. */
+export interface Tally {
+  readonly count: number;
+  readonly milliseconds: number;
+}
+
+/** The line of one event. What outages begin and end is told by {@link Outages}. */
+export function lineOf(event: ServiceAuthEvent): Line {
+  const { level, text } = describe(event);
+  return { level, text, fields: fieldsOf(event) };
+}
+
+/** One line for many events of one kind; `event` is the last of them. */
+export function summaryOf(event: ServiceAuthEvent, tally: Tally): Line {
+  const text = summarise(event, tally) ?? `${describe(event).text} (${times(tally)})`;
+  return { level: 'warn', text, fields: { ...fieldsOf(event), count: tally.count } };
+}
+
+type Described = Pick<Line, 'level' | 'text'>;
+
+function describe(event: ServiceAuthEvent): Described {
+  switch (event.type) {
+    case 'request_accepted': {
+      const { issuer, algorithm, keyId, hasSubject, route } = event;
+      const forWhom = hasSubject ? ', for a user' : '';
+      const text = `Accepted a request of ${issuer}${to(route)}${forWhom}: ${algorithm}, key ${keyId}`;
+      return { level: 'verbose', text };
+    }
+    case 'request_anonymous':
+      return { level: 'verbose', text: `Accepted an anonymous request${to(event.route)}` };
+    case 'request_refused':
+    case 'request_would_be_refused':
+      return { level: 'debug', text: describeRefusal(event) };
+    case 'request_failed':
+      return describeFailed(event);
+    case 'request_signed': {
+      const forWhom = event.hasSubject ? ', for a user' : '';
+      return { level: 'verbose', text: `Signed a request to ${event.audience}${forWhom}` };
+    }
+    case 'signing_failed':
+      return describeUnsigned(event);
+    default:
+      return describeSurroundings(event);
+  }
+}
+
+function describeRefusal(event: Refusal): string {
+  const did =
+    event.type === 'request_would_be_refused'
+      ? 'Would refuse'
+      : event.status === 503
+        ? 'Answered 503 to'
+        : 'Refused';
+  return `${did} a request ${fromWhom(event)}${to(event.route)}: ${reasonOf(event)}`;
+}
+
+function fromWhom({ issuer, issuerTrust }: Refusal): string {
+  if (issuerTrust === 'verified') return `of ${issuer}`;
+  return issuerTrust === 'claimed' ? `that names ${issuer}` : 'of an unknown issuer';
+}
+
+function reasonOf({ code, detail }: Refusal): string {
+  const what = detail === undefined ? code : `${code}, ${detail}`;
+  return `${what}. ${REFUSAL_ADVICE[code]}`;
+}
+
+function describeFailed({ reason, route }: RequestFailed): Described {
+  // What the application throws on purpose, an exception of Nest say, is no trouble.
+  const level = reason === 'admission_error' ? 'debug' : 'warn';
+  return { level, text: `Could not decide a request${to(route)}: ${reason}. ${whereErrorIs}` };
+}
+
+const whereErrorIs = "The error is in the log of Nest's exceptions.";
+
+function describeUnsigned({ code, audience, isSentUnsigned }: SigningFailed): Described {
+  const target = audience ?? 'a URL of no target';
+  const advice = code === 'subject_undecided' ? ' Name the user with onBehalfOf(...).' : '';
+  if (isSentUnsigned) {
+    return {
+      level: 'warn',
+      text: `Sent a request to ${target} without a token: ${code}.${advice}`,
+    };
+  }
+  const level = code === 'unexpected_error' ? 'warn' : 'debug';
+  return { level, text: `Did not send a request to ${target}: ${code}.${advice}` };
+}
+
+/** Of keys and of the replay store. */
+type SurroundingsEvent = Exclude<
+  ServiceAuthEvent,
+  { type: `request_${string}` } | { type: 'signing_failed' }
+>;
+
+function describeSurroundings(event: SurroundingsEvent): Described {
+  switch (event.type) {
+    case 'keys_refreshed':
+      return { level: 'debug', text: `Fetched the keys of ${event.issuer}: ${keyIds(event)}` };
+    case 'keys_refresh_failed':
+      return {
+        level: 'debug',
+        text: `Cannot fetch the keys of ${event.issuer}: ${event.reason}.`,
+      };
+    case 'key_dropped': {
+      const text = `Does not use a key of ${event.issuer}: ${event.reason}. Let its owner publish another.`;
+      return { level: 'warn', text };
+    }
+    case 'original_issuer_found':
+      return { level: 'warn', text: warningOfOriginal(event.issuer) };
+    case 'signing_keys_changed': {
+      const text = `Signing with key ${event.keyId} from now on; published: ${event.publishedKeyIds.join(', ')}`;
+      return { level: 'log', text };
+    }
+    case 'signing_keys_unusable': {
+      const text = `Cannot reload the signing key (${event.reason}). Still signing with the previous key.`;
+      return { level: 'warn', text };
+    }
+    case 'issuer_look_up_failed':
+      return { level: 'debug', text: `Cannot look up issuers: ${event.reason}.` };
+    case 'issuer_look_up_recovered':
+      return { level: 'log', text: 'Can look up issuers again.' };
+    case 'replay_store_failed':
+      return { level: 'debug', text: `Cannot ask the replay store: ${event.reason}.` };
+    case 'replay_store_recovered': {
+      const { refused, acceptedUnchecked } = event;
+      const text = `Can ask the replay store again. Answered 503 to ${requests(refused)} meanwhile, and accepted ${requests(acceptedUnchecked)} unchecked.`;
+      return { level: 'log', text };
+    }
+    case 'token_accepted_unchecked': {
+      const text = `Accepted a token of ${event.issuer} that may have been used before (${event.reason}); ${event.count} such tokens since the start`;
+      return { level: 'debug', text };
+    }
+    case 'replay_store_unsafe':
+      return { level: 'warn', text: `Replay protection has a gap: ${event.reason}.` };
+  }
+}
+
+function keyIds({ keyIds: known }: { readonly keyIds: readonly string[] }): string {
+  return known.length === 1 ? '1 key' : `${known.length} keys`;
+}
+
+/** What operators read of an issuer, be it listed or found, whose tokens are in the original profile. */
+export function warningOfOriginal(issuer: string): string {
+  return `Tokens of ${issuer} are accepted in the original profile: they bind no URL and may be replayed.`;
+}
+
+function summarise(event: ServiceAuthEvent, { count, milliseconds }: Tally): string | undefined {
+  const within = `in ${lastMinutes(milliseconds)}`;
+  switch (event.type) {
+    case 'request_refused': {
+      const many = `${requests(count)} ${fromWhom(event)}`;
+      return event.status === 503
+        ? `Answered 503 to ${many} ${within}: ${reasonOf(event)}`
+        : `${many} refused ${within}: ${reasonOf(event)}`;
+    }
+    case 'request_would_be_refused':
+      return `${requests(count)} ${fromWhom(event)} would be refused ${within}: ${reasonOf(event)}`;
+    case 'request_failed':
+      return `Could not decide ${requests(count)} ${within}: ${event.reason}. ${whereErrorIs}`;
+    case 'signing_failed': {
+      const did = event.isSentUnsigned ? 'Sent' : 'Did not send';
+      const how = event.isSentUnsigned ? ' without a token' : '';
+      const target = event.audience ?? 'URLs of no target';
+      return `${did} ${requests(count)} to ${target}${how} ${within}: ${event.code}.`;
+    }
+    default:
+      return undefined;
+  }
+}
+
+function times({ count, milliseconds }: Tally): string {
+  return `${count} times in ${lastMinutes(milliseconds)}`;
+}
+
+function to(route: string | undefined): string {
+  return route === undefined ? '' : ` to ${route}`;
+}
+
+/** Every member of the event, which holds no subject and no token; lists as text. */
+function fieldsOf(event: ServiceAuthEvent): LineFields {
+  const { type, ...members } = event;
+  const fields = Object.entries(members).map(([name, value]): [string, LineFields[string]] => [
+    name,
+    Array.isArray(value) ? value.join(', ') : (value as LineFields[string]),
+  ]);
+  return { event: type, ...Object.fromEntries(fields) };
+}

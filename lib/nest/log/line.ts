@@ -1,0 +1,38 @@
+/** One entry of the log: a sentence for people, and the same as members for machines. */
+export interface Line {
+  readonly level: 'verbose' | 'debug' | 'log' | 'warn';
+  /** What happened, to whom, what the service does about it, and what to do. */
+  readonly text: string;
+  readonly fields: LineFields;
+}
+
+/** Members of a line in a JSON log, besides its `message`; an undefined one is left out. */
+export type LineFields = Readonly<Record<string, string | number | boolean | undefined>>;
+
+const MINUTE_MILLISECONDS = 60_000;
+
+/** How long a line is held back at most, in milliseconds. */
+export const HELD_BACK_MILLISECONDS = MINUTE_MILLISECONDS;
+
+/** `1 request`, `312 requests`. */
+export function requests(count: number): string {
+  return count === 1 ? '1 request' : `${count} requests`;
+}
+
+/** The time in which something was counted: `the last minute`, unless a clock jumped. */
+export function lastMinutes(milliseconds: number): string {
+  const minutes = Math.round(milliseconds / MINUTE_MILLISECONDS);
+  return minutes > 1 ? `the last ${minutes} minutes` : 'the last minute';
+}
+
+/** `185 s`, `12 min` from five minutes on, `3 h` from five hours on. */
+export function durationText(milliseconds: number): string {
+  const minutes = milliseconds / MINUTE_MILLISECONDS;
+  if (minutes < 5) return `${Math.round(milliseconds / 1000)} s`;
+  return minutes < 300 ? `${Math.round(minutes)} min` : `${Math.round(minutes / 60)} h`;
+}
+
+/** Reasons quote other systems, such as Redis: what they say must not look like a line of its own. */
+export function oneLine(text: string): string {
+  return text.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}]/gu, '\u{fffd}');
+}

@@ -1,0 +1,244 @@
+import type { RequestRefused, ServiceAuthEvent } from '../../core/index.js';
+import { durationText, HELD_BACK_MILLISECONDS, lastMinutes, type Line, requests } from './line.js';
+
+/** Issuers that a finder gives have no end. */
+const MOST_OUTAGES = 100;
+/** Of these, so many have lines of their own: where all keys are out of reach, the first few say it. */
+const MOST_TOLD = 5;
+/** Keys are fetched again after six minutes at most, unless their issuer is no longer trusted. */
+const FORGOTTEN_MILLISECONDS = 600_000;
+
+/** What can be out of reach: the keys of one issuer, the look-up of issuers, the replay store. */
+interface Trouble {
+  readonly key: string;
+  /** After "Cannot" or "Still cannot". */
+  readonly what: string;
+  readonly code: 'key_unavailable' | 'replay_store_unavailable';
+  readonly issuer?: string;
+  readonly reason: string;
+  /** What the service does meanwhile, where it answers no 503. */
+  readonly meanwhile?: string | undefined;
+  readonly advice: string;
+}
+
+interface Outage {
+  trouble: Trouble;
+  /** Whether it has lines of its own. */
+  isTold: boolean;
+  startedAt: number;
+  /** Of its last event, and of the last line. */
+  heardAt: number;
+  toldAt: number;
+  isOver: boolean;
+  /** Whether it was over for less than a minute, and began again: then its end has no line at once. */
+  flaps: boolean;
+  /** Requests that were answered 503: since the last line, and in all. */
+  refused: number;
+  refusedInAll: number;
+}
+
+/**
+ * Writes a line when something is out of reach, one each minute while it is, and one when it is over. What fails and
+ * works in turns has one line a minute.
+ */
+export class Outages {
+  private readonly outages = new Map<string, Outage>();
+
+  constructor(private readonly write: (line: Line) => void) {}
+
+  /** Takes an event that begins, continues or ends an outage. Returns whether the log needs no other line of it. */
+  take(event: ServiceAuthEvent, now: number): boolean {
+    switch (event.type) {
+      case 'keys_refresh_failed':
+        return this.begin(troubleWithKeys(event), now);
+      case 'issuer_look_up_failed':
+        return this.begin(troubleWithFinder(event.reason), now);
+      case 'replay_store_failed':
+        return this.begin(troubleWithStore(event.reason), now);
+      case 'keys_refreshed':
+        return this.end(`keys ${event.issuer}`, now);
+      case 'issuer_look_up_recovered':
+        return this.end('finder', now);
+      case 'replay_store_recovered':
+        return this.end('store', now, event);
+      default:
+        return false;
+    }
+  }
+
+  /** Counts a request that was answered 503. Returns whether an outage says why. */
+  explains({ code, status, issuer }: Pick<RequestRefused, 'code' | 'status' | 'issuer'>): boolean {
+    if (status !== 503) return false;
+    const key = code === 'replay_store_unavailable' ? 'store' : `keys ${issuer}`;
+    const outage = this.outages.get(issuer === undefined ? 'finder' : key);
+    if (!outage || outage.isOver || outage.trouble.code !== code) return false;
+    outage.refused++;
+    outage.refusedInAll++;
+    return true;
+  }
+
+  /** When the next line is due; Infinity where none is. */
+  get dueAt(): number {
+    let dueAt = Infinity;
+    for (const { toldAt } of this.outages.values()) dueAt = Math.min(dueAt, toldAt);
+    return dueAt + HELD_BACK_MILLISECONDS;
+  }
+
+  /** Writes how each outage stands of which nothing was written for a minute. */
+  writeDue(now: number): void {
+    for (const [key, outage] of this.outages) {
+      if (now < outage.toldAt + HELD_BACK_MILLISECONDS) continue;
+      if (isForgotten(outage, now)) this.outages.delete(key);
+      else if (!outage.isOver) this.tellState(outage, now);
+      else if (outage.flaps) this.tellEnd(outage, now);
+      else this.outages.delete(key);
+    }
+  }
+
+  /** Writes how many requests were answered 503 since the last line. */
+  flush(now: number): void {
+    for (const outage of this.outages.values()) {
+      if (outage.refused > 0) this.tellState(outage, now);
+    }
+    this.outages.clear();
+  }
+
+  private begin(trouble: Trouble, now: number): boolean {
+    const known = this.outages.get(trouble.key);
+    if (known) {
+      const flaps = known.isTold && (known.flaps || known.isOver);
+      Object.assign(known, { trouble, heardAt: now, isOver: false, flaps });
+      return false;
+    }
+    if (this.outages.size >= MOST_OUTAGES) return false;
+    const isTold = this.toldCount < MOST_TOLD;
+    const times = { startedAt: now, heardAt: now, toldAt: now };
+    const counts = { refused: 0, refusedInAll: 0 };
+    const begun = { trouble, isTold, isOver: false, flaps: false };
+    this.outages.set(trouble.key, { ...begun, ...times, ...counts });
+    if (!isTold) return false;
+    const meanwhile = trouble.meanwhile ?? `Answering 503 (${trouble.code}) meanwhile.`;
+    const text = `Cannot ${trouble.what}: ${trouble.reason}. ${meanwhile} ${trouble.advice}`;
+    this.write({ level: 'warn', text, fields: fieldsOf(trouble, 'begun') });
+    return true;
+  }
+
+  private end(key: string, now: number, store?: { readonly acceptedUnchecked: number }): boolean {
+    const outage = this.outages.get(key);
+    if (!outage || outage.isOver) return false;
+    outage.isOver = true;
+    if (!outage.isTold) return false;
+    if (!outage.flaps) this.tellEnd(outage, now, store?.acceptedUnchecked);
+    return true;
+  }
+
+  private get toldCount(): number {
+    return [...this.outages.values()].filter(({ isTold }) => isTold).length;
+  }
+
+  /** What is not told of keys is counted in the line of the oldest outage. */
+  private describeOthers(outage: Outage): string[] {
+    const [oldest, ...others] = this.outages.values();
+    const untold = others.filter(({ isTold, isOver }) => !isTold && !isOver).length;
+    if (untold === 0 || outage !== oldest) return [];
+    return [`The same is true of ${untold} more issuers.`];
+  }
+
+  private tellState(outage: Outage, now: number): void {
+    outage.isTold ||= this.toldCount < MOST_TOLD;
+    if (!outage.isTold) return void Object.assign(outage, { toldAt: now });
+    const { trouble, startedAt, toldAt, refused } = outage;
+    const lasts = durationText(now - startedAt);
+    const text = [
+      `Still cannot ${trouble.what}, for ${lasts}: ${trouble.reason}.`,
+      meanwhileOf(trouble, refused, now - toldAt),
+      ...this.describeOthers(outage),
+      trouble.advice,
+    ];
+    const fields = { ...fieldsOf(trouble, 'lasting'), count: refused };
+    this.write({ level: 'warn', text: text.join(' '), fields });
+    Object.assign(outage, { toldAt: now, refused: 0, flaps: false });
+  }
+
+  private tellEnd(outage: Outage, now: number, acceptedUnchecked = 0): void {
+    const { trouble, startedAt, refusedInAll } = outage;
+    const answered = `Answered 503 (${trouble.code}) to ${requests(refusedInAll)} meanwhile`;
+    const unchecked =
+      acceptedUnchecked > 0 ? `, and accepted ${requests(acceptedUnchecked)} unchecked` : '';
+    const text = `Can ${trouble.what} again after ${durationText(now - startedAt)}. ${answered}${unchecked}.`;
+    const fields = { ...fieldsOf(trouble, 'over'), count: refusedInAll, acceptedUnchecked };
+    this.write({ level: 'log', text, fields });
+    Object.assign(outage, { toldAt: now, refused: 0, flaps: false });
+  }
+}
+
+function isForgotten({ trouble, heardAt }: Outage, now: number): boolean {
+  return trouble.issuer !== undefined && now >= heardAt + FORGOTTEN_MILLISECONDS;
+}
+
+function meanwhileOf(trouble: Trouble, refused: number, milliseconds: number): string {
+  if (refused === 0 && trouble.meanwhile !== undefined) return trouble.meanwhile;
+  return `Answered 503 (${trouble.code}) to ${requests(refused)} in ${lastMinutes(milliseconds)}.`;
+}
+
+function fieldsOf({ code, issuer, reason }: Trouble, state: string) {
+  return { event: `outage_${state}`, code, issuer, detail: reason };
+}
+
+type KeysRefreshFailed = Extract<ServiceAuthEvent, { type: 'keys_refresh_failed' }>;
+
+function troubleWithKeys({ issuer, reason, servingStale }: KeysRefreshFailed): Trouble {
+  return {
+    key: `keys ${issuer}`,
+    what: `fetch the keys of ${issuer}`,
+    code: 'key_unavailable',
+    issuer,
+    reason,
+    meanwhile: servingStale ? 'Still accepting its requests with the known keys.' : undefined,
+    advice: adviceFor(reason),
+  };
+}
+
+/** What to do, by the code of Node's error or by our own words in the reason. */
+const ADVICE: readonly [reason: RegExp, advice: string][] = [
+  [
+    /ERR_SSL_WRONG_VERSION_NUMBER|ERR_SSL_PACKET_LENGTH/,
+    'The key server speaks http:, and its URL says https:. Correct jwksUri.',
+  ],
+  [
+    /SELF_SIGNED_CERT|UNABLE_TO_(?:VERIFY|GET)/,
+    'Node does not know who vouches for its certificate: set NODE_EXTRA_CA_CERTS.',
+  ],
+  [/\(CERT_|ERR_TLS_CERT/, 'Renew or correct the certificate of the key server.'],
+  [
+    /ENOTFOUND|EAI_AGAIN/,
+    'The name of the key server is not known here: check jwksUri, and the DNS.',
+  ],
+  [/answered \d/, 'Check jwksUri, and what the key server serves there.'],
+  [/^the (?:set|reply) /, 'Let its owner publish a JWK Set with a key for signatures.'],
+];
+
+function adviceFor(reason: string): string {
+  const [found] = ADVICE.filter(([pattern]) => pattern.test(reason));
+  return found?.[1] ?? 'Check its key server, and the network to it.';
+}
+
+function troubleWithFinder(reason: string): Trouble {
+  return {
+    key: 'finder',
+    what: 'look up issuers',
+    code: 'key_unavailable',
+    reason,
+    advice: 'Check what the finder of trustedIssuers asks.',
+  };
+}
+
+function troubleWithStore(reason: string): Trouble {
+  return {
+    key: 'store',
+    what: 'ask the replay store',
+    code: 'replay_store_unavailable',
+    reason,
+    advice: 'Check the replay store, and the network to it.',
+  };
+}

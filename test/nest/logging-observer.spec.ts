@@ -1,0 +1,358 @@
+import { jest } from '@jest/globals';
+import { Logger } from '@nestjs/common';
+import {
+  LoggingObserver,
+  type LoggingObserverOptions,
+  type RequestRefused,
+  type ServiceAuthEvent,
+} from 'nestjs-service-auth';
+import { LogRecorder } from '../support/observed/log-recorder.js';
+import { SAMPLE_EVENTS } from '../support/observed/sample-events.js';
+import { createClock } from '../support/services/receiver.js';
+
+const HERALD = 'https://herald.service/';
+
+const EXPIRED: RequestRefused = {
+  ...SAMPLE_EVENTS.request_refused,
+  code: 'token_expired',
+  detail: 'exp is 600.0 s behind this clock',
+  route: '/users/:id',
+};
+const KEYS_FAILED = { ...SAMPLE_EVENTS.keys_refresh_failed, servingStale: false };
+const NO_KEYS: RequestRefused = {
+  ...EXPIRED,
+  code: 'key_unavailable',
+  status: 503,
+  detail: undefined,
+  issuerTrust: 'claimed',
+};
+const NO_STORE: RequestRefused = {
+  ...NO_KEYS,
+  code: 'replay_store_unavailable',
+  issuerTrust: 'verified',
+};
+
+/** A log on a clock that a test moves, read at production level: what is below `log` is left out. */
+function startLog(options: LoggingObserverOptions = {}) {
+  const recorder = new LogRecorder();
+  Logger.overrideLogger(recorder);
+  const clock = createClock();
+  const observer = new LoggingObserver({ now: clock.now, ...options });
+  const hear = (event: ServiceAuthEvent, times = 1): void => {
+    for (let count = 0; count < times; count++) observer.observe(event);
+  };
+  const taken = (levels: readonly string[]): string[] => {
+    const lines = recorder.entries.splice(0).filter(({ level }) => levels.includes(level));
+    return lines.map(({ level, text }) => `${level} ${text.replace(/ ServiceAuth$/, '')}`);
+  };
+  return {
+    observer,
+    hear,
+    /** Lets time pass, and something happen that has no line of its own. */
+    pass: (seconds: number): void => {
+      clock.advance(seconds);
+      observer.observe(SAMPLE_EVENTS.request_accepted);
+    },
+    take: () => taken(['error', 'warn', 'log']),
+    takeDebug: () => taken(['debug', 'verbose']),
+  };
+}
+
+afterEach(() => {
+  Logger.overrideLogger(false);
+});
+
+const FIRST =
+  'warn Refused a request of https://herald.service/ to /users/:id: token_expired, exp is 600.0 s behind this clock. Compare the clocks.';
+
+describe('a refused caller whose issuer is verified', () => {
+  it('has a line at once, and a number when the minute is over', () => {
+    const log = startLog();
+    log.hear(EXPIRED, 312);
+    expect(log.take()).toEqual([FIRST]);
+    log.pass(59);
+    expect(log.take()).toEqual([]);
+    log.pass(1);
+    expect(log.take()).toEqual([
+      'warn 312 requests of https://herald.service/ refused in the last minute: token_expired, exp is 600.0 s behind this clock. Compare the clocks.',
+    ]);
+  });
+
+  it('has a line for each request at debug', () => {
+    const log = startLog();
+    log.hear(EXPIRED, 3);
+    expect(log.takeDebug()).toEqual([FIRST, FIRST].map((line) => line.replace('warn', 'debug')));
+  });
+
+  it('has one line a minute while it lasts, and none when it is over', () => {
+    const log = startLog();
+    log.hear(EXPIRED);
+    expect(log.take()).toHaveLength(1);
+    log.pass(60); // one request, which has its line
+    expect(log.take()).toEqual([]);
+    log.hear(EXPIRED, 2);
+    expect(log.take()).toHaveLength(1);
+    log.pass(60);
+    expect(log.take()).toHaveLength(1);
+    log.hear(EXPIRED);
+    expect(log.take()).toEqual([]);
+    log.pass(60);
+    expect(log.take()[0]).toMatch(/^warn 1 request of https:\/\/herald.service\/ refused in the/);
+    log.pass(600);
+    expect(log.take()).toEqual([]);
+  });
+
+  it('has a line for each code', () => {
+    const log = startLog();
+    log.hear(EXPIRED, 500);
+    log.hear({ ...EXPIRED, code: 'audience_mismatch', detail: undefined }, 500);
+    expect(log.take()).toEqual([
+      FIRST,
+      'warn Refused a request of https://herald.service/ to /users/:id: audience_mismatch. Correct the audience of the target at the caller, or add the name here.',
+    ]);
+  });
+
+  it('has its number though nothing more happens, and keeps no process alive for it', () => {
+    jest.useFakeTimers();
+    try {
+      const log = startLog({ now: () => performance.now() });
+      log.hear(EXPIRED, 5);
+      expect(log.take()).toEqual([FIRST]);
+      jest.advanceTimersByTime(60_000);
+      expect(log.take()[0]).toMatch(/^warn 5 requests of/);
+      jest.advanceTimersByTime(60_000);
+      expect(log.take()).toEqual([]);
+      expect(jest.getTimerCount()).toBe(0);
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+
+  it('has its number when the service closes, and a line of its own after that', () => {
+    const log = startLog();
+    log.hear(EXPIRED, 5);
+    expect(log.take()).toEqual([FIRST]);
+    log.observer.flush();
+    expect(log.take()[0]).toMatch(/^warn 5 requests of/);
+    log.observer.flush();
+    expect(log.take()).toEqual([]);
+    log.hear(EXPIRED);
+    expect(log.take()).toEqual([FIRST]);
+  });
+
+  it('is counted the same way where it would be refused', () => {
+    const log = startLog();
+    log.hear({ ...EXPIRED, type: 'request_would_be_refused' }, 40);
+    log.pass(60);
+    expect(log.take()).toEqual([
+      FIRST.replace('Refused', 'Would refuse'),
+      'warn 40 requests of https://herald.service/ would be refused in the last minute: token_expired, exp is 600.0 s behind this clock. Compare the clocks.',
+    ]);
+  });
+
+  it('shares a line with others beyond a hundred, so that neither log nor memory grow', () => {
+    const log = startLog();
+    for (let number = 0; number < 5000; number++) {
+      log.hear({ ...EXPIRED, issuer: `https://caller-${number}.service/` });
+    }
+    expect(log.take()).toHaveLength(101);
+    log.pass(60);
+    expect(log.take()).toEqual([
+      expect.stringMatching(/^warn 4900 requests of other issuers refused in the last minute/),
+    ]);
+  });
+});
+
+describe('a stranger', () => {
+  it.each([
+    ['names nobody', { issuer: undefined, issuerTrust: 'unknown', code: 'issuer_unknown' }],
+    ['names a trusted issuer', { issuerTrust: 'claimed', code: 'signature_invalid' }],
+    ['finds no keys', { issuerTrust: 'claimed', code: 'key_unavailable', status: 503 }],
+    [
+      'is not found',
+      { issuer: undefined, issuerTrust: 'unknown', code: 'key_unavailable', status: 503 },
+    ],
+  ] as const)('that %s has no line above debug', (_title, change) => {
+    const log = startLog();
+    log.hear({ ...EXPIRED, ...change }, 1000);
+    log.hear({ ...EXPIRED, ...change, type: 'request_would_be_refused' }, 1000);
+    log.pass(60);
+    expect(log.take()).toEqual([]);
+    log.hear({ ...EXPIRED, ...change, issuer: HERALD, issuerTrust: 'verified' });
+    expect(log.take()).toHaveLength(1);
+  });
+});
+
+describe('an outage', () => {
+  const keys = {
+    begin: KEYS_FAILED,
+    request: NO_KEYS,
+    end: SAMPLE_EVENTS.keys_refreshed,
+    first:
+      'warn Cannot fetch the keys of https://herald.service/: the key server cannot be reached (ECONNREFUSED). Answering 503 (key_unavailable) meanwhile. Check its key server, and the network to it.',
+    minute:
+      'warn Still cannot fetch the keys of https://herald.service/, for 60 s: the key server cannot be reached (ECONNREFUSED). Answered 503 (key_unavailable) to 1000 requests in the last minute. Check its key server, and the network to it.',
+    over: 'log Can fetch the keys of https://herald.service/ again after 90 s. Answered 503 (key_unavailable) to 1001 requests meanwhile.',
+  };
+  const store = {
+    begin: SAMPLE_EVENTS.replay_store_failed,
+    request: NO_STORE,
+    end: { ...SAMPLE_EVENTS.replay_store_recovered, acceptedUnchecked: 3 },
+    first:
+      'warn Cannot ask the replay store: Redis is not connected. Answering 503 (replay_store_unavailable) meanwhile. Check the replay store, and the network to it.',
+    minute:
+      'warn Still cannot ask the replay store, for 60 s: Redis is not connected. Answered 503 (replay_store_unavailable) to 1000 requests in the last minute. Check the replay store, and the network to it.',
+    over: 'log Can ask the replay store again after 90 s. Answered 503 (replay_store_unavailable) to 1001 requests meanwhile, and accepted 3 requests unchecked.',
+  };
+  const finder = {
+    begin: SAMPLE_EVENTS.issuer_look_up_failed,
+    request: { ...NO_KEYS, issuer: undefined, issuerTrust: 'unknown' },
+    end: SAMPLE_EVENTS.issuer_look_up_recovered,
+    first:
+      'warn Cannot look up issuers: the finder of trustedIssuers failed (ECONNREFUSED). Answering 503 (key_unavailable) meanwhile. Check what the finder of trustedIssuers asks.',
+    minute:
+      'warn Still cannot look up issuers, for 60 s: the finder of trustedIssuers failed (ECONNREFUSED). Answered 503 (key_unavailable) to 1000 requests in the last minute. Check what the finder of trustedIssuers asks.',
+    over: 'log Can look up issuers again after 90 s. Answered 503 (key_unavailable) to 1001 requests meanwhile.',
+  };
+
+  it.each([
+    ['the keys of an issuer', keys],
+    ['the replay store', store],
+    ['the look-up of issuers', finder],
+  ] as const)('of %s has a first line, one each minute, and one when it is over', (_title, row) => {
+    const log = startLog();
+    log.hear(row.begin);
+    expect(log.take()).toEqual([row.first]);
+    log.hear(row.begin, 3);
+    log.hear(row.request as RequestRefused, 1000);
+    expect(log.take()).toEqual([]);
+    log.pass(60);
+    expect(log.take()).toEqual([row.minute]);
+    log.hear(row.request as RequestRefused);
+    log.pass(30);
+    log.hear(row.end);
+    expect(log.take()).toEqual([row.over]);
+    log.pass(600);
+    expect(log.take()).toEqual([]);
+    log.hear(row.begin);
+    expect(log.take()).toEqual([row.first]);
+  });
+
+  it.each([
+    ['the key server cannot be reached (ERR_SSL_WRONG_VERSION_NUMBER)', 'Correct jwksUri.'],
+    [
+      'the key server cannot be reached (UNABLE_TO_VERIFY_LEAF_SIGNATURE)',
+      'set NODE_EXTRA_CA_CERTS.',
+    ],
+    ['the key server cannot be reached (DEPTH_ZERO_SELF_SIGNED_CERT)', 'NODE_EXTRA_CA_CERTS.'],
+    ['the key server cannot be reached (CERT_HAS_EXPIRED)', 'certificate of the key server.'],
+    ['the key server cannot be reached (ENOTFOUND)', 'check jwksUri, and the DNS.'],
+    ['the key server answered 404', 'what the key server serves there.'],
+    [
+      "the set has no key that can be used (keys[0]: write a key whose use is 'sig')",
+      'Let its owner publish a JWK Set with a key for signatures.',
+    ],
+    ['the key server did not answer in time', 'Check its key server, and the network to it.'],
+  ])('of keys says what to do: %s', (reason, advice) => {
+    const log = startLog();
+    log.hear({ ...KEYS_FAILED, reason });
+    const [line = ''] = log.take();
+    expect(line).toContain(`: ${reason}. `);
+    expect(line.endsWith(advice)).toBe(true);
+  });
+
+  it('has its lines each minute though nothing else happens', () => {
+    jest.useFakeTimers();
+    try {
+      const log = startLog({ now: () => performance.now() });
+      log.hear(SAMPLE_EVENTS.replay_store_failed);
+      jest.advanceTimersByTime(600_000);
+      expect(log.take()).toHaveLength(11);
+      log.observer.flush();
+      expect(jest.getTimerCount()).toBe(0);
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+
+  it('says that known keys are used, where they are', () => {
+    const log = startLog();
+    log.hear(SAMPLE_EVENTS.keys_refresh_failed);
+    log.pass(60);
+    for (const line of log.take()) {
+      expect(line).toContain('Still accepting its requests with the known keys.');
+    }
+  });
+
+  it('has one line a minute where it begins and ends all the time', () => {
+    const log = startLog();
+    for (let second = 0; second < 600; second++) {
+      log.hear(KEYS_FAILED);
+      log.hear(SAMPLE_EVENTS.keys_refreshed);
+      log.pass(1);
+    }
+    expect(log.take().length).toBeLessThanOrEqual(12);
+  });
+
+  it('of all key servers at once has lines for five, and a number for the others', () => {
+    const log = startLog();
+    for (let number = 0; number < 40; number++) {
+      log.hear({ ...KEYS_FAILED, issuer: `https://caller-${number}.service/` });
+    }
+    expect(log.take()).toHaveLength(5);
+    log.pass(60);
+    const [first, ...others] = log.take();
+    expect(first).toContain('The same is true of 35 more issuers.');
+    expect(others).toHaveLength(4);
+  });
+
+  it('of an issuer that is no longer trusted is forgotten', () => {
+    const log = startLog();
+    log.hear(KEYS_FAILED);
+    log.pass(599);
+    expect(log.take()).toHaveLength(2);
+    log.pass(61);
+    log.pass(60);
+    expect(log.take()).toEqual([]);
+  });
+});
+
+it('writes an object where fields are asked for, and the same sentence in it', () => {
+  const written: unknown[] = [];
+  const recorder = new LogRecorder();
+  recorder.warn = (message: unknown) => void written.push(message);
+  Logger.overrideLogger(recorder);
+  const clock = createClock();
+  const observer = new LoggingObserver({ fields: true, now: clock.now });
+  for (let count = 0; count < 7; count++) observer.observe(EXPIRED);
+  observer.flush();
+  const fields = {
+    event: 'request_refused',
+    code: 'token_expired',
+    status: 401,
+    detail: 'exp is 600.0 s behind this clock',
+    issuer: HERALD,
+    issuerTrust: 'verified',
+    route: '/users/:id',
+    durationMilliseconds: 0.4,
+  };
+  expect(written).toEqual([
+    { message: FIRST.replace('warn ', ''), ...fields },
+    { message: expect.stringMatching(/^7 requests of/) as string, ...fields, count: 7 },
+  ]);
+});
+
+it('takes no options that are none', () => {
+  const loose = { successes: 'on', fields: 'yes', now: 5, colour: 'red' } as never;
+  expect(() => new LoggingObserver(loose)).toThrow(
+    expect.objectContaining({
+      problems: [
+        'colour: unknown option; remove it',
+        "successes: write 'verbose' or 'off'",
+        'fields: write true or false',
+        'now: write a function that answers milliseconds',
+      ],
+    }),
+  );
+  expect(() => new LoggingObserver({ successes: 'off', fields: true })).not.toThrow();
+});
