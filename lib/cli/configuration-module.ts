@@ -5,6 +5,7 @@ import { type ServiceAuthOptions, withinDeadline } from '../core/index.js';
 import type { ServiceAuthModuleOptions } from '../nest/service-auth.options.js';
 import { CommandFailure, failImpossible } from './exit-codes.js';
 import { codeOf } from './key-files.js';
+import { isNestModule, readModuleOptions } from './module-options.js';
 
 /** What only a Nest application does with its options; whoever adds one must say so here. */
 const ONLY_IN_NEST: Readonly<
@@ -45,8 +46,8 @@ export function withoutNest(options: UncheckedOptions): UncheckedOptions {
 }
 
 /**
- * Loads the module that exports the options of a service: an object, or a function (async or not) that
- * gives one. The module is run, as the service would run it.
+ * Loads the module that exports the options of a service: an object, a function (async or not) that
+ * gives one, or a Nest module that imports `ServiceAuthModule.forRoot(...)`. It is run, as the service would run it.
  *
  * @returns the options, those for Nest included
  * @throws CommandFailure saying what is wrong, never with a message of the module: it may quote a key
@@ -59,11 +60,15 @@ export async function loadModuleOptions(
   if (!existsSync(path)) failImpossible(`${file} is not there`);
   const module = await inTime(file, load(file, path));
   const exported = pick(file, module, exportName);
-  const options: unknown =
-    typeof exported === 'function' ? await inTime(file, call(file, exported)) : exported;
+  const roots = nestModulesOf(module, exported, exportName);
+  const give = async (): Promise<unknown> => {
+    if (roots.length > 0) return await readModuleOptions(file, roots);
+    return typeof exported === 'function' ? await (exported as () => unknown)() : exported;
+  };
+  const options = await inTime(file, call(file, give));
   if (typeof options !== 'object' || options === null) {
     return failImpossible(
-      `${file} exports no options: export an object, or a function that gives one`,
+      `${file} exports no options: export an object, a function that gives one, or a Nest module`,
     );
   }
   return options as UncheckedOptions;
@@ -104,10 +109,24 @@ function pick(file: string, module: Record<string, unknown>, wanted: string | un
   return module['default'];
 }
 
-async function call(file: string, give: Function): Promise<unknown> {
+/** The Nest module that was named, or where no options are exported, all that are exported. */
+function nestModulesOf(
+  module: Record<string, unknown>,
+  exported: unknown,
+  wanted: string | undefined,
+): unknown[] {
+  if (isNestModule(exported)) return [exported];
+  if (wanted !== undefined || exported !== module['default']) return [];
+  const inner = Object(exported) as Record<string, unknown>;
+  const all = [...Object.values(module), ...Object.values(inner)];
+  return all.filter(isNestModule);
+}
+
+async function call(file: string, give: () => Promise<unknown>): Promise<unknown> {
   try {
-    return (await (give as () => unknown)()) as unknown;
+    return await give();
   } catch (error) {
+    if (error instanceof CommandFailure) throw error;
     return failImpossible(`the function that ${file} exports failed (${codeOf(error)})`);
   }
 }

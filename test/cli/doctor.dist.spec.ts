@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { ServiceAuthModule } from 'nestjs-service-auth';
 import { type Ran, runProgram, temporaryFolder } from './command-line.js';
 import {
@@ -156,6 +156,20 @@ describe('doctor', () => {
       .filter(({ check }) => check === 'options')
       .map(({ message }) => message);
     expect(fields.toSorted()).toEqual(['colour', 'signingKey.keyFile', 'tokenLifetimeSeconds']);
+  });
+
+  it('warns of names that differ in the final slash alone', async () => {
+    const good = goodOptions();
+    const audience = good.issuer.slice(0, -1);
+    const named = await doctor(moduleOf({ ...good, targets: [{ ...good.targets[0], audience }] }));
+    expect(worst(named, 'issuer names')).toMatchObject({
+      status: 'warn',
+      message: expect.stringContaining(`${audience} and ${audience}/ differ`) as string,
+    });
+    const [same] = good.targets.map((target) => ({ ...target, audience: good.issuer }));
+    expect(
+      worst(await doctor(moduleOf({ ...good, targets: [same] })), 'issuer names'),
+    ).toBeUndefined();
   });
 
   it.each([
@@ -420,6 +434,23 @@ describeRedis.each(CLIENTS)('doctor, with a store in Redis over %s', (client: Cl
     expect(ran.code).toBe(0);
   });
 
+  it('advises otherwise where it is full than where it is down', async () => {
+    const redis = await RedisServer.start('--maxmemory-policy', 'noeviction');
+    const file = moduleOf(goodOptions(), { store: using(redis.port) });
+    expect(worst(await doctor(file), 'replay store')).toBeUndefined();
+    await redis.command('CONFIG', 'SET', 'maxmemory', '1');
+    const full = await doctor(file);
+    await redis.close();
+    const down = await doctor(file);
+    expect([full.code, down.code]).toEqual([1, 1]);
+    expect(worst(full, 'replay store')).toMatchObject({
+      status: 'fail',
+      message: expect.stringContaining('Redis is full: ') as string,
+      advice: expect.stringContaining('more memory') as string,
+    });
+    expect(worst(down, 'replay store')?.advice).toContain('start the store');
+  });
+
   it('fails where it is out of reach, whatever the store asks for at start', async () => {
     const port = await findFreePort();
     const store = using(port, 'requireConnectionAtStart: true');
@@ -454,6 +485,77 @@ describe('the module that doctor reads', () => {
   ] as const)('may have %s', async (_what, make, more) => {
     const ran = await doctor(make(options()), ...more);
     expect(ran).toMatchObject({ code: 0, json: { status: 'warn' } });
+  });
+
+  const LIBRARY = JSON.stringify(new URL('../../dist/index.js', import.meta.url).href);
+  /** An application as README.md writes it, compiled; `auth` makes the module of this library. */
+  const nest = (auth: string, rest = '') =>
+    write(
+      `import { Module } from ${urlOf('@nestjs/common')};
+       import { ServiceAuthModule } from ${LIBRARY};
+       const options = ${options()};
+       const auth = ${auth};
+       export class HeraldModule {}
+       Module({ imports: [auth] })(HeraldModule);
+       export class AppModule {}
+       Module({ imports: [Promise.resolve({ module: HeraldModule }), { forwardRef: () => HeraldModule }] })(AppModule);
+       ${rest}`,
+    );
+
+  it.each([
+    ['ServiceAuthModule.forRoot(options)', []],
+    ['ServiceAuthModule.forRootAsync({ useFactory: async () => options })', []],
+    ['ServiceAuthModule.forRoot(options)', ['--export', 'AppModule']],
+    ['ServiceAuthModule.forRoot(options)', ['--export', 'auth']],
+  ] as const)('may be a Nest module with %s, %j', async (auth, more) => {
+    const ran = await doctor(nest(auth, 'export { auth };'), ...more);
+    expect(ran).toMatchObject({ code: 0, json: { status: 'warn' } });
+    expect(worst(ran, 'replay store')).toMatchObject({ status: 'warn' });
+  });
+
+  it('may be a Nest module in CommonJS', async () => {
+    const { href } = new URL('../../dist/cjs/index.js', import.meta.url);
+    const library = JSON.stringify(fileURLToPath(href));
+    const common = JSON.stringify(requireHere.resolve('@nestjs/common'));
+    const file = write(
+      `const { Module } = require(${common});
+       const { ServiceAuthModule } = require(${library});
+       class AppModule {}
+       Module({ imports: [ServiceAuthModule.forRoot(${options()})] })(AppModule);
+       exports.AppModule = AppModule;`,
+      'cjs',
+    );
+    expect(await doctor(file)).toMatchObject({ code: 0, json: { status: 'warn' } });
+  });
+
+  it.each([
+    [
+      'options that only Nest can make',
+      () => nest('ServiceAuthModule.forRootAsync({ inject: [Module], useFactory: () => options })'),
+      'injected',
+    ],
+    [
+      'two services',
+      () => {
+        const other = 'ServiceAuthModule.forRoot({ ...options, isGlobal: false })';
+        return nest('ServiceAuthModule.forRoot(options)', `export const other = ${other};`);
+      },
+      'has 2 services',
+    ],
+    ['no service', () => nest('class {}'), 'has no module that imports'],
+    [
+      'a factory that fails',
+      () =>
+        nest(
+          "ServiceAuthModule.forRootAsync({ useFactory: () => { throw new Error('canary'); } })",
+        ),
+      'failed (Error)',
+    ],
+  ])('is refused where a Nest module has %s', async (_what, make, words) => {
+    const ran = await doctor(make());
+    expect(ran).toMatchObject({ code: 3, json: { error: { reason: 'impossible' } } });
+    expect(ran.stdout).toContain(words);
+    expect(ran.stdout + ran.stderr).not.toContain('canary');
   });
 
   it('may hold what is for Nest alone', async () => {

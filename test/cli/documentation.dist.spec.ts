@@ -157,6 +157,7 @@ describe('docs/command-line.md', () => {
       'signing key',
       'published keys',
       'keys of issuer',
+      'issuer names',
       'profile',
       'clock',
       'replay store',

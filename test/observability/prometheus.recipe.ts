@@ -21,6 +21,12 @@ export class PrometheusObserver implements ServiceAuthObserver {
     buckets: [0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.1, 1],
     registers: [this.registry],
   });
+  private readonly calls = new Counter({
+    name: 'service_auth_calls_total',
+    help: 'Requests to targets, by whether they were signed.',
+    labelNames: ['service_auth_outcome', 'error_type', 'service_auth_audience'],
+    registers: [this.registry],
+  });
   private readonly refreshFailing = new Gauge({
     name: 'service_auth_keys_refresh_failing',
     help: '1 while the keys of an issuer cannot be fetched.',
@@ -39,10 +45,20 @@ export class PrometheusObserver implements ServiceAuthObserver {
         return this.count('accepted', '', event.issuer, event.durationMilliseconds);
       case 'request_refused':
         return this.count('refused', event.code, event.issuer, event.durationMilliseconds);
+      case 'request_would_be_refused':
+        return this.count('would_be_refused', event.code, event.issuer, event.durationMilliseconds);
       case 'request_anonymous':
         return this.count('anonymous', '');
       case 'request_failed':
         return this.count('failed', event.reason, undefined, event.durationMilliseconds);
+      case 'request_signed':
+        return this.countCall('signed', '', event.audience);
+      case 'signing_failed':
+        return this.countCall(
+          event.isSentUnsigned ? 'unsigned' : 'failed',
+          event.code,
+          event.audience,
+        );
       case 'keys_refreshed':
         return this.refreshFailing.set({ service_auth_issuer: event.issuer }, 0);
       case 'keys_refresh_failed':
@@ -62,6 +78,14 @@ export class PrometheusObserver implements ServiceAuthObserver {
     });
     if (milliseconds === undefined) return;
     this.verifyDuration.observe({ service_auth_outcome: outcome }, milliseconds / 1000);
+  }
+
+  private countCall(outcome: string, error: string, audience = 'unknown'): void {
+    this.calls.inc({
+      service_auth_outcome: outcome,
+      error_type: error,
+      service_auth_audience: audience,
+    });
   }
 }
 

@@ -91,14 +91,20 @@ it('is what the documentation shows', () => {
   expect(page).toContain(recipe);
 });
 
-it('has every metric that the alerts ask for', async () => {
-  const [, rules = ''] = /```yaml\n(.*?)```/s.exec(page) ?? [];
-  const asked = new Set([...rules.matchAll(/\bservice_auth_\w+(?=\{| ==)/g)].map(([name]) => name));
-  const served = await new PrometheusObserver().registry.getMetricsAsJSON();
-  const names = served.map(({ name }) => name);
-  expect(asked.size).toBeGreaterThan(2);
-  const missing = [...asked].filter(
-    (name) => !names.includes(name.replace(/_(count|bucket)$/, '')),
+it('has every metric that the dashboard and the alerts ask for', async () => {
+  const folder = join(import.meta.dirname, '..', '..', 'docs', 'observability');
+  const files = ['alerts.yaml', 'dashboard.json'].map((name) =>
+    readFileSync(join(folder, name), 'utf8'),
   );
-  expect(missing).toEqual([]);
+  const written = files
+    .join('\n')
+    .replaceAll('_duration(_seconds)?_bucket', '_duration_seconds_bucket');
+  const asked = new Set(
+    [...written.matchAll(/\bservice_auth_\w+?(?=_bucket|\{|\[| ==|\))/g)].map(([name]) => name),
+  );
+  const served = await new PrometheusObserver().registry.getMetricsAsJSON();
+  const labels = ['service_auth_issuer', 'service_auth_outcome', 'service_auth_audience'];
+  const names = [...served.map(({ name }) => name), ...labels];
+  expect(asked.size).toBeGreaterThan(4);
+  expect([...asked].filter((name) => !names.includes(name))).toEqual([]);
 });

@@ -13,6 +13,7 @@ import { paint, type Terminal, visible, writeJson } from '../terminal.js';
 import { type Check, fail, ok } from './check.js';
 import { checkClocks } from './clock.check.js';
 import { checkIssuerKeys } from './issuer-keys.check.js';
+import { checkIssuerNames } from './issuer-names.check.js';
 import { checkPublishedKeys } from './published-keys.check.js';
 import { checkReplayStore } from './replay-store.check.js';
 import { checkSharedWork } from './shared-work.check.js';
@@ -28,11 +29,12 @@ interface DoctorOptions {
 
 const EXAMPLES = `
 The module exports the options of ServiceAuthModule.forRoot, or a function (async or not) that
-gives them, as \`serviceAuthOptions\`, \`options\` or the default export. It is run to be read.
+gives them, as \`serviceAuthOptions\`, \`options\` or the default export; or a Nest module that imports
+ServiceAuthModule.forRoot(...). It is run to be read, so do not name main.js.
 
 Examples:
   $ nestjs-service-auth doctor dist/service-auth.options.js
-  $ nestjs-service-auth doctor dist/service-auth.options.js --strict --json
+  $ nestjs-service-auth doctor dist/app.module.js --strict --json
 
 Exit codes: 0 no check failed, 1 one did (with --strict: or warned), 2 the command line is wrong,
 3 the module cannot be loaded.`;
@@ -45,7 +47,7 @@ export function addDoctor(program: Command, terminal: Terminal, finish: Finish):
     .description(
       'Checks the options of a service, its keys, those of its callers, its clock, its replay store, and the libraries that share work.',
     )
-    .argument('<module>', 'the JavaScript module that exports the options')
+    .argument('<module>', 'the JavaScript module that exports the options, or a Nest module')
     .option('--export <name>', 'the export to take')
     .option('--published-at <url>', "where receivers fetch this service's keys")
     .option('--reviewed <packages>', 'do not warn of these packages, separated by commas')
@@ -69,6 +71,7 @@ async function examine(
   const written = withoutNest(loaded);
   const checks = [
     ...checkKeyFile(written),
+    ...checkIssuerNames(written),
     ...(await checkService(written, publishedAt, terminal)),
     ...(await checkReplay(written, terminal)),
     ...checkSharedWork(written, {

@@ -84,10 +84,14 @@ function failBlind(): Check {
   return fail(NAME, message, "make `recordUse` answer 'first' once, then 'seen'");
 }
 
+/** Redis out of memory answers, and refuses to write: its address is right, and nothing is down. */
 function failUnreachable(reason: string): Check {
-  const advice =
-    'start the store, look at its address and password, and connect the client where the options are made';
-  return fail(NAME, `it cannot be asked: ${reason}`, advice);
+  const isFull = /\bOOM\b/.test(reason);
+  const advice = isFull
+    ? 'give Redis more memory (`maxmemory`), or a Redis of its own for the store; keep `maxmemory-policy noeviction`, since evicted uses are replays'
+    : 'start the store, look at its address and password, and connect the client where the options are made';
+  const message = isFull ? `Redis is full: ${reason}` : `it cannot be asked: ${reason}`;
+  return fail(NAME, message, advice);
 }
 
 /** What it reports when a service starts to use it. */

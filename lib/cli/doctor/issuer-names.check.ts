@@ -1,0 +1,30 @@
+import type { TrustedIssuerOptions, TargetOptions } from '../../core/index.js';
+import type { UncheckedOptions } from '../configuration-module.js';
+import { type Check, warn } from './check.js';
+
+/** Warns of names of services that differ in a final slash alone: names are compared byte for byte. */
+export function checkIssuerNames(options: UncheckedOptions): Check[] {
+  const names = new Set(namesOf(options));
+  return [...names]
+    .filter((name) => names.has(`${name}/`))
+    .map((name) =>
+      warn(
+        'issuer names',
+        `${name} and ${name}/ differ in the final slash, so they are two services`,
+        'write the name that the service has as its own `issuer`, everywhere',
+      ),
+    );
+}
+
+function namesOf({ issuer, audience, trustedIssuers, targets }: UncheckedOptions): string[] {
+  const trusted = listOf<TrustedIssuerOptions>(trustedIssuers).map((each) => each.issuer);
+  const called = listOf<TargetOptions>(targets).map((each) => each.audience ?? each.baseUrl);
+  const audiences = typeof audience === 'string' ? [audience] : listOf<string>(audience);
+  return [issuer, ...audiences, ...trusted, ...called].filter((name) => typeof name === 'string');
+}
+
+/** Options that nobody has checked yet may hold anything. */
+function listOf<T>(value: unknown): T[] {
+  const list: unknown[] = Array.isArray(value) ? value : [];
+  return list.filter(Boolean) as T[];
+}

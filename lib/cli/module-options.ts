@@ -1,0 +1,86 @@
+import { failImpossible } from './exit-codes.js';
+
+/** How Nest's builder of configurable modules names the options of `ServiceAuthModule`. */
+const OPTIONS_TOKEN = 'SERVICE_AUTH_MODULE_OPTIONS';
+
+interface Provider {
+  readonly provide?: unknown;
+  readonly useValue?: unknown;
+  readonly useFactory?: () => unknown;
+  readonly inject?: readonly unknown[];
+}
+
+interface DynamicModule {
+  readonly module: { readonly name?: string };
+  readonly imports?: readonly unknown[];
+  readonly providers?: readonly Provider[];
+}
+
+/** Whether a value is a Nest module: a class with `@Module()`, or what `forRoot()` returns. */
+export function isNestModule(value: unknown): boolean {
+  return isDynamic(value) || importsOf(value) !== undefined;
+}
+
+/**
+ * Finds the options that stand in `ServiceAuthModule.forRoot(...)` or `forRootAsync({ useFactory })` among the imports of
+ * modules, and of the modules that these import. No module is created: a factory with `inject` cannot be asked.
+ *
+ * @throws CommandFailure where there are none, those of several services, or only Nest can make them
+ */
+export async function readModuleOptions(file: string, roots: readonly unknown[]): Promise<unknown> {
+  const found = await findServices(roots);
+  const [only, ...others] = found;
+  if (only === undefined) {
+    return failImpossible(`${file} has no module that imports ServiceAuthModule.forRoot(...)`);
+  }
+  if (others.length > 0) {
+    failImpossible(`${file} has ${found.length} services; name the module of one with --export`);
+  }
+  return await optionsOf(file, only);
+}
+
+async function findServices(roots: readonly unknown[]): Promise<DynamicModule[]> {
+  const found = new Set<DynamicModule>();
+  const seen = new Set<unknown>();
+  const waiting = [...roots];
+  for (const written of waiting) {
+    const module = await unwrap(written);
+    if (seen.has(module)) continue;
+    seen.add(module);
+    if (isDynamic(module) && module.module.name === 'ServiceAuthModule') found.add(module);
+    else if (isDynamic(module)) waiting.push(module.module, ...(module.imports ?? []));
+    else waiting.push(...(importsOf(module) ?? []));
+  }
+  return [...found];
+}
+
+/** `imports` may hold promises, and `forwardRef(() => Module)`. */
+async function unwrap(written: unknown): Promise<unknown> {
+  const module = await written;
+  const { forwardRef } = Object(module) as { forwardRef?: () => unknown };
+  return typeof forwardRef === 'function' ? forwardRef() : module;
+}
+
+async function optionsOf(file: string, { providers = [] }: DynamicModule): Promise<unknown> {
+  const provider = providers.find(({ provide }) => provide === OPTIONS_TOKEN);
+  if (provider?.useValue !== undefined) return provider.useValue;
+  if (typeof provider?.useFactory === 'function' && (provider.inject ?? []).length === 0) {
+    return await provider.useFactory();
+  }
+  return failImpossible(
+    `${file}: only Nest can make these options, since they are injected into; export a function that gives them, as \`serviceAuthOptions\``,
+  );
+}
+
+function isDynamic(value: unknown): value is DynamicModule {
+  return typeof value === 'object' && value !== null && 'module' in value;
+}
+
+/** What `@Module()` noted on a class, by the reflection that the module itself has loaded. */
+function importsOf(value: unknown): readonly unknown[] | undefined {
+  const { getMetadata } = Reflect as { getMetadata?: (key: string, of: object) => unknown };
+  if (typeof value !== 'function' || getMetadata === undefined) return undefined;
+  const names = ['imports', 'providers', 'controllers', 'exports'];
+  if (names.every((name) => getMetadata(name, value) === undefined)) return undefined;
+  return (getMetadata('imports', value) ?? []) as readonly unknown[];
+}
