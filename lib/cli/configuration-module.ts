@@ -16,6 +16,7 @@ const ONLY_IN_NEST: Readonly<
   subjectPropagation: true,
   enforcement: true,
   reportUntil: true,
+  coverage: true,
   tokenAfterVerification: true,
 };
 

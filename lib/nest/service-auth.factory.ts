@@ -33,6 +33,7 @@ export async function createServiceAuthFrom(
     subjectPropagation,
     enforcement,
     reportUntil,
+    coverage,
     trustedIssuers,
     observer,
     ...others
@@ -52,6 +53,7 @@ export async function createServiceAuthFrom(
     ...findRawBodyProblem(rawBody),
     ...findPropagationProblem(subjectPropagation),
     ...findEnforcementProblems({ enforcement, reportUntil }),
+    ...findCoverageProblem(coverage),
   ];
   const serviceAuth = await createOrCollect(coreOptions, problems);
   const { receiving, sending, observer: hearing, now } = serviceAuth.settings;
@@ -95,6 +97,11 @@ function findTokenProblem(word: unknown): string[] {
 function findPropagationProblem(word: unknown): string[] {
   if (word === undefined || word === 'explicit' || word === 'ambient') return [];
   return ["subjectPropagation: write 'explicit' or 'ambient'"];
+}
+
+function findCoverageProblem(word: unknown): string[] {
+  if (word === undefined || word === 'off' || word === 'warn' || word === 'require') return [];
+  return ["coverage: write 'off', 'warn' or 'require'"];
 }
 
 function findFolderProblem(path: unknown): string[] {

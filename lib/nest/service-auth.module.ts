@@ -5,6 +5,7 @@ import { CachedRoutesWarning } from './cached-routes.warning.js';
 import { KeyHealth } from './key-health.js';
 import { LoggedTokenWarning } from './logged-token.warning.js';
 import { RequestAuthenticator } from './request-authenticator.js';
+import { RouteCoverageCheck } from './route-coverage.check.js';
 import { RouteMarksCheck } from './route-marks.check.js';
 import { createServiceAuthFrom } from './service-auth.factory.js';
 import { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN } from './service-auth.module-definition.js';
@@ -42,6 +43,7 @@ import { UnboundRoutingWarning } from './unbound-routing.warning.js';
     HttpRequestHooks,
     CachedRoutesWarning,
     LoggedTokenWarning,
+    RouteCoverageCheck,
     RouteMarksCheck,
     UnboundRoutingWarning,
   ],
@@ -55,6 +57,7 @@ export class ServiceAuthModule
   constructor(
     @Inject(HttpAdapterHost) private readonly host: HttpAdapterHost,
     @Inject(ServiceAuth) private readonly serviceAuth: ServiceAuth,
+    @Inject(RouteCoverageCheck) private readonly coverage: RouteCoverageCheck,
   ) {
     super();
   }
@@ -65,6 +68,7 @@ export class ServiceAuthModule
    * @throws ServiceAuthConfigError where two services publish their keys at one path
    */
   configure(): void {
+    this.coverage.noteGatewaysBound();
     servePublishedKeys(this.host.httpAdapter, this.serviceAuth);
   }
 
