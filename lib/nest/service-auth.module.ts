@@ -16,6 +16,7 @@ import { TrustedIssuerFinderProvider } from './trusted-issuer-finder.provider.js
 import { HttpRequestHooks } from './http/http-request.hooks.js';
 import { servePublishedKeys } from './http/published-keys.route.js';
 import { UnboundRoutingWarning } from './unbound-routing.warning.js';
+import { UnsignedClientsWarning } from './unsigned-clients.warning.js';
 
 /**
  * Service tokens for a Nest application: `forRoot(options)` or `forRootAsync({ useFactory |
@@ -46,6 +47,7 @@ import { UnboundRoutingWarning } from './unbound-routing.warning.js';
     RouteCoverageCheck,
     RouteMarksCheck,
     UnboundRoutingWarning,
+    UnsignedClientsWarning,
   ],
   exports: [ServiceAuth, KeyHealth, ServiceCallContext, RequestAuthenticator, ServiceJwtGuard],
 })
