@@ -56,12 +56,10 @@ export async function loadModuleOptions(
   file: string,
   exportName?: string,
 ): Promise<UncheckedOptions> {
-  const path = resolve(file);
-  if (!existsSync(path)) failImpossible(`${file} is not there`);
-  const module = await inTime(file, load(file, path));
+  const module = await inTime(file, loadModule(file));
   const exported = pick(file, module, exportName);
   const options: unknown =
-    typeof exported === 'function' ? await inTime(file, call(file, exported)) : exported;
+    typeof exported === 'function' ? await inTime(file, callExport(file, exported)) : exported;
   if (typeof options !== 'object' || options === null) {
     return failImpossible(
       `${file} exports no options: export an object, or a function that gives one`,
@@ -80,7 +78,10 @@ async function inTime<T>(file: string, work: Promise<T>): Promise<T> {
   );
 }
 
-async function load(file: string, path: string): Promise<Record<string, unknown>> {
+/** Runs a module. @throws CommandFailure saying why it cannot be loaded, never with a message of the module */
+export async function loadModule(file: string): Promise<Record<string, unknown>> {
+  const path = resolve(file);
+  if (!existsSync(path)) return failImpossible(`${file} is not there`);
   try {
     return (await import(pathToFileURL(path).href)) as Record<string, unknown>;
   } catch (error) {
@@ -105,7 +106,8 @@ function pick(file: string, module: Record<string, unknown>, wanted: string | un
   return module['default'];
 }
 
-async function call(file: string, give: Function): Promise<unknown> {
+/** Calls a function that a module exports. @throws CommandFailure, never with a message of the module */
+export async function callExport(file: string, give: Function): Promise<unknown> {
   try {
     return (await (give as () => unknown)()) as unknown;
   } catch (error) {
