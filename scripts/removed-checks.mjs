@@ -982,18 +982,18 @@ const AT_THE_DOOR = [
   ...inFile('lib/nest/service-jwt.guard.ts', [
     {
       check: 'the guard authenticates',
-      text: `    await this.authenticator.authenticate(context, route);\n`,
+      text: `    await authenticator.authenticate(context, route);\n`,
       spec: GUARD,
     },
     {
       check: 'no context but HTTP',
-      text: `    if (context.getType() !== 'http') return await this.authenticator.refuseContext(context);\n`,
+      text: `    if (context.getType() !== 'http') return await authenticator.refuseContext(context);\n`,
       spec: GUARD,
     },
     {
       check: 'contexts it does not know are refused first',
-      text: `    if (context.getType() !== 'http') return await this.authenticator.refuseContext(context);\n    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n`,
-      instead: `    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n    if (context.getType() !== 'http') return await this.authenticator.refuseContext(context);\n`,
+      text: `    if (context.getType() !== 'http') return await authenticator.refuseContext(context);\n    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n`,
+      instead: `    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n    if (context.getType() !== 'http') return await authenticator.refuseContext(context);\n`,
       spec: GUARD,
     },
   ]),

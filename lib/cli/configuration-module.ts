@@ -17,6 +17,7 @@ const ONLY_IN_NEST: Readonly<
   subjectPropagation: true,
   enforcement: true,
   reportUntil: true,
+  coverage: true,
   tokenAfterVerification: true,
 };
 
@@ -56,16 +57,14 @@ export async function loadModuleOptions(
   file: string,
   exportName?: string,
 ): Promise<UncheckedOptions> {
-  const path = resolve(file);
-  if (!existsSync(path)) failImpossible(`${file} is not there`);
-  const module = await inTime(file, load(file, path));
+  const module = await inTime(file, loadModule(file));
   const exported = pick(file, module, exportName);
   const roots = nestModulesOf(module, exported, exportName);
   const give = async (): Promise<unknown> => {
     if (roots.length > 0) return await readModuleOptions(file, roots);
     return typeof exported === 'function' ? await (exported as () => unknown)() : exported;
   };
-  const options = await inTime(file, call(file, give));
+  const options = await inTime(file, callExport(file, give));
   if (typeof options !== 'object' || options === null) {
     return failImpossible(
       `${file} exports no options: export an object, a function that gives one, or a Nest module`,
@@ -84,7 +83,10 @@ async function inTime<T>(file: string, work: Promise<T>): Promise<T> {
   );
 }
 
-async function load(file: string, path: string): Promise<Record<string, unknown>> {
+/** Runs a module. @throws CommandFailure saying why it cannot be loaded, never with a message of the module */
+export async function loadModule(file: string): Promise<Record<string, unknown>> {
+  const path = resolve(file);
+  if (!existsSync(path)) return failImpossible(`${file} is not there`);
   try {
     return (await import(pathToFileURL(path).href)) as Record<string, unknown>;
   } catch (error) {
@@ -122,7 +124,8 @@ function nestModulesOf(
   return all.filter(isNestModule);
 }
 
-async function call(file: string, give: () => Promise<unknown>): Promise<unknown> {
+/** Calls what a module exports. @throws CommandFailure, never with a message of the module */
+export async function callExport(file: string, give: () => Promise<unknown>): Promise<unknown> {
   try {
     return await give();
   } catch (error) {

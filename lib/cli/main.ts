@@ -8,9 +8,11 @@ import type { Terminal } from './terminal.js';
 const { stdin, stdout, stderr, env } = process;
 
 const isScreen = stdout.isTTY;
+const writeOut = stdout.write.bind(stdout);
 const terminal: Terminal = {
-  out: (text) => void stdout.write(text),
+  out: (text) => void writeOut(text),
   err: (text) => void stderr.write(text),
+  divertOthers: () => void (stdout.write = stderr.write.bind(stderr)),
   readInput: async () => {
     const chunks: Buffer[] = [];
     for await (const chunk of stdin as AsyncIterable<Buffer>) chunks.push(chunk);
@@ -26,8 +28,8 @@ function endQuietly(error: NodeJS.ErrnoException): void {
   process.exit(error.code === 'EPIPE' ? 0 : 3);
 }
 
-async function flush(stream: NodeJS.WriteStream): Promise<void> {
-  await new Promise<void>((resolve) => stream.write('', () => resolve()));
+async function flush(write: NodeJS.WriteStream['write']): Promise<void> {
+  await new Promise<void>((resolve) => write('', () => resolve()));
 }
 
 /** A configuration module may start what it never waits for; only a name is said, as messages may quote keys. */
@@ -43,6 +45,6 @@ stderr.on('error', endQuietly);
 const manifest = new URL('../../package.json', import.meta.url);
 const { version } = JSON.parse(readFileSync(manifest, 'utf8')) as { version: string };
 const code = await runCommandLine(process.argv.slice(2), terminal, version);
-await Promise.all([flush(stdout), flush(stderr)]);
+await Promise.all([flush(writeOut), flush(stderr.write.bind(stderr))]);
 // What a configuration module has opened (a Redis client, say) must not keep the process alive.
 process.exit(code);

@@ -4,6 +4,8 @@ export interface Terminal {
   out(text: string | Uint8Array): void;
   /** Writes to standard error: what is said about it. */
   err(text: string): void;
+  /** From now on, what code of others writes to standard output goes to standard error. */
+  divertOthers(): void;
   /** All of standard input. */
   readInput(): Promise<Buffer>;
   /** Milliseconds since the epoch. */

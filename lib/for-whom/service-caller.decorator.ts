@@ -6,6 +6,7 @@ import {
 } from '@nestjs/common';
 import { ServiceAuthUsageError, type ServiceIdentity } from '../core/index.js';
 import { ReceivedRequest } from '../nest/http/received-request.js';
+import { needsVerification } from '../nest/parameter-need.js';
 import { rawRequestOf, type Verification, wasSeenByAGuard } from '../nest/request-state.js';
 
 type Pipe = Type<PipeTransform> | PipeTransform;
@@ -23,8 +24,11 @@ type Pipe = Type<PipeTransform> | PipeTransform;
  * @throws ServiceAuthUsageError where no guard has looked at the request
  */
 export const ServiceCaller: (...pipes: Pipe[]) => ParameterDecorator = createParamDecorator(
-  (_data: undefined, context: ExecutionContext): ServiceIdentity | undefined =>
-    verificationFor(context, '@ServiceCaller()').identity,
+  needsVerification(
+    '@ServiceCaller()',
+    (_data: undefined, context: ExecutionContext): ServiceIdentity | undefined =>
+      verificationFor(context, '@ServiceCaller()').identity,
+  ),
 );
 
 /**

@@ -6,6 +6,7 @@ import {
 } from '@nestjs/common';
 import { ServiceTokenRefusedError } from '../core/index.js';
 import { toHttpException } from '../nest/http/http-exception.js';
+import { needsVerification } from '../nest/parameter-need.js';
 import { verificationFor } from './service-caller.decorator.js';
 
 /** What `@ServiceSubject()` takes besides pipes. */
@@ -17,12 +18,15 @@ export interface ServiceSubjectOptions {
 type Pipe = Type<PipeTransform> | PipeTransform;
 
 const decorateSubject = createParamDecorator(
-  (options: ServiceSubjectOptions | undefined, context: ExecutionContext): string | undefined => {
-    const { identity, wouldBeRefused } = verificationFor(context, '@ServiceSubject()');
-    if (identity?.subject !== undefined || options?.optional) return identity?.subject;
-    if (wouldBeRefused) return undefined;
-    throw toHttpException(new ServiceTokenRefusedError('subject_missing'));
-  },
+  needsVerification(
+    '@ServiceSubject()',
+    (options: ServiceSubjectOptions | undefined, context: ExecutionContext): string | undefined => {
+      const { identity, wouldBeRefused } = verificationFor(context, '@ServiceSubject()');
+      if (identity?.subject !== undefined || options?.optional) return identity?.subject;
+      if (wouldBeRefused) return undefined;
+      throw toHttpException(new ServiceTokenRefusedError('subject_missing'));
+    },
+  ),
 );
 
 /**

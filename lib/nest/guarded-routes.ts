@@ -18,12 +18,16 @@ export function controllersIn(container: ModulesContainer): Type[] {
   return [...new Set(wrappers.map(({ metatype }) => metatype as Type))];
 }
 
+/** The names of the methods of a class, inherited ones included. */
+export function methodNamesOf(type: Type): string[] {
+  return new MetadataScanner().getAllMethodNames(type.prototype as object);
+}
+
 /** The names of the methods of a controller that are routes, inherited ones included. */
 export function routeNamesOf(controller: Type): string[] {
-  const prototype = controller.prototype as object;
-  return new MetadataScanner()
-    .getAllMethodNames(prototype)
-    .filter((name) => Reflect.hasMetadata(PATH_METADATA, handlerOf(controller, name)));
+  return methodNamesOf(controller).filter((name) =>
+    Reflect.hasMetadata(PATH_METADATA, handlerOf(controller, name)),
+  );
 }
 
 /** The method of a controller that is called so. */
@@ -31,10 +35,21 @@ export function handlerOf(controller: Type, name: string): object {
   return Reflect.get(controller.prototype as object, name) as object;
 }
 
+/** The guards for every route: those that are made once, and the classes of those that are made for each request. */
+export function globalGuards(config: ApplicationConfig): {
+  readonly made: readonly unknown[];
+  readonly perRequest: readonly unknown[];
+} {
+  return {
+    made: config.getGlobalGuards(),
+    perRequest: config.getGlobalRequestGuards().map(({ metatype }) => metatype),
+  };
+}
+
 /** Whether a guard for every route is one of ours. */
 export function guardsEveryRoute(config: ApplicationConfig): boolean {
-  const scoped = config.getGlobalRequestGuards().map(({ metatype }) => metatype);
-  return [...config.getGlobalGuards(), ...scoped].some(isServiceGuard);
+  const { made, perRequest } = globalGuards(config);
+  return [...made, ...perRequest].some(isServiceGuard);
 }
 
 /** How the guard treats a route; `skip` where it does not stand. */
@@ -44,17 +59,19 @@ export function modeOf(route: RoutePlace, guardedThroughout: boolean): RouteMode
 }
 
 /** Whether the guard stands on a route itself, or on its controller. */
-export function hasGuard({ handler, controller }: RoutePlace): boolean {
-  return [handler, controller].some(hasServiceGuard);
+export function hasGuard(route: RoutePlace): boolean {
+  return guardsOn(route).some(isServiceGuard);
 }
 
-function hasServiceGuard(place: object): boolean {
-  const guards = (Reflect.getMetadata(GUARDS_METADATA, place) ?? []) as readonly unknown[];
-  return guards.some(isServiceGuard);
+/** The guards on a route itself, and on its controller: `@UseGuards()` takes classes and objects. */
+export function guardsOn({ handler, controller }: RoutePlace): unknown[] {
+  return [handler, controller].flatMap(
+    (place) => (Reflect.getMetadata(GUARDS_METADATA, place) ?? []) as readonly unknown[],
+  );
 }
 
-/** `@UseGuards()` takes classes and objects. */
-function isServiceGuard(guard: unknown): boolean {
+/** Whether a guard, or its class, is one of ours. */
+export function isServiceGuard(guard: unknown): boolean {
   if (guard instanceof ServiceJwtGuard || guard === ServiceJwtGuard) return true;
   return typeof guard === 'function' && guard.prototype instanceof ServiceJwtGuard;
 }

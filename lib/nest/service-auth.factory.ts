@@ -37,6 +37,7 @@ export async function createServiceAuthFrom(
     subjectPropagation,
     enforcement,
     reportUntil,
+    coverage,
     trustedIssuers,
     observer,
     ...others
@@ -53,7 +54,7 @@ export async function createServiceAuthFrom(
     observer: reportUntil === undefined ? hears : [hears, summary].flat(),
     trustedIssuers: typeof trustedIssuers === 'function' ? finderOfClass : trustedIssuers,
   };
-  const reported = { ...own, enforcement, reportUntil, ...misspelt };
+  const reported = { ...own, enforcement, reportUntil, coverage, ...misspelt };
   const serviceAuth = await createChecked(coreOptions, reported);
   const { receiving, sending, observer: hearing, now } = serviceAuth.settings;
   if (receiving && options.replayStore === undefined) warnOfUnsharedMemory(hearing);
@@ -77,6 +78,7 @@ const OWN_NAMES = [
   'subjectPropagation',
   'enforcement',
   'reportUntil',
+  'coverage',
 ] as const satisfies (keyof ServiceAuthModuleOptions)[];
 
 function isNearlyOwn(name: string): boolean {
@@ -113,6 +115,7 @@ function checkOwnOptions(reader: OptionReader): void {
   reader.value('rawBody', isFunction, rawBody);
   reader.word('subjectPropagation', ['explicit', 'ambient'], 'explicit');
   checkEnforcement(reader);
+  reader.word('coverage', ['off', 'warn', 'require'], 'warn');
 }
 
 function isResolver(value: unknown): value is object {

@@ -5,6 +5,8 @@ import { CachedRoutesWarning } from './cached-routes.warning.js';
 import { KeyHealth } from './key-health.js';
 import { LoggedTokenWarning } from './logged-token.warning.js';
 import { RequestAuthenticator } from './request-authenticator.js';
+import { GlobalGuardReach } from './global-guard-reach.js';
+import { RouteCoverageCheck } from './route-coverage.check.js';
 import { RouteMarksCheck } from './route-marks.check.js';
 import { createServiceAuthFrom } from './service-auth.factory.js';
 import { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN } from './service-auth.module-definition.js';
@@ -16,6 +18,7 @@ import { HttpRequestHooks } from './http/http-request.hooks.js';
 import { servePublishedKeys } from './http/published-keys.route.js';
 import { UnboundRoutingWarning } from './unbound-routing.warning.js';
 import { UserLookup } from './user-lookup.js';
+import { UnsignedClientsWarning } from './unsigned-clients.warning.js';
 
 /**
  * Service tokens for a Nest application: `forRoot(options)` or `forRootAsync({ useFactory |
@@ -44,8 +47,11 @@ import { UserLookup } from './user-lookup.js';
     HttpRequestHooks,
     CachedRoutesWarning,
     LoggedTokenWarning,
+    GlobalGuardReach,
+    RouteCoverageCheck,
     RouteMarksCheck,
     UnboundRoutingWarning,
+    UnsignedClientsWarning,
   ],
   exports: [ServiceAuth, KeyHealth, ServiceCallContext, RequestAuthenticator, ServiceJwtGuard],
 })
@@ -57,6 +63,7 @@ export class ServiceAuthModule
   constructor(
     @Inject(HttpAdapterHost) private readonly host: HttpAdapterHost,
     @Inject(ServiceAuth) private readonly serviceAuth: ServiceAuth,
+    @Inject(RouteCoverageCheck) private readonly coverage: RouteCoverageCheck,
   ) {
     super();
   }
@@ -67,6 +74,7 @@ export class ServiceAuthModule
    * @throws ServiceAuthConfigError where two services publish their keys at one path
    */
   configure(): void {
+    this.coverage.noteGatewaysBound();
     servePublishedKeys(this.host.httpAdapter, this.serviceAuth);
   }
 

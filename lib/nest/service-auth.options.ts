@@ -53,6 +53,11 @@ export interface ServiceAuthModuleOptions extends Omit<ServiceAuthOptions, 'trus
    * as `2027-03-31T08:00:00Z`; a date alone is midnight in UTC. Read at each request. `enforcement: 'report'` needs it.
    */
   reportUntil?: Date | string;
+  /**
+   * What happens at start where no `ServiceJwtGuard` stands before a handler that is not marked `@SkipServiceAuth()`.
+   * Default `warn`: one line of the log names them. `require`: the application does not start. `off`: nothing.
+   */
+  coverage?: 'off' | 'warn' | 'require';
   /** Whether the token stays in the request's headers once the guard has read it. Default `remove`. */
   tokenAfterVerification?: 'remove' | 'keep';
 }

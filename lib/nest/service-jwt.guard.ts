@@ -1,6 +1,16 @@
-import { type CanActivate, type ExecutionContext, Inject, Injectable } from '@nestjs/common';
+import {
+  type CanActivate,
+  type ExecutionContext,
+  Inject,
+  Injectable,
+  Optional,
+} from '@nestjs/common';
+import { ServiceAuthUsageError } from '../core/index.js';
 import { RequestAuthenticator } from './request-authenticator.js';
 import { routeOf } from './route-policy.js';
+
+const NO_MODULE =
+  'ServiceJwtGuard needs ServiceAuthModule. Write imports: [ServiceAuthModule.forRoot({ issuer, trustedIssuers })] in the root module; with isGlobal: false, import what it returned in each module whose routes are guarded. Nest makes the guard: write @UseGuards(ServiceJwtGuard), or app.useGlobalGuards(app.get(ServiceJwtGuard)).';
 
 /**
  * Lets a request in when it carries a good service token, and otherwise answers with the status
@@ -9,16 +19,40 @@ import { routeOf } from './route-policy.js';
  */
 @Injectable()
 export class ServiceJwtGuard implements CanActivate {
-  /** @internal */
-  constructor(@Inject(RequestAuthenticator) private readonly authenticator: RequestAuthenticator) {}
+  /**
+   * Optional, so that its absence is told in our words.
+   *
+   * @internal
+   */
+  constructor(
+    @Optional()
+    @Inject(RequestAuthenticator)
+    private readonly authenticator: RequestAuthenticator | undefined,
+  ) {}
+
+  /**
+   * Not in the constructor: Nest may leave out what fails for another reason, which it then reports.
+   *
+   * @internal
+   * @throws ServiceAuthUsageError where no ServiceAuthModule is imported
+   */
+  onModuleInit(): void {
+    this.found();
+  }
 
   /** Whether the request may go on. @throws HttpException the answer to a refused request */
   async canActivate(context: ExecutionContext): Promise<boolean> {
+    const authenticator = this.found();
     // First of all, so that nothing opens a context this guard does not know: not even a decorator.
-    if (context.getType() !== 'http') return await this.authenticator.refuseContext(context);
+    if (context.getType() !== 'http') return await authenticator.refuseContext(context);
     const route = routeOf(context);
     if (route.mode === 'skip') return true;
-    await this.authenticator.authenticate(context, route);
+    await authenticator.authenticate(context, route);
     return true;
+  }
+
+  private found(): RequestAuthenticator {
+    if (!this.authenticator) throw new ServiceAuthUsageError(NO_MODULE);
+    return this.authenticator;
   }
 }

@@ -42,6 +42,7 @@ async function run(now: () => number, ...args: string[]) {
     now,
     isScreen: false,
     hasColours: false,
+    divertOthers: () => undefined,
   };
   const code = await runCommandLine(['rotate', ...args], terminal, '0');
   return { code, text };

@@ -307,6 +307,7 @@ describe.each(ADAPTERS)('CF-18 HttpModule beside ServiceHttpModule, on %s', (ada
     ['in another module that exports it, first', [SharedHttpModule, signing], UNSIGNED, false],
     ['in another module that exports it, second', [signing, SharedHttpModule], SIGNED, true],
     ['that is global, first', [globally(), signing], UNSIGNED, false],
+    ['alone', [HttpModule], /has targets, and the HttpService of HttpModule sends/, false],
   ])('is warned of: %s', async (_how, imports, warning, isSigned) => {
     expect(await start(imports)).toEqual({
       warnings: [expect.stringMatching(warning)],
@@ -325,7 +326,6 @@ describe.each(ADAPTERS)('CF-18 HttpModule beside ServiceHttpModule, on %s', (ada
 
   it.each<[string, Imports, Imports, boolean]>([
     ['ServiceHttpModule alone', [signing], [], true],
-    ['HttpModule alone', [HttpModule], [], false],
     ['HttpModule alone, in another module than ServiceHttpModule', [plain], [signing], false],
     ['ServiceHttpModule alone, where HttpModule is global', [signing], [globally()], true],
     [

@@ -16,6 +16,7 @@ import { checkIssuerKeys } from './issuer-keys.check.js';
 import { checkIssuerNames } from './issuer-names.check.js';
 import { checkPublishedKeys } from './published-keys.check.js';
 import { checkReplayStore } from './replay-store.check.js';
+import { examineRoutes } from './routes.check.js';
 import { checkSharedWork } from './shared-work.check.js';
 import { checkKeyFile, checkSigningKey } from './signing-key.check.js';
 
@@ -23,6 +24,7 @@ interface DoctorOptions {
   readonly export?: string;
   readonly publishedAt?: string;
   readonly reviewed?: string;
+  readonly routes?: true;
   readonly strict?: true;
   readonly json?: true;
 }
@@ -30,11 +32,13 @@ interface DoctorOptions {
 const EXAMPLES = `
 The module exports the options of ServiceAuthModule.forRoot, or a function (async or not) that
 gives them, as \`serviceAuthOptions\`, \`options\` or the default export; or a Nest module that imports
-ServiceAuthModule.forRoot(...). It is run to be read, so do not name main.js.
+ServiceAuthModule.forRoot(...). It is run to be read, so do not name main.js. With --routes it is the
+module that starts the application.
 
 Examples:
   $ nestjs-service-auth doctor dist/service-auth.options.js
   $ nestjs-service-auth doctor dist/app.module.js --strict --json
+  $ nestjs-service-auth doctor --routes dist/main.js
 
 Exit codes: 0 no check failed, 1 one did (with --strict: or warned), 2 the command line is wrong,
 3 the module cannot be loaded.`;
@@ -51,11 +55,16 @@ export function addDoctor(program: Command, terminal: Terminal, finish: Finish):
     .option('--export <name>', 'the export to take')
     .option('--published-at <url>', "where receivers fetch this service's keys")
     .option('--reviewed <packages>', 'do not warn of these packages, separated by commas')
+    .option('--routes', 'start the application, and list which of its handlers are guarded')
     .option('--strict', 'count a warning as a failure')
     .option('--json', 'print JSON')
     .addHelpText('after', EXAMPLES)
     .action(async (module: string, options: DoctorOptions) =>
-      finish(await examine(module, options, terminal)),
+      finish(
+        options.routes
+          ? await examineRoutes(module, options, terminal)
+          : await examine(module, options, terminal),
+      ),
     );
 }
 

@@ -11,6 +11,7 @@ import { undecided } from '../../for-whom/named-subject.js';
 import { ServiceCallContext } from '../../for-whom/service-call.context.js';
 import { givenFor, READ_BY_FETCH } from '../../for-whom/stand-ins.js';
 import { ServiceAuth } from '../../service-auth.js';
+import { IS_ATTACHED } from '../unsigned-clients.warning.js';
 import { refuseWaiting } from './waiting-callers.js';
 
 type AdapterConfig = Parameters<AxiosAdapter>[0];
@@ -36,9 +37,6 @@ interface Attached {
 }
 
 const ATTACHED = createSlot<Attached>();
-
-/** Whether the Observables of an `HttpService` are fixed already. */
-const FIXES_SUBJECTS = createSlot<true>();
 
 /** Makes an `HttpService` sign what it sends to the configured targets. */
 @Injectable()
@@ -221,13 +219,13 @@ interface ObservableMaker {
 
 /** @throws ServiceAuthUsageError for an `HttpService` that makes its Observables in another way */
 function fixSubjects(httpService: HttpService): void {
-  if (FIXES_SUBJECTS.get(httpService)) return;
+  if (IS_ATTACHED.get(httpService)) return;
   if (!makesObservables(httpService)) {
     throw new ServiceAuthUsageError(
       'This version of @nestjs/axios has no HttpService.makeObservable: for whom a call is made cannot be decided when it is created.',
     );
   }
-  FIXES_SUBJECTS.set(httpService, true);
+  IS_ATTACHED.set(httpService, true);
   const make = httpService.makeObservable;
   const makeFixed: ObservableMaker['makeObservable'] = (axios, ...args) => {
     const { axiosRef } = httpService;

@@ -1,0 +1,175 @@
+import type { Type } from '@nestjs/common';
+import { PATH_METADATA, ROUTE_ARGS_METADATA } from '@nestjs/common/constants.js';
+import type { ModulesContainer } from '@nestjs/core';
+import { BindingWitness, type GlobalGuardReach, type Reach } from './global-guard-reach.js';
+import { guardsOn, handlerOf, hasGuard, isServiceGuard, methodNamesOf } from './guarded-routes.js';
+import type { ModuleNode } from './module-graph.js';
+import { needOfParameter } from './parameter-need.js';
+import { readRoute } from './route-policy.js';
+
+/** What calls a handler. */
+export type HandlerKind = 'HTTP' | 'message' | 'event' | 'WebSocket' | 'GraphQL';
+
+/**
+ * `guarded`: asks for a token. `optional`: admits callers without one, as its decorator says. `skipped`: is marked
+ * `@SkipServiceAuth()`. `open`: no guard of ours stands before it. `undecided`: Nest does not show that at start.
+ * `unserved`: nothing calls it in this application.
+ */
+export type Verdict = 'guarded' | 'optional' | 'skipped' | 'open' | 'undecided' | 'unserved';
+
+/** How one handler of an application is guarded. Plain data: it goes to the command line. */
+export interface HandlerCoverage {
+  /** Its class and method, and its kind unless that is HTTP. */
+  readonly handler: string;
+  readonly kind: HandlerKind;
+  readonly verdict: Verdict;
+  /** The names of the guards of others that stand before it. */
+  readonly otherGuards: readonly string[];
+  /** The decorators of its parameters that need a verified request. */
+  readonly needs: readonly string[];
+}
+
+/** What Nest knows of a class that it makes, as far as it is read. */
+type Wrapper = Pick<
+  NonNullable<ReturnType<ModuleNode['providers']['get']>>,
+  'metatype' | 'isNotMetatype' | 'instance' | 'isDependencyTreeStatic'
+>;
+
+/** A handler that was found, before it is judged. */
+interface Found {
+  readonly type: Type;
+  readonly name: string;
+  /** The function that Nest calls, whose guards count. */
+  readonly called: object;
+  /** The method of the class, whose decorators say what it is. */
+  readonly declared: object;
+  readonly kind: HandlerKind;
+  readonly isStatic: boolean;
+}
+
+/** Where the packages keep what their decorators say; they need not be installed. */
+const MESSAGE_KIND = 'microservices:handler_type';
+const MESSAGE_TRANSPORT = 'microservices:transport';
+const IS_GATEWAY = 'websockets:is_gateway';
+const IS_SOCKET_MESSAGE = 'websockets:message_mapping';
+const RESOLVER_KEYS = ['graphql:resolver_type', 'graphql:resolve_reference'];
+
+/** `PatternHandler.EVENT` of @nestjs/microservices. */
+const EVENT = 2;
+
+/** Every handler of an application that a guard could stand before, each once. */
+export function coverageOf(modules: ModulesContainer, reach: GlobalGuardReach): HandlerCoverage[] {
+  const nodes = [...modules.values()];
+  const found = [
+    ...unique(nodes.flatMap(({ controllers }) => [...controllers.values()])).flatMap(ofController),
+    ...unique(nodes.flatMap(({ providers }) => [...providers.values()])).flatMap(ofProvider),
+  ];
+  return found.map((handler) => judge(handler, reach));
+}
+
+/** Each class once: several modules may declare it. */
+function unique(wrappers: readonly Wrapper[]): Wrapper[] {
+  const classes = wrappers.filter(({ metatype, isNotMetatype }) => metatype && !isNotMetatype);
+  return [...new Map(classes.map((wrapper) => [wrapper.metatype, wrapper])).values()];
+}
+
+function ofController(wrapper: Wrapper): Found[] {
+  return methodsOf(wrapper).flatMap((method) => {
+    const { declared } = method;
+    const kinds: HandlerKind[] = [];
+    if (Reflect.hasMetadata(PATH_METADATA, declared)) kinds.push('HTTP');
+    const messageKind: unknown = Reflect.getMetadata(MESSAGE_KIND, declared);
+    if (messageKind !== undefined) kinds.push(messageKind === EVENT ? 'event' : 'message');
+    return kinds.map((kind) => ({ ...method, kind }));
+  });
+}
+
+function ofProvider(wrapper: Wrapper): Found[] {
+  const isGateway = Reflect.hasMetadata(IS_GATEWAY, wrapper.metatype as object);
+  return methodsOf(wrapper).flatMap((method) => {
+    const { declared } = method;
+    const has = (key: string): boolean => Reflect.hasMetadata(key, declared);
+    const kinds: HandlerKind[] = [];
+    if (isGateway && has(IS_SOCKET_MESSAGE)) kinds.push('WebSocket');
+    if (RESOLVER_KEYS.some(has)) kinds.push('GraphQL');
+    return kinds.map((kind) => ({ ...method, kind, called: declared }));
+  });
+}
+
+function methodsOf(wrapper: Wrapper): Omit<Found, 'kind'>[] {
+  const type = wrapper.metatype as Type;
+  if (!isObject(type.prototype)) return [];
+  const isStatic = wrapper.isDependencyTreeStatic();
+  return methodNamesOf(type).map((name) => {
+    const declared = handlerOf(type, name);
+    const instance: unknown = wrapper.instance;
+    const called: unknown = isObject(instance) ? Reflect.get(instance, name) : declared;
+    // An instance may have put a function without decorators in the place of the method.
+    return { type, name, declared, called: isObject(called) ? called : declared, isStatic };
+  });
+}
+
+function judge(handler: Found, reach: GlobalGuardReach): HandlerCoverage {
+  const { type, name, called, kind } = handler;
+  const suffix = kind === 'HTTP' ? '' : ` [${kind}]`;
+  return {
+    handler: `${type.name}.${name}()${suffix}`,
+    kind,
+    verdict: verdictOn(handler, reach),
+    otherGuards: namesOf([
+      ...(kind === 'HTTP' ? reach.globalGuards : []),
+      ...guardsOn({ handler: called, controller: type }),
+    ]),
+    needs: needsOf(type, name),
+  };
+}
+
+function verdictOn(handler: Found, reach: GlobalGuardReach): Verdict {
+  const { type, called, declared, kind } = handler;
+  const served = reachOf(handler, reach);
+  if (served === undefined) return 'unserved';
+  const guarded: Reach = hasGuard({ handler: called, controller: type }) ? 'guarded' : served;
+  const { mode } = readRoute(kind === 'HTTP' ? called : declared, type);
+  // The decorators open HTTP alone: on a message that is guarded they open nothing.
+  if (guarded === 'guarded' && (kind !== 'HTTP' || mode === 'required')) return 'guarded';
+  if (mode === 'skip') return 'skipped';
+  return guarded === 'guarded' ? 'optional' : guarded;
+}
+
+/** Whether the guards of the application reach a handler; undefined where nothing calls it. */
+function reachOf({ kind, declared, isStatic }: Found, reach: GlobalGuardReach): Reach | undefined {
+  switch (kind) {
+    case 'HTTP':
+      return reach.servesHttp ? reach.http : undefined;
+    case 'GraphQL':
+      return reach.servesHttp ? reach.resolvers(isStatic) : undefined;
+    case 'WebSocket':
+      return reach.serves ? reach.gateways(isStatic) : undefined;
+    default:
+      return reach.messages(Reflect.getMetadata(MESSAGE_TRANSPORT, declared), isStatic);
+  }
+}
+
+/** The names of guards that are not ours, each once. */
+function namesOf(guards: readonly unknown[]): string[] {
+  const others = guards.filter(
+    (guard): guard is object =>
+      isObject(guard) && !isServiceGuard(guard) && !(guard instanceof BindingWitness),
+  );
+  const classes = others.map((guard) => (typeof guard === 'function' ? guard : guard.constructor));
+  return [...new Set(classes.map(({ name }) => name))];
+}
+
+function needsOf(type: Type, name: string): string[] {
+  const { constructor } = type.prototype as object;
+  // A decorator may have put another class in the place of the one whose parameters were decorated.
+  const parameters = [type, constructor].flatMap((place) => {
+    const args: unknown = Reflect.getMetadata(ROUTE_ARGS_METADATA, place, name);
+    return isObject(args) ? (Object.values(args) as unknown[]) : [];
+  });
+  return [...new Set(parameters.flatMap(needOfParameter))];
+}
+
+function isObject(value: unknown): value is object {
+  return (typeof value === 'object' && value !== null) || typeof value === 'function';
+}

@@ -1,0 +1,152 @@
+import { channel } from 'node:diagnostics_channel';
+import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
+import { ServiceAuthConfigError } from '../core/index.js';
+import { ServiceAuth } from '../service-auth.js';
+import { GlobalGuardReach } from './global-guard-reach.js';
+import { coverageOf, type HandlerCoverage } from './handler-coverage.js';
+import { MODULE_OPTIONS_TOKEN } from './service-auth.module-definition.js';
+import type { ServiceAuthModuleOptions } from './service-auth.options.js';
+
+/** On which `doctor --routes` receives the table of the application that it starts. */
+const CHANNEL = 'nestjs-service-auth:coverage';
+
+/** How many handlers a line names. */
+const NAMED_HANDLERS = 10;
+
+/** From the laxest on: where several services differ, the strictest counts. */
+const STRICTNESS = ['off', 'warn', 'require'] as const;
+
+/**
+ * Looks at start which handlers of the application no guard of ours stands before, and that are not marked open: names
+ * them in the log, or refuses to start.
+ */
+@Injectable()
+export class RouteCoverageCheck implements OnApplicationBootstrap {
+  private readonly logger = new Logger('ServiceAuth');
+  private readonly coverage: (typeof STRICTNESS)[number];
+  private readonly receives: boolean;
+  private known: ReadonlySet<string> | undefined;
+
+  constructor(
+    @Inject(GlobalGuardReach) private readonly reach: GlobalGuardReach,
+    @Inject(MODULE_OPTIONS_TOKEN) options: ServiceAuthModuleOptions,
+    @Inject(ServiceAuth) serviceAuth: ServiceAuth,
+  ) {
+    this.coverage = options.coverage ?? 'warn';
+    this.receives = serviceAuth.settings.receiving !== undefined;
+    reach.whenConnected(() => this.lookAgain());
+  }
+
+  /** To be called when Nest configures the modules: it has bound the gateways by then, and no route. */
+  noteGatewaysBound(): void {
+    this.reach.noteGatewaysBound();
+  }
+
+  /** @throws ServiceAuthConfigError naming each handler that is open without a word, with `coverage: 'require'` */
+  onApplicationBootstrap(): void {
+    const checks = this.checks;
+    // Once for an application, which may have several services; a microservice calls this twice.
+    if (checks[0] !== this || this.known) return;
+    const handlers = coverageOf(this.reach.modules, this.reach);
+    channel(CHANNEL).publish(handlers);
+    const open = handlers.filter(isOpen);
+    this.known = new Set(open.map(({ handler }) => handler));
+    const receiving = checks.filter(({ receives }) => receives);
+    const coverage = STRICTNESS.findLast((word) =>
+      receiving.some((each) => each.coverage === word),
+    );
+    if (coverage === undefined || coverage === 'off') return;
+    if (coverage === 'require' && open.length > 0) {
+      throw new ServiceAuthConfigError(open.map(problemOf));
+    }
+    this.warn(describeOpen(handlers));
+    this.warn(describeResolvers(handlers));
+    this.warn(describeNeeds(handlers));
+  }
+
+  /** A transport that is connected to an application which runs already cannot keep it from starting. */
+  private lookAgain(): void {
+    const { known } = this;
+    if (!known || !this.checks.some(({ receives, coverage }) => receives && coverage !== 'off')) {
+      return;
+    }
+    const handlers = coverageOf(this.reach.modules, this.reach);
+    this.known = new Set(handlers.filter(isOpen).map(({ handler }) => handler));
+    this.warn(describeOpen(handlers.filter(({ handler }) => !known.has(handler))));
+  }
+
+  private get checks(): RouteCoverageCheck[] {
+    return [...this.reach.modules.values()].flatMap(({ providers }) => {
+      const instance: unknown = providers.get(RouteCoverageCheck)?.instance;
+      return instance instanceof RouteCoverageCheck ? [instance] : [];
+    });
+  }
+
+  private warn(text: string | undefined): void {
+    if (text !== undefined) this.logger.warn(text);
+  }
+}
+
+function isOpen({ verdict }: HandlerCoverage): boolean {
+  return verdict === 'open' || verdict === 'undecided';
+}
+
+function isMessage({ kind }: HandlerCoverage): boolean {
+  return kind === 'message' || kind === 'event';
+}
+
+const INHERIT =
+  'No APP_GUARD reaches messages without connectMicroservice(options, { inheritAppConfig: true }).';
+
+function describeOpen(handlers: readonly HandlerCoverage[]): string | undefined {
+  const open = handlers.filter(isOpen);
+  if (open.length === 0) return undefined;
+  const served = handlers.filter(({ verdict }) => verdict !== 'unserved');
+  const isNoneGuarded = !served.some(
+    ({ verdict }) => verdict === 'guarded' || verdict === 'optional',
+  );
+  // What nothing at all stands before comes first.
+  const names = open
+    .toSorted((one, other) => one.otherGuards.length - other.otherGuards.length)
+    .map(nameOf);
+  return [
+    `ServiceJwtGuard does not stand before ${open.length} of ${served.length} handlers: ${listed(names)}.`,
+    ...(isNoneGuarded ? ['None is guarded.'] : []),
+    ...(open.some(isMessage) ? [INHERIT] : []),
+    'Write @UseGuards(ServiceJwtGuard), or @SkipServiceAuth() where everybody may call (coverage).',
+  ].join(' ');
+}
+
+function describeResolvers(handlers: readonly HandlerCoverage[]): string | undefined {
+  const names = handlers
+    .filter(({ kind, verdict }) => kind === 'GraphQL' && verdict === 'guarded')
+    .map(({ handler }) => handler);
+  if (names.length === 0) return undefined;
+  return `ServiceJwtGuard does not support GraphQL and refuses every operation of ${listed(names)} (coverage).`;
+}
+
+function describeNeeds(handlers: readonly HandlerCoverage[]): string | undefined {
+  const names = handlers
+    .filter(({ needs, kind, verdict }) => {
+      const isVerified = kind === 'HTTP' && (verdict === 'guarded' || verdict === 'optional');
+      return needs.length > 0 && !isVerified && verdict !== 'unserved';
+    })
+    .map(({ handler, needs }) => `${handler} with ${needs.join(' and ')}`);
+  if (names.length === 0) return undefined;
+  return `No ServiceJwtGuard verifies the requests of ${listed(names)}: every call fails. Write @UseGuards(ServiceJwtGuard) on the HTTP route, and no @SkipServiceAuth() (coverage).`;
+}
+
+function problemOf(handler: HandlerCoverage): string {
+  const how = handler.verdict === 'open' ? 'is open' : 'may be open: Nest does not show its guards';
+  const inherit = isMessage(handler) ? ` ${INHERIT}` : '';
+  return `coverage: ${nameOf(handler)} ${how}; write @UseGuards(ServiceJwtGuard) on it, or @SkipServiceAuth() where everybody may call.${inherit}`;
+}
+
+function nameOf({ handler, otherGuards }: HandlerCoverage): string {
+  return otherGuards.length > 0 ? `${handler} (behind ${otherGuards.join(', ')})` : handler;
+}
+
+function listed(names: readonly string[]): string {
+  const left = names.length - NAMED_HANDLERS;
+  return `${names.slice(0, NAMED_HANDLERS).join(', ')}${left > 0 ? ` and ${left} more` : ''}`;
+}

@@ -1,0 +1,175 @@
+import { HttpModule, HttpService } from '@nestjs/axios';
+import { Controller, Get, Inject, Module, type Type, UseGuards } from '@nestjs/common';
+import { APP_GUARD } from '@nestjs/core';
+import {
+  OptionalServiceAuth,
+  ServiceAuthConfigError,
+  ServiceAuthModule,
+  ServiceAuthUsageError,
+  ServiceCaller,
+  ServiceJwtGuard,
+  ServiceSubject,
+  SkipServiceAuth,
+} from 'nestjs-service-auth';
+import { ServiceHttpModule, ServiceSigningInterceptor } from 'nestjs-service-auth/axios';
+import { ServiceFetchModule } from 'nestjs-service-auth/fetch';
+import { createKey } from '../support/keys/keys.js';
+import { LogRecorder } from '../support/observed/log-recorder.js';
+import { Caller } from '../support/services/caller.js';
+import { closeAfterEach } from '../support/services/receiver.js';
+import { ADAPTERS, startService, type TestServiceOptions } from '../support/services/service.js';
+
+const CENSUS = 'https://census.service/';
+const herald = new Caller('https://herald.service/', CENSUS);
+const running = closeAfterEach();
+
+const receiving = { issuer: CENSUS, trustedIssuers: [herald.trusted] };
+const sending = {
+  issuer: CENSUS,
+  signingKey: { privateKey: createKey().privatePem },
+  targets: [{ baseUrl: 'https://herald.service/' }],
+};
+
+@Controller('guarded')
+@UseGuards(ServiceJwtGuard)
+class Guarded {
+  @Get()
+  list() {}
+}
+
+class Stricter extends ServiceJwtGuard {}
+
+@Controller('stricter')
+class GuardedBySubclass {
+  @Get()
+  @UseGuards(Stricter)
+  list() {}
+}
+
+describe.each(ADAPTERS)('on %s', (adapter) => {
+  const start = async (options: Omit<TestServiceOptions, 'adapter'>) =>
+    running(await startService({ adapter, ...options }));
+  const failureOf = async (options: Omit<TestServiceOptions, 'adapter'>): Promise<unknown> =>
+    await start(options).catch((error: unknown) => error);
+
+  describe('a guard without ServiceAuthModule does not start', () => {
+    it.each<[string, Omit<TestServiceOptions, 'adapter'>]>([
+      ['on a controller', { controllers: [Guarded] }],
+      ['of a class that extends it', { controllers: [GuardedBySubclass] }],
+      ['as APP_GUARD', { providers: [{ provide: APP_GUARD, useClass: ServiceJwtGuard }] }],
+    ])('%s, and the error names the module and the line', async (_title, options) => {
+      const error = await failureOf(options);
+      expect(error).toBeInstanceOf(ServiceAuthUsageError);
+      expect(error).toHaveProperty(
+        'message',
+        expect.stringContaining('imports: [ServiceAuthModule.forRoot('),
+      );
+      await start({ ...options, imports: [ServiceAuthModule.forRoot(receiving)] });
+    });
+
+    it('in a module that does not see it', async () => {
+      @Module({ controllers: [Guarded] })
+      class Feature {}
+      const service = ServiceAuthModule.forRoot({ ...receiving, isGlobal: false });
+      expect(await failureOf({ imports: [service, Feature] })).toBeInstanceOf(
+        ServiceAuthUsageError,
+      );
+      await start({ imports: [service, { module: Feature, imports: [service] }] });
+    });
+
+    it('and one with wrong options says what is wrong with them', async () => {
+      const imports = [ServiceAuthModule.forRoot({ ...receiving, issuer: 'census' })];
+      for (const controllers of [[Guarded], [GuardedBySubclass]]) {
+        expect(await failureOf({ imports, controllers })).toBeInstanceOf(ServiceAuthConfigError);
+      }
+    });
+
+    it('and one that Nest did not make refuses every request', async () => {
+      const guard = Reflect.construct(ServiceJwtGuard, []) as ServiceJwtGuard;
+      await expect(guard.canActivate({} as never)).rejects.toBeInstanceOf(ServiceAuthUsageError);
+    });
+  });
+
+  describe('a parameter that needs a verified request', () => {
+    const linesFor = async (controller: Type) => {
+      const logger = new LogRecorder();
+      const imports = [ServiceAuthModule.forRoot(receiving)];
+      await start({ imports, controllers: [controller], logger });
+      return logger.texts('warn').filter((text) => text.includes('every call fails'));
+    };
+
+    it('is told at start where nothing guards its route', async () => {
+      @Controller('open')
+      class Open {
+        @Get('subject')
+        subject(@ServiceSubject() _subject: string) {}
+        @Get('caller')
+        caller(@ServiceCaller() _caller: unknown, @ServiceSubject() _subject: string) {}
+        @Get('skipped')
+        @SkipServiceAuth()
+        skipped(@ServiceCaller() _caller: unknown) {}
+        @Get('none')
+        none() {}
+      }
+      expect(await linesFor(Open)).toEqual([
+        expect.stringContaining(
+          'Open.subject() with @ServiceSubject(), Open.caller() with @ServiceSubject() and @ServiceCaller(), Open.skipped() with @ServiceCaller(): every call fails.',
+        ),
+      ]);
+    });
+
+    it('is not where one does', async () => {
+      @Controller('guarded')
+      @UseGuards(ServiceJwtGuard)
+      class Verified {
+        @Get('subject')
+        subject(@ServiceSubject() _subject: string) {}
+        @Get('optional')
+        @OptionalServiceAuth()
+        optional(@ServiceCaller() _caller: unknown) {}
+      }
+      expect(await linesFor(Verified)).toEqual([]);
+    });
+  });
+
+  describe('an HttpService that signs nothing', () => {
+    class Attaching {
+      constructor(
+        @Inject(ServiceSigningInterceptor) signing: ServiceSigningInterceptor,
+        @Inject(HttpService) http: HttpService,
+      ) {
+        signing.attach(http);
+      }
+    }
+    const attaching = [ServiceSigningInterceptor, Attaching];
+    const service = () => ServiceAuthModule.forRoot(sending);
+
+    it.each<[string, Omit<TestServiceOptions, 'adapter'>, number]>([
+      ['is told at start', { imports: [service(), HttpModule] }, 1],
+      [
+        'is not, without targets',
+        { imports: [ServiceAuthModule.forRoot(receiving), HttpModule] },
+        0,
+      ],
+      [
+        'is not where another one signs',
+        { imports: [service(), HttpModule, ServiceFetchModule] },
+        0,
+      ],
+      [
+        'is not in the place of one that signs',
+        { imports: [service(), ServiceHttpModule.register()] },
+        0,
+      ],
+      ['is not once it is attached', { imports: [service(), HttpModule], providers: attaching }, 0],
+    ])('%s', async (_title, options, lines) => {
+      const logger = new LogRecorder();
+      await start({ ...options, logger });
+      const told = logger
+        .texts('warn')
+        .filter((text) => text.includes('imports: [ServiceHttpModule.register()]'));
+      expect(told).toHaveLength(lines);
+      if (lines > 0) expect(told[0]).toContain('HttpModule');
+    });
+  });
+});
