@@ -518,7 +518,7 @@ describe('the checks of the verifier, each told from its neighbours', () => {
 
   it('BB-01 asks for the digest that bdy names', async () => {
     const wrong = { ...POSTED, claims: { bdy: sha256('other') } };
-    expect(await verify(wrong)).toEqual(['body_mismatch', undefined]);
+    expect(await verify(wrong)).toEqual(['body_mismatch', 'other bytes arrived']);
     expect(await verify(POSTED)).toEqual(['accepted', undefined]);
   });
 });
