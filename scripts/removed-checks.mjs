@@ -344,7 +344,7 @@ const TIMES = inFile('lib/core/token-times.ts', [
   },
   {
     check: 'a token does not live too long',
-    text: `  if (exp !== undefined && iat !== undefined && exp - iat > longest) refuse('lifetime_too_long');\n`,
+    text: `    refuse('lifetime_too_long', \`\${exp - iat} s, where at most \${longest} s are accepted\`);\n`,
   },
   {
     check: 'the use of a token without iat need not be remembered for longer than a token may live',
@@ -569,12 +569,12 @@ const DECISION = inFile('lib/core/verify-request.ts', [
   },
   {
     check: 'the issuer is trusted',
-    text: `refuse('issuer_unknown')`,
+    text: `refuse('issuer_unknown', describeNearMiss(unverified.issuer, settings.trustedIssuers))`,
     instead: `[...settings.trustedIssuers.known()][0]!`,
   },
   {
     check: 'the key is one of the issuer',
-    text: `?? refuse('key_unknown')`,
+    text: `??\n    refuse('key_unknown', describeKnownKeys(trusted.keys.health()))`,
     instead: `?? (await trusted.keys.find(undefined))!`,
   },
   {
@@ -584,11 +584,11 @@ const DECISION = inFile('lib/core/verify-request.ts', [
   },
   {
     check: 'aud is this service',
-    text: `  if (audience === undefined || !settings.audiences.has(audience)) refuse('audience_mismatch');\n`,
+    text: `    refuse('audience_mismatch', describeAudience(audience, settings.audiences));\n`,
   },
   {
     check: 'req is the request',
-    text: `    if (claims.requestLine !== binding.req) refuse('request_mismatch');\n`,
+    text: `      refuse('request_mismatch', detail);\n`,
   },
   {
     check: 'the headers that the token binds are asserted',
@@ -635,7 +635,7 @@ const DECISION = inFile('lib/core/verify-request.ts', [
   },
   {
     check: 'bdy is the digest of the content',
-    text: `  if (digest !== claim.digest) refuse('body_mismatch');\n`,
+    text: `  if (digest !== claim.digest) refuse('body_mismatch', describeBody(request));\n`,
   },
   {
     check: 'what the route asks is asserted',
@@ -880,7 +880,7 @@ const BODIES = [
   ...inFile('lib/nest/http/body/received-body.ts', [
     {
       check: 'what was announced counts when its header is gone',
-      text: 'return this.announced || this.sawBytes || !this.sawAll;',
+      text: 'return this.announced || this.seenBytes > 0 || !this.sawAll;',
       instead: 'return false;',
       spec: UNSEEN,
       tests: 'BB-31',
@@ -899,7 +899,7 @@ const BODIES = [
     },
     {
       check: 'a stream that ends without saying so is refused',
-      text: `    if (!this.sawBytes && !this.ended) throw unverifiable('its end never came');\n`,
+      text: `    if (this.seenBytes === 0 && !this.ended) throw unverifiable('its end never came');\n`,
       spec: UNSEEN,
       tests: 'BB-33',
     },
@@ -1485,7 +1485,7 @@ const KEY_SETS = [
       tests: 'KL-22',
     },
   ]),
-  ...inFile('lib/core/option-reader.ts', [
+  ...inFile('lib/core/service-uri.ts', [
     {
       check: 'the URI of a service has at most 1,024 characters',
       text: 'uri.length <= MAX_SERVICE_URI_LENGTH && ',
