@@ -17,6 +17,13 @@ interface Transport {
   isBound: boolean;
 }
 
+/** What Nest gives of an application. */
+interface Application {
+  readonly modules: ModulesContainer;
+  readonly config: ApplicationConfig;
+  readonly host: HttpAdapterHost;
+}
+
 /** A server of @nestjs/microservices, as far as it is read. */
 interface RpcServer {
   readonly transportId?: unknown;
@@ -43,16 +50,21 @@ export class GlobalGuardReach {
   private areGatewaysBound = false;
   private gatewaysInherit = false;
 
+  private readonly config: ApplicationConfig;
+  private readonly host: HttpAdapterHost;
+
   /** @param connected is called when a transport has been connected */
   constructor(
-    modules: ModulesContainer,
-    private readonly config: ApplicationConfig,
-    private readonly host: HttpAdapterHost,
+    application: Application,
     private readonly connected: () => void,
   ) {
+    this.config = application.config;
+    this.host = application.host;
     const witness: unknown = new BindingWitness(() => this.noteBinding());
-    config.addGlobalGuard(witness as CanActivate);
-    modules.getRpcTargetRegistry<RpcServer>().subscribe((server) => this.connect(server));
+    this.config.addGlobalGuard(witness as CanActivate);
+    application.modules
+      .getRpcTargetRegistry<RpcServer>()
+      .subscribe((server) => this.connect(server));
   }
 
   /** Nest binds gateways before it configures modules, and all other handlers later. */

@@ -38,7 +38,7 @@ export class RouteCoverageCheck implements OnApplicationBootstrap {
   ) {
     this.coverage = options.coverage ?? 'warn';
     this.receives = serviceAuth.settings.receiving !== undefined;
-    this.reach = new GlobalGuardReach(modules, config, host, () => this.lookAgain());
+    this.reach = new GlobalGuardReach({ modules, config, host }, () => this.lookAgain());
   }
 
   /** To be called when Nest configures the modules: it has bound the gateways by then, and no route. */
