@@ -1,12 +1,13 @@
 // Writes docs/errors.md, and the tables of codes in README.md and docs/protocol.md, from lib/core/codes.ts:
 //   node scripts/make-errors-page.mjs, or with `--check`: fails when a page is not what would be written.
-// Needs a build.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { REFUSALS, SETUP_ERRORS, SIGNING_FAILURES, STATUSES } from '../dist/core/codes.js';
-import { ROOT } from './run.mjs';
+import { importSource, ROOT } from './run.mjs';
 
 /** @typedef {{ message: string, cause: string, hint: string, page?: string }} Explanation */
+
+const { REFUSALS, SETUP_ERRORS, SIGNING_FAILURES, STATUSES } =
+  /** @type {typeof import('../lib/core/codes.js')} */ (await importSource('lib/core/codes.ts'));
 
 const INTRODUCTION = `# Errors
 

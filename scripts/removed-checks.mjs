@@ -22,6 +22,7 @@ const HEADER_LISTS = 'test/nest/header-lists.spec.ts';
 const WRAPPED = 'test/nest/wrapped-methods.spec.ts';
 const WHOM = 'test/for-whom/checks.spec.ts';
 const OBSERVABLES = 'test/for-whom/observables.spec.ts';
+const REPORT = 'test/nest/report-only.spec.ts';
 const CALL_CONTEXT = 'test/for-whom/call-context.spec.ts';
 
 /** @param {string} file @param {Omit<Removal, 'file'>[]} removals @returns {Removal[]} */
@@ -551,7 +552,7 @@ const DECISION = inFile('lib/core/verify-request.ts', [
   },
   {
     check: 'the request is bound',
-    text: '  await assertBinding(bindable, claims, rules);\n',
+    text: '  await assertBinding(bindable, claims, { rules, refusalDetails: settings.refusalDetails });\n',
   },
   {
     check: 'the times are asserted again after a slow body',
@@ -563,9 +564,16 @@ const DECISION = inFile('lib/core/verify-request.ts', [
   { check: 'the policy is asserted', text: `  assertPolicy(claims, trusted, policy);\n` },
   {
     check: 'the first use is asserted',
-    text: `  await assertFirstUse(tokenUse(claims, limits, now()), settings.replayStore);\n`,
+    text: `  await assertFirstUse(enforcement === 'report' ? apart(use) : use, settings.replayStore);\n`,
     spec: HTTP,
     tests: 'RP-',
+  },
+  {
+    check: 'what reports records uses apart',
+    text: `enforcement === 'report' ? apart(use) : use`,
+    instead: 'use',
+    spec: REPORT,
+    tests: 'RO-02',
   },
   {
     check: 'the issuer is trusted',
@@ -986,6 +994,13 @@ const AT_THE_DOOR = [
       spec: GUARD,
     },
     {
+      check: 'a guard without a module refuses',
+      text: `    if (!this.authenticator) throw new ServiceAuthUsageError(NO_MODULE);\n    return this.authenticator;`,
+      instead: `    return this.authenticator ?? ({ authenticate: async () => undefined } as unknown as RequestAuthenticator);`,
+      spec: 'test/nest/forgotten-modules.spec.ts',
+      tests: 'CF-',
+    },
+    {
       check: 'no context but HTTP',
       text: `    if (context.getType() !== 'http') return await authenticator.refuseContext(context);\n`,
       spec: GUARD,
@@ -1115,14 +1130,21 @@ const AT_THE_DOOR = [
   ...inFile('lib/nest/request-authenticator.ts', [
     {
       check: 'one application does not take the word of another',
-      text: 'verificationBy(this.serviceAuth, request.state)?.result',
-      instead: 'request.state.verification?.result',
+      text: 'verificationBy(this.serviceAuth, request.state);',
+      instead: 'request.state.verification;',
       spec: GUARD,
     },
     {
       check: 'each route asserts what it asks',
-      text: `    this.assertRoute(request, identity, route);\n`,
+      text: `    if (!verification.wouldBeRefused) this.assertRoute(identity, next);\n`,
       spec: GUARD,
+    },
+    {
+      check: 'what a route reports counts for no route that refuses',
+      text: '(isReport || !begun.isReport)',
+      instead: 'true',
+      spec: REPORT,
+      tests: 'RO-03',
     },
     {
       check: 'a second route asserts its policy',
@@ -1144,19 +1166,19 @@ const AT_THE_DOOR = [
     },
     {
       check: 'a refusal by a second route is not swallowed',
-      text: `      throw this.refuse(request, error);\n`,
+      text: `      if (!isReport) throw this.refuse(request, error);\n`,
       spec: GUARD,
     },
     {
       check: 'a refusal is not swallowed',
-      text: `      throw isRefusal(error) ? this.refuse(request, error) : error;\n`,
-      instead: `      if (!isRefusal(error)) throw error;\n      return undefined;\n`,
+      text: `      if (!verification.isReport) throw isRefusal(error) ? this.refuse(request, error) : error;\n`,
+      instead: `      if (!verification.isReport && !isRefusal(error)) throw error;\n`,
       spec: GUARD,
     },
     {
       check: 'an unknown error is not swallowed',
-      text: `      throw isRefusal(error) ? this.refuse(request, error) : error;\n`,
-      instead: `      if (!isRefusal(error)) return undefined;\n      throw this.refuse(request, error);\n`,
+      text: `      if (!verification.isReport) throw isRefusal(error) ? this.refuse(request, error) : error;\n`,
+      instead: `      if (!verification.isReport && isRefusal(error)) throw this.refuse(request, error);\n`,
       spec: GUARD,
     },
     {
@@ -1269,6 +1291,12 @@ const FOR_WHOM = [
       tests: 'OS-16',
     },
     {
+      check: 'a call for a user who is not known is refused',
+      text: `  if (mark.isUnknown) throw undecided('unknown');\n`,
+      spec: CALL_CONTEXT,
+      tests: 'FW-06',
+    },
+    {
       check: 'an identity that a call names was verified by the service that calls',
       text: `  mark.assertVerifiedBy(settings.receiving);\n`,
       spec: WHOM,
@@ -1314,6 +1342,12 @@ const FOR_WHOM = [
       text: `    subject.assertVerifiedBy(this.serviceAuth.settings.receiving);\n`,
       spec: WHOM,
       tests: 'OS-16',
+    },
+    {
+      check: 'where the user is not known, no call of another is made',
+      text: `    if (choice instanceof NamedSubject && choice.isUnknown) return 'unknown';\n`,
+      spec: CALL_CONTEXT,
+      tests: 'FW-06',
     },
     {
       check: 'shared work is nobody’s',

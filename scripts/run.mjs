@@ -46,3 +46,19 @@ export function inTemporaryFolder(use) {
 export function readJson(path) {
   return JSON.parse(readFileSync(path, 'utf8'));
 }
+
+/**
+ * Imports a source of the library, with what it imports: the build has no file of its own for each.
+ *
+ * @param {string} path from the folder of the project
+ * @returns {Promise<unknown>}
+ */
+export async function importSource(path) {
+  const { rolldown } = await import('rolldown');
+  const bundle = await rolldown({ input: join(ROOT, path), platform: 'node' });
+  const { output } = await bundle.generate();
+  await bundle.close();
+  return /** @type {unknown} */ (
+    await import(`data:text/javascript,${encodeURIComponent(output[0].code)}`)
+  );
+}

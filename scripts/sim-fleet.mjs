@@ -5,10 +5,8 @@
  *   node scripts/sim-fleet.mjs [--services 500] [--instances 20] [--trusts 10] [--hours 24] [--max-age 600] [--seed 1]
  */
 import { generateKeyPairSync } from 'node:crypto';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { rolldown } from 'rolldown';
-import { ROOT } from './run.mjs';
+import { importSource } from './run.mjs';
 
 /** @typedef {import('../lib/core/index.js').ServiceAuthEvent} ServiceAuthEvent */
 /** @typedef {Record<string, unknown>} Jwk */
@@ -25,13 +23,7 @@ import { ROOT } from './run.mjs';
  */
 /** @typedef {{ fetchesIn: Uint32Array, measured: number[][] }} Run */
 
-const bundle = await rolldown({
-  input: join(ROOT, 'lib/keys/remote-key-source.ts'),
-  platform: 'node',
-});
-const { output } = await bundle.generate();
-/** @type {unknown} */
-const built = await import(`data:text/javascript,${encodeURIComponent(output[0].code)}`);
+const built = await importSource('lib/keys/remote-key-source.ts');
 const { RemoteKeySource } = /** @type {typeof import('../lib/keys/remote-key-source.js')} */ (
   built
 );

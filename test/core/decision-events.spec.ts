@@ -194,7 +194,9 @@ describe('a request that goes out', () => {
     const failure = await service.sign({ ...outgoing, ...change }).catch((error: unknown) => error);
     service.noteSigningFailure(failure); // whoever called it may tell it again
     expect(failure).toMatchObject({ code });
-    expect(events.decisions).toEqual([{ type: 'signing_failed', code, audience, isSentUnsigned: false }]);
+    expect(events.decisions).toEqual([
+      { type: 'signing_failed', code, audience, isSentUnsigned: false },
+    ]);
   });
 });
 

@@ -385,7 +385,16 @@ describe.each(ADAPTERS)('ServiceCallContext on %s', (adapter) => {
     const undecided = { code: 'subject_undecided' };
     await expect(call(onBehalfOf(undefined))).rejects.toMatchObject(undecided);
     await expect(context.runOnBehalfOf(undefined, call)).rejects.toMatchObject(undecided);
-    expect(takeSubjects(wire)).toEqual([]);
+    const nobody = await service.openFor(undefined);
+    await nobody.run(async () => {
+      const itself = service.http.get(wire.url);
+      const subscribe = async () => await firstValueFrom(itself);
+      await expect(context.runOnBehalfOf(undefined, subscribe)).rejects.toMatchObject(undecided);
+      expect(takeSubjects(wire)).toEqual([]);
+      await subscribe();
+      expect(takeSubjects(wire)).toEqual([undefined]);
+    });
+    await nobody.close();
     await call(onBehalfOf(ALICE));
     expect(takeSubjects(wire)).toEqual([ALICE]);
   });

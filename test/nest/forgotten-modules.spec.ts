@@ -84,7 +84,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
       }
     });
 
-    it('and one that Nest did not make refuses every request', async () => {
+    it('CF-19 and one that Nest did not make refuses every request', async () => {
       const guard = Reflect.construct(ServiceJwtGuard, []) as ServiceJwtGuard;
       await expect(guard.canActivate({} as never)).rejects.toBeInstanceOf(ServiceAuthUsageError);
     });
