@@ -51,6 +51,12 @@ export class ProblemList {
 const HOW_TO_WRITE_URI = "write the service's absolute URI, such as 'https://census.service/'";
 const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
+/** As `'a', 'b' or 'c'`. */
+function inWords(words: readonly string[]): string {
+  const quoted = words.map((word) => `'${word}'`);
+  return quoted.join(', ').replace(/, (?=[^,]*$)/, ' or ');
+}
+
 /**
  * Reads one object of options that nobody has checked: own members only, unknown names reported,
  * every value read through a method that reports what it cannot accept and answers undefined.
@@ -129,7 +135,7 @@ export class OptionReader {
     const value = this.raw(name);
     if (value === undefined) return fallback;
     const found = words.find((word) => word === value);
-    if (found === undefined) this.report(name, `write ${words.map((w) => `'${w}'`).join(' or ')}`);
+    if (found === undefined) this.report(name, `write ${inWords(words)}`);
     return found ?? fallback;
   }
 
