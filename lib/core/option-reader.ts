@@ -218,6 +218,7 @@ export class OptionReader {
     const uri = typeof value === 'string' ? value : '';
     if (isServiceUri(uri)) return uri;
     const flaw = describeUriFlaw(value);
-    return this.report(name, `${flaw}; ${HOW_TO_WRITE_URI}`);
+    // A flaw of the spelling says what to write.
+    return this.report(name, flaw.includes(': write ') ? flaw : `${flaw}; ${HOW_TO_WRITE_URI}`);
   }
 }

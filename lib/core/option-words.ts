@@ -81,7 +81,7 @@ export function describeUriFlaw(value: unknown): string {
   if (search !== '' || hash !== '') return 'has a query or a fragment';
   if (href === value || !isServiceUri(href))
     return `${shown(value)} has a form that no service URI has`;
-  return `${shown(value)} is spelt in another way than it travels: write ${shown(href)}`;
+  return `${shown(value)} is sent in another spelling: write ${shown(href)}`;
 }
 
 /** The spelling in which clients send a URL: the one to write, where it differs from what is written. */

@@ -105,7 +105,7 @@ function readBaseUrl(reader: OptionReader): string | undefined {
   const baseUrl = reader.uri('baseUrl');
   const spelling = baseUrl === undefined ? undefined : travellingSpelling(baseUrl);
   if (spelling === baseUrl || reader.raw('audience') !== undefined) return baseUrl;
-  const flaw = `${shown(baseUrl ?? '')} is spelt in another way than it travels`;
+  const flaw = `${shown(baseUrl ?? '')} is sent in another spelling`;
   return reader.report('baseUrl', `${flaw}: write ${shown(spelling ?? '')}, or set audience`);
 }
 

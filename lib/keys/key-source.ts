@@ -62,7 +62,10 @@ function readKeyUrl(
   if (isSafe || allowInsecureKeyUrls) return url.href;
   const derived = jwksUri === undefined ? ' (derived from issuer)' : '';
   const flaw = `${shown(url.href)}${derived} is plain http: to another host`;
-  return fail('jwksUri', `${flaw}; write an https: URL, or set allowInsecureKeyUrls`);
+  return fail(
+    'jwksUri',
+    `${flaw}; write an https: URL as jwksUri, or set allowInsecureKeyUrls: true of the service`,
+  );
 }
 
 function flawOf(written: unknown, url: URL | undefined): string {

@@ -70,7 +70,8 @@ export function checkEnforcement(reader: OptionReader): void {
   const format = "write a Date, or a text such as '2027-03-31' or '2027-03-31T08:00:00Z'";
   reader.value('reportUntil', isInstant, format);
   if (enforcement === 'report' && reader.raw('reportUntil') === undefined) {
-    const missing = "write the date from which requests are refused; enforcement 'report' needs it";
+    const missing =
+      "write the date from which requests are refused, such as '2027-03-31'; enforcement 'report' needs it";
     reader.report('reportUntil', missing);
   }
 }

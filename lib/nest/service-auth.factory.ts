@@ -60,7 +60,7 @@ export async function createServiceAuthFrom(
   if (receiving && options.replayStore === undefined) warnOfUnsharedMemory(hearing);
   if (receiving && userResolver === undefined) {
     logger.log(
-      'No userResolver is configured: request.user stays undefined. Configure one if guards or handlers read request.user.',
+      'No userResolver is configured: request.user stays undefined. If guards or handlers read request.user, set userResolver in ServiceAuthModule.',
     );
   }
   warnOfOriginalProfile(serviceAuth.settings);

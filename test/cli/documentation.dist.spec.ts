@@ -115,9 +115,11 @@ describe('docs/command-line.md', () => {
   it('shows what the commands that are refused say', () => {
     const refused = commands.filter(({ code }) => code === 1);
     const said = refused.map(({ command }) =>
-      outputs.get(command)?.replace(/10 min 5\d s/, '11 min'),
+      outputs.get(command)?.replace(/10 min 5\d s|11 min 1 s/, '11 min'),
     );
-    expect(said).toEqual(blocksIn('text').map(({ body }) => body));
+    // The table of `doctor --routes` is compared by routes.dist.spec.ts.
+    const shown = blocksIn('text').filter(({ body }) => !body.includes('UserController'));
+    expect(said).toEqual(shown.map(({ body }) => body));
   });
 
   it('names every member of what is printed for programs', async () => {

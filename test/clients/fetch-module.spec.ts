@@ -157,7 +157,7 @@ describe('ServiceFetchModule', () => {
 
   it.each<[string, object, string]>([
     ['no function', { fetch: 'fetch' }, 'fetch: write a function that is called like fetch'],
-    ['an unknown name', { fetchh: fetch }, 'fetchh: unknown option; remove it'],
+    ['an unknown name', { fetchh: fetch }, 'fetchh: unknown option; did you mean fetch?'],
   ])('does not let a service start with %s in its options', async (_name, options, problem) => {
     const starting = startWith(auth(), ServiceFetchModule.register(options));
     const error: unknown = await starting.catch((e: unknown) => e);
@@ -233,7 +233,7 @@ describe('createSignedFetch', () => {
       'several mistakes',
       { fetch: 1, callContext: {}, fetcher: 1 },
       [
-        'fetcher: unknown option; remove it',
+        'fetcher: unknown option; did you mean fetch?',
         'fetch: write a function that is called like fetch',
         'callContext: write an object with a method current',
       ],

@@ -26,7 +26,7 @@ const issuer = (value: unknown) => ({ issuer: value });
 const baseUrl = (value: string) => ({ targets: [{ baseUrl: value }] });
 const trust = (value: object) => ({ trustedIssuers: [value] });
 const spelt = (written: string, spelling: string) =>
-  `targets[0].baseUrl: '${written}' is spelt in another way than it travels: write '${spelling}'`;
+  `targets[0].baseUrl: '${written}' is sent in another spelling: write '${spelling}'`;
 
 const MISTAKES: [title: string, change: object, problem: string][] = [
   ['an issuer that is a name', issuer('census'), `issuer: 'census' is no absolute URI; ${URI}`],
@@ -55,17 +55,17 @@ const MISTAKES: [title: string, change: object, problem: string][] = [
   [
     'an issuer in capitals',
     issuer('HTTPS://census.service/'),
-    `issuer: 'HTTPS://census.service/' is spelt in another way than it travels: write '${CENSUS}'; ${URI}`,
+    `issuer: 'HTTPS://census.service/' is sent in another spelling: write '${CENSUS}'`,
   ],
   [
     'keys over plain http of a host nobody wrote',
     trust({ issuer: 'http://herald:3000/' }),
-    "trustedIssuers[0].jwksUri: 'http://herald:3000/.well-known/jwks.json' (derived from issuer) is plain http: to another host; write an https: URL, or set allowInsecureKeyUrls",
+    "trustedIssuers[0].jwksUri: 'http://herald:3000/.well-known/jwks.json' (derived from issuer) is plain http: to another host; write an https: URL as jwksUri, or set allowInsecureKeyUrls: true of the service",
   ],
   [
     'keys over plain http',
     trust({ issuer: HERALD, jwksUri: 'http://herald:3000/keys' }),
-    "trustedIssuers[0].jwksUri: 'http://herald:3000/keys' is plain http: to another host; write an https: URL, or set allowInsecureKeyUrls",
+    "trustedIssuers[0].jwksUri: 'http://herald:3000/keys' is plain http: to another host; write an https: URL as jwksUri, or set allowInsecureKeyUrls: true of the service",
   ],
   [
     'keys at an empty URL',
@@ -110,7 +110,7 @@ const MISTAKES: [title: string, change: object, problem: string][] = [
   [
     'a base URL in capitals',
     baseUrl('HTTPS://Herald.service/'),
-    `${spelt('HTTPS://Herald.service/', HERALD)}; ${URI}`,
+    spelt('HTTPS://Herald.service/', HERALD),
   ],
   [
     'a base URL whose host is in capitals',
@@ -125,7 +125,7 @@ const MISTAKES: [title: string, change: object, problem: string][] = [
   [
     'a base URL of another script',
     baseUrl('https://bücher.service/'),
-    `${spelt('https://bücher.service/', 'https://xn--bcher-kva.service/')}; ${URI}`,
+    spelt('https://bücher.service/', 'https://xn--bcher-kva.service/'),
   ],
   [
     'a base URL whose path is encoded in small letters',

@@ -235,9 +235,11 @@ it('requests that would be refused are counted the same way', async () => {
   receiver.service.close();
   const lines = receiver.take();
   expect(lines).toEqual([
-    expect.stringMatching(/^warn Would refuse a request of https:\/\/herald\.service\/: audience_/),
     expect.stringMatching(
-      /^warn 100 requests of .* would be refused in the last minute: audience_/,
+      /^warn Let in \(report-only mode\) a request of https:\/\/herald\.service\/: audience_/,
+    ),
+    expect.stringMatching(
+      /^warn 100 requests of .* would be refused by enforcement in the last minute: audience_/,
     ),
   ]);
 });

@@ -63,7 +63,7 @@ afterEach(() => {
 });
 
 const FIRST =
-  'warn Refused a request of https://herald.service/ to /users/:id: token_expired, exp is 600.0 s behind this clock. Compare the clocks.';
+  'warn Refused a request of https://herald.service/ to /users/:id: token_expired, exp is 600.0 s behind this clock. Compare the clocks. If they agree, the caller sent an old token, or the request waited.';
 
 describe('a refused caller whose issuer is verified', () => {
   it('has a line at once, and a number when the minute is over', () => {
@@ -74,7 +74,7 @@ describe('a refused caller whose issuer is verified', () => {
     expect(log.take()).toEqual([]);
     log.pass(1);
     expect(log.take()).toEqual([
-      'warn 312 requests of https://herald.service/ refused in the last minute: token_expired, exp is 600.0 s behind this clock. Compare the clocks.',
+      'warn 312 requests of https://herald.service/ refused in the last minute: token_expired, exp is 600.0 s behind this clock. Compare the clocks. If they agree, the caller sent an old token, or the request waited.',
     ]);
   });
 
@@ -145,8 +145,8 @@ describe('a refused caller whose issuer is verified', () => {
     log.hear({ ...EXPIRED, type: 'request_would_be_refused' }, 40);
     log.pass(60);
     expect(log.take()).toEqual([
-      FIRST.replace('Refused', 'Would refuse'),
-      'warn 40 requests of https://herald.service/ would be refused in the last minute: token_expired, exp is 600.0 s behind this clock. Compare the clocks.',
+      FIRST.replace('Refused', 'Let in (report-only mode)'),
+      'warn 40 requests of https://herald.service/ would be refused by enforcement in the last minute: token_expired, exp is 600.0 s behind this clock. Compare the clocks. If they agree, the caller sent an old token, or the request waited.',
     ]);
   });
 

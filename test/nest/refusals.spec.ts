@@ -24,6 +24,7 @@ import { GOOD_SIGNATURES, SIGNATURES } from '../support/attacks/signatures.js';
 import { GOOD_TIMES, SKEWS, TIMES } from '../support/attacks/times.js';
 import { TOKEN_SYNTAX } from '../support/attacks/token-syntax.js';
 import {
+  accentedKey,
   BASELINE,
   CANARY,
   HERALD,
@@ -34,12 +35,14 @@ import {
   startCensusBehind,
   USER,
   trustedIssuers,
+  twinKey,
 } from '../support/services/census.js';
 import { type Answer, call } from '../support/http/http.js';
 import { jwkOf, serveKeys, startKeyServer } from '../support/keys/key-server.js';
 import { LogRecorder } from '../support/observed/log-recorder.js';
 import { type Adapter, ADAPTERS, type TestService } from '../support/services/service.js';
 import { expectVerdict } from '../support/http/verdict.js';
+import { decodeClaims } from '../support/tokens/forge.js';
 
 const TABLES: [string, readonly AttackRow[]][] = [
   ['token syntax', TOKEN_SYNTAX],
@@ -81,6 +84,8 @@ describe.each(ADAPTERS)('on %s', (adapter: Adapter) => {
   const provoked = new Set<RefusalCode>();
   const logs = new LogRecorder();
   const secretsSent = new Set<string>();
+  /** What lines name on purpose: the key ids that are known, and for whom a verified issuer has made a token. */
+  const namedInLog = new Set([heraldKey, accentedKey, twinKey].map(({ keyId }) => keyId));
   let census: TestService;
 
   let loggedAtStart = 0;
@@ -106,6 +111,7 @@ describe.each(ADAPTERS)('on %s', (adapter: Adapter) => {
     const secrets = secretsOf(attack, token);
     expectNoSecrets(answer.text + JSON.stringify(answer.headers), secrets);
     for (const secret of secrets) secretsSent.add(secret);
+    if (row.code === 'audience_mismatch') namedInLog.add(String(decodeClaims(token)['aud']));
     provoked.add(row.code);
   }
 
@@ -447,7 +453,8 @@ describe.each(ADAPTERS)('on %s', (adapter: Adapter) => {
     // Who is trusted stands in the configuration: that is no secret, and the lines name them.
     const isTrusted = (text: string) =>
       trustedIssuers.some(({ issuer }) => issuer.includes(text.trim()));
-    const secrets = [...secretsSent].filter((text) => !isTrusted(text));
+    const isNamed = (text: string) => [...namedInLog].some((name) => name.includes(text));
+    const secrets = [...secretsSent].filter((text) => !isTrusted(text) && !isNamed(text));
     expect(secrets.length).toBeGreaterThan(1000);
     expectNoSecrets(logged.map(({ text }) => text).join('\n'), secrets);
   });

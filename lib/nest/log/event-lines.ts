@@ -59,7 +59,7 @@ function describe(event: ServiceAuthEvent): Described {
 function describeRefusal(event: Refusal): string {
   const did =
     event.type === 'request_would_be_refused'
-      ? 'Would refuse'
+      ? 'Let in (report-only mode)'
       : event.status === 503
         ? 'Answered 503 to'
         : 'Refused';
@@ -113,7 +113,7 @@ function describeSurroundings(event: SurroundingsEvent): Described {
         text: `Cannot fetch the keys of ${event.issuer}: ${event.reason}.`,
       };
     case 'key_dropped': {
-      const text = `Does not use a key of ${event.issuer}: ${event.reason}. Let its owner publish another.`;
+      const text = `Does not use a key of ${event.issuer}: ${event.reason}. Requests signed with it are refused until its owner publishes a usable one.`;
       return { level: 'warn', text };
     }
     case 'original_issuer_found':
@@ -123,7 +123,7 @@ function describeSurroundings(event: SurroundingsEvent): Described {
       return { level: 'log', text };
     }
     case 'signing_keys_unusable': {
-      const text = `Cannot reload the signing key (${event.reason}). Still signing with the previous key.`;
+      const text = `Cannot reload the signing key (${event.reason}). Still signing with the key that was loaded before, and looking again. A restart fails until this is mended.`;
       return { level: 'warn', text };
     }
     case 'issuer_look_up_failed':
@@ -165,7 +165,7 @@ function summarise(event: ServiceAuthEvent, { count, milliseconds }: Tally): str
         : `${many} refused ${within}: ${reasonOf(event)}`;
     }
     case 'request_would_be_refused':
-      return `${requests(count)} ${fromWhom(event)} would be refused ${within}: ${reasonOf(event)}`;
+      return `${requests(count)} ${fromWhom(event)} would be refused by enforcement ${within}: ${reasonOf(event)}`;
     case 'request_failed':
       return `Could not decide ${requests(count)} ${within}: ${event.reason}. ${whereErrorIs}`;
     case 'signing_failed': {

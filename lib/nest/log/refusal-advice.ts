@@ -15,13 +15,14 @@ export const REFUSAL_ADVICE: Readonly<Record<RefusalCode, string>> = {
   signature_invalid: 'Give each key of the caller a key id of its own.',
   claim_missing: 'Compare the profile of this issuer with the claims of the caller.',
   claim_invalid: 'Correct the claim in the client of the caller.',
-  token_expired: 'Compare the clocks.',
+  token_expired:
+    'Compare the clocks. If they agree, the caller sent an old token, or the request waited.',
   token_not_yet_valid: 'Compare the clocks.',
   lifetime_too_long:
     'Lower tokenLifetimeSeconds of the caller, or raise maxTokenLifetimeSeconds here.',
   audience_mismatch: 'Correct the audience of the target at the caller, or add the name here.',
   request_mismatch: 'Look for a gateway that changes the path or the query.',
-  header_mismatch: 'Look for a proxy that changes the header.',
+  header_mismatch: 'Look for a proxy, or a client after the signing, that changes the header.',
   body_mismatch: 'Look for a proxy or a client that changes the body after it is signed.',
   body_unverifiable: 'Compare the size of the body with the limits of the route.',
   body_consumed: 'Register the module before what reads the body, or set rawBody.',
