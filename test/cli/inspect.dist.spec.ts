@@ -126,7 +126,7 @@ describe('inspect', () => {
       {
         code,
         message: expect.any(String) as string,
-        detail: code === 'lifetime_too_long' ? null : (expect.any(String) as string),
+        detail: expect.any(String) as string,
         hint: expect.any(String) as string,
       },
     ]);
