@@ -183,7 +183,7 @@ class CallingController {
           : await this.fetch(baseURL, options);
       return { status };
     } catch (error) {
-      return { code: Reflect.get(error as object, 'code') };
+      return { code: (error as { code?: unknown }).code };
     }
   }
 }
