@@ -308,9 +308,10 @@ const failing = async (what: string, options: unknown, request?: object): Promis
   }
   process.send?.({ ...NO_REQUEST, title: what, expected: what, answered } satisfies Told);
 };
+// Names are shown where they are wrong; what is in a key, a password or an unknown option is not.
 await failing('config_error', {
-  issuer: 'canary-of-an-issuer',
-  audience: ['canary-of-an-audience'],
+  issuer: 'a-name-and-no-uri',
+  audience: ['another-name'],
   signingKey: { privateKey: broken, keyId: 'canary-of-a-kid\n' },
   trustedIssuers: [
     { issuer: HERALD, publicKey: heraldKey.privatePem },
