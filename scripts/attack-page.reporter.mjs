@@ -43,6 +43,7 @@ const SECTIONS = [
   'key-server-faults',
   'replay-store-faults',
   'process-faults',
+  'report-only',
 ];
 
 /**

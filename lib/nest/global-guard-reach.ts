@@ -46,14 +46,27 @@ export class GlobalGuardReach {
 
   private connected: () => void = () => undefined;
 
+  // Private to the runtime too: a logger that prints the module does not show the application's container.
+  readonly #modules: ModulesContainer;
+  readonly #config: ApplicationConfig;
+  readonly #host: HttpAdapterHost;
+
   constructor(
-    @Inject(ModulesContainer) readonly modules: ModulesContainer,
-    @Inject(ApplicationConfig) private readonly config: ApplicationConfig,
-    @Inject(HttpAdapterHost) private readonly host: HttpAdapterHost,
+    @Inject(ModulesContainer) modules: ModulesContainer,
+    @Inject(ApplicationConfig) config: ApplicationConfig,
+    @Inject(HttpAdapterHost) host: HttpAdapterHost,
   ) {
+    this.#modules = modules;
+    this.#config = config;
+    this.#host = host;
     const witness: unknown = new BindingWitness(() => this.noteBinding());
     config.addGlobalGuard(witness as CanActivate);
     modules.getRpcTargetRegistry<RpcServer>().subscribe((server) => this.connect(server));
+  }
+
+  /** Those of the application. */
+  get modules(): ModulesContainer {
+    return this.#modules;
   }
 
   /** Calls `connected` whenever a transport has been connected. */
@@ -68,7 +81,7 @@ export class GlobalGuardReach {
 
   /** Whether the application serves HTTP. */
   get servesHttp(): boolean {
-    return Boolean(this.host.httpAdapter);
+    return Boolean(this.#host.httpAdapter);
   }
 
   /** Whether the application serves anything: a standalone context does not. */
@@ -78,7 +91,7 @@ export class GlobalGuardReach {
 
   /** Those of others included; classes of guards that are made for each request. */
   get globalGuards(): readonly unknown[] {
-    const { made, perRequest } = globalGuards(this.config);
+    const { made, perRequest } = globalGuards(this.#config);
     return [...made, ...perRequest];
   }
 
@@ -126,7 +139,7 @@ export class GlobalGuardReach {
   }
 
   private isGuardThere(perRequestToo: boolean): boolean {
-    const { made, perRequest } = globalGuards(this.config);
+    const { made, perRequest } = globalGuards(this.#config);
     return made.some(isServiceGuard) || (perRequestToo && perRequest.some(isServiceGuard));
   }
 

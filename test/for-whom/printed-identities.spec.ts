@@ -48,7 +48,7 @@ describe.each([
         expect(logged[name]).toContain('Nobody is named for this call');
       }
       expect(stderr).toContain('"level":"error"');
-      expect(stdout).toContain('Accepted at /fail/:failure/:way');
+      expect(stdout).toContain(' to /fail/:failure/:way');
       expect(service.hitsIn(LOGS)).toEqual([]);
     });
 
