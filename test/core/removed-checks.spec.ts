@@ -299,6 +299,12 @@ const REFUSED: [title: string, code: string, detail: string | undefined, change:
     { issuer: CLERK, subject: `${CENSUS}user/./1/` },
   ],
   [
+    'CL-22 a letter escaped four times',
+    'subject_not_allowed',
+    undefined,
+    { issuer: CLERK, subject: `${CENSUS}user/%25252541/1/` },
+  ],
+  [
     'SG-21 another key',
     'signature_invalid',
     undefined,
@@ -332,6 +338,9 @@ const ACCEPTED: [title: string, change: AttemptParts][] = [
     '1?from=a/b..',
     '%2525',
     'a\\b',
+    '.a/b./1',
+    '%252541/1',
+    '%u1/1',
   ].map((end): (typeof ACCEPTED)[number] => [
     `CL-22 ${end} under the prefix`,
     { issuer: CLERK, subject: `${CENSUS}user/${end}` },
