@@ -1,7 +1,7 @@
 import { OptionReader, ServiceSigningError } from '../core/index.js';
 import type { CallContext } from '../for-whom/call-subject.js';
 
-/** A dispatcher of undici, of any of its versions: an Agent, say. */
+/** A dispatcher of any version of undici, such as an `Agent`. */
 export interface AnyDispatcher {
   /** Gives a dispatcher that sends through the interceptors: the last one runs first. */
   compose(...interceptors: never[]): object;

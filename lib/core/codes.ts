@@ -120,7 +120,7 @@ const REFUSAL_ROWS = {
   },
   key_unavailable: {
     status: 503,
-    message: 'The keys of the issuer cannot be had at the moment.',
+    message: 'The keys of the issuer are not available at the moment.',
     cause:
       "The receiver needs the issuer's keys and cannot fetch them. It has just started, or the key server is down for longer than `maxStaleSeconds`. The log of the receiver says why.",
     hint: 'Make the key URL reachable from the receiver, over `https:`, and send the request again.',

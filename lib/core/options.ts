@@ -102,7 +102,7 @@ export interface TargetOptions {
   /** `original` signs in the format first published. Default `strict`. */
   profile?: Profile;
   /**
-   * What becomes of a call that cannot be signed, because nobody is named for it, say. Default `required`: it fails.
+   * What the client does with a call that it cannot sign, such as a call that names no user. Default `required`: it fails.
    * `best-effort`: it is sent without a token, for a receiver that does not enforce tokens yet. Never without its user
    * and with a token.
    */

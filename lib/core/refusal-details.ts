@@ -146,7 +146,7 @@ function arrivedBytes(bytes: number): string {
   return bytes === 1 ? '1 byte arrived' : `${bytes} bytes arrived`;
 }
 
-/** Any other coding is a word of whoever sent the request. */
+/** The sender of the request wrote any other coding. */
 function describeCoding(coding: string): string {
   return `the content coding is ${CONTENT_CODINGS.has(coding) ? coding : 'an unusual one'}`;
 }

@@ -30,7 +30,7 @@ export interface RequestBody {
 /** What is known of a body that arrived, besides its digest. */
 export interface BodyArrival {
   readonly bytes: number;
-  /** Whether something read it before its digest was asked for: a parser, say. */
+  /** Whether other code, such as a parser, read the body before its digest was computed. */
   readonly isReadByOthers: boolean;
 }
 

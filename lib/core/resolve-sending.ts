@@ -109,7 +109,7 @@ function readBaseUrl(reader: OptionReader): string | undefined {
   return reader.report('baseUrl', `${flaw}: write ${shown(spelling ?? '')}, or set audience`);
 }
 
-/** Whether clients send requests to this URL in a spelling that is a service's: `HTTP://` as `http://`, say. */
+/** Whether clients change the spelling of this URL to that of a service URI, such as `HTTP://` to `http://`. */
 function isSpeltOtherwise(written: unknown): written is string {
   const url = typeof written === 'string' ? parseUrl(written) : undefined;
   if (!url) return false;

@@ -4,7 +4,7 @@ import type { KeySource, SigningKeySource } from './keys.js';
 import type { TrustedIssuerFinder, TrustedIssuerOptions } from './options.js';
 import type { ReplayStore } from './replay.js';
 
-/** What settings are built from besides options: the ports, filled by whoever puts the parts together. */
+/** The ports that `createServiceAuth()` fills, from which settings are built besides options. */
 export interface SettingsParts {
   /** @throws ServiceAuthConfigError with `field: what to write`, the field relative to the issuer */
   createKeySource(options: TrustedIssuerOptions): Promise<KeySource>;

@@ -7,7 +7,7 @@ import { Stopwatch } from './verification-progress.js';
 /** What is known of the service that a request goes to. */
 export type CalledTarget = Pick<Target, 'audience'> & Partial<Pick<Target, 'signing'>>;
 
-/** Whether a call that failed so is sent without a token: the target's signing is `best-effort`, and no code is at fault. */
+/** Whether a call that failed with this error is sent without a token: the target's signing is `best-effort`. */
 export function isSentUnsigned(error: unknown, target: CalledTarget | undefined): boolean {
   return error instanceof ServiceSigningError && target?.signing === 'best-effort';
 }

@@ -60,7 +60,8 @@ export class Enforcement {
 
   private get millisecondsLeft(): number {
     const left = this.endsAt === undefined ? 0 : this.endsAt - this.now();
-    return Number.isNaN(left) ? 0 : left;
+    // A clock that answers no time must not report for ever.
+    return Number.isFinite(left) ? left : 0;
   }
 }
 

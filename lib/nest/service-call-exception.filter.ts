@@ -49,7 +49,7 @@ export class ServiceCallExceptionFilter extends BaseExceptionFilter {
     const answer = answerTo(call);
     const status = answer.getStatus();
     this.logger[status === 502 ? 'warn' : 'debug'](`${describe(call)} Answered ${status}.`);
-    // oxlint-disable-next-line promise/valid-params -- a filter, and no promise
+    // oxlint-disable-next-line promise/valid-params -- the rule takes the `catch` of an exception filter for that of a promise
     super.catch(answer, host);
   }
 }

@@ -13,16 +13,14 @@ import {
   toCall,
   withParts,
 } from '../support/attacks/attempt.js';
-import { BINDING, GOOD_BINDING } from '../support/attacks/binding.js';
-import { CLAIMS, GOOD_CLAIMS } from '../support/attacks/claims.js';
-import { CONTENT, GOOD_CONTENT } from '../support/attacks/content.js';
-import { GOOD_HEADERS, JOSE_HEADER } from '../support/attacks/jose-header.js';
-import { GOOD_NAMES, NAMES } from '../support/attacks/names.js';
-import { PKCS1 } from '../support/attacks/rsa-pkcs1.js';
-import { PSS } from '../support/attacks/rsa-pss.js';
-import { GOOD_SIGNATURES, SIGNATURES } from '../support/attacks/signatures.js';
-import { GOOD_TIMES, SKEWS, TIMES } from '../support/attacks/times.js';
-import { TOKEN_SYNTAX } from '../support/attacks/token-syntax.js';
+import { TABLES } from '../support/attacks/tables.js';
+import { GOOD_BINDING } from '../support/attacks/binding.js';
+import { GOOD_CLAIMS } from '../support/attacks/claims.js';
+import { GOOD_CONTENT } from '../support/attacks/content.js';
+import { GOOD_HEADERS } from '../support/attacks/jose-header.js';
+import { GOOD_NAMES } from '../support/attacks/names.js';
+import { GOOD_SIGNATURES } from '../support/attacks/signatures.js';
+import { GOOD_TIMES, SKEWS } from '../support/attacks/times.js';
 import {
   accentedKey,
   BASELINE,
@@ -43,19 +41,6 @@ import { LogRecorder } from '../support/observed/log-recorder.js';
 import { type Adapter, ADAPTERS, type TestService } from '../support/services/service.js';
 import { expectVerdict } from '../support/http/verdict.js';
 import { decodeClaims } from '../support/tokens/forge.js';
-
-const TABLES: [string, readonly AttackRow[]][] = [
-  ['token syntax', TOKEN_SYNTAX],
-  ['the JOSE header', JOSE_HEADER],
-  ['signature and algorithm', SIGNATURES],
-  ['PKCS#1 v1.5 encodings', PKCS1],
-  ['PSS encodings', PSS],
-  ['claims and policy', CLAIMS],
-  ['times', TIMES],
-  ['issuer and audience', NAMES],
-  ['request, headers and body', BINDING],
-  ['what says how the body is understood', CONTENT],
-];
 
 const GOOD: readonly { title: string; change: AttemptParts }[] = [
   ...['jwt', 'JwT', 'JWT'].map((name) => ({

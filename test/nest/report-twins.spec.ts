@@ -8,17 +8,8 @@ import {
   ServiceAuthModule,
   ServiceJwtGuard,
 } from 'nestjs-service-auth';
-import { type AttackRow, tokenFor, toCall, withParts } from '../support/attacks/attempt.js';
-import { BINDING } from '../support/attacks/binding.js';
-import { CLAIMS } from '../support/attacks/claims.js';
-import { CONTENT } from '../support/attacks/content.js';
-import { JOSE_HEADER } from '../support/attacks/jose-header.js';
-import { NAMES } from '../support/attacks/names.js';
-import { PKCS1 } from '../support/attacks/rsa-pkcs1.js';
-import { PSS } from '../support/attacks/rsa-pss.js';
-import { SIGNATURES } from '../support/attacks/signatures.js';
-import { TIMES } from '../support/attacks/times.js';
-import { TOKEN_SYNTAX } from '../support/attacks/token-syntax.js';
+import { tokenFor, toCall, withParts } from '../support/attacks/attempt.js';
+import { TABLES } from '../support/attacks/tables.js';
 import { stoppedStore } from '../support/clocks/clocks.js';
 import { type Answer, call } from '../support/http/http.js';
 import { ObservedEvents } from '../support/observed/observed-events.js';
@@ -40,19 +31,6 @@ import {
 import { sha256 } from '../support/tokens/forge.js';
 
 /** The attack catalogue's requests to one application three times: without a guard, reporting, and enforcing. */
-
-const TABLES: [string, readonly AttackRow[]][] = [
-  ['token syntax', TOKEN_SYNTAX],
-  ['the JOSE header', JOSE_HEADER],
-  ['signature and algorithm', SIGNATURES],
-  ['PKCS#1 v1.5 encodings', PKCS1],
-  ['PSS encodings', PSS],
-  ['claims and policy', CLAIMS],
-  ['times', TIMES],
-  ['issuer and audience', NAMES],
-  ['request, headers and body', BINDING],
-  ['what says how the body is understood', CONTENT],
-];
 
 /** Answers with what a handler sees of a request, but for what the guard tells it. */
 @Controller('api')

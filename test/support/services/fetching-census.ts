@@ -101,7 +101,7 @@ export function expectKeysUnavailable(answer: Answer): void {
     statusCode: 503,
     error: 'Service Unavailable',
     code: 'key_unavailable',
-    message: 'The keys of the issuer cannot be had at the moment.',
+    message: 'The keys of the issuer are not available at the moment.',
   });
   expect(answer.headers['retry-after']).toMatch(/^[1-9]\d*$/);
   expect(answer.headers['www-authenticate']).toBeUndefined();
