@@ -1,7 +1,14 @@
 export {
+  type GrantIssued,
+  type GrantOptions,
+  type GrantUnbound,
   type IssuerTrust,
+  type KeySourceOptions,
   type KeyMaterial,
   type KeySourceHealth,
+  type OriginateCall,
+  type OriginateOptions,
+  type OriginatorOptions,
   type Profile,
   type PublicKeyOptions,
   type PublishedKeysOptions,
@@ -32,17 +39,23 @@ export {
   type SigningKeyOptions,
   type SigningKeyRingOptions,
   type SigningKeySourceOptions,
+  type SubjectProofOptions,
   type TargetOptions,
   type TokenUse,
   type TokenUseVerdict,
   type TrustedIssuerFinder,
   type TrustedIssuerOptions,
+  type VerifiedGrant,
 } from './core/index.js';
 export { type IssuerKeyHealth, KeyHealth } from './nest/key-health.js';
 export { AllowIssuers } from './nest/allow-issuers.decorator.js';
 export { LoggingObserver, type LoggingObserverOptions } from './nest/logging-observer.js';
 export { ReportOnly } from './nest/report-only.decorator.js';
 export { MaxBodyBytes } from './nest/max-body-bytes.decorator.js';
+export {
+  RequireSubjectProof,
+  type RequireSubjectProofOptions,
+} from './for-whom/require-subject-proof.decorator.js';
 export { RequireSubject } from './for-whom/require-subject.decorator.js';
 export {
   OptionalServiceAuth,
@@ -58,7 +71,13 @@ export type {
 export type { CallSubject } from './for-whom/call-subject.js';
 export { actingAsItself, onBehalfOf } from './for-whom/call-options.js';
 export type { CallUser } from './for-whom/named-subject.js';
-export { type BindOptions, ServiceCallContext } from './for-whom/service-call.context.js';
+export {
+  type BehalfOptions,
+  type BindOptions,
+  ServiceCallContext,
+} from './for-whom/service-call.context.js';
+export { ServiceGrant } from './for-whom/service-grant.decorator.js';
+export { ServiceGrants } from './for-whom/service-grants.js';
 export { ServiceCaller } from './for-whom/service-caller.decorator.js';
 export { ServiceCallExceptionFilter } from './nest/service-call-exception.filter.js';
 export { ServiceJwtGuard } from './nest/service-jwt.guard.js';

@@ -1,7 +1,11 @@
 import {
   flushObserver,
+  type GrantOptions,
   type IncomingRequest,
+  type IssuedGrant,
+  type KeySource,
   type KeySourceHealth,
+  type OriginateCall,
   type OutgoingRequest,
   type PublishedKey,
   Receiver,
@@ -70,6 +74,28 @@ export class ServiceAuth {
    */
   async sign(request: OutgoingRequest): Promise<string | undefined> {
     return await this.sender.sign(request);
+  }
+
+  /**
+   * Makes a grant: this service vouches that a user is there. Send it in the header `Txn-Token` of calls that are made for
+   * that user, and give it to `sign()`. Observers are called with `grant_issued`. This method knows of no request: in a Nest
+   * application, call `ServiceGrants.issue()`, which refuses where the caller is a service.
+   *
+   * @returns the value of the header
+   * @throws ServiceSigningError `originate_refused`; `sending_disabled`, `service_closed`
+   */
+  async issueGrant(subject: string, options: GrantOptions = {}): Promise<string> {
+    return await this.originate(subject, options).text;
+  }
+
+  /**
+   * Makes a grant, which is signed later in this turn of the event loop. For the library's own call context.
+   *
+   * @throws ServiceSigningError `originate_refused`, `sending_disabled`, `service_closed`
+   * @internal
+   */
+  originate(subject: string, options: OriginateCall): IssuedGrant {
+    return this.sender.issueGrant(subject, options);
   }
 
   /**
@@ -155,8 +181,14 @@ export class ServiceAuth {
 
   /** How the keys of each issuer stand. */
   keyHealth(): ReadonlyMap<string, KeySourceHealth> {
-    const known = this.settings.receiving?.trustedIssuers.known() ?? [];
-    return new Map([...known].map(({ issuer, keys }) => [issuer, keys.health()]));
+    return new Map([...this.keySources()].map(({ issuer, keys }) => [issuer, keys.health()]));
+  }
+
+  /** Those that may vouch, then those that may call: of a service in both lists the latter counts. */
+  private *keySources(): Iterable<{ readonly issuer: string; readonly keys: KeySource }> {
+    const { receiving } = this.settings;
+    yield* receiving?.grants?.originators.values() ?? [];
+    yield* receiving?.trustedIssuers.known() ?? [];
   }
 
   /**
@@ -173,15 +205,15 @@ export class ServiceAuth {
     const { receiving, observer } = this.settings;
     try {
       await receiving?.replayStore.start?.(observer);
-      if (receiving?.requireKeysAtStart) await this.assertKeys(receiving);
+      if (receiving?.requireKeysAtStart) await this.assertKeys();
     } catch (error) {
       this.close();
       throw error;
     }
   }
 
-  private async assertKeys({ trustedIssuers }: ReceivingSettings): Promise<void> {
-    await Promise.all([...trustedIssuers.known()].map(({ keys }) => keys.settled()));
+  private async assertKeys(): Promise<void> {
+    await Promise.all([...this.keySources()].map(({ keys }) => keys.settled()));
     const without = [...this.keyHealth()].filter(([, { status }]) => status === 'unavailable');
     if (without.length === 0) return;
     throw new ServiceAuthUnavailableError('key_unavailable', {
@@ -194,6 +226,8 @@ export class ServiceAuth {
     this.sender.close();
     clearInterval(this.timer);
     this.settings.sending?.signingKeys.close();
+    for (const { keys } of this.settings.receiving?.grants?.originators.values() ?? [])
+      keys.close();
     this.settings.receiving?.trustedIssuers.close();
     this.settings.receiving?.replayStore.close?.(this.settings.observer);
     flushObserver(this.settings.observer);
@@ -201,9 +235,7 @@ export class ServiceAuth {
 
   private refreshKeys(): void {
     this.settings.sending?.signingKeys.refreshIfDue();
-    for (const { keys } of this.settings.receiving?.trustedIssuers.known() ?? []) {
-      keys.refreshIfDue();
-    }
+    for (const { keys } of this.keySources()) keys.refreshIfDue();
   }
 }
 

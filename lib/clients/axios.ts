@@ -1,4 +1,4 @@
-import { createSlot, TOKEN_HEADER } from '../core/index.js';
+import { createSlot, SIGNED_HEADERS } from '../core/index.js';
 import type { CallSubject } from '../for-whom/call-subject.js';
 import { freezeBody } from './axios-body.js';
 import {
@@ -60,7 +60,7 @@ export function createSigningAdapter<Config extends AxiosLikeConfig, Response ex
   const { maxBufferedBodyBytes } = signer.sending;
   const adapter = async (config: Config): Promise<Response> => {
     // A token that is for us, or was made for another request, goes nowhere.
-    config.headers.delete(TOKEN_HEADER);
+    for (const name of SIGNED_HEADERS) config.headers.delete(name);
     const call = {
       url: () => parts.getUri(config),
       options: config,
@@ -134,6 +134,6 @@ async function sendAs<Config extends AxiosLikeConfig, Response extends object>(
     throw withoutTraces(error, config);
   } finally {
     // What fails while a streamed answer is read will name what was sent.
-    sent.headers.delete(TOKEN_HEADER);
+    for (const name of SIGNED_HEADERS) sent.headers.delete(name);
   }
 }

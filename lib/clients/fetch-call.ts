@@ -1,4 +1,4 @@
-import { TOKEN_HEADER } from '../core/index.js';
+import { SIGNED_HEADERS } from '../core/index.js';
 import { CALL_SUBJECT, readMembers } from '../for-whom/call-options.js';
 import { withoutStandIns } from '../for-whom/stand-ins.js';
 
@@ -19,7 +19,7 @@ export interface FetchCall {
   /** The request object as it came, or the URL as text. */
   readonly input: string | RequestLike;
   readonly url: string;
-  /** Every member that was given, unknown ones too, but no token among the headers. */
+  /** Every member that was given, unknown ones too, but no token and no grant among the headers. */
   readonly init: FetchInit;
 }
 
@@ -35,7 +35,7 @@ export interface FetchInit {
 /** Some versions of fetch send its question mark, others do not. */
 const EMPTY_QUERY = /^[^?#]*\?(?:#|$)/;
 
-/** Reads what fetch was called with, and takes any token out of its headers. */
+/** Reads what fetch was called with, and takes any token and grant out of its headers. */
 export function readCall(input: unknown, init: unknown): FetchCall {
   const members: FetchInit = withoutStandIns(readMembers(init));
   const request = isRequestLike(input) ? input : undefined;
@@ -84,5 +84,7 @@ function isIterable(value: object): value is Iterable<unknown> {
 
 function isToken(pair: unknown): boolean {
   const [name] = Array.isArray(pair) ? (pair as unknown[]) : [];
-  return typeof name === 'string' && name.trim().toLowerCase() === TOKEN_HEADER;
+  if (typeof name !== 'string') return false;
+  const plain = name.trim().toLowerCase();
+  return SIGNED_HEADERS.some((ours) => ours === plain);
 }

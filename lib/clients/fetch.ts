@@ -1,4 +1,4 @@
-import { type SendingSettings, ServiceSigningError, TOKEN_HEADER } from '../core/index.js';
+import { type SendingSettings, ServiceSigningError, SIGNED_HEADERS } from '../core/index.js';
 import { subjectHere, subjectIn } from '../for-whom/call-decision.js';
 import { freezeRequest } from './fetch-body.js';
 import { type FetchCall, readCall } from './fetch-call.js';
@@ -55,7 +55,8 @@ export function createSignedFetch<Fetch extends AnyFetch = typeof fetch>(
       {
         url: () => call.url,
         options: call.init,
-        subject: () => subjectIn(call.init, settings) ?? subjectHere(callContext, settings),
+        subject: () =>
+          subjectIn(call.init, settings, callContext) ?? subjectHere(callContext, settings),
         freeze: (url) => freeze(call, url, sending),
       },
       signer,
@@ -97,7 +98,7 @@ async function sendSigned(
     return await send(input, { ...call.init, method, headers, body, redirect });
   } finally {
     // A failure of the caller's own fetch may keep what was sent: that holds no token.
-    headers.delete(TOKEN_HEADER);
+    for (const name of SIGNED_HEADERS) headers.delete(name);
   }
 }
 

@@ -1,5 +1,5 @@
 import { OutgoingMessage } from 'node:http';
-import { TOKEN_HEADER } from '../core/index.js';
+import { SIGNED_HEADERS } from '../core/index.js';
 
 /** Where Node keeps what it is about to write: the head as text, the headers by name, what waits for a socket. */
 const HEAD = '_header';
@@ -11,8 +11,8 @@ const WAITING_IN_SOCKET = '_pendingData';
 /** The requests that were sent, and whose token is erased: the search need not be repeated. */
 const ERASED = new WeakSet<OutgoingMessage>();
 
-/** Its value, in a head. */
-const TOKEN_LINE = /^(jwt:)[^\r\n]*/gim;
+/** Its value and that of a grant, in a head. */
+const TOKEN_LINE = /^((?:jwt|txn-token):)[^\r\n]*/gim;
 
 /**
  * Hides the token of a request from whatever prints what it can enumerate, and erases it once it is
@@ -45,9 +45,10 @@ export function eraseToken(request: unknown, hasFailed: boolean): void {
 /** Takes the token out of the headers of `fetch`, or out of headers by name. */
 export function eraseFromHeaders(headers: unknown): void {
   if (typeof headers !== 'object' || headers === null) return;
-  if (headers instanceof Headers) headers.delete(TOKEN_HEADER);
+  if (headers instanceof Headers) for (const name of SIGNED_HEADERS) headers.delete(name);
   for (const name of Object.getOwnPropertyNames(headers)) {
-    if (name.toLowerCase() === TOKEN_HEADER) Reflect.deleteProperty(headers, name);
+    const isOurs = SIGNED_HEADERS.some((ours) => ours === name.toLowerCase());
+    if (isOurs) Reflect.deleteProperty(headers, name);
   }
 }
 
@@ -64,7 +65,7 @@ function eraseFromMessage(message: OutgoingMessage, isOver: boolean): void {
   const head: unknown = Reflect.get(message, HEAD);
   // Node lets nobody touch the headers of a request that has a head.
   Reflect.set(message, HEAD, null);
-  message.removeHeader(TOKEN_HEADER);
+  for (const name of SIGNED_HEADERS) message.removeHeader(name);
   Reflect.set(message, HEAD, withoutToken(head));
   if (isOver) eraseWaiting(message);
 }

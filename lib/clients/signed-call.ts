@@ -4,8 +4,8 @@ import {
   parseTargetUrl,
   type SendingSettings,
   ServiceSigningError,
+  SIGNED_HEADERS,
   type SigningTarget,
-  TOKEN_HEADER,
 } from '../core/index.js';
 import { type CallerSettings, isNamed } from '../for-whom/call-decision.js';
 import type { CallSubject } from '../for-whom/call-subject.js';
@@ -89,19 +89,22 @@ export async function signCall<Frozen extends FrozenCall>(
     const url = parseTargetUrl(call.url());
     target = signer.targetOf(url);
     if (target === undefined) return leaveUnsigned(call.options);
-    const { subject } = call.subject();
+    const caller = call.subject();
     isFreezing = true;
     const frozen = await call.freeze(url);
     prepareHeaders(frozen.headers, signer.sending.signedHeaders, url);
     isFreezing = false;
     sent = { url: toSentUrl(url), frozen };
+    const grant = await grantToSend(caller, target, signer);
     const token = await target.sign({
       method: frozen.method,
       headers: frozen.headers.toRecord(),
       body: frozen.body ?? new Uint8Array(),
-      subject,
+      subject: caller.subject,
+      grant,
     });
     frozen.headers.set('JWT', token);
+    if (grant !== undefined) frozen.headers.set('Txn-Token', grant);
     return sent;
   } catch (error) {
     // What was read of a body is gone: a call whose body fails is not sent.
@@ -118,13 +121,27 @@ export async function signCall<Frozen extends FrozenCall>(
   }
 }
 
+/** The grant that goes along with a call: that of its own user alone, to a target that takes grants, while it lasts. */
+async function grantToSend(
+  { subject, grant }: CallSubject,
+  target: SigningTarget,
+  { settings }: RequestSigner,
+): Promise<string | undefined> {
+  if (target.grants === 'never' || grant === undefined || grant.subject !== subject) {
+    return undefined;
+  }
+  if (!grant.isOver(settings.now())) return await grant.text();
+  if (target.grants === 'send') return undefined;
+  throw new ServiceSigningError('grant_unusable', { detail: 'the grant of this user is over' });
+}
+
 /** @throws ServiceSigningError for a call that names a user, whom nobody would get to know */
 function leaveUnsigned(options: object): undefined {
   if (isNamed(options)) throw unsignedWords();
 }
 
 function prepareHeaders(headers: CallHeaders, signedHeaders: readonly string[], url: URL): void {
-  for (const name of [TOKEN_HEADER, ...FRAMING_HEADERS]) headers.delete(name);
+  for (const name of [...SIGNED_HEADERS, ...FRAMING_HEADERS]) headers.delete(name);
   setImplied(headers, signedHeaders, url);
 }
 

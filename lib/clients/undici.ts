@@ -1,6 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { stringify } from 'node:querystring';
-import { ServiceAuthUsageError, ServiceSigningError, TOKEN_HEADER } from '../core/index.js';
+import {
+  ServiceAuthUsageError,
+  ServiceSigningError,
+  SIGNED_HEADERS,
+  TOKEN_HEADER,
+} from '../core/index.js';
 import { subjectHere, subjectIn } from '../for-whom/call-decision.js';
 import { CALL_SUBJECT } from '../for-whom/call-options.js';
 import type { CallSubject } from '../for-whom/call-subject.js';
@@ -78,7 +83,9 @@ export function createSignedDispatcher<Dispatcher extends AnyDispatcher>(
 function deciding({ settings }: RequestSigner, options: SignedDispatcherSettings): Interceptor {
   return (dispatch) => (call, handler) => {
     const [decision, tag] = decide(
-      () => subjectIn(call, settings) ?? subjectHere(options.callContext, settings),
+      () =>
+        subjectIn(call, settings, options.callContext) ??
+        subjectHere(options.callContext, settings),
     );
     const headers = readHeaders(call.headers);
     // Until there is a token: what shares answers between equal requests keeps users apart by it.
@@ -201,7 +208,7 @@ function toSent(call: UndiciCall, { url, frozen }: SignedCall<FrozenUndiciCall>)
 
 function toUnsigned(call: UndiciCall): UndiciCall {
   const headers = readHeaders(call.headers);
-  delete headers[TOKEN_HEADER];
+  for (const name of SIGNED_HEADERS) delete headers[name];
   return { ...withoutOurs(call), headers: toPlain(headers) };
 }
 

@@ -1,6 +1,5 @@
 import { type RefusalCode, REFUSALS, STATUSES } from './codes.js';
-import { type ServiceAuthUnavailableError, ServiceTokenRefusedError } from './errors.js';
-import { isRefusal } from './verification-progress.js';
+import { isRefusal, type ServiceAuthUnavailableError, ServiceTokenRefusedError } from './errors.js';
 
 /** The body of the answer to a refused request: the error shape of Nest, and a stable code. */
 export interface RefusalBody {

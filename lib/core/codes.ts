@@ -250,6 +250,84 @@ const REFUSAL_ROWS = {
       "The user's URI begins with none of the `subjects` of this issuer, or has a dot segment in some spelling (`/../`, `/..;x/`, `%252e`).",
     hint: 'Add the prefix to `subjects` of the issuer at the receiver, if this caller is to speak for such users.',
   },
+  grant_missing: {
+    status: 403,
+    message: 'This service requires proof that the user asked.',
+    cause:
+      'The token names a user, and neither the token nor the request has a grant of that user. The caller does not send grants on, a service between it and the originator does not, or the user never came.',
+    hint: 'Let the service that authenticates the user make a grant (`originate`), name the verified caller in each call on the way (`onBehalfOf(caller)`), and set `trustDomain` in each service that sends it on. A worker needs a grant that was made for it.',
+    page: 'grants.md',
+  },
+  grant_repeated: {
+    status: 403,
+    message: 'More than one grant was sent.',
+    cause: 'There are two `Txn-Token` headers, or two grants in one, joined by a comma.',
+    hint: 'Look for a middleware or proxy that copies the headers of the request being served to the call being made.',
+    page: 'grants.md',
+  },
+  grant_invalid: {
+    status: 403,
+    message: 'The grant is not acceptable.',
+    cause:
+      'The `Txn-Token` header does not hold a grant in the form of the protocol, or the signature is not that of its originator: another form, another `typ`, an unknown key, a lifetime over the limit.',
+    hint: 'Compare the `kid` of the grant with the published keys of the originator. The log says which part is wrong.',
+    page: 'grants.md',
+  },
+  grant_mismatch: {
+    status: 403,
+    message: 'The grant was made for another user, call or environment.',
+    cause:
+      'The grant is of another user or trust domain, or the token was made for another grant: only one of the two has arrived, or it was exchanged on the way.',
+    hint: 'Name the user of the request in the call. If the log says that one half is missing, let the gateway pass `Txn-Token`. Make `trustDomain` the same in all services of an environment.',
+    page: 'grants.md',
+  },
+  grant_expired: {
+    status: 403,
+    message: 'The grant has expired, or is too old for this route.',
+    cause:
+      "The `exp` of the grant has passed, or more time has passed since it was made than its caller's `subjectProof` and the route allow: 300 s unless both say more.",
+    hint: 'For work that runs later, make the grant with a longer `lifetimeSeconds` at the edge, and allow its age both in `subjectProof: { maxAgeSeconds }` of the worker and in `@RequireSubjectProof({ maxAgeSeconds })` of the route.',
+    page: 'grants.md',
+  },
+  grant_not_yet_valid: {
+    status: 403,
+    message: 'The grant is not valid yet.',
+    cause: 'The `iat` of the grant is in the future by more than `clockToleranceSeconds`.',
+    hint: 'Synchronise the clock of the originator.',
+    page: 'grants.md',
+  },
+  originator_unknown: {
+    status: 403,
+    message: 'The originator of the grant may not vouch for users here.',
+    cause:
+      'The `iss` of the grant is not in the `originators` of the receiver, which compares URIs byte for byte.',
+    hint: 'Add the originator there, or correct its spelling. A service that only calls makes no grants: it sends on the one it got.',
+    page: 'grants.md',
+  },
+  originator_not_allowed: {
+    status: 403,
+    message: 'The originator of the grant may not vouch for this.',
+    cause:
+      "The user is outside of the originator's `subjects`, a scope of the grant is outside of its `scopes`, or the route names other originators.",
+    hint: 'Widen its `subjects` or `scopes` in `originators`, if it authenticates these users.',
+    page: 'grants.md',
+  },
+  scope_missing: {
+    status: 403,
+    message: 'The grant lacks a scope that this route asks for.',
+    cause:
+      'The route has `@RequireSubjectProof({ scope })`, and the grant was made without that scope.',
+    hint: 'Make the grant with that `scope` where the user asks for it. `user-present`, which is written when none is given, satisfies no route that asks for another.',
+    page: 'grants.md',
+  },
+  authentication_insufficient: {
+    status: 403,
+    message: 'The user has not authenticated as this route asks.',
+    cause:
+      'The route has `@RequireSubjectProof({ acr })`, and the grant says another `acr`, or none.',
+    hint: 'Let the user authenticate again at the edge, and write its `acr` into the new grant.',
+    page: 'grants.md',
+  },
   subject_unknown: {
     status: 403,
     message: 'The user is not known here.',
@@ -329,6 +407,20 @@ const SIGNING_FAILURE_ROWS = {
       'A header that is to be signed has several values, or characters that no header carries.',
     cause: 'A header in `signedHeaders` has two values, or characters that no header carries.',
     hint: 'Send it once, in visible ASCII.',
+  },
+  originate_refused: {
+    message: 'No grant was made for this user.',
+    cause:
+      'This service has no `originate`, the user is outside of its `subjects`, the lifetime is over `maxLifetimeSeconds`, or the grant would not be one. Or the request being served came from another service: it has a grant of its own, or none, and then the user never came.',
+    hint: "Make grants where the user authenticates. A service that was called sends on the grant it got: `onBehalfOf(caller)`. If this service has authenticated the user itself, write `insteadOf: 'served-grant'`.",
+    page: 'grants.md',
+  },
+  grant_unusable: {
+    message: 'This call needs a grant of its user, and there is none that can be used.',
+    cause:
+      "The grant is over, is another user's, or is no grant. Or the target is written with `grants: 'required'`, and the call has no grant.",
+    hint: 'Name the verified caller in the call: `onBehalfOf(caller)`. For work that runs later, make the grant with a longer `lifetimeSeconds`.',
+    page: 'grants.md',
   },
   request_too_long: {
     message: 'Method and request target together are longer than 4096 characters.',

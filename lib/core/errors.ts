@@ -116,3 +116,10 @@ export function refuse(
     Reflect.set(Error, 'stackTraceLimit', stackTraceLimit);
   }
 }
+
+/** Whether an error is an answer to the caller, and no failure of something else. */
+export function isRefusal(
+  error: unknown,
+): error is ServiceTokenRefusedError | ServiceAuthUnavailableError {
+  return error instanceof ServiceTokenRefusedError || error instanceof ServiceAuthUnavailableError;
+}

@@ -22,6 +22,13 @@ export interface RequestAccepted {
   readonly profile: Profile;
   /** The pattern of the route, as `/users/:id`; undefined where it is not known. */
   readonly route: string | undefined;
+  /** Whether a grant proves that the user asked. `none`: no proof was required, or there is no user. */
+  readonly proof: 'grant' | 'none';
+  /** The service that vouches for the user, and the id of the transaction, the same on every hop; undefined without proof. */
+  readonly originator: string | undefined;
+  readonly transaction: string | undefined;
+  /** The code with which the request would be refused if the `subjectProof` of its issuer was `required`, not `report`. */
+  readonly proofRefusal: RefusalCode | undefined;
   /** Until the token was verified, the arrival of the body included. */
   readonly durationMilliseconds: number;
 }
@@ -47,6 +54,31 @@ export interface RequestRefused {
  */
 export interface RequestWouldBeRefused extends Omit<RequestRefused, 'type'> {
   readonly type: 'request_would_be_refused';
+}
+
+/** Why the grant that came with a request is not its own. */
+export type UnboundReason = 'claim_only' | 'header_only' | 'unequal' | 'repeated' | 'malformed';
+
+/**
+ * A request was let in whose token and grant do not belong together, where no proof is required: as through a gateway that
+ * drops or doubles the header `Txn-Token`. The grant is not sent on.
+ */
+export interface GrantUnbound {
+  readonly type: 'grant_unbound';
+  readonly issuer: string;
+  readonly route: string | undefined;
+  /** The token names a grant, and none came; the reverse; they differ; several came; the header is none of a grant. */
+  readonly reason: UnboundReason;
+}
+
+/** This service made a grant: it vouches for a user. */
+export interface GrantIssued {
+  readonly type: 'grant_issued';
+  /** The id of the transaction, the same on every hop. */
+  readonly transaction: string;
+  readonly lifetimeSeconds: number;
+  /** `served-grant`: the request being served came from another service, which may have had a grant of its own. */
+  readonly insteadOf: 'served-grant' | undefined;
 }
 
 /** A request without a token was let in by a route that admits it: `@OptionalServiceAuth()`. */
@@ -93,6 +125,8 @@ export type ServiceAuthEvent =
   | RequestRefused
   | RequestWouldBeRefused
   | RequestAnonymous
+  | GrantUnbound
+  | GrantIssued
   | RequestFailed
   | RequestSigned
   | SigningFailed

@@ -1,4 +1,6 @@
 import type { VerifiedClaims } from './claims.js';
+import { freezeDeep } from './frozen.js';
+import type { VerifiedGrant } from './grants/verified-grant.js';
 import type { Profile } from './profiles.js';
 import { createSlot } from './slot.js';
 
@@ -18,6 +20,8 @@ export interface ServiceIdentity {
   /** The id of the key that verified the signature. */
   readonly keyId: string;
   readonly profile: Profile;
+  /** The proof that the user asked, where one was required; undefined otherwise. */
+  readonly grant: VerifiedGrant | undefined;
   /** Every claim of the token, extra ones included. */
   readonly claims: Readonly<Record<string, unknown>>;
 }
@@ -32,7 +36,7 @@ const VERIFIER = createSlot<object>();
  */
 export function createIdentity(
   claims: VerifiedClaims & { readonly audience: string },
-  verified: { keyId: string; profile: Profile; verifier: object },
+  verified: Pick<ServiceIdentity, 'keyId' | 'profile' | 'grant'> & { verifier: object },
 ): ServiceIdentity {
   const identity: ServiceIdentity = {
     issuer: claims.issuer,
@@ -43,6 +47,7 @@ export function createIdentity(
     expiresAtSeconds: claims.expiresAtSeconds,
     keyId: verified.keyId,
     profile: verified.profile,
+    grant: verified.grant,
     claims: freezeDeep(claims.payload),
   };
   return markVerified(identity, verified.verifier);
@@ -57,11 +62,4 @@ export function markVerified(identity: ServiceIdentity, verifier: object): Servi
 /** The settings that verified an identity; undefined for everything else, a copy of an identity too. */
 export function verifierOf(identity: object): object | undefined {
   return VERIFIER.get(identity);
-}
-
-function freezeDeep<T extends object>(value: T): T {
-  for (const member of Object.values(value)) {
-    if (typeof member === 'object' && member !== null) freezeDeep(member as object);
-  }
-  return Object.freeze(value);
 }

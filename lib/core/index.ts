@@ -20,6 +20,7 @@ export {
   type UnavailableCode,
 } from './codes.js';
 export {
+  isRefusal,
   type RefusalDetails,
   ServiceAuthConfigError,
   ServiceAuthError,
@@ -30,6 +31,8 @@ export {
 } from './errors.js';
 export {
   flushObserver,
+  type GrantIssued,
+  type GrantUnbound,
   type IssuerTrust,
   NO_OBSERVER,
   type RequestAccepted,
@@ -42,7 +45,16 @@ export {
   type ServiceAuthObserver,
   type SigningFailed,
   tell,
+  type UnboundReason,
 } from './events.js';
+export { isScopeToken } from './grants/grant-claims.js';
+export type { ProofPolicy, SubjectProof } from './grants/grant-settings.js';
+export { heldGrantOf, HeldGrant, holdGrant } from './grants/held-grant.js';
+export type { GrantOptions, IssuedGrant, OriginateCall } from './grants/issue-grant.js';
+export { sharedPrefix } from './grants/resolve-originators.js';
+export { readUnverifiedGrant, type UnverifiedGrant } from './grants/unverified-grant.js';
+export type { VerifiedGrant } from './grants/verified-grant.js';
+export { grantHash, isGrantText } from './grants/verify-grant.js';
 export { markVerified, type ServiceIdentity, verifierOf } from './identity.js';
 export type { IssuerDirectory, TrustedIssuer } from './issuers.js';
 export type {
@@ -64,6 +76,9 @@ export {
 } from './option-words.js';
 export type {
   KeyMaterial,
+  KeySourceOptions,
+  OriginateOptions,
+  OriginatorOptions,
   PublicKeyOptions,
   PublishedKeysOptions,
   ServiceAuthOptions,
@@ -71,6 +86,7 @@ export type {
   SigningKeyOptions,
   SigningKeyRingOptions,
   SigningKeySourceOptions,
+  SubjectProofOptions,
   TargetOptions,
   TrustedIssuerFinder,
   TrustedIssuerOptions,
@@ -79,12 +95,14 @@ export type { Profile } from './profiles.js';
 export type { ReplayStore, TokenUse, TokenUseVerdict } from './replay.js';
 export {
   type BodyArrival,
+  GRANT_HEADER,
   headerValues,
   type IncomingRequest,
   type OutgoingRequest,
   type RequestBody,
   type RequestToDestination,
   isWholeHeaderList,
+  SIGNED_HEADERS,
   TOKEN_HEADER,
 } from './request.js';
 export { assertOutgoingRequest } from './request-shape.js';
@@ -107,5 +125,5 @@ export { createSlot, type Slot } from './slot.js';
 export { TokenIds } from './token-ids.js';
 export { JsonFlaw, readJsonObject } from './unambiguous-json.js';
 export { readUnverifiedBodyHash } from './unverified-body-hash.js';
-export { type DecisionMode, describeRefusal, isRefusal } from './verification-progress.js';
+export { type DecisionMode, describeRefusal } from './verification-progress.js';
 export { assertRoutePolicy, type RoutePolicy, verifyRequest } from './verify-request.js';

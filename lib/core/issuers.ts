@@ -1,3 +1,4 @@
+import type { SubjectProof } from './grants/grant-settings.js';
 import type { KeySource } from './keys.js';
 import type { Profile } from './profiles.js';
 
@@ -8,6 +9,11 @@ export interface TrustedIssuer {
   readonly keys: KeySource;
   /** URI prefixes of the users this issuer may speak for; undefined: for everybody. */
   readonly subjects: readonly string[] | undefined;
+  /**
+   * What is asked of it besides a good token. Undefined for an issuer found at run time that says nothing, while
+   * somebody vouches for users whom it may speak for: its users are refused.
+   */
+  readonly subjectProof: SubjectProof | undefined;
 }
 
 /** Port: which issuers are trusted. An unknown one costs no fetch of keys and no signature work. */

@@ -1,6 +1,6 @@
 import { type Algorithm, isAlgorithm } from './algorithms.js';
 import { refuse } from './errors.js';
-import type { ProfileRules } from './profiles.js';
+import type { HeaderRules } from './profiles.js';
 import type { UnverifiedObject } from './unambiguous-json.js';
 
 /** The members of a JOSE header that the protocol knows, of the right types. */
@@ -38,7 +38,7 @@ export function readJoseHeader(header: UnverifiedObject): JoseHeader {
 export function assertHeaderProfile(
   header: JoseHeader,
   raw: UnverifiedObject,
-  rules: ProfileRules,
+  rules: HeaderRules,
 ): void {
   const stranger =
     rules.headerMembers && Object.keys(raw).find((n) => !rules.headerMembers?.has(n));

@@ -1,7 +1,8 @@
 import { isAlgorithm, type Algorithm } from './algorithms.js';
 import { ServiceAuthConfigError } from './errors.js';
 import { describeUriFlaw, unknownOption } from './option-words.js';
-import { TOKEN_HEADER } from './request.js';
+import type { KeySourceOptions } from './options.js';
+import { SIGNED_HEADERS } from './request.js';
 import { isServiceUri } from './service-uri.js';
 
 /** Collects what is wrong with the options, so that all of it is reported at once. */
@@ -49,6 +50,8 @@ export class ProblemList {
 }
 
 const HOW_TO_WRITE_URI = "write the service's absolute URI, such as 'https://census.service/'";
+/** A prefix must end where a part of a URI ends: `https://census.service` begins `https://census.service.evil/` too. */
+const SUBJECT_PREFIX = /^[A-Za-z][A-Za-z0-9+.-]*:(?:\S*[/:#?=])?$/;
 const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
 /** As `'a', 'b' or 'c'`. */
@@ -193,10 +196,29 @@ export class OptionReader {
   headerNames(name: string): readonly string[] {
     const names = this.list(name, (item, problems) => {
       const header = typeof item === 'string' ? item.toLowerCase() : '';
-      if (HEADER_NAME.test(header) && header !== TOKEN_HEADER) return header;
-      return problems.add('', 'write the name of a header, other than the one of the token');
+      const isOurs = SIGNED_HEADERS.some((name) => name === header);
+      if (HEADER_NAME.test(header) && !isOurs) return header;
+      return problems.add('', 'write the name of a header, other than JWT and Txn-Token');
     });
     return [...new Set(names ?? [])];
+  }
+
+  /** URI prefixes of users; an absent list is undefined. */
+  subjectPrefixes(name: string): readonly string[] | undefined {
+    return this.list(name, (prefix, found) => {
+      if (typeof prefix === 'string' && SUBJECT_PREFIX.test(prefix)) return prefix;
+      return found.add('', "write a URI prefix that ends in '/', ':', '#', '?' or '='");
+    });
+  }
+
+  /** Where the keys of a service come from. What is written there is checked where keys are read. */
+  keyOptions(): Omit<KeySourceOptions, 'issuer'> {
+    return {
+      publicKey: this.raw('publicKey') as KeySourceOptions['publicKey'],
+      keys: this.raw('keys') as KeySourceOptions['keys'],
+      jwksUri: this.raw('jwksUri') as KeySourceOptions['jwksUri'],
+      algorithms: this.algorithms('algorithms'),
+    };
   }
 
   algorithms(name: string): readonly Algorithm[] | undefined {

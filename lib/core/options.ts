@@ -56,9 +56,9 @@ export interface PublicKeyOptions {
   keyId?: string;
 }
 
-/** A service that may call, where its keys are, and for whom it may speak. */
-export interface TrustedIssuerOptions {
-  /** The URI of the service that calls, byte for byte as it writes it in `iss`. */
+/** The name of a service, and where its keys are. */
+export interface KeySourceOptions {
+  /** The URI of the service, byte for byte as it writes it in `iss`. */
   issuer: string;
   /** Its public key, where it has one. */
   publicKey?: KeyMaterial;
@@ -68,10 +68,53 @@ export interface TrustedIssuerOptions {
   jwksUri?: string;
   /** The algorithms this issuer may use. Default: those its keys are made for. */
   algorithms?: readonly Algorithm[];
+}
+
+/** A service that may call, where its keys are, and for whom it may speak. */
+export interface TrustedIssuerOptions extends KeySourceOptions {
   /** `original` accepts the format first published: no request binding, no expiry. Default `strict`. */
   profile?: Profile;
   /** URI prefixes of the users this issuer may speak for, each ending in `/`, `:`, `#`, `?` or `=`. Default: everybody. */
   subjects?: readonly string[];
+  /**
+   * Whether its calls for users need proof that the user asked: a grant of one of the `originators`. Must be written where
+   * an originator vouches for users whom this issuer may speak for.
+   */
+  subjectProof?: SubjectProofOptions;
+}
+
+/** What a receiver asks of the calls of one issuer besides a good token. */
+export interface SubjectProofOptions {
+  /** `off`: nothing. `report`: nobody is refused, and `request_accepted` says who would be. */
+  mode: 'off' | 'report' | 'required';
+  /** Whether the issuer may act for itself, which needs no proof. Must be written with `required`. */
+  withoutSubject?: 'allowed' | 'refused';
+  /**
+   * How old a grant may be when this issuer uses it, 1 to 604800. Default 300. An older one than 300 s passes only on a route
+   * that allows it too, with `@RequireSubjectProof({ maxAgeSeconds })`.
+   */
+  maxAgeSeconds?: number;
+}
+
+/**
+ * A service that authenticates users and vouches for them with grants. It may not call: who calls is in `trustedIssuers`,
+ * and a service that does both is in both lists, where `{ issuer, subjects }` takes the keys of the trusted issuer.
+ */
+export interface OriginatorOptions extends KeySourceOptions {
+  /** URI prefixes of the users it may vouch for, each ending in `/`, `:`, `#`, `?` or `=`. */
+  subjects: readonly string[];
+  /** The only scopes its grants may have. Default: all. */
+  scopes?: readonly string[];
+}
+
+/** How this service makes grants. */
+export interface OriginateOptions {
+  /** URI prefixes of the users that it authenticates. */
+  subjects: readonly string[];
+  /** How long a grant lives where its maker says nothing, 1 to 604800. Default 300. */
+  lifetimeSeconds?: number;
+  /** The longest life that its maker may ask for, 1 to 604800. Default 86400, what receivers accept unless they say otherwise. */
+  maxLifetimeSeconds?: number;
 }
 
 /** Trusted issuers that are looked up when they call: in a database, say. */
@@ -107,6 +150,13 @@ export interface TargetOptions {
    * and with a token.
    */
   signing?: 'required' | 'best-effort';
+  /**
+   * Whether the grant of a call's user is sent along. Default `send` where `trustDomain` is set. `required`: a call for a
+   * user without a grant that can be used fails with `grant_unusable`. `never`: it stays here.
+   */
+  grants?: 'send' | 'required' | 'never';
+  /** The trust domain of that service, where it is another one: it gets no grants. */
+  trustDomain?: string;
 }
 
 /** What a service says about itself, whom it trusts, and whom it calls. */
@@ -133,6 +183,17 @@ export interface ServiceAuthOptions {
   unknownTargets?: 'refuse' | 'send-unsigned';
   /** What becomes of a call that names no user, in code that no request started. Default `refuse`. */
   subjectOutsideRequest?: 'refuse' | 'act-as-itself';
+  /**
+   * The environment whose grants count, as production or staging: the `aud` of each grant. 1 to 256 visible ASCII characters,
+   * compared byte for byte; no name of a service.
+   */
+  trustDomain?: string;
+  /** The services that vouch for users. With them, each issuer that may speak for those users needs a `subjectProof`. */
+  originators?: readonly OriginatorOptions[];
+  /** The longest life of a grant that is accepted, 1 to 604800. Default 86400. */
+  maxGrantLifetimeSeconds?: number;
+  /** Makes this service an originator, which vouches for the users it authenticates. */
+  originate?: OriginateOptions;
   /** How long a token that is signed here lives, 1 to 300. Default 60. */
   tokenLifetimeSeconds?: number;
   /** The longest life of a strict token that is accepted, 1 to 3600. Default 300. */

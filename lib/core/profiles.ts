@@ -3,8 +3,8 @@ import type { BodyHashAlgorithm } from './body-hash.js';
 /** How a token is made and what it must prove: protocol section 2. */
 export type Profile = 'strict' | 'original';
 
-/** The differences between the profiles, as data: both paths read this table instead of branching. */
-export interface ProfileRules {
+/** What a JOSE header must be like. */
+export interface HeaderRules {
   /** Values of `typ` that are accepted, in lower case and without `application/`; the first is written. */
   readonly type: string;
   /** Whether the JOSE header must have `typ`. */
@@ -13,6 +13,10 @@ export interface ProfileRules {
   readonly keyIdRequired: boolean;
   /** The only members a JOSE header may have; undefined where others are ignored. */
   readonly headerMembers: ReadonlySet<string> | undefined;
+}
+
+/** The differences between the profiles, as data: both paths read this table instead of branching. */
+export interface ProfileRules extends HeaderRules {
   readonly requiredClaims: readonly string[];
   /** Whether `req` and `hdr` bind the token to one request. */
   readonly bindsRequest: boolean;

@@ -1,5 +1,6 @@
 import { ServiceAuthUsageError } from './errors.js';
 import { NO_OBSERVER } from './events.js';
+import { GrantCache } from './grants/grant-cache.js';
 import { KnownHeaders } from './known-headers.js';
 import { RequestVerification } from './request-verification.js';
 import { VerificationLoad } from './scheduling.js';
@@ -17,6 +18,7 @@ export interface VerificationOptions {
 /** The receiving half of one service, with the state that changes while it verifies. */
 export class Receiver {
   readonly knownHeaders = new KnownHeaders();
+  private readonly knownGrants = new GrantCache();
   private readonly load = new VerificationLoad();
 
   constructor(private readonly settings: ServiceAuthSettings) {}
@@ -36,11 +38,11 @@ export class Receiver {
    * @throws ServiceAuthUsageError where the service has no `trustedIssuers`
    */
   begin({ route, enforcement }: VerificationOptions): RequestVerification {
-    const { receiving, knownHeaders, load } = this;
+    const { receiving, knownHeaders, knownGrants, load } = this;
     const { now, observer } = this.settings;
     const progress = this.measure(route);
     return new RequestVerification(
-      { settings: receiving, now, knownHeaders, load, progress, enforcement },
+      { settings: receiving, now, knownHeaders, knownGrants, load, progress, enforcement },
       observer,
     );
   }

@@ -35,7 +35,7 @@ export function assertIncomingRequest(request: IncomingRequest): void {
  */
 export function assertOutgoingRequest(request: OutgoingRequest): void {
   if (!isObject(request)) fail('the request', 'an object', request);
-  const { method, url, headers, subject } = request;
+  const { method, url, headers, subject, grant } = request;
   if (!isString(method)) fail('`method`', 'a string', method);
   if (!isString(url) && !(url instanceof URL)) fail('`url`', 'a string or URL', url);
   // Headers, Map and the like have no entries of their own: nothing of them would be signed.
@@ -47,6 +47,8 @@ export function assertOutgoingRequest(request: OutgoingRequest): void {
   }
   const isSubject = subject === undefined || isString(subject);
   if (!isSubject) fail('`subject`', 'a string or undefined', subject);
+  const isGrant = grant === undefined || isString(grant);
+  if (!isGrant) fail('`grant`', 'a string or undefined', grant);
 }
 
 /**

@@ -2,11 +2,17 @@ import { ServiceTokenRefusedError } from './errors.js';
 import { type ServiceAuthObserver, tell } from './events.js';
 import type { ServiceIdentity } from './identity.js';
 import type { IncomingRequest } from './request.js';
-import { type RoutePolicy, type Verifier, verifyRequest } from './verify-request.js';
+import {
+  type RoutePolicy,
+  type Verifier,
+  verifyForRoute,
+  verifyRequest,
+} from './verify-request.js';
 
 /**
  * The verification of one request: {@link prove} verifies it, then {@link accepted} or {@link failed} takes the decision
- * of the application. Observers get one event, for the first of these two calls.
+ * of the application. Observers get one event, for the first of these two calls, and `grant_unbound` beside it where a
+ * grant came that is not the token's.
  */
 export class RequestVerification {
   private isDecided = false;
@@ -22,6 +28,18 @@ export class RequestVerification {
     return await verifyRequest(request, policy, this.verifier);
   }
 
+  /**
+   * Asserts what another route asks of a request that was verified already, and emits nothing. Returns the identity, with
+   * the grant where that route asks for a proof; throws what {@link verifyForRoute} does.
+   */
+  async proveForRoute(
+    identity: ServiceIdentity,
+    request: IncomingRequest,
+    policy: RoutePolicy,
+  ): Promise<ServiceIdentity> {
+    return await verifyForRoute(identity, { request, policy }, this.verifier);
+  }
+
   /** Whether the signature of the token is that of a trusted issuer. False where no observer is configured. */
   get isIssuerVerified(): boolean {
     return this.verifier.progress?.trust === 'verified';
@@ -31,8 +49,9 @@ export class RequestVerification {
   accepted(identity: ServiceIdentity): void {
     if (this.isDecided) return;
     this.isDecided = true;
-    const event = this.verifier.progress?.acceptance(identity);
-    if (event) tell(this.observer, event);
+    for (const event of this.verifier.progress?.acceptance(identity) ?? []) {
+      tell(this.observer, event);
+    }
   }
 
   /**

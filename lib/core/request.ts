@@ -4,6 +4,12 @@ import { refuse } from './errors.js';
 /** The name of the header that carries the token, in lower case as Node gives header names. */
 export const TOKEN_HEADER = 'jwt';
 
+/** The name of the header that carries the grant of a user, in lower case. */
+export const GRANT_HEADER = 'txn-token';
+
+/** The headers that belong to one request, and are never passed on as they came. */
+export const SIGNED_HEADERS = [TOKEN_HEADER, GRANT_HEADER] as const;
+
 /**
  * The content of a request: its bytes as they travelled, after transfer coding is removed
  * and before anything parses or decodes them.
@@ -60,6 +66,11 @@ export interface RequestToDestination {
   readonly body: Uint8Array | RequestBody;
   /** The user on whose behalf the call is made, as an absolute URI; undefined: the service acts for itself. */
   readonly subject?: string | undefined;
+  /**
+   * The grant of that user, which the token then names. Send it in the header `Txn-Token` of the same request. Only for
+   * a target whose `grants` is not `never`.
+   */
+  readonly grant?: string | undefined;
 }
 
 /** A request that is about to be sent, as data: exactly what will be on the wire. */

@@ -1,5 +1,12 @@
 import { ServiceAuthConfigError } from './errors.js';
+import {
+  readOriginators,
+  readSubjectProof,
+  resolveGrants,
+  sharedPrefix,
+} from './grants/resolve-originators.js';
 import { OptionReader, ProblemList } from './option-reader.js';
+import { shown } from './option-words.js';
 import { type IssuerDirectory, listedIssuers, type TrustedIssuer } from './issuers.js';
 import type { TrustedIssuerFinder, TrustedIssuerOptions } from './options.js';
 import { PROFILES } from './profiles.js';
@@ -15,18 +22,46 @@ const ISSUER_OPTION_NAMES = [
   'algorithms',
   'profile',
   'subjects',
+  'subjectProof',
 ] as const satisfies (keyof TrustedIssuerOptions)[];
-
-/** A prefix must end where a part of a URI ends: `https://census.service` begins `https://census.service.evil/` too. */
-const SUBJECT_PREFIX = /^[A-Za-z][A-Za-z0-9+.-]*:(?:\S*[/:#?=])?$/;
 
 /** Resolves the receiving half; undefined when the service trusts nobody, and so only sends. */
 export async function resolveReceiving(
   reader: OptionReader,
-  { issuer, maxBufferedBodyBytes }: CommonSettings,
+  common: CommonSettings,
   parts: SettingsParts,
 ): Promise<ReceivingSettings | undefined> {
+  const { issuer, maxBufferedBodyBytes, trustDomain } = common;
   const audiences = new Set([issuer, ...reader.uris('audience')]);
+  const limits = readLimits(reader);
+  const replayStore =
+    reader.port<ReplayStore>('replayStore', 'recordUse') ?? parts.createReplayStore();
+  const requireKeysAtStart = reader.flag('requireKeysAtStart');
+  const written = readOriginators(reader, common);
+  const originated = written?.flatMap(({ subjects }) => subjects);
+  const trustedIssuers = await resolveTrustedIssuers(reader, parts, originated);
+  const grants = await resolveGrants(reader, written, {
+    ...parts,
+    trustDomain,
+    keysOfTrusted: (name) => findListed(name, trustedIssuers)?.keys,
+  });
+  return (
+    trustedIssuers &&
+    Object.freeze({
+      ...limits,
+      audiences,
+      realm: issuer,
+      trustedIssuers,
+      requireKeysAtStart,
+      maxBufferedBodyBytes,
+      replayStore,
+      grants,
+    })
+  );
+}
+
+/** What a request is measured by. */
+function readLimits(reader: OptionReader) {
   const requiredHeaders = reader.headerNames('requiredHeaders');
   const publicPathPrefix = readPathPrefix(reader);
   const refusalDetails = reader.word('refusalDetails', ['brief', 'full'], 'brief');
@@ -40,39 +75,33 @@ export async function resolveReceiving(
     to: 3600,
     fallback: PROFILES.strict.maxLifetimeSeconds,
   });
-  const replayStore =
-    reader.port<ReplayStore>('replayStore', 'recordUse') ?? parts.createReplayStore();
-  const requireKeysAtStart = reader.flag('requireKeysAtStart');
-  const trustedIssuers = await resolveTrustedIssuers(reader, parts);
-  return (
-    trustedIssuers &&
-    Object.freeze({
-      audiences,
-      realm: issuer,
-      trustedIssuers,
-      requireKeysAtStart,
-      clockToleranceSeconds,
-      maxTokenLifetimeSeconds: {
-        strict: maxStrictSeconds,
-        original: PROFILES.original.maxLifetimeSeconds,
-      },
-      publicPathPrefix,
-      requiredHeaders,
-      maxBufferedBodyBytes,
-      refusalDetails,
-      replayStore,
-    })
-  );
+  const maxTokenLifetimeSeconds = {
+    strict: maxStrictSeconds,
+    original: PROFILES.original.maxLifetimeSeconds,
+  };
+  return {
+    requiredHeaders,
+    publicPathPrefix,
+    refusalDetails,
+    clockToleranceSeconds,
+    maxTokenLifetimeSeconds,
+  };
+}
+
+/** Of issuers that are looked up at run time, none is listed. */
+function findListed(name: string, issuers: IssuerDirectory | undefined): TrustedIssuer | undefined {
+  return [...(issuers?.known() ?? [])].find(({ issuer }) => issuer === name);
 }
 
 async function resolveTrustedIssuers(
   reader: OptionReader,
   parts: SettingsParts,
+  originated: readonly string[] | undefined,
 ): Promise<IssuerDirectory | undefined> {
   const written = reader.raw('trustedIssuers');
   if (written !== undefined && !Array.isArray(written)) {
     const finder = reader.port<TrustedIssuerFinder>('trustedIssuers', 'find');
-    return finder && findIssuersWith(finder, parts);
+    return finder && findIssuersWith(finder, { ...parts, originated });
   }
   const list = reader.list('trustedIssuers', (item, problems) => ({ item, problems }));
   if (list === undefined) return undefined;
@@ -81,7 +110,8 @@ async function resolveTrustedIssuers(
   }
   const trusted = new Map<string, TrustedIssuer>();
   for (const { item, problems } of list) {
-    const issuer = await resolveTrustedIssuer(item, problems, parts);
+    const issuer = await resolveTrustedIssuer(item, problems, { ...parts, originated });
+    if (issuer) assertSaysWhatIsProved(issuer, problems, originated);
     if (issuer && trusted.has(issuer.issuer)) {
       problems.add('issuer', 'is listed twice; keep one');
     } else if (issuer) trusted.set(issuer.issuer, issuer);
@@ -89,7 +119,28 @@ async function resolveTrustedIssuers(
   return listedIssuers(trusted);
 }
 
-function findIssuersWith(finder: TrustedIssuerFinder, parts: SettingsParts): IssuerDirectory {
+/** Proof is as strong as the weakest issuer, so each must say what is asked of it. */
+function assertSaysWhatIsProved(
+  { subjects, subjectProof }: TrustedIssuer,
+  problems: ProblemList,
+  originated: readonly string[] | undefined,
+): void {
+  const prefix = subjectProof ? undefined : sharedPrefix(subjects, originated ?? []);
+  if (prefix === undefined) return;
+  const what = "write { mode: 'off' }, { mode: 'report' } or { mode: 'required', withoutSubject }";
+  problems.add(
+    'subjectProof',
+    `${what}: originators vouch for ${shown(prefix)}, for which it may speak`,
+  );
+}
+
+/** What each trusted issuer is resolved with besides what was written. */
+interface IssuerParts extends SettingsParts {
+  /** The prefixes that somebody originates; undefined where there are no originators. */
+  readonly originated: readonly string[] | undefined;
+}
+
+function findIssuersWith(finder: TrustedIssuerFinder, parts: IssuerParts): IssuerDirectory {
   const resolve = async (options: TrustedIssuerOptions): Promise<TrustedIssuer> => {
     const problems = new ProblemList('found');
     const issuer = await resolveTrustedIssuer(options, problems, parts);
@@ -103,28 +154,19 @@ function findIssuersWith(finder: TrustedIssuerFinder, parts: SettingsParts): Iss
 async function resolveTrustedIssuer(
   item: unknown,
   problems: ProblemList,
-  parts: SettingsParts,
+  { originated, ...parts }: IssuerParts,
 ): Promise<TrustedIssuer | undefined> {
   const reader = new OptionReader(item, ISSUER_OPTION_NAMES, problems);
   const issuer = reader.uri('issuer');
   const profile = reader.word('profile', ['strict', 'original'], 'strict');
-  const algorithms = reader.algorithms('algorithms');
-  const subjects = reader.list('subjects', (prefix, found) => {
-    if (typeof prefix === 'string' && SUBJECT_PREFIX.test(prefix)) return prefix;
-    return found.add('', "write a URI prefix that ends in '/', ':', '#', '?' or '='");
-  });
+  const subjects = reader.subjectPrefixes('subjects');
+  const subjectProof = readSubjectProof(reader, { profile, subjects, originated });
   const isConfigured = reader.raw('publicKey') !== undefined || reader.raw('keys') !== undefined;
+  const keyOptions = { issuer: issuer ?? '', ...reader.keyOptions() };
   if (issuer === undefined && !isConfigured) return undefined;
-  const keyOptions = {
-    issuer: issuer ?? '',
-    publicKey: reader.raw('publicKey') as TrustedIssuerOptions['publicKey'],
-    keys: reader.raw('keys') as TrustedIssuerOptions['keys'],
-    jwksUri: reader.raw('jwksUri') as TrustedIssuerOptions['jwksUri'],
-    algorithms,
-  };
   const keys = await problems.attempt(async () => await parts.createKeySource(keyOptions));
   if (issuer === undefined || keys === undefined) return undefined;
-  return Object.freeze({ issuer, profile, keys, subjects });
+  return Object.freeze({ issuer, profile, keys, subjects, subjectProof });
 }
 
 function readPathPrefix(reader: OptionReader): string {

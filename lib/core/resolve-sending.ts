@@ -1,5 +1,8 @@
 import { isHashAvailable } from './body-hash.js';
-import { OptionReader, type ProblemList } from './option-reader.js';
+import { isTrustDomain } from './grants/grant-claims.js';
+import { readOriginate } from './grants/resolve-originate.js';
+import type { SigningKeySource } from './keys.js';
+import { OptionReader } from './option-reader.js';
 import type { PublishedKeysOptions, TargetOptions } from './options.js';
 import { kindOf, shown, travellingSpelling } from './option-words.js';
 import { PROFILES } from './profiles.js';
@@ -15,6 +18,8 @@ const TARGET_OPTION_NAMES = [
   'audience',
   'profile',
   'signing',
+  'grants',
+  'trustDomain',
 ] as const satisfies (keyof TargetOptions)[];
 
 /** Resolves the sending half; undefined when the service has no key, and so only receives. */
@@ -23,45 +28,61 @@ export async function resolveSending(
   common: CommonSettings,
   parts: SettingsParts,
 ): Promise<SendingSettings | undefined> {
-  const unknownTargets = reader.word('unknownTargets', ['refuse', 'send-unsigned'], 'refuse');
-  const subjectOutsideRequest = reader.word(
-    'subjectOutsideRequest',
-    ['refuse', 'act-as-itself'],
-    'refuse',
-  );
-  const tokenLifetimeSeconds = reader.integer('tokenLifetimeSeconds', {
-    from: 1,
-    to: 300,
-    fallback: 60,
-  });
-  const signedHeaders = reader.headerNames('signedHeaders');
+  const choices = readChoices(reader);
   const publishedKeys = readPublishedKeys(reader);
-  const targets = resolveTargets(reader);
-  const signingKey = reader.raw('signingKey');
-  if (signingKey === undefined) {
-    if (targets) reader.report('signingKey', 'set the private key that signs, or remove targets');
-    return undefined;
-  }
-  if (!targets) reader.report('targets', 'name the services to call, or remove signingKey');
-  if (typeof signingKey !== 'function' && !isObject(signingKey)) {
-    return reader.report('signingKey', `${kindOf(signingKey)}; ${HOW_TO_WRITE_KEY}`);
-  }
-  const signingKeys = await reader.problems
-    .under('signingKey')
-    .attempt(async () => await parts.createSigningKeySource(signingKey));
+  const targets = resolveTargets(reader, common);
+  const originate = readOriginate(reader, common);
+  const signingKeys = await readSigningKey(reader, { parts, hasTargets: targets !== undefined });
+  const { trustDomain, maxBufferedBodyBytes } = common;
   return (
     signingKeys &&
     Object.freeze({
+      ...choices,
       signingKeys,
       publishedKeys,
       targets: targets ?? [],
-      unknownTargets,
-      tokenLifetimeSeconds,
-      signedHeaders,
-      subjectOutsideRequest,
-      maxBufferedBodyBytes: common.maxBufferedBodyBytes,
+      maxBufferedBodyBytes,
+      trustDomain,
+      originate,
     })
   );
+}
+
+function readChoices(reader: OptionReader) {
+  return {
+    unknownTargets: reader.word('unknownTargets', ['refuse', 'send-unsigned'], 'refuse'),
+    subjectOutsideRequest: reader.word(
+      'subjectOutsideRequest',
+      ['refuse', 'act-as-itself'],
+      'refuse',
+    ),
+    tokenLifetimeSeconds: reader.integer('tokenLifetimeSeconds', {
+      from: 1,
+      to: 300,
+      fallback: 60,
+    }),
+    signedHeaders: reader.headerNames('signedHeaders'),
+  };
+}
+
+/** Undefined in a service that has no key, and so only receives. */
+async function readSigningKey(
+  reader: OptionReader,
+  { parts, hasTargets }: { readonly parts: SettingsParts; readonly hasTargets: boolean },
+): Promise<SigningKeySource | undefined> {
+  const signingKey = reader.raw('signingKey');
+  if (signingKey === undefined) {
+    if (hasTargets)
+      reader.report('signingKey', 'set the private key that signs, or remove targets');
+    return undefined;
+  }
+  if (!hasTargets) reader.report('targets', 'name the services to call, or remove signingKey');
+  if (typeof signingKey !== 'function' && !isObject(signingKey)) {
+    return reader.report('signingKey', `${kindOf(signingKey)}; ${HOW_TO_WRITE_KEY}`);
+  }
+  return await reader.problems
+    .under('signingKey')
+    .attempt(async () => await parts.createSigningKeySource(signingKey));
 }
 
 const PUBLISHED_KEYS_NAMES = [
@@ -84,8 +105,13 @@ function isPath(path: unknown): path is string {
   return typeof path === 'string' && /^(?:\/[A-Za-z0-9._~-]+)+$/.test(path);
 }
 
-function resolveTargets(reader: OptionReader): Target[] | undefined {
-  const targets = reader.list('targets', resolveTarget);
+function resolveTargets(
+  reader: OptionReader,
+  { trustDomain }: CommonSettings,
+): Target[] | undefined {
+  const targets = reader.list('targets', (item, problems) =>
+    resolveTarget(new OptionReader(item, TARGET_OPTION_NAMES, problems), trustDomain),
+  );
   if (reader.isEmptyList('targets'))
     reader.report('targets', 'name at least one service, or leave it out');
   const places = new Set<string>();
@@ -117,12 +143,12 @@ function isSpeltOtherwise(written: unknown): written is string {
   return [search, hash, username, password].join('') === '' && isServiceUri(href);
 }
 
-function resolveTarget(item: unknown, problems: ProblemList): Target | undefined {
-  const reader = new OptionReader(item, TARGET_OPTION_NAMES, problems);
+function resolveTarget(reader: OptionReader, ownDomain: string | undefined): Target | undefined {
   const baseUrl = readBaseUrl(reader);
   const audience = reader.raw('audience') === undefined ? baseUrl : reader.uri('audience');
   const profile = reader.word('profile', ['strict', 'original'], 'strict');
   const signing = reader.word('signing', ['required', 'best-effort'], 'required');
+  const grants = readGrants(reader, { profile, ownDomain });
   const { bodyHash } = PROFILES[profile];
   if (!isHashAvailable(bodyHash)) {
     reader.report('profile', `write another: this process has no ${bodyHash} (FIPS mode?)`);
@@ -130,7 +156,26 @@ function resolveTarget(item: unknown, problems: ProblemList): Target | undefined
   if (baseUrl === undefined || audience === undefined) return undefined;
   const { origin, pathname } = new URL(baseUrl);
   const pathPrefix = pathname.endsWith('/') ? pathname : `${pathname}/`;
-  return Object.freeze({ origin, pathPrefix, audience, profile, signing });
+  return Object.freeze({ origin, pathPrefix, audience, profile, signing, grants });
+}
+
+/** Grants stay inside of their trust domain, and beside tokens that bind a request. */
+function readGrants(
+  reader: OptionReader,
+  { profile, ownDomain }: { profile: Target['profile']; ownDomain: string | undefined },
+): Target['grants'] {
+  const what = 'write 1 to 256 visible ASCII characters';
+  const domain = reader.value('trustDomain', isTrustDomain, what) ?? ownDomain;
+  const takesSome = ownDomain !== undefined && domain === ownDomain && profile === 'strict';
+  const grants = reader.word('grants', ['send', 'required', 'never'], takesSome ? 'send' : 'never');
+  if (grants === 'never' || takesSome) return grants;
+  const reasons = [
+    [ownDomain === undefined, "set the trustDomain of this service, or write 'never'"],
+    [profile === 'original', "write 'never': a token in the original profile names no grant"],
+    [true, "write 'never': grants do not leave their trust domain"],
+  ] as const;
+  const [, reason] = reasons.find(([applies]) => applies) ?? reasons[2];
+  return reader.report('grants', reason) ?? 'never';
 }
 
 function isObject(value: unknown): value is object {

@@ -1,6 +1,8 @@
 import { ServiceAuthUsageError } from './errors.js';
 import { NO_OBSERVER, type ServiceAuthObserver, tellAll } from './events.js';
+import { isTrustDomain } from './grants/grant-claims.js';
 import { OptionReader } from './option-reader.js';
+import { shown } from './option-words.js';
 import type { ServiceAuthOptions } from './options.js';
 import { resolveReceiving } from './resolve-receiving.js';
 import { resolveSending } from './resolve-sending.js';
@@ -10,6 +12,10 @@ import type { KeyFetchSettings, SettingsParts } from './settings-parts.js';
 const OPTION_NAMES = [
   'issuer',
   'audience',
+  'trustDomain',
+  'originators',
+  'maxGrantLifetimeSeconds',
+  'originate',
   'signingKey',
   'publishedKeys',
   'trustedIssuers',
@@ -57,7 +63,8 @@ export async function resolveSettings(
   const monotonicNow = reader.monotonicClock('monotonicNow');
   const keyFetch = readKeyFetchSettings(reader, now);
   const parts = fillParts(keyFetch);
-  const common = { issuer, maxBufferedBodyBytes };
+  const trustDomain = readTrustDomain(reader);
+  const common = { issuer, maxBufferedBodyBytes, trustDomain };
   const receiving = await resolveReceiving(reader, common, parts);
   const sending = await resolveSending(reader, common, parts);
   if (reader.raw('signingKey') === undefined && reader.raw('trustedIssuers') === undefined) {
@@ -66,9 +73,41 @@ export async function resolveSettings(
       'name the services that may call, or set signingKey to call others',
     );
   }
+  assertOwnDomain(reader, trustDomain, namesOf({ issuer, receiving, sending }));
   reader.problems.assertNone();
   const { observer } = keyFetch;
   return Object.freeze({ issuer, now, monotonicNow, receiving, sending, observer });
+}
+
+function readTrustDomain(reader: OptionReader): string | undefined {
+  const what = 'write 1 to 256 visible ASCII characters';
+  return reader.value('trustDomain', isTrustDomain, what);
+}
+
+/** Every name of a service that occurs in these settings. */
+function namesOf({
+  issuer,
+  receiving,
+  sending,
+}: Pick<ServiceAuthSettings, 'issuer' | 'receiving' | 'sending'>): Set<string> {
+  return new Set([
+    issuer,
+    ...(receiving?.audiences ?? []),
+    ...[...(receiving?.trustedIssuers.known() ?? [])].map((trusted) => trusted.issuer),
+    ...(receiving?.grants?.originators.keys() ?? []),
+    ...(sending?.targets ?? []).map(({ audience }) => audience),
+  ]);
+}
+
+/** A grant for everybody must not pass for a token to one service. */
+function assertOwnDomain(
+  reader: OptionReader,
+  trustDomain: string | undefined,
+  names: ReadonlySet<string>,
+): void {
+  if (trustDomain === undefined || !names.has(trustDomain)) return;
+  const what = "write another name than that of a service, such as 'https://prod.example.org/'";
+  reader.report('trustDomain', `${shown(trustDomain)} is the name of a service; ${what}`);
 }
 
 function readClock(reader: OptionReader): () => number {

@@ -1,4 +1,6 @@
 import { ServiceSigningError } from './errors.js';
+import { tell } from './events.js';
+import { type IssuedGrant, issueGrant, type OriginateCall } from './grants/issue-grant.js';
 import type { Profile } from './profiles.js';
 import type { OutgoingRequest, RequestToDestination } from './request.js';
 import { assertOutgoingRequest } from './request-shape.js';
@@ -16,6 +18,8 @@ export interface SigningTarget {
   readonly profile: Profile;
   /** Whether a call that cannot be signed fails, or is sent without a token. */
   readonly signing: 'required' | 'best-effort';
+  /** Whether the grant of the call's user goes along: its text is given to `sign()`, and sent in `Txn-Token`. */
+  readonly grants: 'send' | 'required' | 'never';
   /**
    * Signs a request to that URL. Observers are called with `request_signed`; a failure is reported by the caller, with
    * `noteSigningFailure`.
@@ -67,6 +71,21 @@ export class Sender {
     }
   }
 
+  /** As `ServiceAuth.originate`. */
+  issueGrant(subject: string, { insteadOf, ...options }: OriginateCall): IssuedGrant {
+    this.assertOpen();
+    const { settings, sending, tokenIds, turn } = this;
+    const { issuer, now, observer } = settings;
+    const grant = issueGrant(subject, options, { issuer, now, sending, tokenIds, turn });
+    const { transaction, lifetimeSeconds } = grant;
+    const text = grant.text.then((signed) => {
+      this.assertOpen();
+      tell(observer, { type: 'grant_issued', transaction, lifetimeSeconds, insteadOf });
+      return signed;
+    });
+    return { ...grant, text };
+  }
+
   /** As `ServiceAuth.noteSigningFailure`. */
   noteFailure(error: unknown, target: CalledTarget | undefined): void {
     this.report.failed(error, target);
@@ -79,13 +98,13 @@ export class Sender {
 
   // Closures, so that a target that is printed shows neither keys nor settings.
   private signingTarget(destination: Destination): SigningTarget {
-    const { audience, profile, signing } = destination.target;
+    const { audience, profile, signing, grants } = destination.target;
     const sign = async (request: RequestToDestination): Promise<string> => {
       this.assertOpen();
       assertOutgoingRequest({ ...request, url: destination.path });
       return await this.signTo(destination, request);
     };
-    return { audience, profile, signing, sign };
+    return { audience, profile, signing, grants, sign };
   }
 
   private async signTo(destination: Destination, request: RequestToDestination): Promise<string> {

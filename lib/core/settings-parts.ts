@@ -1,13 +1,13 @@
 import type { ServiceAuthObserver } from './events.js';
 import type { IssuerDirectory, TrustedIssuer } from './issuers.js';
 import type { KeySource, SigningKeySource } from './keys.js';
-import type { TrustedIssuerFinder, TrustedIssuerOptions } from './options.js';
+import type { KeySourceOptions, TrustedIssuerFinder, TrustedIssuerOptions } from './options.js';
 import type { ReplayStore } from './replay.js';
 
 /** The ports that `createServiceAuth()` fills, from which settings are built besides options. */
 export interface SettingsParts {
   /** @throws ServiceAuthConfigError with `field: what to write`, the field relative to the issuer */
-  createKeySource(options: TrustedIssuerOptions): Promise<KeySource>;
+  createKeySource(options: KeySourceOptions): Promise<KeySource>;
   /** Looks issuers up; `resolve` turns what is found into what is trusted. */
   createIssuerDirectory(
     finder: TrustedIssuerFinder,
@@ -32,4 +32,5 @@ export interface KeyFetchSettings {
 export interface CommonSettings {
   readonly issuer: string;
   readonly maxBufferedBodyBytes: number;
+  readonly trustDomain: string | undefined;
 }

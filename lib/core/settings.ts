@@ -1,4 +1,5 @@
 import type { ServiceAuthObserver } from './events.js';
+import type { GrantSettings, OriginateSettings } from './grants/grant-settings.js';
 import type { IssuerDirectory } from './issuers.js';
 import type { SigningKeySource } from './keys.js';
 import type { Profile } from './profiles.js';
@@ -39,6 +40,8 @@ export interface ReceivingSettings {
   /** Whether details of refusals quote paths and queries. */
   readonly refusalDetails: RefusalDetailLevel;
   readonly replayStore: ReplayStore;
+  /** Undefined in a service that believes no originator. */
+  readonly grants: GrantSettings | undefined;
 }
 
 /** The half that signs requests. */
@@ -54,6 +57,10 @@ export interface SendingSettings {
   readonly signedHeaders: readonly string[];
   readonly subjectOutsideRequest: 'refuse' | 'act-as-itself';
   readonly maxBufferedBodyBytes: number;
+  /** The `aud` of the grants that are made and sent here; undefined where none are. */
+  readonly trustDomain: string | undefined;
+  /** Undefined in a service that makes no grants. */
+  readonly originate: OriginateSettings | undefined;
 }
 
 /** Where and for how long the public keys are served. */
@@ -71,4 +78,6 @@ export interface Target {
   readonly profile: Profile;
   /** Whether a call that cannot be signed fails, or is sent without a token. */
   readonly signing: 'required' | 'best-effort';
+  /** Whether the grant of a call's user goes along, and whether a call for a user fails without one. */
+  readonly grants: 'send' | 'required' | 'never';
 }

@@ -1,5 +1,6 @@
 import { MAX_REQUEST_LINE_LENGTH } from './claims.js';
 import { ServiceSigningError } from './errors.js';
+import { grantHash, isGrantText } from './grants/verify-grant.js';
 import { PROFILES, type ProfileRules } from './profiles.js';
 import {
   type BindableRequest,
@@ -39,6 +40,7 @@ interface Statement {
   readonly req: string | undefined;
   readonly hdr: Readonly<Record<string, string>> | undefined;
   readonly bdy: string | undefined;
+  readonly tth: string | undefined;
 }
 
 /**
@@ -51,7 +53,7 @@ interface Statement {
  * @param request as `assertOutgoingRequest` wants it
  * @returns the value of the `JWT` header
  * @throws ServiceSigningError `subject_invalid`, `subject_required`, `header_unsignable`,
- *   `request_too_long`, `token_too_large`
+ *   `request_too_long`, `token_too_large`, `grant_unusable`
  * @throws ServiceAuthUsageError for a body that is neither bytes nor a `RequestBody`
  */
 export async function signRequest(
@@ -80,7 +82,27 @@ async function readStatement(
   assertSignable(bindable, headerNames);
   const binding = bindRequest(bindable, headerNames);
   const { req, hdr } = rules.bindsRequest ? requestClaims(binding) : UNBOUND;
-  return { sub, req, hdr, bdy: body.hasContent ? await binding.bdy(rules.bodyHash) : undefined };
+  const bdy = body.hasContent ? await binding.bdy(rules.bodyHash) : undefined;
+  return { sub, req, hdr, bdy, tth: readGrant(request, destination) };
+}
+
+/** What the token says of the grant that is sent beside it. */
+function readGrant(
+  { grant, subject }: Pick<RequestToDestination, 'grant' | 'subject'>,
+  { target: { grants } }: Destination,
+): string | undefined {
+  if (grant === undefined) {
+    if (grants === 'required' && subject !== undefined) unusable('the call has none');
+    return undefined;
+  }
+  if (grants === 'never') unusable('the target takes none');
+  if (subject === undefined) unusable('the call names no user');
+  if (!isGrantText(grant)) unusable('it is no grant');
+  return grantHash(grant);
+}
+
+function unusable(detail: string): never {
+  throw new ServiceSigningError('grant_unusable', { detail });
 }
 
 /** What a profile that does not bind the request claims of it, besides the body. */
@@ -92,7 +114,7 @@ function requestClaims({ req, hdr }: RequestBinding): Pick<Statement, 'req' | 'h
 }
 
 function signStatement(
-  { sub, req, hdr, bdy }: Statement,
+  { sub, req, hdr, bdy, tth }: Statement,
   { target }: Destination,
   signer: Signer,
 ): string | Promise<string> {
@@ -106,6 +128,7 @@ function signStatement(
     req,
     hdr,
     bdy,
+    tth,
   };
   const signingKey = signer.sending.signingKeys.current();
   const header = rules.keyIdRequired

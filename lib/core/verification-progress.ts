@@ -1,10 +1,13 @@
 import type { Algorithm } from './algorithms.js';
 import {
-  ServiceAuthUnavailableError,
+  isRefusal,
+  type ServiceAuthUnavailableError,
   ServiceAuthUsageError,
-  ServiceTokenRefusedError,
+  type ServiceTokenRefusedError,
 } from './errors.js';
+import type { ProofOutcome } from './grants/prove-subject.js';
 import type {
+  GrantUnbound,
   IssuerTrust,
   RequestAccepted,
   RequestFailed,
@@ -41,6 +44,7 @@ export class VerificationProgress {
   private issuer: string | undefined;
   private algorithm: Algorithm | undefined;
   private verifiedAfter: number | undefined;
+  private proof: ProofOutcome = {};
 
   constructor(
     private readonly stopwatch: Stopwatch,
@@ -58,22 +62,36 @@ export class VerificationProgress {
   }
 
   /** Everything that the token must prove is proved: what follows is the application's time. */
-  finishVerification(): void {
+  finishVerification(proof: ProofOutcome): void {
+    this.proof = proof;
     this.verifiedAfter = this.stopwatch.elapsed();
   }
 
-  /** The event of a request that was let in; undefined where no signature was proved, which cannot be. */
-  acceptance(identity: ServiceIdentity): RequestAccepted | undefined {
-    if (this.algorithm === undefined) return undefined;
+  /** The events of a request that was let in; none where no signature was proved, which cannot be. */
+  acceptance(identity: ServiceIdentity): (RequestAccepted | GrantUnbound)[] {
+    const { algorithm, route, proof } = this;
+    if (algorithm === undefined) return [];
+    const accepted = this.acceptedWith(algorithm, identity);
+    if (proof.unbound === undefined) return [accepted];
+    const { issuer } = identity;
+    return [accepted, { type: 'grant_unbound', issuer, route, reason: proof.unbound }];
+  }
+
+  private acceptedWith(algorithm: Algorithm, identity: ServiceIdentity): RequestAccepted {
+    const { grant } = identity;
     return {
       type: 'request_accepted',
       issuer: identity.issuer,
       audience: identity.audience,
       hasSubject: identity.subject !== undefined,
-      algorithm: this.algorithm,
+      algorithm,
       keyId: identity.keyId,
       profile: identity.profile,
       route: this.route,
+      proof: grant ? 'grant' : 'none',
+      originator: grant?.originator,
+      transaction: grant?.transaction,
+      proofRefusal: this.proof.refusal,
       durationMilliseconds: this.duration,
     };
   }
@@ -122,11 +140,4 @@ export function describeRefusal(
   const described = { code, status, detail };
   if (mode === 'report') return { type: 'request_would_be_refused', ...described };
   return { type: 'request_refused', ...described };
-}
-
-/** Whether an error is an answer to the caller, and no failure of something else. */
-export function isRefusal(
-  error: unknown,
-): error is ServiceTokenRefusedError | ServiceAuthUnavailableError {
-  return error instanceof ServiceTokenRefusedError || error instanceof ServiceAuthUnavailableError;
 }

@@ -1,6 +1,10 @@
 import { assertClaimsProfile, type BodyClaim, readClaims, type VerifiedClaims } from './claims.js';
 import { refuse, ServiceAuthUnavailableError } from './errors.js';
-import { createIdentity, type ServiceIdentity } from './identity.js';
+import { GrantCache } from './grants/grant-cache.js';
+import { NO_PROOF, type ProofPolicy } from './grants/grant-settings.js';
+import { holdGrant } from './grants/held-grant.js';
+import { type ProofOutcome, proveSubject } from './grants/prove-subject.js';
+import { createIdentity, markVerified, type ServiceIdentity } from './identity.js';
 import { assertHeaderProfile, type JoseHeader, readJoseHeader } from './jose-header.js';
 import type { VerificationKey } from './keys.js';
 import type { KnownHeaders } from './known-headers.js';
@@ -41,6 +45,8 @@ export interface RoutePolicy {
   readonly allowedIssuers?: readonly ReadonlySet<string>[];
   /** Whether the caller must name a user. */
   readonly subjectRequired?: boolean;
+  /** A proof that the user asked, whatever the configuration asks of the issuer. Undefined: what that asks. */
+  readonly proof?: ProofPolicy | undefined;
 }
 
 /** Who verifies: its settings, its clock, and what it remembers of other requests. */
@@ -50,6 +56,8 @@ export interface Verifier {
   readonly now: () => number;
   readonly knownHeaders?: KnownHeaders;
   readonly load?: VerificationLoad;
+  /** Grants that were verified before. */
+  readonly knownGrants?: GrantCache;
   /** Notes how far this request came, for the event of the decision. */
   readonly progress?: VerificationProgress | undefined;
   /** With `report` the first use of a token is recorded apart from those that count. Default `enforce`. */
@@ -70,8 +78,9 @@ export interface Verifier {
 export async function verifyRequest(
   request: IncomingRequest,
   policy: RoutePolicy,
-  { settings, now, knownHeaders, load, progress, enforcement }: Verifier,
+  verifier: Verifier,
 ): Promise<ServiceIdentity> {
+  const { settings, now, knownHeaders, load, progress, enforcement } = verifier;
   assertIncomingRequest(request);
   assertWholeHeaderList(request);
   const bindable = toBindable(request, settings);
@@ -103,13 +112,70 @@ export async function verifyRequest(
   // Again, since a slow body takes time to arrive: a token is judged by the time of the decision.
   assertTimes(claims, limits, now());
   assertPolicy(claims, trusted, policy);
+  const proof = await proveUser(claims, { trusted, policy, headers: bindable }, verifier);
+  // And again, since keys of an originator may take time to arrive.
+  assertTimes(claims, limits, now());
   const use = tokenUse(claims, limits, now());
   await assertFirstUse(enforcement === 'report' ? apart(use) : use, settings.replayStore);
-  progress?.finishVerification();
-  return createIdentity(
-    { ...claims, audience },
-    { keyId: key.keyId, profile: trusted.profile, verifier: settings },
+  progress?.finishVerification(proof);
+  const { keyId } = key;
+  const verified = { keyId, profile: trusted.profile, verifier: settings, grant: proof.grant };
+  return withHeld(createIdentity({ ...claims, audience }, verified), proof);
+}
+
+/** The identity, which calls for its user take the grant from. */
+function withHeld(identity: ServiceIdentity, { held }: ProofOutcome): ServiceIdentity {
+  if (held) holdGrant(identity, held);
+  return identity;
+}
+
+/** Who calls, what its route asks, and what came beside the token. */
+interface ProofRequest {
+  readonly trusted: TrustedIssuer;
+  readonly policy: RoutePolicy;
+  readonly headers: Pick<BindableRequest, 'headerValues'>;
+}
+
+/** Whether the user asked, as far as a proof is required. */
+function proveUser(
+  { subject, payload }: Pick<VerifiedClaims, 'subject' | 'payload'>,
+  { trusted, policy, headers: { headerValues } }: ProofRequest,
+  { settings, now, knownHeaders, load, knownGrants = new GrantCache() }: Verifier,
+): ProofOutcome | Promise<ProofOutcome> {
+  const { grants, clockToleranceSeconds } = settings;
+  const { subjectProof: proof } = trusted;
+  if (proof === undefined && subject !== undefined) {
+    refuse(
+      'subject_not_allowed',
+      `the finder of trustedIssuers gave no subjectProof for ${trusted.issuer}`,
+    );
+  }
+  return proveSubject(
+    { subject, tth: payload['tth'], headerValues },
+    { proof: proof ?? NO_PROOF, asked: policy.proof },
+    { grants, clockToleranceSeconds, now, knownHeaders, load, cache: knownGrants },
   );
+}
+
+/**
+ * Asserts that a caller who was verified for one route satisfies what another one asks, to which the request was handed on.
+ *
+ * @returns the identity, with the grant where the route asks for a proof
+ * @throws ServiceTokenRefusedError, ServiceAuthUnavailableError as {@link verifyRequest} does for policy and proof
+ */
+export async function verifyForRoute(
+  identity: ServiceIdentity,
+  { request, policy }: { readonly request: IncomingRequest; readonly policy: RoutePolicy },
+  verifier: Verifier,
+): Promise<ServiceIdentity> {
+  assertRoutePolicy(identity, policy);
+  if (policy.proof === undefined) return identity;
+  const { settings } = verifier;
+  const trusted = (await settings.trustedIssuers.find(identity.issuer)) ?? refuse('issuer_unknown');
+  const claims = { subject: identity.subject, payload: identity.claims };
+  const headers = toBindable(request, settings);
+  const proof = await proveUser(claims, { trusted, policy, headers }, verifier);
+  return withHeld(markVerified({ ...identity, grant: proof.grant }, settings), proof);
 }
 
 function assertAlgorithm(header: JoseHeader, key: VerificationKey): void {

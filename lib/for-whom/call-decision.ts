@@ -8,11 +8,23 @@ import { NamedSubject, undecided } from './named-subject.js';
 export interface CallerSettings {
   readonly receiving: ReceivingSettings | undefined;
   readonly sending: SendingSettings | undefined;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
 }
 
 /** A context that fixes for whom a call is made when the client's method is called. */
 interface FixingContext extends CallContext {
   fix(): FixedSubject;
+}
+
+/** The user that code named, with the grant of that user that is known at this point of the program. */
+export function withKnownGrant(
+  named: NamedSubject,
+  context: Pick<CallContext, 'grantFor'> | undefined,
+): NamedSubject {
+  if (named.grant || named.subject === undefined) return named;
+  const grant = context?.grantFor?.(named.subject);
+  return grant ? named.withGrant(grant) : named;
 }
 
 /** Whether the options of a call name its user in words: with `onBehalfOf()`, `actingAsItself()`. */
@@ -23,18 +35,23 @@ export function isNamed(options: object): boolean {
 /**
  * For whom a call is made whose options name the user, or were given one when the client's method was called.
  *
+ * @param context knows the grant of a user who is named by URI
  * @returns undefined where the options name nobody
  * @throws ServiceSigningError `subject_undecided`
  * @throws TypeError for an identity that the service which calls did not verify
  */
-export function subjectIn(options: object, settings: CallerSettings): CallSubject | undefined {
+export function subjectIn(
+  options: object,
+  settings: CallerSettings,
+  context?: CallContext,
+): CallSubject | undefined {
   const mark: unknown = Reflect.get(options, CALL_SUBJECT);
   if (mark === undefined) return undefined;
   if (mark instanceof FixedSubject) return mark.read();
   if (!(mark instanceof NamedSubject)) throw undecided('unreadable');
   if (mark.isUnknown) throw undecided('unknown');
   mark.assertVerifiedBy(settings.receiving);
-  return mark;
+  return withKnownGrant(mark, context);
 }
 
 /**

@@ -1,5 +1,11 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import { type ServiceIdentity, ServiceSigningError, verifierOf } from '../core/index.js';
+import {
+  type HeldGrant,
+  heldGrantOf,
+  type ServiceIdentity,
+  ServiceSigningError,
+  verifierOf,
+} from '../core/index.js';
 import type { CallSubject } from './call-subject.js';
 
 /** A user: the URI, or the verified identity that `@ServiceCaller()` gives. */
@@ -21,10 +27,15 @@ export function tagOf(subject: string | undefined): string {
 export class NamedSubject implements CallSubject {
   readonly #subject: string | undefined;
   readonly #verifier: object | undefined;
+  readonly #grant: HeldGrant | undefined;
 
-  private constructor(subject: string | undefined, verifier?: object) {
+  private constructor(
+    subject: string | undefined,
+    { verifier, grant }: { verifier?: object | undefined; grant?: HeldGrant | undefined } = {},
+  ) {
     this.#subject = subject;
     this.#verifier = verifier;
+    this.#grant = grant;
     Object.freeze(this);
   }
 
@@ -43,7 +54,7 @@ export class NamedSubject implements CallSubject {
     if (typeof user === 'string') return new NamedSubject(user);
     const isObject = typeof user === 'object' && user !== null;
     const verifier = isObject ? verifierOf(user) : undefined;
-    if (verifier) return new NamedSubject(user.subject, verifier);
+    if (verifier) return new NamedSubject(user.subject, { verifier, grant: heldGrantOf(user) });
     const given = isObject ? 'an object that no guard verified' : String(typeof user);
     throw new TypeError(
       `The user of a call is a URI or the identity that @ServiceCaller() gives, not a copy of one: got ${given}.`,
@@ -52,6 +63,16 @@ export class NamedSubject implements CallSubject {
 
   get subject(): string | undefined {
     return this.#subject;
+  }
+
+  /** The grant that came with the identity, or that was made for this user. */
+  get grant(): HeldGrant | undefined {
+    return this.#grant;
+  }
+
+  /** The same user, with a grant. */
+  withGrant(grant: HeldGrant): NamedSubject {
+    return new NamedSubject(this.#subject, { verifier: this.#verifier, grant });
   }
 
   /** Libraries make the keys of batches and caches from options as JSON: users must not look alike in them. */

@@ -1,14 +1,22 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { Inject, Injectable } from '@nestjs/common';
-import type { ServiceIdentity } from '../core/index.js';
+import {
+  HeldGrant,
+  heldGrantOf,
+  type OriginateCall,
+  readUnverifiedGrant,
+  type ServiceIdentity,
+  ServiceSigningError,
+} from '../core/index.js';
 import { type RequestState, verificationBy } from '../nest/request-state.js';
 import { MODULE_OPTIONS_TOKEN } from '../nest/service-auth.module-definition.js';
 import type { ServiceAuthModuleOptions } from '../nest/service-auth.options.js';
 import { ServiceAuth } from '../service-auth.js';
+import { withKnownGrant } from './call-decision.js';
 import type { CallContext, CallSubject } from './call-subject.js';
 import { FixedSubject } from './fixed-subject.js';
 import { keepInside, type Place, type RunInside } from './kept-inside.js';
-import { type CallUser, NamedSubject, type UndecidedReason } from './named-subject.js';
+import { type CallUser, NamedSubject, undecided, type UndecidedReason } from './named-subject.js';
 
 /** For how long after the answer an attempt is made for the user of a call that began before it. */
 const ATTEMPTS_AFTER_END_MILLISECONDS = 60_000;
@@ -52,6 +60,17 @@ export interface BindOptions {
   readonly afterEnd?: boolean;
 }
 
+/** What `runOnBehalfOf` takes besides the user and the function. */
+export interface BehalfOptions {
+  /**
+   * This service authenticated the user, and vouches for it: the calls take along a grant that is made now. Refused where the
+   * request being served came from another service. `true`: with the defaults.
+   */
+  readonly originate?: true | OriginateCall;
+  /** The grant of this user, as `ServiceGrants.issue()` gave it: for work that was queued. */
+  readonly grant?: string;
+}
+
 /**
  * Decides for whom outgoing calls are made that name nobody themselves: for the user that `runOnBehalfOf` names around
  * them and, with `subjectPropagation: 'ambient'`, for the verified user of the request being served.
@@ -72,7 +91,7 @@ export class ServiceCallContext implements CallContext {
     @Inject(MODULE_OPTIONS_TOKEN) options: Pick<ServiceAuthModuleOptions, 'subjectPropagation'>,
   ) {
     this.isAmbient = options.subjectPropagation === 'ambient';
-    this.seesRequests = this.isAmbient || this.actsAsItselfOutside;
+    this.seesRequests = this.isAmbient || this.actsAsItselfOutside || this.originates;
   }
 
   /**
@@ -84,12 +103,15 @@ export class ServiceCallContext implements CallContext {
    *
    * @param user the URI of the user, or the verified identity that `@ServiceCaller()` gives; undefined, as it gives for a
    *   request without a verified caller: calls fail with `subject_undecided`
+   * @param options which grant the calls take along. Without it, that of the identity, or, where the user is named by
+   *   URI, that of the request being served if it is that user's (`subjectPropagation: 'ambient'`)
    * @throws TypeError for anything else than a URI or an identity as a guard of this service verified it
+   * @throws ServiceSigningError `originate_refused`, `grant_unusable`, before `fn` is called
    */
-  runOnBehalfOf<T>(user: CallUser | undefined, fn: () => T): T {
+  runOnBehalfOf<T>(user: CallUser | undefined, fn: () => T, options: BehalfOptions = {}): T {
     const subject = NamedSubject.of(user);
     subject.assertVerifiedBy(this.serviceAuth.settings.receiving);
-    return this.runChosen(subject, fn);
+    return this.runChosen(this.withGivenGrant(subject, options), fn);
   }
 
   /** Runs `fn`; every call made in it, and in what it starts, names no user, unless the call says otherwise. */
@@ -125,6 +147,29 @@ export class ServiceCallContext implements CallContext {
         place,
       );
     };
+  }
+
+  /** The grant of this user that calls take along here: of the closest `runOnBehalfOf`, or of the request being served. */
+  grantFor(subject: string): HeldGrant | undefined {
+    const choice = this.choices.getStore();
+    if (choice instanceof Shared) return undefined;
+    const grant = choice?.grant ?? this.grantOfRequest();
+    return grant?.subject === subject ? grant : undefined;
+  }
+
+  /**
+   * Asserts that this service may vouch for a user here: who was called by another service sends on the grant it got.
+   *
+   * @throws ServiceSigningError `originate_refused`
+   * @internal
+   */
+  assertMayOriginate({ insteadOf }: Pick<OriginateCall, 'insteadOf'>): void {
+    if (insteadOf === 'served-grant') return;
+    let verification = this.requests.getStore()?.state?.verification;
+    while (verification && !verification.identity) verification = verification.previous;
+    if (!verification) return;
+    const detail = 'the request being served came from another service';
+    throw new ServiceSigningError('originate_refused', { detail });
   }
 
   /** For whom a call is made here that names nobody; undefined where such a call is refused, or has no user. */
@@ -185,6 +230,37 @@ export class ServiceCallContext implements CallContext {
     return this.serviceAuth.settings.sending?.subjectOutsideRequest === 'act-as-itself';
   }
 
+  private get originates(): boolean {
+    return this.serviceAuth.settings.sending?.originate !== undefined;
+  }
+
+  /** In `explicit` propagation nothing comes from the request being served but what code hands over: the identity. */
+  private grantOfRequest(): HeldGrant | undefined {
+    const request = this.isAmbient ? this.requests.getStore() : undefined;
+    const user = request && this.userOf(request);
+    return typeof user === 'object' ? user.grant : undefined;
+  }
+
+  private withGivenGrant(named: NamedSubject, { originate, grant }: BehalfOptions): NamedSubject {
+    if (originate === undefined && grant === undefined) return withKnownGrant(named, this);
+    if (originate !== undefined && grant !== undefined) {
+      throw new TypeError('Give runOnBehalfOf() a grant, or let it originate one, not both.');
+    }
+    const { subject } = named;
+    if (subject === undefined) throw undecided('unknown');
+    const held =
+      grant === undefined ? this.originate(subject, originate) : holdText(subject, grant);
+    if (held.isOver(this.serviceAuth.settings.now())) throw unusable('it is over');
+    return named.withGrant(held);
+  }
+
+  private originate(subject: string, given: BehalfOptions['originate']): HeldGrant {
+    const options = typeof given === 'object' ? given : {};
+    this.assertMayOriginate(options);
+    const { text, expiresAtSeconds } = this.serviceAuth.originate(subject, options);
+    return new HeldGrant(text, { subject, expiresAtSeconds });
+  }
+
   private decide(): CallSubject | UndecidedReason {
     const choice = this.choices.getStore();
     if (choice instanceof Shared) return 'shared';
@@ -198,7 +274,7 @@ export class ServiceCallContext implements CallContext {
   private userOf({ state, isOver }: ServedRequest): CallSubject | UndecidedReason {
     if (isOver) return 'over';
     const identity = state && this.identityIn(state);
-    if (identity) return { subject: identity.subject };
+    if (identity) return { subject: identity.subject, grant: heldGrantOf(identity) };
     return state?.verification?.identity ? 'other-service' : 'unproved';
   }
 
@@ -248,4 +324,16 @@ export class ServiceCallContext implements CallContext {
 function isExpired(request: RequestState | undefined): boolean {
   if (request?.endedAt === undefined) return false;
   return performance.now() - request.endedAt > ATTEMPTS_AFTER_END_MILLISECONDS;
+}
+
+/** A grant that code kept. Its signature is for the receiver: this service may not even know its originator. */
+function holdText(subject: string, text: string): HeldGrant {
+  const read = typeof text === 'string' ? readUnverifiedGrant(text) : undefined;
+  if (read === undefined) throw unusable('it is no grant');
+  if (read.subject !== subject) throw unusable("it is another user's");
+  return new HeldGrant(text, read);
+}
+
+function unusable(detail: string): ServiceSigningError {
+  return new ServiceSigningError('grant_unusable', { detail });
 }

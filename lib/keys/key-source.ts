@@ -4,7 +4,7 @@ import {
   parseUrl,
   type KeySource,
   shown,
-  type TrustedIssuerOptions,
+  type KeySourceOptions,
 } from '../core/index.js';
 import { fetchJwkSetFrom } from './fetch-jwk-set.js';
 import { fail } from './key-material.js';
@@ -22,7 +22,7 @@ const LOOPBACK = /^(?:localhost|(?:.+\.)?localhost|127(?:\.\d{1,3}){3}|\[::1\])$
  * @throws ServiceAuthConfigError when a key, or the URL of the set, is not acceptable
  */
 export async function createKeySource(
-  options: TrustedIssuerOptions,
+  options: KeySourceOptions,
   common: KeyFetchSettings,
 ): Promise<KeySource> {
   const { issuer, publicKey, keys, jwksUri, algorithms } = options;
@@ -49,7 +49,7 @@ export function defaultKeyUrl(issuer: string): string {
 
 /** A URL that keys may be fetched from: only ever one of the configuration, never one of a token. */
 function readKeyUrl(
-  { issuer, jwksUri }: TrustedIssuerOptions,
+  { issuer, jwksUri }: KeySourceOptions,
   { allowInsecureKeyUrls }: KeyFetchSettings,
 ): string {
   const written: unknown = jwksUri ?? defaultKeyUrl(issuer);

@@ -7,7 +7,7 @@ import {
   ProblemList,
   type PublicKeyOptions,
   ServiceAuthConfigError,
-  type TrustedIssuerOptions,
+  type KeySourceOptions,
   type VerificationKey,
 } from '../core/index.js';
 import { type CheckedKey, fail, readKey, readKeyId, thumbprintOf } from './key-material.js';
@@ -17,7 +17,7 @@ import { type CheckedKey, fail, readKey, readKeyId, thumbprintOf } from './key-m
  *
  * @throws ServiceAuthConfigError listing every key that is not acceptable
  */
-export async function createStaticKeySource(options: TrustedIssuerOptions): Promise<KeySource> {
+export async function createStaticKeySource(options: KeySourceOptions): Promise<KeySource> {
   const entries = listEntries(options);
   const problems = new ProblemList();
   const byId = new Map<string, VerificationKey>();
@@ -50,7 +50,7 @@ interface Entry {
   readonly entry: PublicKeyOptions;
 }
 
-function listEntries({ publicKey, keys }: TrustedIssuerOptions): Entry[] {
+function listEntries({ publicKey, keys }: KeySourceOptions): Entry[] {
   if (publicKey !== undefined && keys !== undefined)
     fail('keys', 'set publicKey or keys, not both');
   if (publicKey !== undefined) return [{ field: 'publicKey', entry: { publicKey } }];

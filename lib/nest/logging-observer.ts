@@ -22,6 +22,7 @@ const SUCCESSES: ReadonlySet<ServiceAuthEvent['type']> = new Set([
   'request_accepted',
   'request_anonymous',
   'request_signed',
+  'grant_issued',
 ]);
 
 /**
@@ -53,7 +54,7 @@ export class LoggingObserver implements ServiceAuthObserver {
   /** Writes the line of an event, where it has one, and the lines that are due. */
   observe(event: ServiceAuthEvent): void {
     this.writeDue();
-    if (SUCCESSES.has(event.type)) {
+    if (isSuccess(event)) {
       if (this.options.successes === 'verbose') this.write(lineOf(event));
       return;
     }
@@ -114,6 +115,11 @@ export class LoggingObserver implements ServiceAuthObserver {
   }
 }
 
+function isSuccess(event: ServiceAuthEvent): boolean {
+  const isUnproved = event.type === 'request_accepted' && event.proofRefusal !== undefined;
+  return SUCCESSES.has(event.type) && !isUnproved;
+}
+
 function readOptions(options: LoggingObserverOptions): Required<LoggingObserverOptions> {
   const reader = new OptionReader(options, ['successes', 'fields', 'now']);
   const successes = reader.word('successes', ['verbose', 'off'], 'off');
@@ -130,6 +136,10 @@ function kindOf(event: ServiceAuthEvent): string | undefined {
     case 'request_would_be_refused':
       if (event.issuerTrust !== 'verified') return undefined;
       return `${event.type} ${event.code} ${event.issuer}`;
+    case 'request_accepted':
+      return `${event.type} ${event.proofRefusal} ${event.issuer}`;
+    case 'grant_unbound':
+      return `${event.type} ${event.reason} ${event.issuer}`;
     case 'request_failed':
       return event.reason === 'admission_error' ? undefined : `${event.type} ${event.reason}`;
     case 'signing_failed': {

@@ -1,7 +1,6 @@
 import { tmpdir } from 'node:os';
 import { type ExecutionContext, Inject, Injectable } from '@nestjs/common';
 import {
-  assertRoutePolicy,
   type DecisionMode,
   describeRefusal,
   type IncomingRequest,
@@ -99,8 +98,9 @@ export class RequestAuthenticator {
     next: Handover,
   ): Promise<ServiceIdentity | undefined> {
     const identity = await result;
-    if (!verification.wouldBeRefused) this.assertRoute(identity, next);
-    return identity;
+    if (verification.wouldBeRefused) return identity;
+    verification.identity = await this.proveForRoute(identity, next);
+    return verification.identity;
   }
 
   /** The same for every request of a route, so made once. */
@@ -121,21 +121,28 @@ export class RequestAuthenticator {
     return { limits, rawBody: this.options.rawBody };
   }
 
-  private assertRoute(
+  /** @returns the identity, with the grant where this route is the first that asks for one */
+  private async proveForRoute(
     identity: ServiceIdentity | undefined,
     { request, route, isReport }: Handover,
-  ): void {
+  ): Promise<ServiceIdentity | undefined> {
+    const enforcement = isReport ? 'report' : 'enforce';
     try {
-      if (identity) assertRoutePolicy(identity, route.policy);
-      else if (route.mode !== 'optional') throw new ServiceTokenRefusedError('token_missing');
+      if (identity) {
+        const incoming = request.toVerify(this.bodySettingsFor(route, isReport));
+        const proof = this.serviceAuth.beginVerification({ route: request.route, enforcement });
+        return await proof.proveForRoute(identity, incoming, route.policy);
+      }
+      if (route.mode !== 'optional') throw new ServiceTokenRefusedError('token_missing');
     } catch (error) {
       if (!isRefusal(error)) throw error;
-      const mode = isReport ? 'report' : 'enforce';
       // A decision of its own: the route before has let the request in.
-      this.tellRefusal(error, { issuer: identity?.issuer, route: request.route, mode });
+      const { route: pattern } = request;
+      this.tellRefusal(error, { issuer: identity?.issuer, route: pattern, mode: enforcement });
       if (!isReport) throw this.refuse(request, error);
       if (identity) request.reportRefusal(error);
     }
+    return identity;
   }
 
   private async verify({
@@ -148,6 +155,7 @@ export class RequestAuthenticator {
     if (route.mode === 'optional' && !request.hasToken) {
       if (this.users.isConfigured) request.setUser(undefined);
       this.tell({ type: 'request_anonymous', route: request.route });
+      this.removeToken(request);
       return undefined;
     }
     const enforcement = verification.isReport ? 'report' : 'enforce';
@@ -165,8 +173,12 @@ export class RequestAuthenticator {
       if (isRefusal(error) && proof.isIssuerVerified) request.reportRefusal(error);
       return undefined;
     } finally {
-      if (this.options.tokenAfterVerification !== 'keep') request.removeToken();
+      this.removeToken(request);
     }
+  }
+
+  private removeToken(request: ReceivedRequest): void {
+    if (this.options.tokenAfterVerification !== 'keep') request.removeToken();
   }
 
   private refuse(request: ReceivedRequest, error: Refusal): Error {

@@ -19,6 +19,7 @@ import type { ServiceAuthModuleOptions } from './service-auth.options.js';
 export class RouteMarksCheck implements OnModuleInit {
   private readonly logger = new Logger('ServiceAuth');
   private readonly canReport: boolean;
+  private readonly believesGrants: boolean;
 
   constructor(
     @Inject(ModulesContainer) private readonly modules: ModulesContainer,
@@ -26,7 +27,9 @@ export class RouteMarksCheck implements OnModuleInit {
     @Inject(MODULE_OPTIONS_TOKEN) options: ServiceAuthModuleOptions,
   ) {
     // A factory may have returned nothing, which ServiceAuth reports.
-    this.canReport = { ...options }.reportUntil !== undefined;
+    const { reportUntil, originators } = { ...options };
+    this.canReport = reportUntil !== undefined;
+    this.believesGrants = originators !== undefined;
   }
 
   /** @throws ServiceAuthUsageError naming the class of a method whose decorators cannot be read */
@@ -37,6 +40,7 @@ export class RouteMarksCheck implements OnModuleInit {
       }
     }
     if (!this.canReport) this.warnOfReportOnly();
+    if (!this.believesGrants) this.warnOfUnprovable();
     if (guardsEveryRoute(this.config)) return;
     for (const controller of controllersIn(this.modules)) {
       for (const name of routesNarrowedInVain(controller)) {
@@ -47,17 +51,29 @@ export class RouteMarksCheck implements OnModuleInit {
     }
   }
 
-  private warnOfReportOnly(): void {
-    for (const controller of controllersIn(this.modules)) {
-      for (const name of routeNamesOf(controller).filter((each) =>
-        isReportOnly(controller, each),
-      )) {
-        this.logger.warn(
-          `${controller.name}.${name}() has @ReportOnly(), and ServiceAuthModule has no reportUntil: the guard refuses requests there. Set reportUntil.`,
-        );
-      }
+  private warnOfUnprovable(): void {
+    for (const [controller, name] of routesIn(this.modules)) {
+      if (readRoute(handlerOf(controller, name), controller).policy.proof === undefined) continue;
+      this.logger.warn(
+        `${controller.name}.${name}() has @RequireSubjectProof(), and ServiceAuthModule has no originators: the guard refuses every request there. Set originators and trustDomain.`,
+      );
     }
   }
+
+  private warnOfReportOnly(): void {
+    for (const [controller, name] of routesIn(this.modules)) {
+      if (!isReportOnly(controller, name)) continue;
+      this.logger.warn(
+        `${controller.name}.${name}() has @ReportOnly(), and ServiceAuthModule has no reportUntil: the guard refuses requests there. Set reportUntil.`,
+      );
+    }
+  }
+}
+
+function routesIn(modules: ModulesContainer): [controller: Type, name: string][] {
+  return [...controllersIn(modules)].flatMap((controller) =>
+    routeNamesOf(controller).map((name): [Type, string] => [controller, name]),
+  );
 }
 
 function isReportOnly(controller: Type, name: string): boolean {

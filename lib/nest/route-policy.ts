@@ -1,8 +1,9 @@
 import type { ExecutionContext } from '@nestjs/common';
-import type { RoutePolicy } from '../core/index.js';
+import type { ProofPolicy, RoutePolicy } from '../core/index.js';
 import { ALLOWED_ISSUERS } from './allow-issuers.decorator.js';
 import { REPORT_ONLY } from './report-only.decorator.js';
 import { MAX_BODY_BYTES } from './max-body-bytes.decorator.js';
+import { mergeProofs, SUBJECT_PROOF } from '../for-whom/require-subject-proof.decorator.js';
 import { SUBJECT_REQUIRED } from '../for-whom/require-subject.decorator.js';
 import {
   assertMarksAreKnown,
@@ -39,7 +40,14 @@ function rememberRoute(handler: object, controller: object): Route {
   return route;
 }
 
-const KEYS = [ALLOWED_ISSUERS, SUBJECT_REQUIRED, ROUTE_MODE, MAX_BODY_BYTES, REPORT_ONLY];
+const KEYS = [
+  ALLOWED_ISSUERS,
+  SUBJECT_REQUIRED,
+  SUBJECT_PROOF,
+  ROUTE_MODE,
+  MAX_BODY_BYTES,
+  REPORT_ONLY,
+];
 
 /** From the strictest on: a mark that was lost in one of its places must not loosen the other one. */
 const MODES = ['required', 'optional', 'skip'] as const satisfies readonly RouteMode[];
@@ -63,10 +71,12 @@ export function readRoute(handler: object, controller: object): Route {
     ...new Set(allOf<readonly ReadonlySet<string>[]>(ALLOWED_ISSUERS).flat()),
   ];
   const subjectRequired = allOf<true>(SUBJECT_REQUIRED).length > 0;
-  const requires = allowedIssuers.length > 0 || subjectRequired;
+  const asked = allOf<readonly ProofPolicy[]>(SUBJECT_PROOF).flat();
+  const proof = mergeProofs([...new Set(asked)]);
+  const requires = allowedIssuers.length > 0 || subjectRequired || proof !== undefined;
   return {
     mode: requires ? 'required' : readMode(route),
-    policy: { allowedIssuers, subjectRequired },
+    policy: { allowedIssuers, subjectRequired, proof },
     maxBodyBytes:
       smallest(marksOfMethod(MAX_BODY_BYTES, route)) ??
       smallest(marksOfController(MAX_BODY_BYTES, controller)),

@@ -11,6 +11,7 @@ import { RouteMarksCheck } from './route-marks.check.js';
 import { createServiceAuthFrom } from './service-auth.factory.js';
 import { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN } from './service-auth.module-definition.js';
 import { ServiceCallContext } from '../for-whom/service-call.context.js';
+import { ServiceGrants } from '../for-whom/service-grants.js';
 import { ServiceJwtGuard } from './service-jwt.guard.js';
 import { SeveralServicesCheck } from './several-services.check.js';
 import { TrustedIssuerFinderProvider } from './trusted-issuer-finder.provider.js';
@@ -41,6 +42,7 @@ import { UnsignedClientsWarning } from './unsigned-clients.warning.js';
     TrustedIssuerFinderProvider,
     KeyHealth,
     ServiceCallContext,
+    ServiceGrants,
     UserLookup,
     RequestAuthenticator,
     ServiceJwtGuard,
@@ -53,7 +55,14 @@ import { UnsignedClientsWarning } from './unsigned-clients.warning.js';
     UnboundRoutingWarning,
     UnsignedClientsWarning,
   ],
-  exports: [ServiceAuth, KeyHealth, ServiceCallContext, RequestAuthenticator, ServiceJwtGuard],
+  exports: [
+    ServiceAuth,
+    KeyHealth,
+    ServiceCallContext,
+    ServiceGrants,
+    RequestAuthenticator,
+    ServiceJwtGuard,
+  ],
 })
 export class ServiceAuthModule
   extends ConfigurableModuleClass

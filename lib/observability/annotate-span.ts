@@ -1,5 +1,10 @@
 import type { Attributes, Span } from '@opentelemetry/api';
-import type { RequestRefused, RequestWouldBeRefused, ServiceAuthEvent } from '../core/index.js';
+import type {
+  RequestAccepted,
+  RequestRefused,
+  RequestWouldBeRefused,
+  ServiceAuthEvent,
+} from '../core/index.js';
 
 /**
  * Writes a decision on the span of the request that is being served. A request that comes in is decided
@@ -10,14 +15,7 @@ import type { RequestRefused, RequestWouldBeRefused, ServiceAuthEvent } from '..
 export function annotateSpan(event: ServiceAuthEvent, span: Span): void {
   switch (event.type) {
     case 'request_accepted':
-      span.setAttributes({
-        'service_auth.outcome': 'accepted',
-        'service_auth.issuer': event.issuer,
-        'service_auth.profile': event.profile,
-        'service_auth.algorithm': event.algorithm,
-        'service_auth.key.id': event.keyId,
-        'service_auth.has_subject': event.hasSubject,
-      });
+      span.setAttributes(acceptanceOf(event));
       return;
     case 'request_refused':
     case 'request_would_be_refused':
@@ -32,6 +30,15 @@ export function annotateSpan(event: ServiceAuthEvent, span: Span): void {
     case 'request_anonymous':
       span.setAttribute('service_auth.outcome', 'anonymous');
       return;
+    case 'grant_unbound':
+      span.addEvent('service_auth.grant_unbound', { 'service_auth.reason': event.reason });
+      return;
+    case 'grant_issued':
+      span.addEvent('service_auth.grant_issued', {
+        'service_auth.transaction': event.transaction,
+        ...ifKnown('service_auth.instead_of', event.insteadOf),
+      });
+      return;
     case 'request_signed':
       span.addEvent('service_auth.request_signed', { 'service_auth.audience': event.audience });
       return;
@@ -45,6 +52,21 @@ export function annotateSpan(event: ServiceAuthEvent, span: Span): void {
     default:
     // Keys and stores are nobody's request.
   }
+}
+
+function acceptanceOf(event: RequestAccepted): Attributes {
+  return {
+    'service_auth.outcome': 'accepted',
+    'service_auth.issuer': event.issuer,
+    'service_auth.profile': event.profile,
+    'service_auth.algorithm': event.algorithm,
+    'service_auth.key.id': event.keyId,
+    'service_auth.has_subject': event.hasSubject,
+    'service_auth.proof': event.proof,
+    ...ifKnown('service_auth.originator', event.originator),
+    ...ifKnown('service_auth.transaction', event.transaction),
+    ...ifKnown('service_auth.proof.code', event.proofRefusal),
+  };
 }
 
 function annotateRefusal(event: RequestRefused | RequestWouldBeRefused, span: Span): void {

@@ -41,6 +41,12 @@ function requestInstruments({ counter, duration }: Makers) {
       'verify',
       'Time to verify a request, the arrival of its body included.',
     ),
+    proofs: counter(
+      'proofs',
+      '{request}',
+      'Requests accepted for a user, by what became of the proof that the user asked.',
+    ),
+    grantsIssued: counter('grants_issued', '{grant}', 'Grants made by this service.'),
     calls: counter('calls', '{call}', 'Requests to targets, by whether they were signed.'),
     signDuration: duration('sign', 'Time to sign a request.'),
   };

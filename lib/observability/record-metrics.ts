@@ -1,5 +1,5 @@
 import type { Attributes } from '@opentelemetry/api';
-import type { ServiceAuthEvent } from '../core/index.js';
+import type { RequestAccepted, ServiceAuthEvent } from '../core/index.js';
 import { type BoundedLabels, OTHER } from './bounded-labels.js';
 import type { Instruments } from './instruments.js';
 
@@ -16,6 +16,7 @@ export interface Metrics extends Instruments {
 export function recordMetrics(event: ServiceAuthEvent, to: Metrics): void {
   switch (event.type) {
     case 'request_accepted':
+      recordProof(event, to);
       return recordRequest(event, outcome('accepted'), to);
     case 'request_refused':
       return recordRequest(event, outcome('refused', event.code), to);
@@ -40,6 +41,13 @@ export function recordMetrics(event: ServiceAuthEvent, to: Metrics): void {
   }
 }
 
+/** Nothing where no proof was asked for. */
+function recordProof({ issuer, proof, proofRefusal }: RequestAccepted, to: Metrics): void {
+  if (proof === 'grant') to.proofs.add(1, { ...outcome('proved'), ...issuerOf(issuer, to) });
+  if (proofRefusal === undefined) return;
+  to.proofs.add(1, { ...outcome('would_be_refused', proofRefusal), ...issuerOf(issuer, to) });
+}
+
 type DecisionType = `request_${string}` | 'signing_failed';
 
 function recordSurroundings(
@@ -51,6 +59,13 @@ function recordSurroundings(
       return recordRefresh(event.issuer, true, to);
     case 'keys_refresh_failed':
       return recordRefresh(event.issuer, false, to);
+    case 'grant_unbound':
+      return to.proofs.add(1, {
+        ...outcome('unbound', event.reason),
+        ...issuerOf(event.issuer, to),
+      });
+    case 'grant_issued':
+      return to.grantsIssued.add(1, outcome(event.insteadOf ?? 'originated'));
     case 'key_dropped':
       return to.keysDropped.add(1, issuerOf(event.issuer, to));
     case 'issuer_look_up_failed':

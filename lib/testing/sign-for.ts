@@ -41,7 +41,7 @@ export async function signFor(
   const request = { method, url, headers, body: bytes, subject };
   assertOutgoingRequest(request);
   const destination = {
-    target: { origin: ORIGIN, pathPrefix: '/', audience, profile, signing: 'required' as const },
+    target: { origin: ORIGIN, pathPrefix: '/', audience, profile, ...SIGNED },
     path: url.pathname + url.search,
     host: url.host,
   };
@@ -53,6 +53,8 @@ export async function signFor(
     tokenIds: new TokenIds(now),
   });
 }
+
+const SIGNED = { signing: 'required', grants: 'send' } as const;
 
 function sendingSettings(key: SigningKey, receiving: ReceivingSettings): SendingSettings {
   const { maxTokenLifetimeSeconds, requiredHeaders, maxBufferedBodyBytes } = receiving;
@@ -70,5 +72,7 @@ function sendingSettings(key: SigningKey, receiving: ReceivingSettings): Sending
     signedHeaders: requiredHeaders,
     subjectOutsideRequest: 'refuse',
     maxBufferedBodyBytes,
+    trustDomain: receiving.grants?.trustDomain,
+    originate: undefined,
   };
 }

@@ -105,6 +105,7 @@ function identityOf(
     expiresAtSeconds: undefined,
     keyId: 'none',
     profile: 'strict',
+    grant: undefined,
     claims: Object.freeze({ iss: issuer, aud: audience, ...(subject && { sub: subject }) }),
   };
 }

@@ -4,10 +4,10 @@ import type { AxiosAdapter, AxiosStatic } from 'axios';
 import { createSigningAdapter, signingOf, type SigningParts } from '../../clients/axios.js';
 import type { AxiosLikeConfig } from '../../clients/axios-config.js';
 import { createSlot, ServiceAuthUsageError } from '../../core/index.js';
-import { isNamed, subjectIn } from '../../for-whom/call-decision.js';
+import { isNamed, subjectIn, withKnownGrant } from '../../for-whom/call-decision.js';
 import { CALL_SUBJECT } from '../../for-whom/call-options.js';
 import { FixedSubject } from '../../for-whom/fixed-subject.js';
-import { undecided } from '../../for-whom/named-subject.js';
+import { NamedSubject, undecided } from '../../for-whom/named-subject.js';
 import { ServiceCallContext } from '../../for-whom/service-call.context.js';
 import { givenFor, READ_BY_FETCH } from '../../for-whom/stand-ins.js';
 import { ServiceAuth } from '../../service-auth.js';
@@ -101,7 +101,7 @@ export class ServiceSigningInterceptor {
         ? config
         : { ...config, [CALL_SUBJECT]: this.callContext.fix() };
     }
-    const named = { ...config, [CALL_SUBJECT]: mark };
+    const named = { ...config, [CALL_SUBJECT]: this.known(mark) };
     const standIn = givenFor(Reflect.get(named, 'adapter'));
     if (standIn === undefined) return named;
     // Here, so that it signs also where all interceptors have been removed.
@@ -120,11 +120,17 @@ export class ServiceSigningInterceptor {
     if (mark instanceof FixedSubject) {
       Reflect.set(config, CALL_SUBJECT, this.callContext.attempt(mark));
     }
+    if (mark instanceof NamedSubject) Reflect.set(config, CALL_SUBJECT, this.known(mark));
     // Before any interceptor, which may wrap the adapter that it finds, or ask it who signs.
     this.signAtLast(instance, config);
     for (const name of READ_BY_FETCH) {
       if (givenFor(Reflect.get(config, name))) Reflect.deleteProperty(config, name);
     }
+  }
+
+  /** A user who is named by URI gets the grant that is known where the method of the client is called. */
+  private known(mark: unknown): unknown {
+    return mark instanceof NamedSubject ? withKnownGrant(mark, this.callContext) : mark;
   }
 
   /**

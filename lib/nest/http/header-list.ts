@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { headerValues, isWholeHeaderList, TOKEN_HEADER } from '../../core/index.js';
+import { headerValues, isWholeHeaderList, SIGNED_HEADERS, TOKEN_HEADER } from '../../core/index.js';
 
 /**
  * The headers of a request, names and values in turns. A host that is no Node server may give `headers` alone: a
@@ -40,15 +40,19 @@ export function maxHeadersCountOf(raw: IncomingMessage): number | undefined {
   return typeof most === 'number' ? Math.max(0, most) : undefined;
 }
 
-/** Takes the token out of every list in which a host gives the headers of a request. */
+/** Takes the token and the grant out of every list in which a host gives the headers of a request. */
 export function removeToken(raw: IncomingMessage): void {
   const { headers, rawHeaders = [] } = raw as Partial<IncomingMessage>;
   // Blanked, not spliced out: Node remembers how many raw headers there were.
   for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
-    if (isNamed(rawHeaders[at], TOKEN_HEADER)) rawHeaders[at + 1] = '';
+    if (isSigned(rawHeaders[at])) rawHeaders[at + 1] = '';
   }
-  if (headers) delete headers[nameOfToken(headers)];
+  for (const name of SIGNED_HEADERS) if (headers) delete headers[nameOf(name, headers)];
   removeDistinctToken(raw);
+}
+
+function isSigned(name: string | undefined): boolean {
+  return SIGNED_HEADERS.some((signed) => isNamed(name, signed));
 }
 
 /** Whether a header has a name, which is given in lower case. Lengths first: most names differ in that. */
@@ -57,9 +61,9 @@ export function isNamed(name: string | undefined, expected: string): boolean {
 }
 
 /** Node writes names in lower case; another host may write them as they came. */
-function nameOfToken(headers: IncomingMessage['headers']): string {
-  if (TOKEN_HEADER in headers) return TOKEN_HEADER;
-  return Object.keys(headers).find((name) => isNamed(name, TOKEN_HEADER)) ?? TOKEN_HEADER;
+function nameOf(expected: string, headers: IncomingMessage['headers']): string {
+  if (expected in headers) return expected;
+  return Object.keys(headers).find((name) => isNamed(name, expected)) ?? expected;
 }
 
 /**
@@ -75,7 +79,8 @@ const DISTINCT_MEMBERS = new WeakMap<object, symbol | undefined>();
 function removeDistinctToken(raw: IncomingMessage): void {
   const member = distinctMemberOf(raw);
   if (member !== undefined && !Object.hasOwn(raw, member)) return;
-  delete (raw.headersDistinct as NodeJS.Dict<string[]> | undefined)?.[TOKEN_HEADER];
+  const distinct = raw.headersDistinct as NodeJS.Dict<string[]> | undefined;
+  for (const name of SIGNED_HEADERS) delete distinct?.[name];
 }
 
 function distinctMemberOf(raw: IncomingMessage): symbol | undefined {

@@ -1,9 +1,12 @@
 import type {
+  GrantUnbound,
+  RequestAccepted,
   RequestFailed,
   RequestRefused,
   RequestWouldBeRefused,
   ServiceAuthEvent,
   SigningFailed,
+  UnboundReason,
 } from '../../core/index.js';
 import { lastMinutes, type Line, type LineFields, requests } from './line.js';
 import { REFUSAL_ADVICE } from './refusal-advice.js';
@@ -33,9 +36,18 @@ type Described = Pick<Line, 'level' | 'text'>;
 function describe(event: ServiceAuthEvent): Described {
   switch (event.type) {
     case 'request_accepted': {
+      if (event.proofRefusal !== undefined) return describeUnproved(event);
       const { issuer, algorithm, keyId, hasSubject, route } = event;
       const forWhom = hasSubject ? ', for a user' : '';
       const text = `Accepted a request of ${issuer}${to(route)}${forWhom}: ${algorithm}, key ${keyId}`;
+      return { level: 'verbose', text };
+    }
+    case 'grant_unbound':
+      return { level: 'debug', text: describeUnbound(event) };
+    case 'grant_issued': {
+      const { transaction, lifetimeSeconds, insteadOf } = event;
+      const instead = insteadOf === undefined ? '' : ', in a request of another service';
+      const text = `Made a grant for ${lifetimeSeconds} s: transaction ${transaction}${instead}`;
       return { level: 'verbose', text };
     }
     case 'request_anonymous':
@@ -55,6 +67,30 @@ function describe(event: ServiceAuthEvent): Described {
       return describeSurroundings(event);
   }
 }
+
+function describeUnproved(event: RequestAccepted): Described {
+  const { issuer, route, proofRefusal } = event;
+  const text = `Accepted a request of ${issuer}${to(route)} without proof that its user asked (subjectProof 'report'): ${reasonOfUnproved(proofRefusal)}`;
+  return { level: 'debug', text };
+}
+
+function reasonOfUnproved(code: RequestAccepted['proofRefusal']): string {
+  return code === undefined ? '' : `${code}. ${REFUSAL_ADVICE[code]}`;
+}
+
+const UNBOUND: Readonly<Record<UnboundReason, string>> = {
+  claim_only: 'the token names a grant, and no Txn-Token header came with it',
+  header_only: 'a Txn-Token header came, and the token does not name it',
+  unequal: 'the token was made for another grant',
+  repeated: 'several Txn-Token headers came',
+  malformed: 'the Txn-Token header holds no grant',
+};
+
+function describeUnbound({ issuer, route, reason }: GrantUnbound): string {
+  return `Accepted a request of ${issuer}${to(route)} without its grant: ${UNBOUND[reason]}. ${UNBOUND_ADVICE}`;
+}
+
+const UNBOUND_ADVICE = 'Look for a gateway that drops or adds Txn-Token.';
 
 function describeRefusal(event: Refusal): string {
   const did =
@@ -100,7 +136,7 @@ function describeUnsigned({ code, audience, isSentUnsigned }: SigningFailed): De
 /** Of keys and of the replay store. */
 type SurroundingsEvent = Exclude<
   ServiceAuthEvent,
-  { type: `request_${string}` } | { type: 'signing_failed' }
+  { type: `request_${string}` } | { type: 'signing_failed' | `grant_${string}` }
 >;
 
 function describeSurroundings(event: SurroundingsEvent): Described {
@@ -166,6 +202,10 @@ function summarise(event: ServiceAuthEvent, { count, milliseconds }: Tally): str
     }
     case 'request_would_be_refused':
       return `${requests(count)} ${fromWhom(event)} would be refused by enforcement ${within}: ${reasonOf(event)}`;
+    case 'request_accepted':
+      return `Accepted ${requests(count)} of ${event.issuer} without proof that the user asked (subjectProof 'report') ${within}: ${reasonOfUnproved(event.proofRefusal)}`;
+    case 'grant_unbound':
+      return `Accepted ${requests(count)} of ${event.issuer} without their grant ${within}: ${UNBOUND[event.reason]}. ${UNBOUND_ADVICE}`;
     case 'request_failed':
       return `Could not decide ${requests(count)} ${within}: ${event.reason}. ${whereErrorIs}`;
     case 'signing_failed': {

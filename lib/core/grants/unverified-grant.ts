@@ -1,0 +1,27 @@
+import { JsonFlaw, readJsonObject, type UnverifiedObject } from '../unambiguous-json.js';
+import { isGrantText } from './verify-grant.js';
+
+/** What this service reads of a grant that it was given, and cannot verify: for whom it is, and until when. */
+export interface UnverifiedGrant {
+  readonly subject: string;
+  readonly expiresAtSeconds: number;
+}
+
+const MOST_CLAIMS = 64;
+
+/** Reads for whom a grant is, and until when; undefined for what is none. */
+export function readUnverifiedGrant(text: string): UnverifiedGrant | undefined {
+  const [, payload = ''] = isGrantText(text) ? text.split('.') : [];
+  const { sub, exp } = readPayload(payload);
+  if (typeof sub !== 'string' || typeof exp !== 'number') return undefined;
+  return { subject: sub, expiresAtSeconds: exp };
+}
+
+function readPayload(payload: string): UnverifiedObject {
+  try {
+    return readJsonObject(Buffer.from(payload, 'base64url'), MOST_CLAIMS);
+  } catch (error) {
+    if (error instanceof JsonFlaw) return {};
+    throw error;
+  }
+}

@@ -1,0 +1,30 @@
+import { Inject, Injectable } from '@nestjs/common';
+import type { OriginateCall } from '../core/index.js';
+import { ServiceAuth } from '../service-auth.js';
+import { ServiceCallContext } from './service-call.context.js';
+
+/**
+ * Makes grants, in a service that authenticates users (`originate`). For one call or several, write
+ * `runOnBehalfOf(subject, fn, { originate })`; a grant from here is for work that is queued.
+ */
+@Injectable()
+export class ServiceGrants {
+  /** @internal */
+  constructor(
+    @Inject(ServiceAuth) private readonly serviceAuth: ServiceAuth,
+    @Inject(ServiceCallContext) private readonly callContext: ServiceCallContext,
+  ) {}
+
+  /**
+   * Makes a grant: this service vouches that the user is there. Observers are called with `grant_issued`.
+   *
+   * @param subject the URI of a user whom this service has authenticated
+   * @returns the text for `runOnBehalfOf(subject, fn, { grant })`. Keep it where secrets may be kept
+   * @throws ServiceSigningError `originate_refused`, also where the request being served came from another service, unless
+   *   `insteadOf` says so
+   */
+  async issue(subject: string, options: OriginateCall = {}): Promise<string> {
+    this.callContext.assertMayOriginate(options);
+    return await this.serviceAuth.originate(subject, options).text;
+  }
+}
