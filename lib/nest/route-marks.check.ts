@@ -45,7 +45,7 @@ export class RouteMarksCheck implements OnModuleInit {
     for (const controller of controllersIn(this.modules)) {
       for (const name of routesNarrowedInVain(controller)) {
         this.logger.warn(
-          `${controller.name}.${name}() has @AllowIssuers() or @RequireSubject(), and no ServiceJwtGuard enforces it: everybody may call it. Add @UseGuards(ServiceJwtGuard), above every decorator that replaces the method.`,
+          `${controller.name}.${name}() has @AllowIssuers(), @RequireSubject() or @RequireSubjectProof(), and no ServiceJwtGuard enforces it: everybody may call it. Add @UseGuards(ServiceJwtGuard), above every decorator that replaces the method.`,
         );
       }
     }
