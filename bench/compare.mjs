@@ -1,13 +1,18 @@
 /**
  * What a change costs: `node bench/compare.mjs <folder of another build> [pairs]`. Both builds do the same work in
  * turns; printed is the median ratio of CPU time for each kind of work (this build to the other) with its 95 %
- * interval. Both folders need `npm run build`.
+ * interval. Both folders need `npm run build`. `--propagation ambient` measures one `subjectPropagation` alone,
+ * `--kinds guarded` the kinds of work whose name has the word, `--other-default` leaves the other build its default,
+ * for one that has no such option.
+ *
+ * Two processes of one build differ by up to a tenth for as long as they run, so that the pairs are spread over several.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { Agent, createServer, request } from 'node:http';
 import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
 import { createServiceAuth } from 'nestjs-service-auth/core';
 import { machine } from './machine.mjs';
 import { CENSUS, createKeyPair, HERALD, USER } from './tokens.mjs';
@@ -23,12 +28,21 @@ import { CENSUS, createKeyPair, HERALD, USER } from './tokens.mjs';
 /** @typedef {{ name: string, route?: string, isSigned?: boolean, client?: 'axios' | 'fetch' }} Kind */
 /** @typedef {{ child: import('node:child_process').ChildProcess, port: number, agent: Agent }} Service */
 
-const [other, pairsGiven] = process.argv.slice(2);
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    propagation: { type: 'string', multiple: true, default: ['explicit', 'ambient'] },
+    kinds: { type: 'string', default: '' },
+    'other-default': { type: 'boolean', default: false },
+  },
+});
+const [other, pairsGiven] = positionals;
 if (other === undefined) throw new Error('Write the folder of another build.');
-const PAIRS = Number(pairsGiven ?? 27);
+const PAIRS_OF_A_PROCESS = 5;
+const PROCESSES = Math.ceil(Number(pairsGiven ?? 45) / PAIRS_OF_A_PROCESS);
 const PER_ROUND = 300;
 const IN_FLIGHT = 20;
-const WARMUPS = 6;
+const WARMUPS = 8;
 
 /** @type {readonly Kind[]} */
 const KINDS = [
@@ -127,7 +141,7 @@ async function measure(service, { route, isSigned, client }) {
 async function ratiosOf(ours, theirs, kind) {
   /** @type {number[]} */
   const ratios = [];
-  for (let pair = -WARMUPS; pair < PAIRS; pair++) {
+  for (let pair = -WARMUPS; pair < PAIRS_OF_A_PROCESS; pair++) {
     const oursFirst = pair % 2 === 0;
     const first = await measure(oursFirst ? ours : theirs, kind);
     const second = await measure(oursFirst ? theirs : ours, kind);
@@ -146,17 +160,29 @@ function describe(values) {
   return `${at(Math.round(middle))} (${at(Math.floor(middle - reach))} to ${at(Math.ceil(middle + reach))})`;
 }
 
-for (const propagation of /** @type {Propagation[]} */ (['explicit', 'ambient'])) {
-  const [ours, theirs] = [await startService('.', propagation), await startService(other)];
-  for (const kind of KINDS) {
-    const ratios = await ratiosOf(ours, theirs, kind);
-    console.log(propagation.padEnd(9), kind.name.padEnd(38), describe(ratios));
+/** @param {Propagation} propagation @param {Kind} kind */
+async function compare(propagation, kind) {
+  /** @type {number[]} */
+  const ratios = [];
+  for (let number = 0; number < PROCESSES; number++) {
+    const theirs = options['other-default'] ? undefined : propagation;
+    const services = [await startService('.', propagation), await startService(other, theirs)];
+    const [ours, others] = /** @type {[Service, Service]} */ (services);
+    ratios.push(...(await ratiosOf(ours, others, kind)));
+    for (const { child, agent } of services) {
+      child.send({ stops: true });
+      agent.destroy();
+    }
   }
-  for (const { child, agent } of [ours, theirs]) {
-    child.send({ stops: true });
-    agent.destroy();
+  console.log(propagation.padEnd(9), kind.name.padEnd(38), describe(ratios));
+}
+
+for (const propagation of /** @type {Propagation[]} */ (options.propagation)) {
+  for (const kind of KINDS.filter(({ name }) => name.includes(options.kinds))) {
+    await compare(propagation, kind);
   }
 }
 echo.close();
 const { cpu, node } = machine();
-console.log(`${PAIRS} pairs of ${PER_ROUND}, Node ${node}, ${cpu}`);
+const pairs = PROCESSES * PAIRS_OF_A_PROCESS;
+console.log(`${pairs} pairs of ${PER_ROUND} in ${PROCESSES} processes, Node ${node}, ${cpu}`);

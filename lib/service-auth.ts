@@ -72,8 +72,8 @@ export class ServiceAuth {
    * @throws ServiceSigningError with a code of `SIGNING_FAILURES`: after `close()`, `service_closed`
    * @throws ServiceAuthUsageError for a request that is no {@link OutgoingRequest}, such as one with a body of text
    */
-  async sign(request: OutgoingRequest): Promise<string | undefined> {
-    return await this.sender.sign(request);
+  sign(request: OutgoingRequest): Promise<string | undefined> {
+    return this.sender.sign(request);
   }
 
   /**

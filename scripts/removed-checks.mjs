@@ -552,7 +552,8 @@ const DECISION = inFile('lib/core/verify-request.ts', [
   },
   {
     check: 'the request is bound',
-    text: '  await assertBinding(bindable, claims, { rules, refusalDetails: settings.refusalDetails });\n',
+    text: `const binding = bindAsClaimed(bindable, claims, { rules, refusalDetails });`,
+    instead: 'const binding = bindRequest(bindable, []);',
   },
   {
     check: 'the times are asserted again after a slow body',
@@ -564,7 +565,7 @@ const DECISION = inFile('lib/core/verify-request.ts', [
   { check: 'the policy is asserted', text: `  assertPolicy(claims, trusted, policy);\n` },
   {
     check: 'the first use is asserted',
-    text: `  await assertFirstUse(enforcement === 'report' ? apart(use) : use, settings.replayStore);\n`,
+    text: `  if (use) assertFirst(await recordUse(enforcement === 'report' ? apart(use) : use, settings));\n`,
     spec: HTTP,
     tests: 'RP-',
   },
@@ -608,7 +609,7 @@ const DECISION = inFile('lib/core/verify-request.ts', [
   },
   {
     check: 'the body is asserted',
-    text: `  await assertBody(bindable, claims.body, binding);\n`,
+    text: `  assertBody(bindable, claims.body, digest);\n`,
   },
   {
     check: 'a bound header has the value it had',
@@ -620,7 +621,7 @@ const DECISION = inFile('lib/core/verify-request.ts', [
   },
   {
     check: 'no transfer coding besides chunked',
-    text: `  assertTransferCoding(request);\n`,
+    text: `  assertTransferCoding(bindable);\n`,
     tests: 'CH-08',
   },
   {
@@ -632,18 +633,18 @@ const DECISION = inFile('lib/core/verify-request.ts', [
   },
   {
     check: 'content without bdy is refused',
-    text: `    if (request.body.hasContent) refuse('claim_missing', 'bdy');\n`,
+    text: `  if (claim === undefined && request.body.hasContent) refuse('claim_missing', 'bdy');\n`,
   },
   {
     check: 'a request is bound that was not sure to have content',
-    text: `  await bindable.body.settle?.();\n`,
-    instead: `  if (bindable.body.settle) return await bindable.body.settle();\n`,
+    text: `bindAsClaimed(bindable, claims, { rules, refusalDetails });`,
+    instead: `bindRequest(bindable, []);\n  if (!bindable.body.settle) bindAsClaimed(bindable, claims, { rules, refusalDetails });`,
     spec: NEIGHBOURS,
     tests: 'RB-05',
   },
   {
     check: 'bdy is the digest of the content',
-    text: `  if (digest !== claim.digest) refuse('body_mismatch', describeBody(request));\n`,
+    text: `  if (digest !== claim?.digest) refuse('body_mismatch', describeBody(request));\n`,
   },
   {
     check: 'what the route asks is asserted',
@@ -663,8 +664,8 @@ const DECISION = inFile('lib/core/verify-request.ts', [
   },
   {
     check: 'a store that fails later refuses',
-    text: 'return await store.recordUse',
-    instead: 'return store.recordUse',
+    text: 'return await replayStore.recordUse',
+    instead: 'return replayStore.recordUse',
     spec: HTTP,
     tests: 'RP-17',
   },

@@ -24,8 +24,8 @@ export class RequestVerification {
   ) {}
 
   /** Verifies the request, and emits nothing. Returns, checks and throws what {@link verifyRequest} does. */
-  async prove(request: IncomingRequest, policy: RoutePolicy = {}): Promise<ServiceIdentity> {
-    return await verifyRequest(request, policy, this.verifier);
+  prove(request: IncomingRequest, policy: RoutePolicy = {}): Promise<ServiceIdentity> {
+    return verifyRequest(request, policy, this.verifier);
   }
 
   /**

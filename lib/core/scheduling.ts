@@ -29,8 +29,8 @@ export class SigningTurn {
    * @returns what `sign` returns
    * @throws what `sign` throws; those that wait are signed nevertheless
    */
-  async atEnd<T>(sign: () => T | Promise<T>): Promise<T> {
-    return await new Promise((resolve, reject) => {
+  atEnd<T>(sign: () => T | Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
       this.waiting.push(() => {
         try {
           resolve(sign());

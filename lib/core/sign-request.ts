@@ -61,29 +61,26 @@ export async function signRequest(
   destination: Destination,
   signer: Signer,
 ): Promise<string> {
-  const statement = await readStatement(request, destination, signer);
+  const rules = PROFILES[destination.target.profile];
+  const sub = readSubject(request.subject, rules);
+  const bindable = toBindable(request, destination, signer.sending);
+  const { body } = bindable;
+  if (body.settle) await body.settle();
+  const binding = readBinding(bindable);
+  const { req, hdr } = rules.bindsRequest ? requestClaims(binding) : UNBOUND;
+  const bdy = body.hasContent ? await binding.bdy(rules.bodyHash) : undefined;
+  const tth = readGrant(request, destination);
+  const statement: Statement = { sub, req, hdr, bdy, tth };
   const sign = (): string | Promise<string> => signStatement(statement, destination, signer);
   const token = await (signer.turn ? signer.turn.atEnd(sign) : sign());
   if (token.length > MAX_TOKEN_LENGTH) throw new ServiceSigningError('token_too_large');
   return token;
 }
 
-async function readStatement(
-  request: RequestToDestination,
-  destination: Destination,
-  { sending }: Signer,
-): Promise<Statement> {
-  const rules = PROFILES[destination.target.profile];
-  const sub = readSubject(request.subject, rules);
-  const bindable = toBindable(request, destination, sending);
-  const { body } = bindable;
-  if (body.settle) await body.settle();
+function readBinding(bindable: BindableRequest): RequestBinding {
   const headerNames = headersToBind(bindable);
   assertSignable(bindable, headerNames);
-  const binding = bindRequest(bindable, headerNames);
-  const { req, hdr } = rules.bindsRequest ? requestClaims(binding) : UNBOUND;
-  const bdy = body.hasContent ? await binding.bdy(rules.bodyHash) : undefined;
-  return { sub, req, hdr, bdy, tth: readGrant(request, destination) };
+  return bindRequest(bindable, headerNames);
 }
 
 /** What the token says of the grant that is sent beside it. */

@@ -16,7 +16,7 @@ import {
   describeRequestLine,
 } from './refusal-details.js';
 import { PROFILES, type ProfileRules } from './profiles.js';
-import type { ReplayStore, TokenUse } from './replay.js';
+import type { TokenUse } from './replay.js';
 import {
   type BindableRequest,
   bindRequest,
@@ -81,9 +81,7 @@ export async function verifyRequest(
   verifier: Verifier,
 ): Promise<ServiceIdentity> {
   const { settings, now, knownHeaders, load, progress, enforcement } = verifier;
-  assertIncomingRequest(request);
-  assertWholeHeaderList(request);
-  const bindable = toBindable(request, settings);
+  const bindable = readRequest(request, settings);
   const token = readToken(bindable.headerValues(TOKEN_HEADER), knownHeaders);
   const header = readJoseHeader(token.unverifiedHeader);
   const unverified = readClaims(token.unverifiedPayload);
@@ -108,7 +106,11 @@ export async function verifyRequest(
   const limits = timeLimits(settings, trusted.profile);
   assertTimes(claims, limits, now());
   const audience = readAudience(claims, settings);
-  await assertBinding(bindable, claims, { rules, refusalDetails: settings.refusalDetails });
+  await bindable.body.settle?.();
+  const { refusalDetails } = settings;
+  const binding = bindAsClaimed(bindable, claims, { rules, refusalDetails });
+  const digest = claims.body && (await binding.bdy(claims.body.algorithm));
+  assertBody(bindable, claims.body, digest);
   // Again, since a slow body takes time to arrive: a token is judged by the time of the decision.
   assertTimes(claims, limits, now());
   assertPolicy(claims, trusted, policy);
@@ -116,7 +118,7 @@ export async function verifyRequest(
   // And again, since keys of an originator may take time to arrive.
   assertTimes(claims, limits, now());
   const use = tokenUse(claims, limits, now());
-  await assertFirstUse(enforcement === 'report' ? apart(use) : use, settings.replayStore);
+  if (use) assertFirst(await recordUse(enforcement === 'report' ? apart(use) : use, settings));
   progress?.finishVerification(proof);
   const { keyId } = key;
   const verified = { keyId, profile: trusted.profile, verifier: settings, grant: proof.grant };
@@ -136,7 +138,7 @@ interface ProofRequest {
   readonly headers: Pick<BindableRequest, 'headerValues'>;
 }
 
-/** Whether the user asked, as far as a proof is required. */
+/** Whether the user asked, as far as a proof is required. A token in the original profile binds no request, and so no grant. */
 function proveUser(
   { subject, payload }: Pick<VerifiedClaims, 'subject' | 'payload'>,
   { trusted, policy, headers: { headerValues } }: ProofRequest,
@@ -151,7 +153,7 @@ function proveUser(
     );
   }
   return proveSubject(
-    { subject, tth: payload['tth'], headerValues },
+    { subject, tth: trusted.profile === 'strict' ? payload['tth'] : undefined, headerValues },
     { proof: proof ?? NO_PROOF, asked: policy.proof },
     { grants, clockToleranceSeconds, now, knownHeaders, load, cache: knownGrants },
   );
@@ -173,7 +175,7 @@ export async function verifyForRoute(
   const { settings } = verifier;
   const trusted = (await settings.trustedIssuers.find(identity.issuer)) ?? refuse('issuer_unknown');
   const claims = { subject: identity.subject, payload: identity.claims };
-  const headers = toBindable(request, settings);
+  const headers = readRequest(request, settings);
   const proof = await proveUser(claims, { trusted, policy, headers }, verifier);
   return withHeld(markVerified({ ...identity, grant: proof.grant }, settings), proof);
 }
@@ -200,13 +202,12 @@ interface BindingTerms extends Pick<ReceivingSettings, 'refusalDetails'> {
   readonly rules: ProfileRules;
 }
 
-/** Asserts that the token was made for this very request. Waits for its body. */
-async function assertBinding(
+/** Binds a request whose content is settled, and asserts that the token claims the same of it, its body aside. */
+function bindAsClaimed(
   bindable: BindableRequest,
   claims: VerifiedClaims,
   { rules, refusalDetails }: BindingTerms,
-): Promise<void> {
-  await bindable.body.settle?.();
+): RequestBinding {
   const bound = claims.boundHeaders ?? NO_HEADERS;
   const required = headersToBind(bindable);
   const binding = bindRequest(bindable, new Set([...required, ...bound.keys()]));
@@ -218,13 +219,17 @@ async function assertBinding(
     assertBoundHeaders(bound, binding.hdr, required);
     assertRequiredHeaders(required, bound, bindable);
   }
-  await assertBody(bindable, claims.body, binding);
+  assertTransferCoding(bindable);
+  return binding;
 }
 
-function toBindable(
+/** The request as a token binds it. Its whole list of headers is there. */
+function readRequest(
   request: IncomingRequest,
   { publicPathPrefix, requiredHeaders }: ReceivingSettings,
 ): BindableRequest {
+  assertIncomingRequest(request);
+  assertWholeHeaderList(request);
   return {
     method: request.method,
     target: publicPathPrefix + request.target,
@@ -263,19 +268,18 @@ function nameFor(name: string, required: ReadonlySet<string>): string {
   return required.has(name) || CONTENT_HEADERS.has(name) ? name : 'another header in hdr';
 }
 
-/** The body rule of protocol section 3. */
-async function assertBody(
+/**
+ * The body rule of protocol section 3.
+ *
+ * @param digest of the content, in the algorithm of the claim
+ */
+function assertBody(
   request: BindableRequest,
   claim: BodyClaim | undefined,
-  binding: RequestBinding,
-): Promise<void> {
-  assertTransferCoding(request);
-  if (claim === undefined) {
-    if (request.body.hasContent) refuse('claim_missing', 'bdy');
-    return;
-  }
-  const digest = await binding.bdy(claim.algorithm);
-  if (digest !== claim.digest) refuse('body_mismatch', describeBody(request));
+  digest: string | undefined,
+): void {
+  if (claim === undefined && request.body.hasContent) refuse('claim_missing', 'bdy');
+  if (digest !== claim?.digest) refuse('body_mismatch', describeBody(request));
 }
 
 /** Servers remove `chunked` alone. Under any other coding the bytes received are not the content. */
@@ -331,14 +335,12 @@ function tokenUse(
 }
 
 /** The use in a space of its own: no token id has a space. */
-function apart(use: TokenUse | undefined): TokenUse | undefined {
-  return use && { ...use, tokenId: `report ${use.tokenId}` };
+function apart(use: TokenUse): TokenUse {
+  return { ...use, tokenId: `report ${use.tokenId}` };
 }
 
-/** Begins to record the use before it waits for anything: its time is the time of the decision. */
-async function assertFirstUse(use: TokenUse | undefined, store: ReplayStore): Promise<void> {
-  if (use === undefined) return;
-  const verdict = await recordUse(use, store);
+/** @param verdict what the store answered */
+function assertFirst(verdict: unknown): void {
   if (verdict === 'seen') refuse('token_replayed');
   if (verdict !== 'first') {
     throw new ServiceAuthUnavailableError('replay_store_unavailable', {
@@ -347,10 +349,13 @@ async function assertFirstUse(use: TokenUse | undefined, store: ReplayStore): Pr
   }
 }
 
-/** Whatever a store throws, the use is undecided. */
-async function recordUse(use: TokenUse, store: ReplayStore): Promise<unknown> {
+/**
+ * Begins to record the use before it waits for anything: its time is the time of the decision. Whatever a store throws,
+ * the use is undecided.
+ */
+async function recordUse(use: TokenUse, { replayStore }: ReceivingSettings): Promise<unknown> {
   try {
-    return await store.recordUse(use);
+    return await replayStore.recordUse(use);
   } catch (cause) {
     if (cause instanceof ServiceAuthUnavailableError) throw cause;
     throw new ServiceAuthUnavailableError('replay_store_unavailable', { cause });

@@ -14,15 +14,23 @@ export function headerListOf(raw: IncomingMessage): readonly string[] {
 }
 
 /**
- * Whether a request carries a token, or may carry one. False only if the whole list of headers was seen, and neither of
- * a host's two lists has a token.
+ * Whether the list of headers that is verified has a token, or may have had one: false only if the whole list was seen,
+ * without a token.
  *
  * @param rawHeaders the headers as they were sent
  */
 export function mayHaveToken(raw: IncomingMessage, rawHeaders = headerListOf(raw)): boolean {
-  const { headers } = raw as Partial<IncomingMessage>;
-  if (hasToken(rawHeaders) || headers?.[TOKEN_HEADER]) return true;
+  if (hasToken(rawHeaders)) return true;
   return !isWholeHeaderList({ rawHeaders, maxHeadersCount: maxHeadersCountOf(raw) });
+}
+
+/**
+ * Whether the other list in which a host gives the headers has a token, which is never verified: its request is no
+ * anonymous one. Node makes that list when it is first read, which takes an unguarded GET 4 % more CPU.
+ */
+export function hasTokenElsewhere(raw: IncomingMessage): boolean {
+  const { headers } = raw as Partial<IncomingMessage>;
+  return Boolean(headers?.[TOKEN_HEADER]);
 }
 
 /** Whether a list of headers has a token, or what would be one. An empty header is none. */

@@ -61,7 +61,7 @@ export class ReceivedBody implements DrainableBody {
   private settling: Promise<void> | undefined;
   private readByOthers: Promise<void> | undefined;
   /** What waits for the first bytes, or for the end. */
-  private readonly listeners = new Set<() => void>();
+  private listeners: readonly (() => void)[] = [];
 
   constructor(readonly raw: IncomingMessage) {
     this.announced = announcesContent(raw);
@@ -145,13 +145,13 @@ export class ReceivedBody implements DrainableBody {
       gone = clientGone(cause);
       wake();
     };
-    this.listeners.add(onReadable);
+    this.listen(onReadable);
     raw.on('readable', onReadable).on('close', onGone).on('error', onGone);
     try {
       yield* this.pieces(nextWake);
     } finally {
       raw.off('readable', onReadable).off('close', onGone).off('error', onGone);
-      this.listeners.delete(onReadable);
+      this.unlisten(onReadable);
       markUnread(raw);
     }
   }
@@ -238,6 +238,14 @@ export class ReceivedBody implements DrainableBody {
     if (isFirst) this.callListeners();
   }
 
+  private listen(listener: () => void): void {
+    this.listeners = [...this.listeners, listener];
+  }
+
+  private unlisten(listener: () => void): void {
+    this.listeners = this.listeners.filter((each) => each !== listener);
+  }
+
   private callListeners(): void {
     for (const listener of this.listeners) listener();
   }
@@ -263,7 +271,7 @@ export class ReceivedBody implements DrainableBody {
     try {
       await new Promise<void>((resolve) => {
         onPush = resolve;
-        this.listeners.add(onPush);
+        this.listen(onPush);
         raw.once('close', onPush);
         leavingUnread(raw, () => void raw.read(0)); // starts the flow into the buffer
         if (raw.destroyed) resolve();
@@ -271,7 +279,7 @@ export class ReceivedBody implements DrainableBody {
         else if (raw.complete) setImmediate(resolve);
       });
     } finally {
-      this.listeners.delete(onPush);
+      this.unlisten(onPush);
       raw.off('close', onPush);
     }
     if (this.seenBytes === 0 && !this.ended) throw unverifiable('its end never came');
@@ -295,7 +303,7 @@ export class ReceivedBody implements DrainableBody {
     await new Promise<void>((resolve, reject) => {
       const settle = (error?: Error): void => {
         raw.off('close', onGone).off('error', onGone);
-        this.listeners.delete(onChange);
+        this.unlisten(onChange);
         if (error) reject(error);
         else resolve();
       };
@@ -303,7 +311,7 @@ export class ReceivedBody implements DrainableBody {
       const onChange = (): void => {
         if (this.ended) settle();
       };
-      this.listeners.add(onChange);
+      this.listen(onChange);
       raw.on('close', onGone).on('error', onGone);
     });
   }
