@@ -99,8 +99,12 @@ export class RequestAuthenticator {
     next: Handover,
   ): Promise<ServiceIdentity | undefined> {
     const identity = await result;
-    if (!verification.wouldBeRefused) this.assertRoute(identity, next);
-    return identity;
+    // What was reported without an identity has nothing that another route could look at.
+    if (next.isReport && !identity && verification.wouldBeRefused) return undefined;
+    const isAdmitted = this.admits(identity, next);
+    verification.wouldBeRefused = !isAdmitted;
+    verification.identity = isAdmitted ? identity : undefined;
+    return verification.identity;
   }
 
   /** The same for every request of a route, so made once. */
@@ -121,13 +125,15 @@ export class RequestAuthenticator {
     return { limits, rawBody: this.options.rawBody };
   }
 
-  private assertRoute(
+  /** Whether a route that only reports admits the request; one that enforces throws its refusal. */
+  private admits(
     identity: ServiceIdentity | undefined,
     { request, route, isReport }: Handover,
-  ): void {
+  ): boolean {
     try {
       if (identity) assertRoutePolicy(identity, route.policy);
       else if (route.mode !== 'optional') throw new ServiceTokenRefusedError('token_missing');
+      return true;
     } catch (error) {
       if (!isRefusal(error)) throw error;
       const mode = isReport ? 'report' : 'enforce';
@@ -135,6 +141,7 @@ export class RequestAuthenticator {
       this.tellRefusal(error, { issuer: identity?.issuer, route: request.route, mode });
       if (!isReport) throw this.refuse(request, error);
       if (identity) request.reportRefusal(error);
+      return false;
     }
   }
 
