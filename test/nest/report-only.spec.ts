@@ -23,6 +23,7 @@ import {
   UseInterceptors,
 } from '@nestjs/common';
 import {
+  AllowIssuers,
   MaxBodyBytes,
   OptionalServiceAuth,
   ReportOnly,
@@ -163,6 +164,11 @@ class FirstStep {
   optional(@Next() next: () => void): void {
     next();
   }
+
+  @All('others')
+  others(@Next() next: () => void): void {
+    next();
+  }
 }
 
 @Controller('steps')
@@ -177,6 +183,12 @@ class SecondStep {
   @All('optional')
   optional(@ServiceSubject() subject: string | undefined): object {
     return { subject };
+  }
+
+  @All('others')
+  @AllowIssuers(stranger.issuer)
+  others(@ServiceCaller() caller: ServiceIdentity | undefined): object {
+    return { issuer: caller?.issuer };
   }
 }
 
@@ -704,6 +716,21 @@ describe('enforcement', () => {
       expect(service.events.decisions.map(({ type }) => type)).toEqual(types);
     },
   );
+
+  it('RO-03 report: a second route for other issuers serves a request without its identity', async () => {
+    const trustedIssuers = [herald.trusted, stranger.trusted];
+    const options = { ...REPORT, trustedIssuers };
+    const service = await start('express', options, [FirstStep, SecondStep]);
+    const answers = [
+      await herald.get(service.port, '/steps/others'),
+      await stranger.get(service.port, '/steps/others'),
+    ];
+    expect(answers.map(bodyOf)).toEqual([{}, { issuer: stranger.issuer }]);
+    expect(answers.map(({ headers }) => headers['jwt-report'])).toEqual([
+      'issuer_not_allowed',
+      undefined,
+    ]);
+  });
 
   it.each<[string, string, string | undefined, number, object, string[]]>([
     [
