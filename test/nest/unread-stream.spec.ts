@@ -120,6 +120,7 @@ describe('a chunk', () => {
     expect(toBytes('é')).toEqual(Buffer.from([0xc3, 0xa9]));
     expect(toBytes('é', 'latin1')).toEqual(Buffer.from([0xe9]));
     expect(toBytes(view)).toEqual(Buffer.from([2, 3]));
+    expect(Buffer.isBuffer(toBytes(view))).toBe(true);
     expect(toBytes(view).buffer).toBe(view.buffer);
     const buffer = Buffer.from('a');
     expect(toBytes(buffer)).toBe(buffer);
