@@ -1137,8 +1137,23 @@ const AT_THE_DOOR = [
     },
     {
       check: 'each route asserts what it asks',
-      text: `    if (!verification.wouldBeRefused) this.assertRoute(identity, next);\n`,
+      text: 'const isAdmitted = this.admits(identity, next);',
+      instead: 'const isAdmitted = true;',
       spec: GUARD,
+    },
+    {
+      check: 'what was reported before spares a route that refuses nothing',
+      text: 'if (next.isReport && !identity && ',
+      instead: 'if (!identity && ',
+      spec: REPORT,
+      tests: 'RO-03',
+    },
+    {
+      check: 'a route that would refuse has no identity',
+      text: 'verification.identity = isAdmitted ? identity : undefined;',
+      instead: 'verification.identity = identity;',
+      spec: REPORT,
+      tests: 'RO-03',
     },
     {
       check: 'what a route reports counts for no route that refuses',
@@ -1150,13 +1165,13 @@ const AT_THE_DOOR = [
     {
       check: 'a second route asserts its policy',
       text: 'if (identity) assertRoutePolicy(identity, route.policy);',
-      instead: 'if (identity) return;',
+      instead: 'if (identity) return true;',
       spec: GUARD,
     },
     {
       check: 'a second route does not take an anonymous caller',
       text: `throw new ServiceTokenRefusedError('token_missing')`,
-      instead: 'return',
+      instead: 'return true',
       spec: GUARD,
     },
     {

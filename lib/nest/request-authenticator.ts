@@ -98,8 +98,11 @@ export class RequestAuthenticator {
     next: Handover,
   ): Promise<ServiceIdentity | undefined> {
     const identity = await result;
-    if (verification.wouldBeRefused) return identity;
-    verification.identity = await this.proveForRoute(identity, next);
+    // What was reported without an identity has nothing that another route could look at.
+    if (next.isReport && !identity && verification.wouldBeRefused) return undefined;
+    const admitted = await this.admit(identity, next);
+    verification.wouldBeRefused = admitted === undefined;
+    verification.identity = admitted?.identity;
     return verification.identity;
   }
 
@@ -121,19 +124,25 @@ export class RequestAuthenticator {
     return { limits, rawBody: this.options.rawBody };
   }
 
-  /** @returns the identity, with the grant where this route is the first that asks for one */
-  private async proveForRoute(
+  /**
+   * Whether a route admits the request; one that enforces throws its refusal.
+   *
+   * @returns the identity, with the grant where this route is the first that asks for one; undefined for a request that a
+   *   route only reports
+   */
+  private async admit(
     identity: ServiceIdentity | undefined,
     { request, route, isReport }: Handover,
-  ): Promise<ServiceIdentity | undefined> {
+  ): Promise<{ readonly identity: ServiceIdentity | undefined } | undefined> {
     const enforcement = isReport ? 'report' : 'enforce';
     try {
-      if (identity) {
-        const incoming = request.toVerify(this.bodySettingsFor(route, isReport));
-        const proof = this.serviceAuth.beginVerification({ route: request.route, enforcement });
-        return await proof.proveForRoute(identity, incoming, route.policy);
+      if (!identity) {
+        if (route.mode !== 'optional') throw new ServiceTokenRefusedError('token_missing');
+        return { identity };
       }
-      if (route.mode !== 'optional') throw new ServiceTokenRefusedError('token_missing');
+      const incoming = request.toVerify(this.bodySettingsFor(route, isReport));
+      const proof = this.serviceAuth.beginVerification({ route: request.route, enforcement });
+      return { identity: await proof.proveForRoute(identity, incoming, route.policy) };
     } catch (error) {
       if (!isRefusal(error)) throw error;
       // A decision of its own: the route before has let the request in.
@@ -141,8 +150,8 @@ export class RequestAuthenticator {
       this.tellRefusal(error, { issuer: identity?.issuer, route: pattern, mode: enforcement });
       if (!isReport) throw this.refuse(request, error);
       if (identity) request.reportRefusal(error);
+      return undefined;
     }
-    return identity;
   }
 
   private async verify({

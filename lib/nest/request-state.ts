@@ -6,11 +6,11 @@ export interface Verification {
   readonly verifier: object;
   /** A second guard of the same service waits for the same result. */
   result?: Promise<ServiceIdentity | undefined>;
-  /** What was proved, once it is. */
+  /** What was proved, once it is; undefined for a route that would refuse the request. */
   identity?: ServiceIdentity | undefined;
   /** Whether it only reports: its result counts for no route that refuses. */
   readonly isReport: boolean;
-  /** Whether it failed, and the request was let in without an identity. */
+  /** Whether the route that serves the request would refuse it, and lets it in without an identity. */
   wouldBeRefused?: boolean;
   /** That of another service of the application, whose guard ran before. */
   readonly previous: Verification | undefined;

@@ -1,4 +1,4 @@
-import { createServiceAuth } from 'nestjs-service-auth/core';
+import { createServiceAuth, type RequestBody } from 'nestjs-service-auth/core';
 import { decodeClaims, decodeHeader, digest, md5, sha256 } from '../support/tokens/forge.js';
 import { createKey } from '../support/keys/keys.js';
 import {
@@ -126,6 +126,35 @@ describe('a strict token', () => {
     expect(await bound()).toEqual({ 'content-type': 'a/b', 'x-order': '7' });
     expect(await bound(outgoing({ headers, body: NO_BODY }))).toEqual({ 'x-order': '7' });
     expect(await bound(outgoing())).toEqual({ 'content-type': 'application/json' });
+  });
+
+  it.each([
+    ['the host of the URL', {}, 'census.service:8443'],
+    ['the Host that the caller names', { HOST: 'public.example' }, 'public.example'],
+  ])('binds %s where the options say so', async (_title, headers, host) => {
+    const { herald } = await createPeers(key, {
+      herald: { signedHeaders: ['host'], targets: [{ baseUrl: 'https://census.service:8443/' }] },
+    });
+    const request = outgoing({ url: 'https://census.service:8443/user', headers, body: NO_BODY });
+    expect(decodeClaims(await signed(herald, request))['hdr']).toEqual({ host });
+  });
+
+  it.each([
+    [BODY, sha256(BODY)],
+    [NO_BODY, undefined],
+  ])('waits until a body knows whether it has content', async (bytes, bdy) => {
+    let hasContent = bytes.length === 0;
+    const body: RequestBody = {
+      get hasContent() {
+        return hasContent;
+      },
+      settle: async () => {
+        await Promise.resolve();
+        hasContent = bytes.length > 0;
+      },
+      digest: (algorithm) => digest(algorithm, bytes),
+    };
+    expect(decodeClaims(await signed(peers.herald, outgoing({ body })))['bdy']).toBe(bdy);
   });
 
   it('carries the key id and the algorithm of the options', async () => {

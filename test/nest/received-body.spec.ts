@@ -43,6 +43,21 @@ describe('ReceivedBody', () => {
     expect(await codeOf(async () => await digestOf(body))).toBe('body_consumed');
   });
 
+  it.each<[string, (raw: IncomingMessage) => unknown]>([
+    ['flows', (raw) => raw.resume()],
+    ['is decoded to text', (raw) => raw.setEncoding('utf8')],
+    ['has a listener of its bytes', (raw) => raw.on('data', () => undefined).pause()],
+    ['has a listener that reads', (raw) => raw.on('readable', () => undefined)],
+  ])('missed: what lies in the buffer of a stream that %s', (_what, claim) => {
+    const raw = received();
+    raw.push(CONTENT);
+    claim(raw);
+    expect(new ReceivedBody(raw).isMissed).toBe(true);
+    const empty = received();
+    claim(empty);
+    expect(new ReceivedBody(empty).isMissed).toBe(false);
+  });
+
   it('watched: what lies in the buffer already is seen, and left there', async () => {
     const raw = received();
     arrive(raw);
@@ -124,6 +139,38 @@ describe('ReceivedBody', () => {
     arrive(raw);
     expect(await digestOf(body)).toBe(sha256(CONTENT));
     expect(await buffer(raw)).toEqual(Buffer.from(CONTENT));
+  });
+
+  it('says how much has arrived, and whether others read it', async () => {
+    const raw = received();
+    const body = new ReceivedBody(raw);
+    expect(body.arrival()).toEqual({ bytes: 0, isReadByOthers: false });
+    raw.push(CONTENT.slice(0, 5));
+    expect(body.arrival()).toEqual({ bytes: 5, isReadByOthers: false });
+    raw.read();
+    expect(body.arrival()).toEqual({ bytes: 5, isReadByOthers: true });
+
+    const unread = received();
+    const drained = new ReceivedBody(unread);
+    arrive(unread, CONTENT.slice(0, 5));
+    await digestOf(drained);
+    await buffer(unread);
+    expect(drained.arrival()).toEqual({ bytes: 5, isReadByOthers: true });
+    const draining = received();
+    const other = new ReceivedBody(draining);
+    const digesting = digestOf(other);
+    arrive(draining);
+    await digesting;
+    await buffer(draining);
+    expect(other.arrival()).toEqual({ bytes: CONTENT.length, isReadByOthers: false });
+  });
+
+  it('watched: a client that is gone before anybody has read is refused', async () => {
+    const raw = received({ 'content-length': '16' });
+    const body = new ReceivedBody(raw);
+    raw.push(CONTENT.slice(0, 5));
+    raw.destroy();
+    expect(await codeOf(async () => await digestOf(body))).toBe('body_unverifiable');
   });
 
   it('has content as long as a header has announced any', () => {

@@ -23,6 +23,7 @@ import {
   UseInterceptors,
 } from '@nestjs/common';
 import {
+  AllowIssuers,
   MaxBodyBytes,
   OptionalServiceAuth,
   ReportOnly,
@@ -146,6 +147,83 @@ class ReportingFirst {
 class RefusingNext {
   @All('x')
   second(@ServiceSubject() subject: string): object {
+    return { subject };
+  }
+}
+
+@Controller('steps')
+@UseGuards(ServiceJwtGuard)
+class FirstStep {
+  @All('required')
+  required(@Next() next: () => void): void {
+    next();
+  }
+
+  @All('optional')
+  @OptionalServiceAuth()
+  optional(@Next() next: () => void): void {
+    next();
+  }
+
+  @All('others')
+  others(@Next() next: () => void): void {
+    next();
+  }
+}
+
+@Controller('steps')
+@UseGuards(ServiceJwtGuard)
+class SecondStep {
+  @All('required')
+  @RequireSubject()
+  required(@ServiceSubject() subject: string | undefined): object {
+    return { subject };
+  }
+
+  @All('optional')
+  optional(@ServiceSubject() subject: string | undefined): object {
+    return { subject };
+  }
+
+  @All('others')
+  @AllowIssuers(stranger.issuer)
+  others(@ServiceCaller() caller: ServiceIdentity | undefined): object {
+    return { issuer: caller?.issuer };
+  }
+}
+
+@Controller('mixed')
+@UseGuards(ServiceJwtGuard)
+class EnforcingFirst {
+  @All(':then')
+  @OptionalServiceAuth()
+  first(@Next() next: () => void): void {
+    next();
+  }
+}
+
+@Controller('mixed')
+@UseGuards(ServiceJwtGuard)
+class ReportingSecond {
+  @All(':then')
+  @ReportOnly()
+  @RequireSubject()
+  second(@Next() next: () => void): void {
+    next();
+  }
+}
+
+@Controller('mixed')
+@UseGuards(ServiceJwtGuard)
+class EnforcingThird {
+  @All('any')
+  any(@ServiceCaller() caller: ServiceIdentity | undefined): object {
+    return { issuer: caller?.issuer };
+  }
+
+  @All('user')
+  @RequireSubject()
+  user(@ServiceSubject() subject: string): object {
     return { subject };
   }
 }
@@ -606,6 +684,93 @@ describe('enforcement', () => {
     expect(bodyOf(await send())).toMatchObject({ code: 'token_replayed' });
     expect((await call(service.port, { target: '/chain/x' })).status).toBe(401);
   });
+
+  it.each<[string, string, string | undefined, string[], string | undefined]>([
+    ['has what it asks', 'required', USER, ['request_accepted'], undefined],
+    [
+      'has less than it asks',
+      'required',
+      '',
+      ['request_accepted', 'request_would_be_refused'],
+      'subject_missing',
+    ],
+    ['was reported before', 'required', undefined, ['request_would_be_refused'], undefined],
+    [
+      'is anonymous where that is not enough',
+      'optional',
+      undefined,
+      ['request_anonymous', 'request_would_be_refused'],
+      undefined,
+    ],
+    ['has an identity', 'optional', USER, ['request_accepted'], undefined],
+  ])(
+    'RO-03 report: a second route serves a request that %s',
+    async (_title, path, subject, types, reported) => {
+      const service = await start('express', REPORT, [FirstStep, SecondStep]);
+      const target = `/steps/${path}`;
+      const token = { target, subject: subject === '' ? undefined : subject };
+      const headers = subject === undefined ? {} : herald.headers(token);
+      const answer = await call(service.port, { target, headers });
+      expect([answer.status, bodyOf(answer)]).toEqual([200, subject ? { subject } : {}]);
+      expect(answer.headers['jwt-report']).toBe(reported);
+      expect(service.events.decisions.map(({ type }) => type)).toEqual(types);
+    },
+  );
+
+  it('RO-03 report: a second route for other issuers serves a request without its identity', async () => {
+    const trustedIssuers = [herald.trusted, stranger.trusted];
+    const options = { ...REPORT, trustedIssuers };
+    const service = await start('express', options, [FirstStep, SecondStep]);
+    const answers = [
+      await herald.get(service.port, '/steps/others'),
+      await stranger.get(service.port, '/steps/others'),
+    ];
+    expect(answers.map(bodyOf)).toEqual([{}, { issuer: stranger.issuer }]);
+    expect(answers.map(({ headers }) => headers['jwt-report'])).toEqual([
+      'issuer_not_allowed',
+      undefined,
+    ]);
+  });
+
+  it.each<[string, string, string | undefined, number, object, string[]]>([
+    [
+      'what it asks is there',
+      'any',
+      '',
+      200,
+      { issuer: herald.issuer },
+      ['request_accepted', 'request_would_be_refused'],
+    ],
+    [
+      'what it asks is not there',
+      'user',
+      '',
+      403,
+      { code: 'subject_missing' },
+      ['request_accepted', 'request_would_be_refused', 'request_refused'],
+    ],
+    [
+      'nobody calls',
+      'any',
+      undefined,
+      401,
+      { code: 'token_missing' },
+      ['request_anonymous', 'request_would_be_refused', 'request_refused'],
+    ],
+    ['all is there', 'user', USER, 200, { subject: USER }, ['request_accepted']],
+  ])(
+    'RO-03 a route that enforces decides for itself, whatever was reported before it: %s',
+    async (_title, path, subject, status, body, types) => {
+      const steps = [EnforcingFirst, ReportingSecond, EnforcingThird];
+      const service = await start('express', { reportUntil: UNTIL }, steps);
+      const target = `/mixed/${path}`;
+      const token = { target, subject: subject === '' ? undefined : subject };
+      const headers = subject === undefined ? {} : herald.headers(token);
+      const answer = await call(service.port, { target, headers });
+      expect([answer.status, bodyOf(answer)]).toEqual([status, expect.objectContaining(body)]);
+      expect(service.events.decisions.map(({ type }) => type)).toEqual(types);
+    },
+  );
 
   it.each([
     [{ enforcement: 'off' }, "enforcement: write 'enforce' or 'report'"],

@@ -1,6 +1,7 @@
 import {
   MemoryReplayStore,
   type ServiceAuthEvent,
+  type ServiceAuthObserver,
   ServiceAuthUnavailableError,
   type TokenUse,
 } from 'nestjs-service-auth/core';
@@ -203,6 +204,20 @@ describe('MemoryReplayStore', () => {
       shared.close(observer);
       fill(shared, 'https://scribe.service/');
       expect(events).toHaveLength(1);
+    });
+
+    it('is reported to those that were not closed before', () => {
+      const shared = made();
+      const heard: string[] = [];
+      const named = (name: string): ServiceAuthObserver => ({
+        observe: ({ type }) => void heard.push(`${name}: ${type}`),
+      });
+      const [closed, open] = [named('closed'), named('open')];
+      shared.start(closed);
+      shared.start(open);
+      shared.close(closed);
+      fill(shared, HERALD);
+      expect(heard).toEqual(['open: replay_store_failed']);
     });
 
     it.each(['half', '', true, null, 0.5])('is one of two words, and not %p', (issuerShare) => {

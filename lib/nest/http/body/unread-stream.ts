@@ -23,11 +23,11 @@ export function peek(raw: IncomingMessage): Buffer | undefined {
  * once the request is answered, and only then reads the next request of the connection.
  */
 export function leavingUnread<T>(raw: IncomingMessage, look: () => T): T {
-  const wasConsumed: unknown = Reflect.get(raw, '_consumed');
+  const wasConsumed: unknown = Reflect.get(raw, '_consuming');
   try {
     return look();
   } finally {
-    if (wasConsumed === false) Reflect.set(raw, '_consumed', false);
+    if (wasConsumed === false) Reflect.set(raw, '_consuming', false);
     markUnread(raw);
   }
 }
