@@ -91,7 +91,7 @@ describe('a trusted caller that is refused all night', () => {
       'it repeats its tokens',
       () => ({ key, claims: { jti: 'the same in every request'.replaceAll(' ', '-') } }),
       'token_replayed',
-      'Look for a proxy that repeats requests',
+      'Look for a proxy or a client that sends a request again',
     ],
   ];
   it.each(faults)('%s', async (_title, question, code, says) => {

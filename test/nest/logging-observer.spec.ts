@@ -108,7 +108,7 @@ describe('a refused caller whose issuer is verified', () => {
     log.hear({ ...EXPIRED, code: 'audience_mismatch', detail: undefined }, 500);
     expect(log.take()).toEqual([
       FIRST,
-      'warn Refused a request of https://herald.service/ to /users/:id: audience_mismatch. Correct the audience of the target at the caller, or add the name here.',
+      "warn Refused a request of https://herald.service/ to /users/:id: audience_mismatch. Correct audience of the caller's target, or add the name to audience of this service.",
     ]);
   });
 

@@ -1,12 +1,13 @@
-import type {
-  RequestFailed,
-  RequestRefused,
-  RequestWouldBeRefused,
-  ServiceAuthEvent,
-  SigningFailed,
+import {
+  type RefusalCode,
+  REFUSALS,
+  type RequestFailed,
+  type RequestRefused,
+  type RequestWouldBeRefused,
+  type ServiceAuthEvent,
+  type SigningFailed,
 } from '../../core/index.js';
 import { lastMinutes, type Line, type LineFields, requests } from './line.js';
-import { REFUSAL_ADVICE } from './refusal-advice.js';
 
 type Refusal = RequestRefused | RequestWouldBeRefused;
 
@@ -73,7 +74,13 @@ function fromWhom({ issuer, issuerTrust }: Refusal): string {
 
 function reasonOf({ code, detail }: Refusal): string {
   const what = detail === undefined ? code : `${code}, ${detail}`;
-  return `${what}. ${REFUSAL_ADVICE[code]}`;
+  return `${what}. ${adviceFor(code)}`;
+}
+
+/** A log is no Markdown: names stand without backticks. */
+function adviceFor(code: RefusalCode): string {
+  const { hint, logHint = hint } = REFUSALS[code];
+  return logHint.replaceAll('`', '');
 }
 
 function describeFailed({ reason, route }: RequestFailed): Described {
