@@ -64,18 +64,22 @@ function describeRefusal(event: Refusal): string {
       : event.status === 503
         ? 'Answered 503 to'
         : 'Refused';
-  return `${did} a request ${fromWhom(event)}${to(event.route)}: ${reasonOf(event)}`;
+  return `${did} a request ${fromWhom(event, 1)}${to(event.route)}: ${reasonOf(event)}`;
 }
 
-function fromWhom({ issuer, issuerTrust }: Refusal): string {
+function fromWhom({ issuer, issuerTrust }: Refusal, count: number): string {
   if (issuerTrust === 'verified') return `of ${issuer}`;
-  return issuerTrust === 'claimed' ? `that names ${issuer}` : 'of an unknown issuer';
+  if (issuerTrust === 'unknown') return 'of an unknown issuer';
+  return `that ${count === 1 ? 'names' : 'name'} ${issuer}`;
 }
 
-function reasonOf({ code, detail }: Refusal): string {
+function reasonOf({ code, detail, issuerTrust, status }: Refusal): string {
   const what = detail === undefined ? code : `${code}, ${detail}`;
-  return `${what}. ${adviceFor(code)}`;
+  const isUnproved = issuerTrust === 'claimed' && status !== 503;
+  return `${what}. ${adviceFor(code)}${isUnproved ? DOUBT : ''}`;
 }
+
+const DOUBT = ' If this caller has no failures, a stranger used its name.';
 
 /** A log is no Markdown: names stand without backticks. */
 function adviceFor(code: RefusalCode): string {
@@ -166,13 +170,13 @@ function summarise(event: ServiceAuthEvent, { count, milliseconds }: Tally): str
   const within = `in ${lastMinutes(milliseconds)}`;
   switch (event.type) {
     case 'request_refused': {
-      const many = `${requests(count)} ${fromWhom(event)}`;
+      const many = `${requests(count)} ${fromWhom(event, count)}`;
       return event.status === 503
         ? `Answered 503 to ${many} ${within}: ${reasonOf(event)}`
         : `${many} refused ${within}: ${reasonOf(event)}`;
     }
     case 'request_would_be_refused':
-      return `${requests(count)} ${fromWhom(event)} would be refused by enforcement ${within}: ${reasonOf(event)}`;
+      return `${requests(count)} ${fromWhom(event, count)} would be refused by enforcement ${within}: ${reasonOf(event)}`;
     case 'request_failed':
       return `Could not decide ${requests(count)} ${within}: ${event.reason}. ${whereErrorIs}`;
     case 'signing_failed': {
