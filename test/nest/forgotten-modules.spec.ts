@@ -132,6 +132,49 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     });
   });
 
+  describe('a guard that reads request.user', () => {
+    class Roles {
+      canActivate = () => true;
+    }
+    @Controller('roles-first')
+    @UseGuards(Roles, ServiceJwtGuard)
+    class RolesFirst {
+      @Get('one')
+      one() {}
+      @Get('two')
+      two() {}
+      @Get('skipped')
+      @SkipServiceAuth()
+      skipped() {}
+    }
+    @Controller('roles-last')
+    @UseGuards(ServiceJwtGuard, Roles)
+    class RolesLast {
+      @Get()
+      one() {}
+    }
+    const users = { resolveUser: async (uri: string) => ({ uri }) };
+    const first = { controllers: [RolesFirst] };
+    const globally = {
+      controllers: [Guarded],
+      providers: [{ provide: APP_GUARD, useClass: Roles }],
+    };
+
+    it.each<[string, Omit<TestServiceOptions, 'adapter'>, string[]]>([
+      ['is told at start where it runs before ours', first, ['RolesFirst.one() and 1 more']],
+      ['is told where it runs before all others', globally, ['Guarded.list()']],
+      ['is not where it runs after ours', { controllers: [RolesLast] }, []],
+    ])('%s', async (_title, options, places) => {
+      const logger = new LogRecorder();
+      const imports = [ServiceAuthModule.forRoot({ ...receiving, userResolver: users })];
+      await start({ ...options, imports, logger });
+      const told = logger.texts('log').filter((text) => text.includes('runs before'));
+      expect(
+        told.map((text) => /^Roles runs before ServiceJwtGuard at (.*), and/.exec(text)?.[1]),
+      ).toEqual(places);
+    });
+  });
+
   describe('an HttpService that signs nothing', () => {
     class Attaching {
       constructor(

@@ -321,6 +321,36 @@ describe('an outage', () => {
     expect(line.endsWith(advice)).toBe(true);
   });
 
+  it.each([
+    [
+      "OOM command not allowed when used memory > 'maxmemory'.",
+      'keep maxmemory-policy noeviction.',
+    ],
+    ['NOAUTH Authentication required.', 'Correct the user and the password of the Redis client.'],
+    ["READONLY You can't write against a read only replica.", 'to the primary.'],
+    ['the memory store is full (50 entries), for https://a.service/', 'share a store in Redis.'],
+    ['the clock was put back by 60.0 s: the use may be forgotten', 'or restart the service.'],
+    ['Redis may be another server than before, and lack the use', 'It ends by itself, once'],
+    ['Redis is not connected', 'Check the replay store, and the network to it.'],
+  ])('of the replay store says what to do: %s', (reason, advice) => {
+    const log = startLog();
+    log.hear({ ...SAMPLE_EVENTS.replay_store_failed, reason });
+    const [line = ''] = log.take();
+    expect(line).toContain(`: ${reason.replace(/\.$/, '')}. Answering`);
+    expect(line).toContain(advice);
+  });
+
+  it('of the replay store says what the last request met', () => {
+    const log = startLog();
+    log.hear(SAMPLE_EVENTS.replay_store_failed);
+    log.hear(NO_STORE);
+    log.hear({ ...NO_STORE, detail: 'Redis may be another server than before, and lack the use' });
+    log.pass(60);
+    const [first, minute] = log.take();
+    expect(first).toContain(': Redis is not connected. ');
+    expect(minute).toMatch(/lack the use\. Answered 503 .* to 2 requests .* It ends by itself/);
+  });
+
   it('has its lines each minute though nothing else happens', () => {
     jest.useFakeTimers();
     try {

@@ -7,7 +7,7 @@ import {
   type ServiceAuthEvent,
   type SigningFailed,
 } from '../../core/index.js';
-import { lastMinutes, type Line, type LineFields, requests } from './line.js';
+import { ended, lastMinutes, type Line, type LineFields, requests } from './line.js';
 
 type Refusal = RequestRefused | RequestWouldBeRefused;
 
@@ -76,7 +76,7 @@ function fromWhom({ issuer, issuerTrust }: Refusal, count: number): string {
 function reasonOf({ code, detail, issuerTrust, status }: Refusal): string {
   const what = detail === undefined ? code : `${code}, ${detail}`;
   const isUnproved = issuerTrust === 'claimed' && status !== 503;
-  return `${what}. ${adviceFor(code)}${isUnproved ? DOUBT : ''}`;
+  return `${ended(what)} ${adviceFor(code)}${isUnproved ? DOUBT : ''}`;
 }
 
 const DOUBT = ' If this caller has no failures, a stranger used its name.';
@@ -142,7 +142,7 @@ function describeSurroundings(event: SurroundingsEvent): Described {
     case 'issuer_look_up_recovered':
       return { level: 'log', text: 'Can look up issuers again.' };
     case 'replay_store_failed':
-      return { level: 'debug', text: `Cannot ask the replay store: ${event.reason}.` };
+      return { level: 'debug', text: `Cannot ask the replay store: ${ended(event.reason)}` };
     case 'replay_store_recovered': {
       const { refused, acceptedUnchecked } = event;
       const text = `Can ask the replay store again. Answered 503 to ${requests(refused)} meanwhile, and accepted ${requests(acceptedUnchecked)} unchecked.`;
@@ -153,7 +153,7 @@ function describeSurroundings(event: SurroundingsEvent): Described {
       return { level: 'debug', text };
     }
     case 'replay_store_unsafe':
-      return { level: 'warn', text: `Replay protection has a gap: ${event.reason}.` };
+      return { level: 'warn', text: `Replay protection has a gap: ${ended(event.reason)}` };
   }
 }
 
