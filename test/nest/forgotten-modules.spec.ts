@@ -1,6 +1,8 @@
 import { HttpModule, HttpService } from '@nestjs/axios';
 import { Controller, Get, Inject, Module, type Type, UseGuards } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
+import { Test } from '@nestjs/testing';
+import axios from 'axios';
 import {
   OptionalServiceAuth,
   ServiceAuthConfigError,
@@ -12,7 +14,8 @@ import {
   SkipServiceAuth,
 } from 'nestjs-service-auth';
 import { ServiceHttpModule, ServiceSigningInterceptor } from 'nestjs-service-auth/axios';
-import { ServiceFetchModule } from 'nestjs-service-auth/fetch';
+import { ServiceFetch, ServiceFetchModule } from 'nestjs-service-auth/fetch';
+import { RecordingServer } from '../support/http/recording-server.js';
 import { createKey } from '../support/keys/keys.js';
 import { LogRecorder } from '../support/observed/log-recorder.js';
 import { Caller } from '../support/services/caller.js';
@@ -87,6 +90,62 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     it('CF-19 and one that Nest did not make refuses every request', async () => {
       const guard = Reflect.construct(ServiceJwtGuard, []) as ServiceJwtGuard;
       await expect(guard.canActivate({} as never)).rejects.toBeInstanceOf(ServiceAuthUsageError);
+    });
+  });
+
+  describe('a client that signs, without ServiceAuthModule, does not start', () => {
+    const attaching = { imports: [HttpModule], providers: [ServiceSigningInterceptor] };
+    const clients: [string, Omit<TestServiceOptions, 'adapter'>, string][] = [
+      ['ServiceHttpModule', { imports: [ServiceHttpModule.register()] }, 'ServiceHttpModule'],
+      [
+        'ServiceHttpModule with options of a factory',
+        { imports: [ServiceHttpModule.registerAsync({ useFactory: () => ({}) })] },
+        'ServiceHttpModule',
+      ],
+      ['ServiceFetchModule', { imports: [ServiceFetchModule] }, 'ServiceFetchModule'],
+      [
+        'ServiceFetchModule with options',
+        { imports: [ServiceFetchModule.register({ fetch })] },
+        'ServiceFetchModule',
+      ],
+      ['ServiceSigningInterceptor', attaching, 'ServiceHttpModule'],
+    ];
+    it.each(clients)(
+      '%s, and the error names the module and the line',
+      async (_, options, name) => {
+        const error = await failureOf(options);
+        expect(error).toBeInstanceOf(ServiceAuthUsageError);
+        expect(error).toHaveProperty(
+          'message',
+          expect.stringMatching(
+            `^${name} needs ServiceAuthModule.*imports: \\[ServiceAuthModule.forRoot\\(`,
+          ),
+        );
+        const imports = [...(options.imports ?? []), ServiceAuthModule.forRoot(sending)];
+        await start({ ...options, imports });
+      },
+    );
+
+    it.each(clients)('%s, and wrong options are told as such', async (_title, options) => {
+      const wrong = ServiceAuthModule.forRoot({ ...sending, issuer: 'herald' });
+      const imports = [...(options.imports ?? []), wrong];
+      expect(await failureOf({ ...options, imports })).toBeInstanceOf(ServiceAuthConfigError);
+    });
+
+    it('and sends nothing before the start either', async () => {
+      const server = running(await new RecordingServer().start());
+      const imports = [ServiceHttpModule.register(), ServiceFetchModule];
+      const context = await Test.createTestingModule({ imports }).compile();
+      const { axiosRef } = context.get(HttpService, { strict: false });
+      const adapter = axios.defaults.adapter;
+      for (const sent of [
+        axiosRef.get(server.url),
+        axiosRef.get(server.url, { adapter }),
+        context.get(ServiceFetch, { strict: false })(server.url),
+      ]) {
+        await expect(sent).rejects.toThrow(ServiceAuthUsageError);
+      }
+      expect(server.takeAll()).toEqual([]);
     });
   });
 
