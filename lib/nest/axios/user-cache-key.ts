@@ -41,14 +41,14 @@ export function userCacheKey(config: object, key: string): string {
 }
 
 /** One length for all users, so that no key of one user begins like another user's. */
-function namespaceOf(config: object, owner: ServiceAuth, { getUri }: Signing): string {
+function namespaceOf(config: object, owner: ServiceAuth, signing: Signing): string {
   try {
     const user = subjectIn(config, owner.settings);
     if (user === undefined) throw undecided('lost');
     return digestOf(owner.settings.issuer, user.subject);
   } catch (error) {
     // It leaves without a token. What else in it names a user, such as another header, is not known here.
-    if (isSentUnsigned(error, owner.targetOf(getUri(config)))) return randomUUID();
+    if (isSentUnsigned(error, owner.targetOf(signing.getUri(config)))) return randomUUID();
     throw error;
   }
 }
