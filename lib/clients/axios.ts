@@ -38,6 +38,8 @@ const SIGNS = createSlot<Signing>();
 export interface Signing {
   readonly owner: object;
   readonly inner: unknown;
+  /** The final URL of a configuration of its client. */
+  getUri(config: object): string;
 }
 
 /** Tells a signing adapter, so that attaching twice, or a retry, signs once; undefined for others. */
@@ -73,7 +75,7 @@ export function createSigningAdapter<Config extends AxiosLikeConfig, Response ex
     assertWanted(config);
     return await sendAs(inner, toConfig(config, signed), config);
   };
-  SIGNS.set(adapter, { owner: signer, inner });
+  SIGNS.set(adapter, { owner: signer, inner, getUri: (config) => parts.getUri(config as Config) });
   return adapter;
 }
 

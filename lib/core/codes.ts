@@ -50,6 +50,8 @@ interface Explanation {
 
 /** One refusal: what answers it, and its explanation. */
 interface Refusal<Status extends RefusalStatus = RefusalStatus> extends Explanation {
+  /** What to do, for a line of the receiver's log: one line, in rows whose `hint` is too long for it. */
+  readonly logHint?: string;
   readonly status: Status;
   /** Other statuses that answer the same code. */
   readonly otherStatuses?: readonly RefusalStatus[];
@@ -62,6 +64,7 @@ const REFUSAL_ROWS = {
     cause:
       'The request has so many headers that Node may have cut the list off: 1,000, unless `maxHeadersCount` of the HTTP server says otherwise.',
     hint: 'Send fewer headers, and look for a proxy that adds some. A service that needs more raises `maxHeadersCount` of its HTTP server.',
+    logHint: 'Look for a proxy that adds headers.',
   },
   token_missing: {
     status: 401,
@@ -69,25 +72,27 @@ const REFUSAL_ROWS = {
     cause:
       'The request has no `JWT` header, or an empty one. The HTTP client does not sign, the target has another origin or path prefix than the URL of the call, or a proxy dropped the header.',
     hint: 'Send with a client that signs: import `ServiceHttpModule` in place of `HttpModule`. If the caller does sign, let the proxy pass the `JWT` header. Mark a route that is open to everybody with `@SkipServiceAuth()`.',
+    logHint: 'Check that the caller signs, and that no proxy removes the `JWT` header.',
   },
   token_repeated: {
     status: 401,
     message: 'More than one service token was sent.',
     cause: 'There are two `JWT` headers, or two tokens in one, joined by a comma.',
     hint: 'Sign in one place only. Look for a middleware or proxy that adds a second header, or copies the headers of the request being served to the call being made.',
+    logHint: 'Look for a proxy or a retry that adds a second `JWT` header.',
   },
   token_malformed: {
     status: 401,
     message: 'The service token is not a well-formed compact JWT.',
     cause:
       'The header does not hold one compact JWS in canonical base64url, whose two first parts are JSON objects without duplicate members. Often it is cut off, quoted or padded, has `Bearer ` in front, or is a token of something else.',
-    hint: 'Send the token alone, byte for byte as it was made.',
+    hint: 'Let the caller send the token alone, byte for byte as it was made.',
   },
   token_too_large: {
     status: 401,
     message: 'The service token is too large.',
     cause: 'The token is longer than 8192 characters.',
-    hint: 'Put less into it: bind fewer and shorter headers (`signedHeaders`), and call a shorter URL.',
+    hint: 'Let the caller put less into it: fewer and shorter headers in `signedHeaders`, and a shorter URL.',
   },
   header_invalid: {
     status: 401,
@@ -95,6 +100,7 @@ const REFUSAL_ROWS = {
     cause:
       'The JOSE header has another form than the profile asks for: a strict token has `alg`, `kid` and `typ` (`svc+jwt`), and nothing else.',
     hint: "Make `profile` the same on both sides: trust a peer that speaks the original format with `profile: 'original'`. Clients in other languages set `typ` to `svc+jwt`, and leave out `jku`, `jwk`, `x5c` and `crit`.",
+    logHint: 'Make `profile` the same on both sides.',
   },
   algorithm_refused: {
     status: 401,
@@ -108,7 +114,7 @@ const REFUSAL_ROWS = {
     message: 'The issuer of the service token is not trusted here.',
     cause:
       "The token's `iss` is not in the receiver's `trustedIssuers`. The receiver compares URIs byte for byte.",
-    hint: 'Add the issuer there, or correct its spelling: a final slash, `http:` for `https:`, and upper case all count.',
+    hint: 'Add the issuer to `trustedIssuers`, or correct its spelling: slash, `http:` and upper case count.',
   },
   key_unknown: {
     status: 401,
@@ -116,6 +122,8 @@ const REFUSAL_ROWS = {
     cause:
       'The issuer is trusted, and has no key with the `kid` of the token, or the token names none. The caller signs with a key it has not published, or the receiver has another public key for it.',
     hint: "Compare the token's `kid` with the caller's `/.well-known/jwks.json`. After a rotation, publish the new key and wait until receivers have fetched it (`maxAgeSeconds`), then sign with it.",
+    logHint:
+      'Publish the new key of the caller, or add it to `trustedIssuers`. Until then the caller signs with its previous key.',
     page: 'keys.md#rotation',
   },
   key_unavailable: {
@@ -132,6 +140,8 @@ const REFUSAL_ROWS = {
     cause:
       'The signature is not one of the named key: another private key signed under the same `kid`, somebody else signed in the name of the caller, or the token was changed.',
     hint: 'Give every key its own `kid`, and compare `nestjs-service-auth jwks <key file>` with what the receiver fetches. In other languages, an ECDSA signature is the 64 bytes of r and s (for P-256), not DER.',
+    logHint:
+      'Compare the private key that the caller signs with, with the public key that this service has for it.',
   },
   claim_missing: {
     status: 401,
@@ -139,6 +149,7 @@ const REFUSAL_ROWS = {
     cause:
       'The profile requires a claim that the token lacks. Strict tokens need `iss`, `aud`, `iat`, `exp`, `jti` and `req`, original ones `iss`, `aud` and `sub`, and both `bdy` when the request has a body.',
     hint: 'Add the claim: the log of the receiver names it at debug level, and so does `nestjs-service-auth inspect`. Check that `profile` is the same on both sides.',
+    logHint: 'Make `profile` the same on both sides, or add the claim in the client of the caller.',
     page: 'protocol.md#claims',
   },
   claim_invalid: {
@@ -147,6 +158,7 @@ const REFUSAL_ROWS = {
     cause:
       'A claim has the wrong type or form, such as `aud` as an array, `exp` as a string, or a `sub` that is no absolute URI.',
     hint: 'Correct the claim: the log of the receiver names it at debug level, and so does `nestjs-service-auth inspect`.',
+    logHint: 'Correct the claim in the client of the caller.',
     page: 'protocol.md#claims',
   },
   token_expired: {
@@ -155,6 +167,8 @@ const REFUSAL_ROWS = {
     cause:
       'The token is older than its lifetime, 60 seconds unless the caller says otherwise: it waited in a queue, the upload took longer, or the clocks differ. The log says by how many seconds.',
     hint: 'Sign immediately before sending, and again for every retry. Set the clocks by NTP (`nestjs-service-auth doctor` compares them). For slow uploads raise `tokenLifetimeSeconds` (at most 300).',
+    logHint:
+      'Compare the clocks. If they agree, the caller sent an old token, or the request waited.',
   },
   token_not_yet_valid: {
     status: 401,
@@ -168,12 +182,15 @@ const REFUSAL_ROWS = {
     cause:
       'There are more seconds between `iat` and `exp` than the receiver takes, 300 by default. An original token with `jti` and without `iat`: its `exp` is more than an hour from now.',
     hint: 'Lower `tokenLifetimeSeconds` of the caller. The receiver can raise `maxTokenLifetimeSeconds`, and must then remember used tokens for longer. Original tokens: lower `exp`, or leave out `jti`.',
+    logHint: 'Lower `tokenLifetimeSeconds` of the caller, or raise `maxTokenLifetimeSeconds` here.',
   },
   audience_mismatch: {
     status: 401,
     message: 'The service token is meant for another service.',
     cause: "The token's `aud` is not a name of this service: its `issuer`, or one in `audience`.",
     hint: "Set `audience` of the caller's target (`--audience` on the command line) to the receiver's URI, byte for byte. If the receiver has a second name, list it in its `audience`.",
+    logHint:
+      "Correct `audience` of the caller's target, or add the name to `audience` of this service.",
   },
   request_mismatch: {
     status: 401,
@@ -181,6 +198,8 @@ const REFUSAL_ROWS = {
     cause:
       'The method or the request target differs from the signed one. Nearly always something between the two rewrites the path or the query, or a client sent the request again elsewhere.',
     hint: 'Find what rewrites the request. For a stripped prefix set `publicPathPrefix` of the receiver. It compares the target byte for byte, so encoding, a final slash and the order of the query count.',
+    logHint:
+      'Look for a gateway that changes the path or the query. For a stripped prefix set `publicPathPrefix`.',
     page: 'gateways.md',
   },
   header_mismatch: {
@@ -189,13 +208,14 @@ const REFUSAL_ROWS = {
     cause:
       'A bound header has another value than was signed, or one that must be bound is not: Content-Type, Content-Encoding and Content-Range for a body, and those in `requiredHeaders`. A caller that was not updated does not bind Content-Encoding.',
     hint: 'Do not let a proxy change bound headers; the log names the header. Update callers before receivers. Let the caller list what the receiver requires in `signedHeaders` (`--sign-header` on the command line).',
+    logHint: 'Look for a proxy, or a client after the signing, that changes the header.',
     page: 'migration.md#to-a-token-that-binds-content-encoding',
   },
   body_mismatch: {
     status: 401,
     message: 'The service token was made for another body.',
     cause: 'The bytes of the body are not those that were signed.',
-    hint: 'Sign the final bytes, after every serialiser and compression, and let no proxy or interceptor change them.',
+    hint: 'Look for a proxy, a serialiser or a compression that changes the body after it is signed.',
     page: 'bodies.md',
   },
   body_unverifiable: {
@@ -205,6 +225,7 @@ const REFUSAL_ROWS = {
     cause:
       'The body is larger than the receiver takes (413), its end never arrived or it came under a transfer coding besides `chunked` (415), or the disk of the receiver has no room for it now (503).',
     hint: 'Send the whole body without a transfer coding. Put `@MaxBodyBytes()` on the route for uploads, or raise `maxBufferedBodyBytes` for other large bodies.',
+    logHint: 'Compare the size of the body with the limits of the route, or send it whole.',
     page: 'bodies.md',
   },
   body_consumed: {
@@ -213,6 +234,7 @@ const REFUSAL_ROWS = {
     cause:
       'Something at the receiver read the body before the guard could: a parser that is registered before the module, a platform that reads requests itself, or a parser that is still reading.',
     hint: 'Register parsers after `NestFactory.create()`, or hand over the bytes that the platform kept with the option `rawBody`.',
+    logHint: 'Register the module before whatever reads the body, or set `rawBody`.',
     page: 'bodies.md#what-reads-the-body-before-the-guard',
   },
   token_replayed: {
@@ -221,6 +243,7 @@ const REFUSAL_ROWS = {
     cause:
       'A token with this `iss` and `jti` was accepted before: a retry sent the same token again, or somebody replays a recorded request.',
     hint: 'Sign every attempt anew: retry through the signing client. Turn off retries in proxies for signed requests. Two processes that use one key must not share a source of token ids.',
+    logHint: 'Look for a proxy or a client that sends a request again with the same token.',
   },
   replay_store_unavailable: {
     status: 503,
@@ -228,13 +251,14 @@ const REFUSAL_ROWS = {
     cause:
       'The replay store does not answer in time, it is full, the caller has used up its share of it, or the clock was put back. The log says which.',
     hint: 'Bring Redis back (`nestjs-service-auth doctor` tries it), or raise `maxEntries` of the memory store. If the clock was put back, wait or restart the service.',
+    logHint: 'Check the replay store.',
     page: 'replay.md',
   },
   issuer_not_allowed: {
     status: 403,
     message: 'This service may not call this route.',
     cause: 'The caller is trusted, and this route names others with `@AllowIssuers()`.',
-    hint: 'Add the caller to the list of the route. A list of the class must allow it too.',
+    hint: 'Add the caller to `@AllowIssuers()` of the route and of its class, if it may call the route.',
   },
   subject_missing: {
     status: 403,
@@ -242,13 +266,14 @@ const REFUSAL_ROWS = {
     cause:
       'The route asks for a user, with `@ServiceSubject()` or `@RequireSubject()`, and the caller acts for itself.',
     hint: 'Call on behalf of a user: `onBehalfOf(subject)`, or `--as <subject>` on the command line. If the route can do without, write `@ServiceSubject({ optional: true })`.',
+    logHint: 'Let the caller name its user with `onBehalfOf(...)`.',
   },
   subject_not_allowed: {
     status: 403,
     message: 'This service may not speak for this user.',
     cause:
       "The user's URI begins with none of the `subjects` of this issuer, or has a dot segment in some spelling (`/../`, `/..;x/`, `%252e`).",
-    hint: 'Add the prefix to `subjects` of the issuer at the receiver, if this caller is to speak for such users.',
+    hint: 'Add the prefix to `subjects` of the issuer at the receiver, if this caller may speak for such users.',
   },
   grant_missing: {
     status: 403,
@@ -256,6 +281,7 @@ const REFUSAL_ROWS = {
     cause:
       'The token names a user, and neither the token nor the request has a grant of that user. The caller does not send grants on, a service between it and the originator does not, or the user never came.',
     hint: 'Let the service that authenticates the user make a grant (`originate`), name the verified caller in each call on the way (`onBehalfOf(caller)`), and set `trustDomain` in each service that sends it on. A worker needs a grant that was made for it.',
+    logHint: 'Let every service on the way send on the grant of the user.',
     page: 'grants.md',
   },
   grant_repeated: {
@@ -263,6 +289,7 @@ const REFUSAL_ROWS = {
     message: 'More than one grant was sent.',
     cause: 'There are two `Txn-Token` headers, or two grants in one, joined by a comma.',
     hint: 'Look for a middleware or proxy that copies the headers of the request being served to the call being made.',
+    logHint: 'Look for a proxy that adds a second `Txn-Token` header.',
     page: 'grants.md',
   },
   grant_invalid: {
@@ -271,6 +298,7 @@ const REFUSAL_ROWS = {
     cause:
       'The `Txn-Token` header does not hold a grant in the form of the protocol, or the signature is not that of its originator: another form, another `typ`, an unknown key, a lifetime over the limit.',
     hint: 'Compare the `kid` of the grant with the published keys of the originator. The log says which part is wrong.',
+    logHint: 'Compare the grant with the published keys of its originator.',
     page: 'grants.md',
   },
   grant_mismatch: {
@@ -279,6 +307,7 @@ const REFUSAL_ROWS = {
     cause:
       'The grant is of another user or trust domain, or the token was made for another grant: only one of the two has arrived, or it was exchanged on the way.',
     hint: 'Name the user of the request in the call. If the log says that one half is missing, let the gateway pass `Txn-Token`. Make `trustDomain` the same in all services of an environment.',
+    logHint: 'Look for a gateway that drops `Txn-Token`, and compare `trustDomain` on both sides.',
     page: 'grants.md',
   },
   grant_expired: {
@@ -287,6 +316,7 @@ const REFUSAL_ROWS = {
     cause:
       "The `exp` of the grant has passed, or more time has passed since it was made than its caller's `subjectProof` and the route allow: 300 s unless both say more.",
     hint: 'For work that runs later, make the grant with a longer `lifetimeSeconds` at the edge, and allow its age both in `subjectProof: { maxAgeSeconds }` of the worker and in `@RequireSubjectProof({ maxAgeSeconds })` of the route.',
+    logHint: 'Let the originator make the grant for longer, if this work may wait.',
     page: 'grants.md',
   },
   grant_not_yet_valid: {
@@ -294,6 +324,7 @@ const REFUSAL_ROWS = {
     message: 'The grant is not valid yet.',
     cause: 'The `iat` of the grant is in the future by more than `clockToleranceSeconds`.',
     hint: 'Synchronise the clock of the originator.',
+    logHint: 'Compare the clocks of this service and of the originator.',
     page: 'grants.md',
   },
   originator_unknown: {
@@ -302,6 +333,7 @@ const REFUSAL_ROWS = {
     cause:
       'The `iss` of the grant is not in the `originators` of the receiver, which compares URIs byte for byte.',
     hint: 'Add the originator there, or correct its spelling. A service that only calls makes no grants: it sends on the one it got.',
+    logHint: 'Add the originator to `originators`, if it authenticates users.',
     page: 'grants.md',
   },
   originator_not_allowed: {
@@ -310,6 +342,7 @@ const REFUSAL_ROWS = {
     cause:
       "The user is outside of the originator's `subjects`, a scope of the grant is outside of its `scopes`, or the route names other originators.",
     hint: 'Widen its `subjects` or `scopes` in `originators`, if it authenticates these users.',
+    logHint: 'Extend `subjects` or `scopes` of this originator, if it may vouch for them.',
     page: 'grants.md',
   },
   scope_missing: {
@@ -318,6 +351,7 @@ const REFUSAL_ROWS = {
     cause:
       'The route has `@RequireSubjectProof({ scope })`, and the grant was made without that scope.',
     hint: 'Make the grant with that `scope` where the user asks for it. `user-present`, which is written when none is given, satisfies no route that asks for another.',
+    logHint: 'Let the originator write this scope into the grant.',
     page: 'grants.md',
   },
   authentication_insufficient: {
@@ -326,20 +360,21 @@ const REFUSAL_ROWS = {
     cause:
       'The route has `@RequireSubjectProof({ acr })`, and the grant says another `acr`, or none.',
     hint: 'Let the user authenticate again at the edge, and write its `acr` into the new grant.',
+    logHint: 'Let the user authenticate again at the originator.',
     page: 'grants.md',
   },
   subject_unknown: {
     status: 403,
     message: 'The user is not known here.',
     cause: 'The `userResolver` of the receiver knows no such user.',
-    hint: 'Compare the URI that the caller names, final slash included, with those that the receiver resolves.',
+    hint: 'Compare the URI that the caller names, final slash included, with those that `userResolver` knows.',
   },
   context_unsupported: {
     status: 403,
     message: 'Service tokens are not supported here.',
     cause:
       'The guard stands before something that is not HTTP: a WebSocket, RPC or GraphQL handler.',
-    hint: 'Guard these with a guard of their own, and use `ServiceJwtGuard` for HTTP.',
+    hint: 'Take the guard off handlers that are not HTTP, and guard these with one of their own.',
   },
 } satisfies Record<string, Refusal>;
 

@@ -116,7 +116,7 @@ function judge(handler: Found, reach: GlobalGuardReach): HandlerCoverage {
     handler: `${type.name}.${name}()${suffix}`,
     kind,
     verdict: verdictOn(handler, reach),
-    otherGuards: namesOf([
+    otherGuards: namesOfOthers([
       ...(kind === 'HTTP' ? reach.globalGuards : []),
       ...guardsOn({ handler: called, controller: type }),
     ]),
@@ -151,7 +151,7 @@ function reachOf({ kind, declared, isStatic }: Found, reach: GlobalGuardReach): 
 }
 
 /** The names of guards that are not ours, each once. */
-function namesOf(guards: readonly unknown[]): string[] {
+export function namesOfOthers(guards: readonly unknown[]): string[] {
   const others = guards.filter(
     (guard): guard is object =>
       isObject(guard) && !isServiceGuard(guard) && !(guard instanceof BindingWitness),

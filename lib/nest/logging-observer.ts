@@ -1,5 +1,11 @@
 import { Logger } from '@nestjs/common';
-import { OptionReader, type ServiceAuthEvent, type ServiceAuthObserver } from '../core/index.js';
+import {
+  OptionReader,
+  type RequestRefused,
+  type RequestWouldBeRefused,
+  type ServiceAuthEvent,
+  type ServiceAuthObserver,
+} from '../core/index.js';
 import { CountedLines } from './log/counted-lines.js';
 import { lineOf } from './log/event-lines.js';
 import { HELD_BACK_MILLISECONDS, type Line, oneLine } from './log/line.js';
@@ -18,6 +24,11 @@ export interface LoggingObserverOptions {
   now?: () => number;
 }
 
+/** Issuers that a finder gives have no end. */
+const MOST_KINDS = 100;
+/** Strangers decide how many of these there are. They have lines of their own, so they crowd out no others. */
+const MOST_UNPROVED_KINDS = 10;
+
 const SUCCESSES: ReadonlySet<ServiceAuthEvent['type']> = new Set([
   'request_accepted',
   'request_anonymous',
@@ -29,9 +40,11 @@ const SUCCESSES: ReadonlySet<ServiceAuthEvent['type']> = new Set([
  * Writes what happens to Nest's log, under the name `ServiceAuth`. The observer of a service that gives none; one that
  * gives others lists it among them to keep the log.
  *
- * What operators must end is a warning, at most one a minute for each issuer and code. A refused request whose issuer is
- * not proved is a line at `debug`, so no stranger writes into a log at production level. An outage has a line when it
- * begins, one each minute, and one when it is over. No line holds a token, a subject or a name that a caller made up.
+ * What operators must end is a warning, at most one a minute for each issuer and code. A refused request that names a
+ * trusted issuer and does not prove it is counted the same way, since a hurried rotation looks like that: strangers can
+ * cause 12 lines a minute at most. A request that names nobody who is trusted is a line at `debug`. An outage
+ * has a line when it begins, one each minute, and one when it is over. No line holds a token, a subject or a name that a
+ * caller made up.
  *
  * @throws ServiceAuthConfigError where an option is unknown, or has a value that is none
  *
@@ -41,7 +54,8 @@ const SUCCESSES: ReadonlySet<ServiceAuthEvent['type']> = new Set([
 export class LoggingObserver implements ServiceAuthObserver {
   private readonly logger = new Logger('ServiceAuth');
   private readonly options: Required<LoggingObserverOptions>;
-  private readonly counted = new CountedLines((line) => this.write(line));
+  private readonly counted = new CountedLines((line) => this.write(line), MOST_KINDS);
+  private readonly unproved = new CountedLines((line) => this.write(line), MOST_UNPROVED_KINDS);
   private readonly outages = new Outages((line) => this.write(line));
   /** Only while a line is held back: it comes when its minute is over, though nothing else happens. */
   private timer: NodeJS.Timeout | undefined;
@@ -66,6 +80,7 @@ export class LoggingObserver implements ServiceAuthObserver {
   flush(): void {
     const now = this.options.now();
     this.counted.flush(now);
+    this.unproved.flush(now);
     this.outages.flush(now);
     this.scheduleNext();
   }
@@ -73,9 +88,10 @@ export class LoggingObserver implements ServiceAuthObserver {
   private note(event: ServiceAuthEvent, now: number): void {
     if (this.outages.take(event, now)) return;
     const kind = kindOf(event);
-    const isRefusal = event.type === 'request_refused' || event.type === 'request_would_be_refused';
-    const isExplained = isRefusal && this.outages.explains(event);
+    const isExplained = isRefusal(event) && this.outages.explains(event);
     if (kind === undefined || isExplained) this.write(lineOf(event));
+    else if (isRefusal(event) && event.issuerTrust === 'claimed')
+      this.unproved.add(kind, event, now);
     else this.counted.add(kind, event, now);
   }
 
@@ -84,13 +100,14 @@ export class LoggingObserver implements ServiceAuthObserver {
     const now = this.options.now();
     if (now < this.dueAt) return;
     this.counted.writeDue(now);
+    this.unproved.writeDue(now);
     this.outages.writeDue(now);
     this.scheduleNext();
   }
 
   /** Does not keep the process alive: what is held back at its end is written by {@link flush}. */
   private scheduleNext(): void {
-    this.dueAt = Math.min(this.counted.dueAt, this.outages.dueAt);
+    this.dueAt = Math.min(this.counted.dueAt, this.unproved.dueAt, this.outages.dueAt);
     if (this.dueAt === Infinity) {
       clearTimeout(this.timer);
       this.timer = undefined;
@@ -129,13 +146,16 @@ function readOptions(options: LoggingObserverOptions): Required<LoggingObserverO
   return { successes, fields, now };
 }
 
+function isRefusal(event: ServiceAuthEvent): event is RequestRefused | RequestWouldBeRefused {
+  return event.type === 'request_refused' || event.type === 'request_would_be_refused';
+}
+
 /** What is counted together and warned of; undefined for what has one line each time. */
 function kindOf(event: ServiceAuthEvent): string | undefined {
   switch (event.type) {
     case 'request_refused':
     case 'request_would_be_refused':
-      if (event.issuerTrust !== 'verified') return undefined;
-      return `${event.type} ${event.code} ${event.issuer}`;
+      return isCounted(event) ? `${event.type} ${event.code} ${event.issuer}` : undefined;
     case 'request_accepted':
       return `${event.type} ${event.proofRefusal} ${event.issuer}`;
     case 'grant_unbound':
@@ -153,6 +173,11 @@ function kindOf(event: ServiceAuthEvent): string | undefined {
     default:
       return undefined;
   }
+}
+
+/** A 503 to somebody unproved is no news: an outage says why. */
+function isCounted({ issuerTrust, status }: RequestRefused | RequestWouldBeRefused): boolean {
+  return issuerTrust === 'verified' || (issuerTrust === 'claimed' && status !== 503);
 }
 
 function cleaned(fields: Line['fields']): Line['fields'] {

@@ -8,6 +8,7 @@ import {
   routeNamesOf,
 } from './guarded-routes.js';
 import { readRoute } from './route-policy.js';
+import { earlierGuards } from './guard-order.js';
 import { MODULE_OPTIONS_TOKEN } from './service-auth.module-definition.js';
 import type { ServiceAuthModuleOptions } from './service-auth.options.js';
 
@@ -20,6 +21,7 @@ export class RouteMarksCheck implements OnModuleInit {
   private readonly logger = new Logger('ServiceAuth');
   private readonly canReport: boolean;
   private readonly believesGrants: boolean;
+  private readonly setsUsers: boolean;
 
   constructor(
     @Inject(ModulesContainer) private readonly modules: ModulesContainer,
@@ -27,9 +29,10 @@ export class RouteMarksCheck implements OnModuleInit {
     @Inject(MODULE_OPTIONS_TOKEN) options: ServiceAuthModuleOptions,
   ) {
     // A factory may have returned nothing, which ServiceAuth reports.
-    const { reportUntil, originators } = { ...options };
+    const { reportUntil, originators, userResolver } = { ...options };
     this.canReport = reportUntil !== undefined;
     this.believesGrants = originators !== undefined;
+    this.setsUsers = userResolver !== undefined;
   }
 
   /** @throws ServiceAuthUsageError naming the class of a method whose decorators cannot be read */
@@ -41,6 +44,7 @@ export class RouteMarksCheck implements OnModuleInit {
     }
     if (!this.canReport) this.warnOfReportOnly();
     if (!this.believesGrants) this.warnOfUnprovable();
+    if (this.setsUsers) this.tellEarlierGuards();
     if (guardsEveryRoute(this.config)) return;
     for (const controller of controllersIn(this.modules)) {
       for (const name of routesNarrowedInVain(controller)) {
@@ -48,6 +52,16 @@ export class RouteMarksCheck implements OnModuleInit {
           `${controller.name}.${name}() has @AllowIssuers(), @RequireSubject() or @RequireSubjectProof(), and no ServiceJwtGuard enforces it: everybody may call it. Add @UseGuards(ServiceJwtGuard), above every decorator that replaces the method.`,
         );
       }
+    }
+  }
+
+  /** No warning: only the application knows whether these guards read the user. */
+  private tellEarlierGuards(): void {
+    for (const [guard, [first, ...others]] of earlierGuards(this.modules, this.config)) {
+      const more = others.length === 0 ? '' : ` and ${others.length} more`;
+      this.logger.log(
+        `${guard} runs before ServiceJwtGuard at ${first}${more}, and finds no request.user. If it reads request.user, put it after ServiceJwtGuard.`,
+      );
     }
   }
 

@@ -15,10 +15,12 @@ import { createServiceAuth, type ServiceAuth } from '../service-auth.js';
 import { checkEnforcement, Enforcement } from './enforcement.js';
 import { warningOfOriginal } from './log/event-lines.js';
 import { LoggingObserver, type LoggingObserverOptions } from './logging-observer.js';
+import { isClass } from './provider-lookup.js';
 import { ReportSummary } from './report-summary.js';
 import type { ServiceAuthModuleOptions } from './service-auth.options.js';
 import type { TrustedIssuerFinderProvider } from './trusted-issuer-finder.provider.js';
 import { warnOfUnsharedMemory } from './unshared-memory.js';
+import { RESOLVER } from './user-lookup.js';
 import { warnOfLoosenedOptions } from './warn-of-loosened-options.js';
 
 /**
@@ -109,8 +111,7 @@ async function createChecked(
 }
 
 function checkOwnOptions(reader: OptionReader): void {
-  const resolver = 'write a class or an object with a method resolveUser';
-  reader.value('userResolver', isResolver, resolver);
+  reader.value('userResolver', isResolver, RESOLVER);
   reader.word('tokenAfterVerification', ['remove', 'keep'], 'remove');
   reader.value('spoolDirectory', isFolder, 'write the absolute path of a folder that is there');
   const rawBody = 'write a function from the request to the bytes that the platform kept';
@@ -121,7 +122,7 @@ function checkOwnOptions(reader: OptionReader): void {
 }
 
 function isResolver(value: unknown): value is object {
-  if (typeof value === 'function') return true;
+  if (isFunction(value)) return isClass(value);
   const isObject = typeof value === 'object' && value !== null;
   return isObject && typeof Reflect.get(value, 'resolveUser') === 'function';
 }

@@ -62,7 +62,10 @@ function problemsOfClients(node: ModuleNode): string[] {
     .filter((client) => sourceFor(client, ServiceAuth) !== own)
     .map((client) => {
       const signer = serviceOf(sourceFor(client, ServiceAuth));
-      return `imports: ${node.name} imports the ServiceAuthModule of ${service.settings.issuer}, and its ${client.name} signs for ${signer?.settings.issuer}, whose module is global. Write ${client.name}.register({ imports: [...] }) with the ServiceAuthModule that is to sign.`;
+      const does = signer
+        ? `signs for ${signer.settings.issuer}, whose module is global`
+        : 'has no service to sign for';
+      return `imports: ${node.name} imports the ServiceAuthModule of ${service.settings.issuer}, and its ${client.name} ${does}. Write ${client.name}.register({ imports: [...] }) with the ServiceAuthModule that is to sign.`;
     });
 }
 

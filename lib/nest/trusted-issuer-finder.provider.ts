@@ -5,9 +5,11 @@ import {
   type TrustedIssuerFinder,
   type TrustedIssuerOptions,
 } from '../core/index.js';
-import { instanceOf } from './provider-lookup.js';
+import { instanceOf, isClass } from './provider-lookup.js';
 import { MODULE_OPTIONS_TOKEN } from './service-auth.module-definition.js';
 import type { ServiceAuthModuleOptions } from './service-auth.options.js';
+
+const FINDER = 'trustedIssuers: write a class or an object with a method find';
 
 /**
  * Stands for a finder that the options name by its class. The settings need an object before every
@@ -25,17 +27,18 @@ export class TrustedIssuerFinderProvider implements TrustedIssuerFinder, OnModul
   ) {
     // A factory that gives no options is a problem of the configuration, which ServiceAuth reports.
     const trustedIssuers = options?.trustedIssuers;
-    this.findFinder = async () =>
-      typeof trustedIssuers === 'function'
-        ? await instanceOf(trustedIssuers, moduleRef)
-        : undefined;
+    this.findFinder = async () => {
+      if (typeof trustedIssuers !== 'function') return undefined;
+      if (!isClass(trustedIssuers)) throw new ServiceAuthConfigError([FINDER]);
+      return await instanceOf(trustedIssuers, moduleRef);
+    };
   }
 
   async onModuleInit(): Promise<void> {
     this.finder = await this.findFinder();
     if (this.finder === undefined) return;
     if (typeof Reflect.get(this.finder, 'find') === 'function') return;
-    throw new ServiceAuthConfigError(['trustedIssuers: write a class with a method find']);
+    throw new ServiceAuthConfigError([FINDER]);
   }
 
   async find(issuer: string): Promise<TrustedIssuerOptions | null | undefined> {

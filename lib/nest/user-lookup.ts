@@ -1,10 +1,17 @@
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
-import { type ServiceIdentity, ServiceTokenRefusedError } from '../core/index.js';
+import {
+  ServiceAuthConfigError,
+  type ServiceIdentity,
+  ServiceTokenRefusedError,
+} from '../core/index.js';
 import { ServiceCallContext } from '../for-whom/service-call.context.js';
 import { instanceOf } from './provider-lookup.js';
 import { MODULE_OPTIONS_TOKEN } from './service-auth.module-definition.js';
 import type { ServiceAuthModuleOptions, ServiceUserResolver } from './service-auth.options.js';
+
+/** What to write as `userResolver`. */
+export const RESOLVER = 'write a class or an object with a method resolveUser';
 
 /** Finds the application's user for a verified identity, with the `userResolver` of the options. */
 @Injectable()
@@ -22,8 +29,12 @@ export class UserLookup implements OnModuleInit {
       typeof userResolver === 'function' ? await instanceOf(userResolver, moduleRef) : userResolver;
   }
 
+  /** @throws ServiceAuthConfigError where the `userResolver` has no method `resolveUser` */
   async onModuleInit(): Promise<void> {
     this.resolver = await this.findResolver();
+    if (this.resolver === undefined) return;
+    if (typeof Reflect.get(this.resolver, 'resolveUser') === 'function') return;
+    throw new ServiceAuthConfigError([`userResolver: ${RESOLVER}`]);
   }
 
   /** Whether the options have a `userResolver`. Without one nobody sets `request.user`. */

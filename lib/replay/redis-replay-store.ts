@@ -186,7 +186,8 @@ export class RedisReplayStore implements ReplayStore {
 
   private because(): string {
     if (this.lastError !== undefined) return `: ${this.lastError}`;
-    return this.settings.connection.isConnecting() ? ' yet' : ': call connect() of the client';
+    if (!this.settings.connection.isConnecting()) return ': call connect() of the client';
+    return this.connections > 0 ? ' any more' : ' yet';
   }
 
   /** Never throws: whoever may not look is told so. */

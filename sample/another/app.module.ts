@@ -1,5 +1,6 @@
 import { type DynamicModule, Module } from '@nestjs/common';
-import { ServiceAuthModule } from 'nestjs-service-auth';
+import { APP_FILTER } from '@nestjs/core';
+import { ServiceAuthModule, ServiceCallExceptionFilter } from 'nestjs-service-auth';
 import { ServiceHttpModule } from 'nestjs-service-auth/axios';
 import type { Environment } from '../setup/environment.js';
 import { privateKeyFile } from '../setup/key-files.js';
@@ -26,6 +27,8 @@ export class AppModule {
         }),
       ],
       controllers: [WelcomeController],
+      // A call that failed: 403 and 404 are passed on, and everything else is 502.
+      providers: [{ provide: APP_FILTER, useClass: ServiceCallExceptionFilter }],
     };
   }
 }

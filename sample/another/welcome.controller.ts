@@ -3,7 +3,6 @@ import { Body, Controller, Inject, Post, Res } from '@nestjs/common';
 import type { Response } from 'express';
 import { onBehalfOf } from 'nestjs-service-auth/axios';
 import { firstValueFrom } from 'rxjs';
-import { toHttpException } from '../setup/upstream-failure.js';
 import { type Welcome, WelcomePipe } from './welcome.pipe.js';
 
 /**
@@ -20,14 +19,10 @@ export class WelcomeController {
     @Res({ passthrough: true }) response: Response,
   ): Promise<unknown> {
     const order = { user, type: 'welcome-message' };
-    try {
-      const { data, headers } = await firstValueFrom(
-        this.http.post<unknown>('notification/', order, onBehalfOf(as)),
-      );
-      response.location(String(headers['location']));
-      return data;
-    } catch (error) {
-      throw toHttpException(error, 'herald.service');
-    }
+    const { data, headers } = await firstValueFrom(
+      this.http.post<unknown>('notification/', order, onBehalfOf(as)),
+    );
+    response.location(String(headers['location']));
+    return data;
   }
 }

@@ -4,7 +4,6 @@ import type { ServiceIdentity } from 'nestjs-service-auth';
 import { onBehalfOf } from 'nestjs-service-auth/axios';
 import { firstValueFrom } from 'rxjs';
 import { SERVICE_URIS } from '../setup/services.js';
-import { toHttpException } from '../setup/upstream-failure.js';
 
 export interface CensusUser {
   readonly uri: string;
@@ -19,18 +18,13 @@ export class CensusClient {
 
   /**
    * @param caller whose user asks: the verified identity that `@ServiceCaller()` gives
-   * @throws HttpException 403 and 404 as Census says, 502 when it does not deliver
+   * @throws AxiosError which `ServiceCallExceptionFilter` answers: 403 and 404 as Census says, otherwise 502
    */
   async findUser(uri: string, caller: ServiceIdentity): Promise<CensusUser> {
     // The URI says whose user it is; where Census listens is configuration.
     const path = uri.slice(SERVICE_URIS.census.length);
-    try {
-      const { data } = await firstValueFrom(this.http.get<unknown>(path, onBehalfOf(caller)));
-      return readUser(data);
-    } catch (error) {
-      if (error instanceof BadGatewayException) throw error;
-      throw toHttpException(error, 'census.service');
-    }
+    const { data } = await firstValueFrom(this.http.get<unknown>(path, onBehalfOf(caller)));
+    return readUser(data);
   }
 }
 

@@ -372,6 +372,27 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
       expect(await refusalOf(get('/documents/4', config))).toBe('service_closed');
     });
 
+    it.each([
+      ['names nobody', {}],
+      ['names a user who is not known', onBehalfOf(undefined)],
+    ])(
+      'a call that %s is sent without a token to a target that takes it, and gets no cached answer (CA-11)',
+      async (_name, config) => {
+        const target = { baseUrl: census.url, audience: CENSUS };
+        const from = await start(RECIPE, { targets: [{ ...target, signing: 'best-effort' }] });
+        const path = '/documents/open/1';
+        const cached = [];
+        for (const words of [onBehalfOf(ALICE), config, config, onBehalfOf(ALICE)]) {
+          cached.push((await get(path, words, from)).cached);
+        }
+        await from.close();
+        expect(cached).toEqual([false, false, false, true]);
+        const required = await start(RECIPE, { targets: [target] });
+        expect(await refusalOf(get(path, config, required))).toBe('subject_undecided');
+        await required.close();
+      },
+    );
+
     it('a client that does not sign has no keys that name users (CA-07)', async () => {
       const plain = setupCache(axios.create(), RECIPE);
       await expect(plain.get(`${census.url}/documents/1`)).rejects.toThrow(ServiceAuthUsageError);

@@ -31,6 +31,9 @@ describe('no code is missing in the documentation', () => {
   });
 });
 
+/** More than this is too long for the end of a line in a log. */
+const LOG_CHARACTERS = 130;
+
 describe('what a row says', () => {
   const rows = Object.entries({ ...SIGNING_FAILURES, ...REFUSALS });
   const anchorsOf = (page: string): string[] =>
@@ -46,5 +49,13 @@ describe('what a row says', () => {
     const [page = 'errors.md', anchor] = row.page?.split('#') ?? [];
     const anchors = anchorsOf(`docs/${page}`);
     if (anchor !== undefined) expect(anchors).toContain(anchor);
+  });
+
+  it.each(Object.entries(REFUSALS))('%s: one short line for the log', (_code, row) => {
+    const { hint, logHint } = row;
+    expect(logHint ?? hint).toMatch(/^[A-Z].*\.$/);
+    expect((logHint ?? hint).length).toBeLessThanOrEqual(LOG_CHARACTERS);
+    // A hint that fits is the log's too.
+    if (logHint !== undefined) expect(hint.length).toBeGreaterThan(logHint.length);
   });
 });

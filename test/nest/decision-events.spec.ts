@@ -256,10 +256,10 @@ describe.each(ADAPTERS)('ServiceAuthObserver on %s', (adapter) => {
         .map(({ level, text }) => `${level} ${text.replace(/ ServiceAuth$/, '')}`);
     };
     const REFUSED = [
-      `debug Refused a request that names ${HERALD} to /modes/required/:id: key_unknown, the known keys are "${heraldKey.keyId}", configured. Let the caller publish its key before it signs with it.`,
-      `warn Refused a request of ${HERALD} to /modes/required/:id: audience_mismatch, made for ${HERALD}; this service answers to ${CENSUS}. Correct the audience of the target at the caller, or add the name here.`,
-      'debug Refused a request of an unknown issuer to /modes/required/:id: issuer_unknown. Compare trustedIssuers with the issuer of the caller, byte for byte.',
-      'debug Refused a request of an unknown issuer to /modes/required/:id: token_missing. Look whether the caller signs, and whether a proxy removes the JWT header.',
+      `warn Refused a request that names ${HERALD} to /modes/required/:id: key_unknown, the known keys are "${heraldKey.keyId}", configured. Publish the new key of the caller, or add it to trustedIssuers. Until then the caller signs with its previous key. If this caller has no failures, a stranger used its name.`,
+      `warn Refused a request of ${HERALD} to /modes/required/:id: audience_mismatch, made for ${HERALD}; this service answers to ${CENSUS}. Correct audience of the caller's target, or add the name to audience of this service.`,
+      'debug Refused a request of an unknown issuer to /modes/required/:id: issuer_unknown. Add the issuer to trustedIssuers, or correct its spelling: slash, http: and upper case count.',
+      'debug Refused a request of an unknown issuer to /modes/required/:id: token_missing. Check that the caller signs, and that no proxy removes the JWT header.',
     ];
 
     it('is each refusal, by default', async () => {

@@ -91,7 +91,7 @@ describe('a trusted caller that is refused all night', () => {
       'it repeats its tokens',
       () => ({ key, claims: { jti: 'the same in every request'.replaceAll(' ', '-') } }),
       'token_replayed',
-      'Look for a proxy that repeats requests',
+      'Look for a proxy or a client that sends a request again',
     ],
   ];
   it.each(faults)('%s', async (_title, question, code, says) => {
@@ -110,25 +110,54 @@ describe('a trusted caller that is refused all night', () => {
     expect(first.concat(next).join()).not.toMatch(/canary|eyJ/);
   });
 
+  it('it signs with a key that it has not published', async () => {
+    const receiver = await startAtNight();
+    expect([...(await receiver.askAll(() => ({ key: otherKey })))]).toEqual(['key_unknown']);
+    const first = receiver.take();
+    expect(first).toEqual([
+      expect.stringMatching(/^warn Refused a request that names https:\/\/herald\.service\/: key_/),
+    ]);
+    expect(first[0]).toContain(
+      `the known keys are "${key.keyId}", configured. Publish the new key`,
+    );
+    await receiver.askAll(() => ({ key: otherKey }));
+    const next = receiver.take();
+    expect(next).toEqual([expect.stringMatching(/^warn \d+ requests that name .*: key_unknown/)]);
+    expect(first.concat(next).join()).not.toMatch(/canary|eyJ/);
+    expect(first.concat(next).join()).not.toContain(otherKey.keyId);
+    expect(await receiver.ask(good())).toBe('ok');
+  });
+
   it('and honest traffic writes nothing', async () => {
     const receiver = await startAtNight();
     expect([...(await receiver.askAll(good))]).toEqual(['ok']);
     expect(receiver.take()).toEqual([]);
   });
 
-  it('and neither do strangers', async () => {
+  it('and neither do strangers who name nobody who is trusted', async () => {
     const receiver = await startAtNight();
-    const answers = await receiver.askAll(
-      (count) =>
-        [
-          { key: otherKey },
-          { key: { ...otherKey, keyId: key.keyId } },
-          { key: otherKey, issuer: `https://canary-${count}.service/` },
-          { key: otherKey, issuer: 'https://herald.service' },
-        ][count % 4] as Question,
-    );
-    expect(answers).toEqual(new Set(['key_unknown', 'signature_invalid', 'issuer_unknown']));
+    const answers = await receiver.askAll((count) => {
+      const issuer = count % 2 ? `https://canary-${count}.service/` : 'https://herald.service';
+      return { key: otherKey, issuer };
+    });
+    expect(answers).toEqual(new Set(['issuer_unknown']));
     expect(receiver.take()).toEqual([]);
+  });
+
+  it('and strangers who name this caller write one line for each code, none with a word of theirs', async () => {
+    const receiver = await startAtNight();
+    const answers = await receiver.askAll((count) => {
+      const keyId = count % 2 ? key.keyId : `canary-${count}`;
+      return { key: { ...otherKey, keyId } };
+    });
+    expect(answers).toEqual(new Set(['key_unknown', 'signature_invalid']));
+    const lines = receiver.take();
+    expect(lines.map((line) => /: (\w+)[,.] /.exec(line)?.[1])).toEqual([
+      'key_unknown',
+      'signature_invalid',
+    ]);
+    for (const line of lines) expect(line).toContain('a stranger used its name.');
+    expect(lines.join()).not.toContain('canary');
   });
 });
 

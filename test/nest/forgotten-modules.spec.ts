@@ -1,6 +1,8 @@
 import { HttpModule, HttpService } from '@nestjs/axios';
 import { Controller, Get, Inject, Module, type Type, UseGuards } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
+import { Test } from '@nestjs/testing';
+import axios from 'axios';
 import {
   OptionalServiceAuth,
   ServiceAuthConfigError,
@@ -12,7 +14,8 @@ import {
   SkipServiceAuth,
 } from 'nestjs-service-auth';
 import { ServiceHttpModule, ServiceSigningInterceptor } from 'nestjs-service-auth/axios';
-import { ServiceFetchModule } from 'nestjs-service-auth/fetch';
+import { ServiceFetch, ServiceFetchModule } from 'nestjs-service-auth/fetch';
+import { RecordingServer } from '../support/http/recording-server.js';
 import { createKey } from '../support/keys/keys.js';
 import { LogRecorder } from '../support/observed/log-recorder.js';
 import { Caller } from '../support/services/caller.js';
@@ -90,6 +93,62 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     });
   });
 
+  describe('a client that signs, without ServiceAuthModule, does not start', () => {
+    const attaching = { imports: [HttpModule], providers: [ServiceSigningInterceptor] };
+    const clients: [string, Omit<TestServiceOptions, 'adapter'>, string][] = [
+      ['ServiceHttpModule', { imports: [ServiceHttpModule.register()] }, 'ServiceHttpModule'],
+      [
+        'ServiceHttpModule with options of a factory',
+        { imports: [ServiceHttpModule.registerAsync({ useFactory: () => ({}) })] },
+        'ServiceHttpModule',
+      ],
+      ['ServiceFetchModule', { imports: [ServiceFetchModule] }, 'ServiceFetchModule'],
+      [
+        'ServiceFetchModule with options',
+        { imports: [ServiceFetchModule.register({ fetch })] },
+        'ServiceFetchModule',
+      ],
+      ['ServiceSigningInterceptor', attaching, 'ServiceHttpModule'],
+    ];
+    it.each(clients)(
+      '%s, and the error names the module and the line',
+      async (_, options, name) => {
+        const error = await failureOf(options);
+        expect(error).toBeInstanceOf(ServiceAuthUsageError);
+        expect(error).toHaveProperty(
+          'message',
+          expect.stringMatching(
+            `^${name} needs ServiceAuthModule.*imports: \\[ServiceAuthModule.forRoot\\(`,
+          ),
+        );
+        const imports = [...(options.imports ?? []), ServiceAuthModule.forRoot(sending)];
+        await start({ ...options, imports });
+      },
+    );
+
+    it.each(clients)('%s, and wrong options are told as such', async (_title, options) => {
+      const wrong = ServiceAuthModule.forRoot({ ...sending, issuer: 'herald' });
+      const imports = [...(options.imports ?? []), wrong];
+      expect(await failureOf({ ...options, imports })).toBeInstanceOf(ServiceAuthConfigError);
+    });
+
+    it('and sends nothing before the start either', async () => {
+      const server = running(await new RecordingServer().start());
+      const imports = [ServiceHttpModule.register(), ServiceFetchModule];
+      const context = await Test.createTestingModule({ imports }).compile();
+      const { axiosRef } = context.get(HttpService, { strict: false });
+      const adapter = axios.defaults.adapter;
+      for (const sent of [
+        axiosRef.get(server.url),
+        axiosRef.get(server.url, { adapter }),
+        context.get(ServiceFetch, { strict: false })(server.url),
+      ]) {
+        await expect(sent).rejects.toThrow(ServiceAuthUsageError);
+      }
+      expect(server.takeAll()).toEqual([]);
+    });
+  });
+
   describe('a parameter that needs a verified request', () => {
     const linesFor = async (controller: Type) => {
       const logger = new LogRecorder();
@@ -129,6 +188,49 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
         optional(@ServiceCaller() _caller: unknown) {}
       }
       expect(await linesFor(Verified)).toEqual([]);
+    });
+  });
+
+  describe('a guard that reads request.user', () => {
+    class Roles {
+      canActivate = () => true;
+    }
+    @Controller('roles-first')
+    @UseGuards(Roles, ServiceJwtGuard)
+    class RolesFirst {
+      @Get('one')
+      one() {}
+      @Get('two')
+      two() {}
+      @Get('skipped')
+      @SkipServiceAuth()
+      skipped() {}
+    }
+    @Controller('roles-last')
+    @UseGuards(ServiceJwtGuard, Roles)
+    class RolesLast {
+      @Get()
+      one() {}
+    }
+    const users = { resolveUser: async (uri: string) => ({ uri }) };
+    const first = { controllers: [RolesFirst] };
+    const globally = {
+      controllers: [Guarded],
+      providers: [{ provide: APP_GUARD, useClass: Roles }],
+    };
+
+    it.each<[string, Omit<TestServiceOptions, 'adapter'>, string[]]>([
+      ['is told at start where it runs before ours', first, ['RolesFirst.one() and 1 more']],
+      ['is told where it runs before all others', globally, ['Guarded.list()']],
+      ['is not where it runs after ours', { controllers: [RolesLast] }, []],
+    ])('%s', async (_title, options, places) => {
+      const logger = new LogRecorder();
+      const imports = [ServiceAuthModule.forRoot({ ...receiving, userResolver: users })];
+      await start({ ...options, imports, logger });
+      const told = logger.texts('log').filter((text) => text.includes('runs before'));
+      expect(
+        told.map((text) => /^Roles runs before ServiceJwtGuard at (.*), and/.exec(text)?.[1]),
+      ).toEqual(places);
     });
   });
 

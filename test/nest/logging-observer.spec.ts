@@ -108,7 +108,7 @@ describe('a refused caller whose issuer is verified', () => {
     log.hear({ ...EXPIRED, code: 'audience_mismatch', detail: undefined }, 500);
     expect(log.take()).toEqual([
       FIRST,
-      'warn Refused a request of https://herald.service/ to /users/:id: audience_mismatch. Correct the audience of the target at the caller, or add the name here.',
+      "warn Refused a request of https://herald.service/ to /users/:id: audience_mismatch. Correct audience of the caller's target, or add the name to audience of this service.",
     ]);
   });
 
@@ -163,10 +163,70 @@ describe('a refused caller whose issuer is verified', () => {
   });
 });
 
+describe('a request that names a trusted issuer, and does not prove it', () => {
+  const UNKNOWN: RequestRefused = {
+    ...EXPIRED,
+    code: 'key_unknown',
+    issuerTrust: 'claimed',
+    detail: 'the known keys are "herald-1", fetched 25 s ago',
+  };
+  const SAYS =
+    'key_unknown, the known keys are "herald-1", fetched 25 s ago. Publish the new key of the caller, or add it to trustedIssuers. Until then the caller signs with its previous key. If this caller has no failures, a stranger used its name.';
+
+  it('has a line at once, and a number each minute: its caller may have rotated in a hurry', () => {
+    const log = startLog();
+    log.hear(UNKNOWN, 312);
+    expect(log.take()).toEqual([
+      `warn Refused a request that names ${HERALD} to /users/:id: ${SAYS}`,
+    ]);
+    log.pass(60);
+    expect(log.take()).toEqual([
+      `warn 312 requests that name ${HERALD} refused in the last minute: ${SAYS}`,
+    ]);
+    log.pass(600);
+    expect(log.take()).toEqual([]);
+  });
+
+  it('is counted the same way where it would be refused', () => {
+    const log = startLog();
+    log.hear({ ...UNKNOWN, type: 'request_would_be_refused' }, 2);
+    log.observer.flush();
+    expect(log.take()).toEqual([
+      `warn Let in (report-only mode) a request that names ${HERALD} to /users/:id: ${SAYS}`,
+      `warn 2 requests that name ${HERALD} would be refused by enforcement in the last minute: ${SAYS}`,
+    ]);
+  });
+
+  it('causes twelve lines a minute at most, and crowds out no caller who is verified', () => {
+    const log = startLog();
+    for (let number = 0; number < 5000; number++) {
+      const issuer = `https://caller-${number % 500}.service/`;
+      const code = number % 2 ? 'key_unknown' : 'signature_invalid';
+      log.hear({ ...UNKNOWN, code, issuer });
+    }
+    log.hear(EXPIRED);
+    const lines = log.take();
+    expect(lines).toHaveLength(12);
+    expect(lines.at(-1)).toBe(FIRST);
+    for (let minute = 0; minute < 10; minute++) {
+      for (let number = 0; number < 500; number++) {
+        log.hear({ ...UNKNOWN, issuer: `https://caller-${number}.service/` });
+      }
+      log.pass(60);
+    }
+    const later = log.take();
+    expect(later.length).toBeLessThanOrEqual(11 * 11);
+    expect(later).toContainEqual(
+      expect.stringMatching(
+        /^warn \d+ requests that name other issuers refused in the last minute/,
+      ),
+    );
+  });
+});
+
 describe('a stranger', () => {
   it.each([
     ['names nobody', { issuer: undefined, issuerTrust: 'unknown', code: 'issuer_unknown' }],
-    ['names a trusted issuer', { issuerTrust: 'claimed', code: 'signature_invalid' }],
     ['finds no keys', { issuerTrust: 'claimed', code: 'key_unavailable', status: 503 }],
     [
       'is not found',
@@ -259,6 +319,36 @@ describe('an outage', () => {
     const [line = ''] = log.take();
     expect(line).toContain(`: ${reason}. `);
     expect(line.endsWith(advice)).toBe(true);
+  });
+
+  it.each([
+    [
+      "OOM command not allowed when used memory > 'maxmemory'.",
+      'keep maxmemory-policy noeviction.',
+    ],
+    ['NOAUTH Authentication required.', 'Correct the user and the password of the Redis client.'],
+    ["READONLY You can't write against a read only replica.", 'to the primary.'],
+    ['the memory store is full (50 entries), for https://a.service/', 'share a store in Redis.'],
+    ['the clock was put back by 60.0 s: the use may be forgotten', 'or restart the service.'],
+    ['Redis may be another server than before, and lack the use', 'It ends by itself, once'],
+    ['Redis is not connected', 'Check the replay store, and the network to it.'],
+  ])('of the replay store says what to do: %s', (reason, advice) => {
+    const log = startLog();
+    log.hear({ ...SAMPLE_EVENTS.replay_store_failed, reason });
+    const [line = ''] = log.take();
+    expect(line).toContain(`: ${reason.replace(/\.$/, '')}. Answering`);
+    expect(line).toContain(advice);
+  });
+
+  it('of the replay store says what the last request met', () => {
+    const log = startLog();
+    log.hear(SAMPLE_EVENTS.replay_store_failed);
+    log.hear(NO_STORE);
+    log.hear({ ...NO_STORE, detail: 'Redis may be another server than before, and lack the use' });
+    log.pass(60);
+    const [first, minute] = log.take();
+    expect(first).toContain(': Redis is not connected. ');
+    expect(minute).toMatch(/lack the use\. Answered 503 .* to 2 requests .* It ends by itself/);
   });
 
   it('has its lines each minute though nothing else happens', () => {

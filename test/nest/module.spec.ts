@@ -249,6 +249,18 @@ describe.each(ADAPTERS)('ServiceAuthModule on %s', (adapter) => {
     });
 
     it.each([
+      ['an arrow function', (): null => null],
+      ['a function of a class without resolveUser', class NoResolver {}],
+    ])('CF-09 a userResolver that is %s is a ServiceAuthConfigError', async (_title, value) => {
+      const options = { ...receivingOptions, userResolver: value } as never;
+      await expect(start({ imports: [ServiceAuthModule.forRoot(options)] })).rejects.toMatchObject({
+        problems: [
+          expect.stringMatching(/^userResolver: .*write a class or an object with a method/),
+        ],
+      });
+    });
+
+    it.each([
       ['nothing', undefined],
       ['null', null],
       ['a string', 'census'],

@@ -93,7 +93,8 @@ describe('TrustedIssuerFinder as a provider', () => {
 
   const bad: [string, Trusted, RegExp][] = [
     ['a class that cannot be built', Unbuildable, /Unbuildable/],
-    ['a class without find', NoFinder as never, /trustedIssuers: write a class with a method find/],
+    ['a class without find', NoFinder as never, /trustedIssuers: write a class or an object with/],
+    ['an arrow function', (() => null) as never, /trustedIssuers: write a class or an object with/],
     ['an object without find', {} as never, /trustedIssuers: write an object with a method find/],
   ];
   it.each(bad)('is no reason to start with %s', async (_case, trusted, reason) => {

@@ -1,5 +1,5 @@
 import { HttpService } from '@nestjs/axios';
-import { Inject, Injectable } from '@nestjs/common';
+import { Inject, Injectable, type OnModuleInit, Optional } from '@nestjs/common';
 import type { AxiosAdapter, AxiosStatic } from 'axios';
 import { createSigningAdapter, signingOf, type SigningParts } from '../../clients/axios.js';
 import type { AxiosLikeConfig } from '../../clients/axios-config.js';
@@ -11,6 +11,7 @@ import { NamedSubject, undecided } from '../../for-whom/named-subject.js';
 import { ServiceCallContext } from '../../for-whom/service-call.context.js';
 import { givenFor, READ_BY_FETCH } from '../../for-whom/stand-ins.js';
 import { ServiceAuth } from '../../service-auth.js';
+import { missingServiceAuth } from '../missing-service-auth.js';
 import { IS_ATTACHED } from '../unsigned-clients.warning.js';
 import { refuseWaiting } from './waiting-callers.js';
 
@@ -40,14 +41,44 @@ const ATTACHED = createSlot<Attached>();
 
 /** Makes an `HttpService` sign what it sends to the configured targets. */
 @Injectable()
-export class ServiceSigningInterceptor {
+export class ServiceSigningInterceptor implements OnModuleInit {
   private readonly axios = axiosOfNest();
 
-  /** @internal */
+  /**
+   * Optional, so that their absence is told in our words.
+   *
+   * @internal
+   */
   constructor(
-    @Inject(ServiceAuth) private readonly serviceAuth: ServiceAuth,
-    @Inject(ServiceCallContext) private readonly callContext: ServiceCallContext,
+    @Optional() @Inject(ServiceAuth) private readonly givenAuth: ServiceAuth | undefined,
+    @Optional()
+    @Inject(ServiceCallContext)
+    private readonly givenContext: ServiceCallContext | undefined,
   ) {}
+
+  /**
+   * Not in the constructor: where options are wrong, Nest leaves the service out, and reports that itself.
+   *
+   * @internal
+   * @throws ServiceAuthUsageError where no ServiceAuthModule is imported
+   */
+  onModuleInit(): void {
+    this.assertGiven();
+  }
+
+  private assertGiven(): { serviceAuth: ServiceAuth; callContext: ServiceCallContext } {
+    const { givenAuth: serviceAuth, givenContext: callContext } = this;
+    if (!serviceAuth || !callContext) throw missingServiceAuth('ServiceHttpModule');
+    return { serviceAuth, callContext };
+  }
+
+  private get serviceAuth(): ServiceAuth {
+    return this.assertGiven().serviceAuth;
+  }
+
+  private get callContext(): ServiceCallContext {
+    return this.assertGiven().callContext;
+  }
 
   /**
    * From now on every request of this `HttpService` to a configured target is signed, and others are
@@ -76,6 +107,7 @@ export class ServiceSigningInterceptor {
    */
   attach(httpService: HttpService): HttpService {
     const instance = httpService.axiosRef;
+    if (!this.givenAuth) return refusing(httpService);
     instance.defaults.adapter = this.signing(instance, instance.defaults.adapter);
     const attached = ATTACHED.get(instance);
     // One interceptor for each instance, however many services attach one after the other.
@@ -182,6 +214,14 @@ export class ServiceSigningInterceptor {
       noteFailure: (error, config) => refuseWaiting(instance, config, error),
     };
   }
+}
+
+/** The application does not start. What calls before that must not leave unsigned. */
+function refusing(httpService: HttpService): HttpService {
+  httpService.axiosRef.interceptors.request.use(() => {
+    throw missingServiceAuth('ServiceHttpModule');
+  });
+  return httpService;
 }
 
 /** An instance inherits the adapter of the one it is made from, which may sign for another service. */

@@ -1,7 +1,8 @@
-import { Module } from '@nestjs/common';
-import { createSignedFetch } from '../../clients/fetch.js';
+import { type InjectionToken, Module } from '@nestjs/common';
+import { createSignedFetch, type SignedFetch } from '../../clients/fetch.js';
 import { ServiceAuth } from '../../service-auth.js';
 import { ServiceCallContext } from '../../for-whom/service-call.context.js';
+import { missingServiceAuth, needServiceAuth } from '../missing-service-auth.js';
 import { markSigningClient } from '../signing-client.js';
 import { ServiceFetch } from './service-fetch.js';
 import {
@@ -22,16 +23,28 @@ import {
 @Module({
   providers: [
     markSigningClient(),
+    needServiceAuth('ServiceFetchModule'),
     {
       provide: ServiceFetch,
-      useFactory: (
-        serviceAuth: ServiceAuth,
-        callContext: ServiceCallContext,
-        options?: ServiceFetchModuleOptions,
-      ) => createSignedFetch(serviceAuth, { ...options, callContext }),
-      inject: [ServiceAuth, ServiceCallContext, { token: MODULE_OPTIONS_TOKEN, optional: true }],
+      useFactory: createFetch,
+      inject: [ServiceAuth, ServiceCallContext, MODULE_OPTIONS_TOKEN].map(optional),
     },
   ],
   exports: [ServiceFetch],
 })
 export class ServiceFetchModule extends ConfigurableModuleClass {}
+
+function optional(token: InjectionToken) {
+  return { token, optional: true };
+}
+
+function createFetch(
+  serviceAuth?: ServiceAuth,
+  callContext?: ServiceCallContext,
+  options?: ServiceFetchModuleOptions,
+): SignedFetch {
+  // The application does not start without a service. What calls before that must not leave unsigned.
+  if (!serviceAuth)
+    return async () => await Promise.reject(missingServiceAuth('ServiceFetchModule'));
+  return createSignedFetch(serviceAuth, { ...options, ...(callContext && { callContext }) });
+}

@@ -2,9 +2,6 @@ import type { ServiceAuthEvent } from '../../core/index.js';
 import { lineOf, summaryOf } from './event-lines.js';
 import { HELD_BACK_MILLISECONDS, type Line } from './line.js';
 
-/** Issuers that a finder gives have no end. */
-const MOST_WINDOWS = 100;
-
 interface Window {
   openedAt: number;
   count: number;
@@ -20,11 +17,15 @@ interface Window {
 export class CountedLines {
   private readonly windows = new Map<string, Window>();
 
-  constructor(private readonly write: (line: Line) => void) {}
+  /** @param mostKinds so many kinds have a line of their own in one minute; the others share one */
+  constructor(
+    private readonly write: (line: Line) => void,
+    private readonly mostKinds: number,
+  ) {}
 
-  /** @param kind what is counted together; beyond 100 kinds in one minute the others are counted as one */
+  /** @param kind what is counted together */
   add(kind: string, event: ServiceAuthEvent, now: number): void {
-    const isRoom = this.windows.has(kind) || this.windows.size < MOST_WINDOWS;
+    const isRoom = this.windows.has(kind) || this.windows.size < this.mostKinds;
     const key = isRoom ? kind : `others ${event.type}`;
     const last = isRoom || !('issuer' in event) ? event : { ...event, issuer: 'other issuers' };
     const window = this.windows.get(key);

@@ -1,15 +1,16 @@
-import type {
-  GrantUnbound,
-  RequestAccepted,
-  RequestFailed,
-  RequestRefused,
-  RequestWouldBeRefused,
-  ServiceAuthEvent,
-  SigningFailed,
-  UnboundReason,
+import {
+  type GrantUnbound,
+  type RefusalCode,
+  REFUSALS,
+  type RequestAccepted,
+  type RequestFailed,
+  type RequestRefused,
+  type RequestWouldBeRefused,
+  type ServiceAuthEvent,
+  type SigningFailed,
+  type UnboundReason,
 } from '../../core/index.js';
-import { lastMinutes, type Line, type LineFields, requests } from './line.js';
-import { REFUSAL_ADVICE } from './refusal-advice.js';
+import { ended, lastMinutes, type Line, type LineFields, requests } from './line.js';
 
 type Refusal = RequestRefused | RequestWouldBeRefused;
 
@@ -75,7 +76,7 @@ function describeUnproved(event: RequestAccepted): Described {
 }
 
 function reasonOfUnproved(code: RequestAccepted['proofRefusal']): string {
-  return code === undefined ? '' : `${code}. ${REFUSAL_ADVICE[code]}`;
+  return code === undefined ? '' : `${code}. ${adviceFor(code)}`;
 }
 
 const UNBOUND: Readonly<Record<UnboundReason, string>> = {
@@ -99,17 +100,27 @@ function describeRefusal(event: Refusal): string {
       : event.status === 503
         ? 'Answered 503 to'
         : 'Refused';
-  return `${did} a request ${fromWhom(event)}${to(event.route)}: ${reasonOf(event)}`;
+  return `${did} a request ${fromWhom(event, 1)}${to(event.route)}: ${reasonOf(event)}`;
 }
 
-function fromWhom({ issuer, issuerTrust }: Refusal): string {
+function fromWhom({ issuer, issuerTrust }: Refusal, count: number): string {
   if (issuerTrust === 'verified') return `of ${issuer}`;
-  return issuerTrust === 'claimed' ? `that names ${issuer}` : 'of an unknown issuer';
+  if (issuerTrust === 'unknown') return 'of an unknown issuer';
+  return `that ${count === 1 ? 'names' : 'name'} ${issuer}`;
 }
 
-function reasonOf({ code, detail }: Refusal): string {
+function reasonOf({ code, detail, issuerTrust, status }: Refusal): string {
   const what = detail === undefined ? code : `${code}, ${detail}`;
-  return `${what}. ${REFUSAL_ADVICE[code]}`;
+  const isUnproved = issuerTrust === 'claimed' && status !== 503;
+  return `${ended(what)} ${adviceFor(code)}${isUnproved ? DOUBT : ''}`;
+}
+
+const DOUBT = ' If this caller has no failures, a stranger used its name.';
+
+/** A log is no Markdown: names stand without backticks. */
+function adviceFor(code: RefusalCode): string {
+  const { hint, logHint = hint } = REFUSALS[code];
+  return logHint.replaceAll('`', '');
 }
 
 function describeFailed({ reason, route }: RequestFailed): Described {
@@ -167,7 +178,7 @@ function describeSurroundings(event: SurroundingsEvent): Described {
     case 'issuer_look_up_recovered':
       return { level: 'log', text: 'Can look up issuers again.' };
     case 'replay_store_failed':
-      return { level: 'debug', text: `Cannot ask the replay store: ${event.reason}.` };
+      return { level: 'debug', text: `Cannot ask the replay store: ${ended(event.reason)}` };
     case 'replay_store_recovered': {
       const { refused, acceptedUnchecked } = event;
       const text = `Can ask the replay store again. Answered 503 to ${requests(refused)} meanwhile, and accepted ${requests(acceptedUnchecked)} unchecked.`;
@@ -178,7 +189,7 @@ function describeSurroundings(event: SurroundingsEvent): Described {
       return { level: 'debug', text };
     }
     case 'replay_store_unsafe':
-      return { level: 'warn', text: `Replay protection has a gap: ${event.reason}.` };
+      return { level: 'warn', text: `Replay protection has a gap: ${ended(event.reason)}` };
   }
 }
 
@@ -195,13 +206,13 @@ function summarise(event: ServiceAuthEvent, { count, milliseconds }: Tally): str
   const within = `in ${lastMinutes(milliseconds)}`;
   switch (event.type) {
     case 'request_refused': {
-      const many = `${requests(count)} ${fromWhom(event)}`;
+      const many = `${requests(count)} ${fromWhom(event, count)}`;
       return event.status === 503
         ? `Answered 503 to ${many} ${within}: ${reasonOf(event)}`
         : `${many} refused ${within}: ${reasonOf(event)}`;
     }
     case 'request_would_be_refused':
-      return `${requests(count)} ${fromWhom(event)} would be refused by enforcement ${within}: ${reasonOf(event)}`;
+      return `${requests(count)} ${fromWhom(event, count)} would be refused by enforcement ${within}: ${reasonOf(event)}`;
     case 'request_accepted':
       return `Accepted ${requests(count)} of ${event.issuer} without proof that the user asked (subjectProof 'report') ${within}: ${reasonOfUnproved(event.proofRefusal)}`;
     case 'grant_unbound':

@@ -32,6 +32,11 @@ export function durationText(milliseconds: number): string {
   return minutes < 300 ? `${Math.round(minutes)} min` : `${Math.round(minutes / 60)} h`;
 }
 
+/** A sentence with its full stop, where it has no end of its own. */
+export function ended(text: string): string {
+  return /[.?!]$/.test(text) ? text : `${text}.`;
+}
+
 /** Reasons quote other systems, such as Redis: what they say must not look like a line of its own. */
 export function oneLine(text: string): string {
   return text.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}]/gu, '\u{fffd}');

@@ -1,5 +1,13 @@
 import type { RequestRefused, ServiceAuthEvent } from '../../core/index.js';
-import { durationText, HELD_BACK_MILLISECONDS, lastMinutes, type Line, requests } from './line.js';
+import {
+  durationText,
+  ended,
+  HELD_BACK_MILLISECONDS,
+  lastMinutes,
+  type Line,
+  requests,
+} from './line.js';
+import { adviceForKeys, adviceForStore } from './outage-advice.js';
 
 /** Issuers that a finder gives have no end. */
 const MOST_OUTAGES = 100;
@@ -20,6 +28,8 @@ interface Trouble {
   readonly meanwhile?: string | undefined;
   readonly advice: string;
 }
+
+type Undecided = Pick<RequestRefused, 'code' | 'status' | 'issuer' | 'detail'>;
 
 interface Outage {
   trouble: Trouble;
@@ -67,11 +77,13 @@ export class Outages {
   }
 
   /** Counts a request that was answered 503. Returns whether an outage says why. */
-  explains({ code, status, issuer }: Pick<RequestRefused, 'code' | 'status' | 'issuer'>): boolean {
+  explains({ code, status, issuer, detail }: Undecided): boolean {
     if (status !== 503) return false;
     const key = code === 'replay_store_unavailable' ? 'store' : `keys ${issuer}`;
     const outage = this.outages.get(issuer === undefined ? 'finder' : key);
     if (!outage || outage.isOver || outage.trouble.code !== code) return false;
+    // A store is down, comes back as another server, is full: what the last request met counts.
+    if (key === 'store' && detail !== undefined) outage.trouble = troubleWithStore(detail);
     outage.refused++;
     outage.refusedInAll++;
     return true;
@@ -118,7 +130,7 @@ export class Outages {
     this.outages.set(trouble.key, { ...begun, ...times, ...counts });
     if (!isTold) return false;
     const meanwhile = trouble.meanwhile ?? `Answering 503 (${trouble.code}) meanwhile.`;
-    const text = `Cannot ${trouble.what}: ${trouble.reason}. ${meanwhile} ${trouble.advice}`;
+    const text = `Cannot ${trouble.what}: ${ended(trouble.reason)} ${meanwhile} ${trouble.advice}`;
     this.write({ level: 'warn', text, fields: fieldsOf(trouble, 'begun') });
     return true;
   }
@@ -150,7 +162,7 @@ export class Outages {
     const { trouble, startedAt, toldAt, refused } = outage;
     const lasts = durationText(now - startedAt);
     const text = [
-      `Still cannot ${trouble.what}, for ${lasts}: ${trouble.reason}.`,
+      `Still cannot ${trouble.what}, for ${lasts}: ${ended(trouble.reason)}`,
       meanwhileOf(trouble, refused, now - toldAt),
       ...this.describeOthers(outage),
       trouble.advice,
@@ -195,32 +207,8 @@ function troubleWithKeys({ issuer, reason, servingStale }: KeysRefreshFailed): T
     issuer,
     reason,
     meanwhile: servingStale ? 'Still accepting its requests with the known keys.' : undefined,
-    advice: adviceFor(reason),
+    advice: adviceForKeys(reason),
   };
-}
-
-/** What to do, by the code of Node's error or by our own words in the reason. */
-const ADVICE: readonly [reason: RegExp, advice: string][] = [
-  [
-    /ERR_SSL_WRONG_VERSION_NUMBER|ERR_SSL_PACKET_LENGTH/,
-    'The key server speaks http:, and its URL says https:. Correct jwksUri.',
-  ],
-  [
-    /SELF_SIGNED_CERT|UNABLE_TO_(?:VERIFY|GET)/,
-    'Node does not know who vouches for its certificate: set NODE_EXTRA_CA_CERTS.',
-  ],
-  [/\(CERT_|ERR_TLS_CERT/, 'Renew or correct the certificate of the key server.'],
-  [
-    /ENOTFOUND|EAI_AGAIN/,
-    'The name of the key server is not known here: check jwksUri, and the DNS.',
-  ],
-  [/answered \d/, 'Check jwksUri, and what the key server serves there.'],
-  [/^the (?:set|reply) /, 'Let its owner publish a JWK Set with a key for signatures.'],
-];
-
-function adviceFor(reason: string): string {
-  const [found] = ADVICE.filter(([pattern]) => pattern.test(reason));
-  return found?.[1] ?? 'Check its key server, and the network to it.';
 }
 
 function troubleWithFinder(reason: string): Trouble {
@@ -239,6 +227,6 @@ function troubleWithStore(reason: string): Trouble {
     what: 'ask the replay store',
     code: 'replay_store_unavailable',
     reason,
-    advice: 'Check the replay store, and the network to it.',
+    advice: adviceForStore(reason),
   };
 }
