@@ -9,6 +9,7 @@ import { algorithms } from './vectors/algorithms.mjs';
 import { binding } from './vectors/binding.mjs';
 import { claims } from './vectors/claims.mjs';
 import { gateway } from './vectors/gateway.mjs';
+import { grants } from './vectors/grants.mjs';
 import { header } from './vectors/header.mjs';
 import { issuerKeys } from './vectors/issuer-keys.mjs';
 import { keysFile, VECTORS } from './vectors/keys.mjs';
@@ -25,6 +26,7 @@ const FILES = {
   'gateway.json': gateway.toJson(),
   'original.json': original.toJson(),
   'algorithms.json': algorithms.toJson(),
+  'grants.json': grants.toJson(),
   'issuer-keys.json': issuerKeys.toJson(),
   'signing.json': signing.toJson(),
 };

@@ -9,6 +9,7 @@ import { NOW, sign } from './vector-file.mjs';
 /** @typedef {import('./keys.mjs').Algorithm} Algorithm */
 
 const LEGACY = 'https://legacy.service/';
+const PARTNER = 'https://partner.example/';
 const LIFETIME = 60;
 const JSON_TYPE = /** @type {[string, string][]} */ ([['Content-Type', 'application/json']]);
 
@@ -16,7 +17,9 @@ const signer = {
   issuer: HERALD,
   tokenLifetimeSeconds: LIFETIME,
   signedHeaders: ['x-order'],
+  trustDomain: 'https://prod.example.org/',
   targets: [
+    { baseUrl: PARTNER, audience: PARTNER, profile: 'strict', grants: 'never' },
     { baseUrl: CENSUS, audience: CENSUS, profile: 'strict' },
     { baseUrl: 'https://gateway.example/census/', audience: CENSUS, profile: 'strict' },
     { baseUrl: LEGACY, audience: LEGACY, profile: 'original' },
@@ -30,6 +33,7 @@ const signer = {
  * @property {[string, string][]} headers
  * @property {string | Uint8Array} body
  * @property {string | undefined} subject
+ * @property {string} [grant]
  */
 
 /** @type {Call} */
@@ -64,7 +68,7 @@ function signed(
   const isStrict = !call.url.startsWith(LEGACY);
   const jti = createHash('sha256').update(`signing ${id}`).digest('base64url').slice(0, 32);
   const header = isStrict ? { alg, typ: 'svc+jwt', kid: key.kid } : { alg, typ: 'JWT' };
-  const { req, hdr, bdy } = claims;
+  const { req, hdr, bdy, tth } = claims;
   const all = {
     iss: HERALD,
     aud: isStrict ? CENSUS : LEGACY,
@@ -73,6 +77,7 @@ function signed(
     ...(req !== undefined && { req }),
     ...(hdr !== undefined && { hdr }),
     ...(bdy !== undefined && { bdy }),
+    ...(tth !== undefined && { tth }),
   };
   const token = sign({ header, claims: all, alg, key });
   vectors.push({
@@ -98,13 +103,20 @@ function refused(
 function describe(
   /** @type {string} */ id,
   /** @type {string} */ description,
-  /** @type {Call} */ { method, url, headers, body, subject },
+  /** @type {Call} */ { method, url, headers, body, subject, grant },
   /** @type {Algorithm} */ algorithm,
 ) {
   const base64 = Buffer.from(body).toString('base64');
   const text = typeof body === 'string' ? { text: body } : {};
   const bytes = body.length === 0 ? null : { base64, ...text };
-  const request = { method, url, headers, body: bytes, subject: subject ?? null };
+  const request = {
+    method,
+    url,
+    headers,
+    body: bytes,
+    subject: subject ?? null,
+    grant: grant ?? null,
+  };
   return { id, description, algorithm, key: KEY_BY_ALGORITHM[algorithm], request };
 }
 
@@ -181,6 +193,38 @@ signed(
     ],
   },
   { req: 'GET /user/42/?full=1', hdr: { 'x-order': '7' } },
+);
+const GRANT = sign({
+  header: { alg: 'EdDSA', typ: 'txntoken+jwt', kid: keys.ed25519.kid },
+  claims: {
+    iss: 'https://edge.service/',
+    aud: signer.trustDomain,
+    sub: USER,
+    iat: NOW,
+    exp: NOW + 300,
+    txn: 'k3R5cD1nQ0yZ8uVw7tXh2A9b',
+    scope: 'user-present',
+    req_wl: 'https://edge.service/',
+  },
+  alg: 'EdDSA',
+  key: keys.ed25519,
+});
+const tth = createHash('sha256').update(GRANT).digest('base64url');
+signed(
+  'grant',
+  'tth is the hash of the grant that is sent',
+  { ...GET, grant: GRANT },
+  { req: 'GET /user/42/?full=1', tth },
+);
+signed('grant-post', 'tth beside a body', { ...POST, grant: GRANT }, { ...posted, tth });
+signed(
+  'grant-unread',
+  'a forwarder hashes what has the form of a grant, and reads nothing',
+  { ...GET, grant: 'e30.e30.AAAA' },
+  {
+    req: 'GET /user/42/?full=1',
+    tth: createHash('sha256').update('e30.e30.AAAA').digest('base64url'),
+  },
 );
 const ALL_BYTES = Uint8Array.from({ length: 256 }, (_, byte) => byte);
 signed(
@@ -287,6 +331,15 @@ refused('header-line-break', 'a header to bind with a line break', 'header_unsig
   ...GET,
   headers: [['X-Order', '7\r\nX-Admin: 1']],
 });
+for (const [id, why, call] of /** @type {[string, string, Partial<Call>][]} */ ([
+  ['grant-no-user', 'a grant, and no user', { subject: undefined }],
+  ['grant-elsewhere', 'a grant for a target that gets none', { url: PARTNER }],
+  ['grant-4097', 'a grant of 4097 characters', { grant: `e30.e30.${'A'.repeat(4089)}` }],
+  ['grant-lines', 'a grant with a line break', { grant: 'e30.e30.AAAA\r\nX-Other: 8' }],
+  ['grant-two', 'two grants', { grant: `${GRANT},${GRANT}` }],
+])) {
+  refused(id, why, 'grant_unusable', { ...GET, grant: GRANT, ...call });
+}
 
 export const signing = {
   toJson: () => ({

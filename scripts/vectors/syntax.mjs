@@ -1,36 +1,16 @@
 // How a token is spelled and sent: protocol steps 1 and 2.
 import { editSegment, encode, encodeWithStrayBit, signSegments, strayBit } from './forge.mjs';
 import { RECEIVER } from './receiver.mjs';
-import { VectorFile, withClaimsText, withHeaderText } from './vector-file.mjs';
-
-/** @typedef {import('./vector-file.mjs').TokenParts} TokenParts */
+import {
+  buildOfLength,
+  inObject,
+  VectorFile,
+  withClaimsText,
+  withHeaderText,
+} from './vector-file.mjs';
 
 const MAX_TOKEN_LENGTH = 8192;
 
-/** A signed token of exactly `length` characters: a claim grows until it fits. */
-const buildOfLength =
-  (/** @type {number} */ length) =>
-  (/** @type {TokenParts} */ { header, claims, alg, key }) => {
-    for (const space of ['', ' ', '  ']) {
-      const encodedHeader = encode(JSON.stringify(header) + space);
-      const padded = (/** @type {number} */ pad) =>
-        signSegments(
-          encodedHeader,
-          encode(JSON.stringify({ ...claims, pad: 'p'.repeat(pad) })),
-          alg,
-          key,
-        );
-      const missing = Math.floor(((length - padded(0).length) * 3) / 4);
-      for (const pad of [missing - 1, missing, missing + 1]) {
-        const token = padded(pad);
-        if (token.length === length) return token;
-      }
-    }
-    throw new Error(`no token has ${length} characters`);
-  };
-
-const inObject = (/** @type {string} */ member) => (/** @type {string} */ json) =>
-  `{${member},${json.slice(1)}`;
 const nested = (/** @type {number} */ depth) =>
   withClaimsText(inObject(`"deep":${'['.repeat(depth)}${']'.repeat(depth)}`));
 

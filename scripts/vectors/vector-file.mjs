@@ -30,6 +30,7 @@ import { keys, WARNING } from './keys.mjs';
  * @property {string[]} [after] ids of the vectors that were sent before
  * @property {string} [uses] the id of a vector whose token is sent
  * @property {string[]} [catalogue] rows of the project's catalogue of attacks
+ * @property {Json | null} [grant] what is proved of the user; `null`: nothing
  */
 
 /** @typedef {Partial<Attempt>} Parts */
@@ -41,6 +42,16 @@ const STATUS_BY_CODE = /** @type {Record<string, number>} */ ({
   issuer_not_allowed: 403,
   subject_missing: 403,
   subject_not_allowed: 403,
+  grant_missing: 403,
+  grant_repeated: 403,
+  grant_invalid: 403,
+  grant_mismatch: 403,
+  grant_expired: 403,
+  grant_not_yet_valid: 403,
+  originator_unknown: 403,
+  originator_not_allowed: 403,
+  scope_missing: 403,
+  authentication_insufficient: 403,
 });
 
 /** Signs the parts as they are. */
@@ -56,6 +67,32 @@ export const withHeaderText =
   (/** @type {(json: string) => string | Uint8Array} */ edit) =>
   (/** @type {TokenParts} */ { header, claims, alg, key }) =>
     signSegments(encode(edit(JSON.stringify(header))), encode(JSON.stringify(claims)), alg, key);
+
+/** For the two above: another member before those that are there. */
+export const inObject = (/** @type {string} */ member) => (/** @type {string} */ json) =>
+  `{${member},${json.slice(1)}`;
+
+/** A signed token of exactly `length` characters: a claim grows until it fits. */
+export const buildOfLength =
+  (/** @type {number} */ length) =>
+  (/** @type {TokenParts} */ { header, claims, alg, key }) => {
+    for (const space of ['', ' ', '  ']) {
+      const encodedHeader = encode(JSON.stringify(header) + space);
+      const padded = (/** @type {number} */ pad) =>
+        signSegments(
+          encodedHeader,
+          encode(JSON.stringify({ ...claims, pad: 'p'.repeat(pad) })),
+          alg,
+          key,
+        );
+      const missing = Math.floor(((length - padded(0).length) * 3) / 4);
+      for (const pad of [missing - 1, missing, missing + 1]) {
+        const token = padded(pad);
+        if (token.length === length) return token;
+      }
+    }
+    throw new Error(`no token has ${length} characters`);
+  };
 
 /** @type {Attempt} */
 const BASELINE = {
@@ -108,6 +145,7 @@ export class VectorFile {
         tokenId: claims['jti'] ?? null,
         keyId: header['kid'] ?? good.key.kid,
       },
+      ...(good.grant !== undefined && { grant: good.grant }),
     }));
     return {
       refuse: (
@@ -204,7 +242,8 @@ function partsOf(/** @type {string} */ id, /** @type {Attempt} */ attempt) {
   };
 }
 
-const defined = (/** @type {Json} */ object) =>
+/** Without the members that are `undefined`. */
+export const defined = (/** @type {Json} */ object) =>
   /** @type {Json} */ (
     Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined))
   );

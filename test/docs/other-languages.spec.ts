@@ -10,6 +10,7 @@ import { createServiceAuth, type ServiceAuth } from 'nestjs-service-auth/core';
 import { type Answer, call, type Call } from '../support/http/http.js';
 import { createKey } from '../support/keys/keys.js';
 import { ADAPTERS, startService, type TestService } from '../support/services/service.js';
+import { type Outcome, python } from '../support/processes/python.js';
 import { whereThereIs } from '../support/processes/where-there-is.js';
 import { readBlocks } from './page-blocks.mjs';
 
@@ -23,11 +24,6 @@ const USER = 'https://census.service/user/21/';
 
 const canRun = (program: string, ...args: string[]): boolean =>
   spawnSync(program, args, { timeout: PATIENCE_MILLISECONDS }).status === 0;
-
-/** The first Python that has PyJWT, and what PyJWT needs for ES256. */
-const python = [process.env['PYTHON'] ?? '', '/usr/bin/python3', 'python3']
-  .filter(Boolean)
-  .find((candidate) => canRun(candidate, '-c', 'import jwt, cryptography'));
 
 interface Caller {
   readonly file: string;
@@ -75,13 +71,14 @@ class NoteController {
   }
 }
 
-interface Outcome {
-  readonly ok: boolean;
-  readonly output: string;
-}
-
-async function run(folder: string, program: string, args: readonly string[]): Promise<Outcome> {
-  const options = { cwd: folder, timeout: PATIENCE_MILLISECONDS };
+async function run(
+  folder: string,
+  program: string,
+  args: readonly string[],
+  environment: NodeJS.ProcessEnv = {},
+): Promise<Outcome> {
+  const env = { ...process.env, ...environment };
+  const options = { cwd: folder, timeout: PATIENCE_MILLISECONDS, env };
   return await new Promise((resolve) => {
     execFile(program, args, options, (error, stdout, stderr) => {
       resolve({ ok: error === null, output: `${stdout}${stderr}`.trim() });
@@ -153,6 +150,75 @@ describe.each(ADAPTERS)('callers in other languages, on %s', (adapter) => {
       writeFileSync(join(folder, name), changeAfterSigning(file, code));
       const { ok, output } = await perform(name);
       expect(output).toContain('"code":"request_mismatch"');
+      expect(ok).toBe(false);
+    });
+  }
+});
+
+describe.each(ADAPTERS)('callers in other languages that send a grant on, on %s', (adapter) => {
+  const trustDomain = 'https://prod.example.org/';
+  const EDGE = 'https://edge.service/';
+  const edgeKey = createKey();
+  let census: TestService;
+  let edge: ServiceAuth;
+
+  beforeAll(async () => {
+    const publicKey = readFileSync(join(folder, 'archive.public.pem'), 'utf8');
+    const subjects = ['https://census.service/user/'];
+    const options = {
+      issuer: 'https://census.service/',
+      trustDomain,
+      originators: [{ issuer: EDGE, subjects, publicKey: edgeKey.publicPem }],
+      trustedIssuers: [
+        {
+          issuer: ARCHIVE,
+          keys: [{ publicKey, keyId: 'archive-1' }],
+          subjectProof: { mode: 'required', withoutSubject: 'refused' } as const,
+        },
+      ],
+    };
+    census = await startService({
+      adapter,
+      imports: [ServiceAuthModule.forRoot(options)],
+      controllers: [NoteController],
+    });
+    edge = await createServiceAuth({
+      issuer: EDGE,
+      signingKey: { privateKey: edgeKey.privatePem },
+      targets: [{ baseUrl: 'https://census.service/' }],
+      trustDomain,
+      originate: { subjects },
+    });
+  });
+
+  afterAll(async () => {
+    edge.close();
+    await census.close();
+  });
+
+  for (const { file, program, args, isThere, needsCompiler = false } of CALLERS) {
+    if (!isThere && needsCompiler) continue; // the tests above say so
+    const itWithProgram = whereThereIs(isThere, `what ${file} runs on`, it);
+    const perform = async (environment: NodeJS.ProcessEnv) =>
+      await run(folder, program, [...args, file, `${census.url}/`], environment);
+
+    itWithProgram(`${file} is served with the grant of its user`, async () => {
+      const { ok, output } = await perform({ GRANT: await edge.issueGrant(USER) });
+      expect(output).toContain(`"draft":"1","subject":"${USER}"`);
+      expect(ok).toBe(true);
+    });
+
+    itWithProgram(`${file} is refused with the grant of another user`, async () => {
+      const grant = await edge.issueGrant('https://census.service/user/42/');
+      const { ok, output } = await perform({ GRANT: grant });
+      expect(output).toContain('"code":"grant_mismatch"');
+      expect(ok).toBe(false);
+    });
+
+    if (needsCompiler) continue; // it takes its time, and sends what it sent before
+    itWithProgram(`${file} is refused without a grant`, async () => {
+      const { ok, output } = await perform({});
+      expect(output).toContain('"code":"grant_missing"');
       expect(ok).toBe(false);
     });
   }

@@ -2,6 +2,7 @@ import { All, Controller, type Type, UseGuards } from '@nestjs/common';
 import {
   AllowIssuers,
   RequireSubject,
+  RequireSubjectProof,
   ServiceAuthModule,
   ServiceCaller,
   type ServiceIdentity,
@@ -17,39 +18,47 @@ import {
 } from '../support/services/service.js';
 import {
   bytesOf,
+  hasGrants,
   headersOf,
   optionsFor,
   REQUEST_FILES,
   Sequence,
   titleOf,
+  toAccepted,
   type Vector,
   type VectorFile,
   type VectorRoute,
 } from './vector-files.js';
 
-/** What a handler answers: the identity as the vectors write it. */
-const describeCaller = ({ issuer, audience, subject, tokenId, keyId }: ServiceIdentity) => ({
-  issuer,
-  audience,
-  subject: subject ?? null,
-  tokenId: tokenId ?? null,
-  keyId,
-});
-
 /** A controller for one route of a file, or, without a route, for every other path. */
-function controllerFor(path: string, route?: VectorRoute): Type {
+function controllerFor(file: VectorFile, path: string, route?: VectorRoute): Type {
   @Controller()
   @UseGuards(ServiceJwtGuard)
   class RouteController {
     @All(path)
     answer(@ServiceCaller() caller: ServiceIdentity) {
-      return describeCaller(caller);
+      return toAccepted(caller, hasGrants(file));
     }
   }
   if (route?.subjectRequired) RequireSubject()(RouteController);
   const [first, ...others] = route?.allowedIssuers ?? [];
   if (first !== undefined) AllowIssuers(first, ...others)(RouteController);
+  if (route?.proof) requireProof(route.proof)(RouteController);
   return RouteController;
+}
+
+function requireProof({
+  scopes,
+  originators,
+  acrs,
+  ...age
+}: NonNullable<VectorRoute['proof']>): ClassDecorator {
+  return RequireSubjectProof({
+    ...age,
+    ...(scopes && { scope: scopes }),
+    ...(originators && { originators }),
+    ...(acrs && { acr: acrs }),
+  });
 }
 
 async function startReceiver(adapter: Adapter, file: VectorFile): Promise<TestService> {
@@ -57,8 +66,8 @@ async function startReceiver(adapter: Adapter, file: VectorFile): Promise<TestSe
     adapter,
     imports: [ServiceAuthModule.forRoot(optionsFor(file))],
     controllers: [
-      ...file.receiver.routes.map((route) => controllerFor(route.path, route)),
-      controllerFor(adapter === 'express' ? '*path' : '*'),
+      ...file.receiver.routes.map((route) => controllerFor(file, route.path, route)),
+      controllerFor(file, adapter === 'express' ? '*path' : '*'),
     ],
     configure: (app) => {
       if (adapter === 'fastify') leaveOtherBodiesUnread(app);
@@ -102,7 +111,7 @@ async function verdictOf(port: number, vector: Vector): Promise<unknown> {
   const status = Number(text.split(' ')[1]);
   const json = /\r\n\r\n[^{]*(\{[\s\S]*\})/.exec(text)?.[1] ?? '{}';
   const body = JSON.parse(Buffer.from(json, 'latin1').toString()) as { code?: string };
-  if (status < 300) return { verdict: 'accepted', identity: body };
+  if (status < 300) return body;
   return { verdict: 'refused', code: body.code, status };
 }
 

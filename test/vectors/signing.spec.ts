@@ -38,13 +38,14 @@ const headersOf = ({ request }: SigningVector): Record<string, string> =>
 async function signed(vector: SigningVector): Promise<string> {
   const service = await startSigner(vector);
   try {
-    const { method, url, body, subject } = vector.request;
+    const { method, url, body, subject, grant } = vector.request;
     const token = await service.sign({
       method,
       url,
       headers: headersOf(vector),
       body: bytesOf(body),
       subject: subject ?? undefined,
+      grant: grant ?? undefined,
     });
     return token ?? '';
   } finally {

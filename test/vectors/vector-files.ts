@@ -8,7 +8,9 @@ import type {
   RefusalCode,
   RoutePolicy,
   ServiceAuthOptions,
+  ServiceIdentity,
   SigningFailureCode,
+  SubjectProofOptions,
   TargetOptions,
 } from 'nestjs-service-auth/core';
 import { stoppedStore } from '../support/clocks/clocks.js';
@@ -29,6 +31,17 @@ export interface Accepted {
     readonly tokenId: string | null;
     readonly keyId: string;
   };
+  /** In a file with originators: what is proved of the user. */
+  readonly grant?: ProvedGrant | null;
+}
+
+export interface ProvedGrant {
+  readonly originator: string;
+  readonly transaction: string;
+  readonly scopes: readonly string[];
+  readonly issuedAtSeconds: number;
+  readonly expiresAtSeconds: number;
+  readonly acr: string | null;
 }
 
 export interface Refused {
@@ -57,6 +70,13 @@ export interface VectorRoute {
   readonly path: string;
   readonly subjectRequired?: boolean;
   readonly allowedIssuers?: readonly string[];
+  /** A proof that the user asked, and what else is asked of it. */
+  readonly proof?: {
+    readonly maxAgeSeconds?: number;
+    readonly scopes?: readonly string[];
+    readonly originators?: readonly string[];
+    readonly acrs?: readonly string[];
+  };
 }
 
 export interface VectorFile {
@@ -68,10 +88,20 @@ export interface VectorFile {
     readonly maxTokenLifetimeSeconds: number;
     readonly publicPathPrefix: string;
     readonly requiredHeaders: readonly string[];
+    readonly trustDomain?: string;
+    readonly maxGrantLifetimeSeconds?: number;
+    readonly originators?: readonly {
+      readonly issuer: string;
+      readonly subjects: readonly string[];
+      readonly scopes: readonly string[] | null;
+      /** `null`: those of the trusted issuer of that name. */
+      readonly keys: readonly JsonWebKey[] | null;
+    }[];
     readonly trustedIssuers: readonly {
       readonly issuer: string;
       readonly profile: Profile;
       readonly subjects: readonly string[] | null;
+      readonly subjectProof?: SubjectProofOptions;
       readonly keys: readonly JsonWebKey[];
     }[];
     readonly routes: readonly VectorRoute[];
@@ -99,6 +129,7 @@ export interface SigningVector {
     readonly headers: readonly (readonly [name: string, value: string])[];
     readonly body: VectorBody | null;
     readonly subject: string | null;
+    readonly grant: string | null;
   };
   readonly expected:
     | {
@@ -116,6 +147,7 @@ export interface SigningVectorFile {
     readonly issuer: string;
     readonly tokenLifetimeSeconds: number;
     readonly signedHeaders: readonly string[];
+    readonly trustDomain: string;
     readonly targets: readonly TargetOptions[];
   };
   readonly vectors: readonly SigningVector[];
@@ -145,6 +177,7 @@ export const REQUEST_FILES = [
   'gateway',
   'original',
   'algorithms',
+  'grants',
 ].map((name) => ({ name, file: readVectors<VectorFile>(name) }));
 
 /** What a service of this library is configured with to be the receiver of a file. */
@@ -152,6 +185,7 @@ export function optionsFor({ receiver, now }: VectorFile): ServiceAuthOptions {
   const { issuer, audiences, trustedIssuers } = receiver;
   const { clockToleranceSeconds, maxTokenLifetimeSeconds } = receiver;
   const { publicPathPrefix, requiredHeaders } = receiver;
+  const { trustDomain, originators, maxGrantLifetimeSeconds } = receiver;
   return {
     issuer,
     audience: audiences,
@@ -163,6 +197,15 @@ export function optionsFor({ receiver, now }: VectorFile): ServiceAuthOptions {
     maxTokenLifetimeSeconds,
     publicPathPrefix,
     requiredHeaders,
+    ...(trustDomain !== undefined && { trustDomain }),
+    ...(maxGrantLifetimeSeconds !== undefined && { maxGrantLifetimeSeconds }),
+    ...(originators && {
+      originators: originators.map(({ scopes, keys, ...originator }) => ({
+        ...originator,
+        ...(scopes && { scopes }),
+        ...(keys && { keys }),
+      })),
+    }),
     now: () => now * 1000,
     replayStore: stoppedStore(),
   };
@@ -174,8 +217,37 @@ export function policyFor({ receiver }: VectorFile, { request }: Vector): RouteP
   const route = receiver.routes.find((one) => one.path === path);
   return {
     subjectRequired: route?.subjectRequired ?? false,
-    allowedIssuers: route?.allowedIssuers ? [new Set(route.allowedIssuers)] : [],
+    allowedIssuers: listed(route?.allowedIssuers),
+    proof: route?.proof && {
+      maxAgeSeconds: route.proof.maxAgeSeconds,
+      scopes: route.proof.scopes,
+      originators: listed(route.proof.originators),
+      acrs: listed(route.proof.acrs),
+    },
   };
+}
+
+const listed = (names?: readonly string[]): readonly ReadonlySet<string>[] =>
+  names ? [new Set(names)] : [];
+
+/** Whether the vectors of a file say what is proved of the user. */
+export const hasGrants = ({ receiver }: VectorFile): boolean => receiver.originators !== undefined;
+
+/** An identity as the vectors write it. */
+export function toAccepted(identity: ServiceIdentity, withGrant: boolean): Accepted {
+  const { issuer, audience, subject = null, tokenId = null, keyId, grant } = identity;
+  const accepted = {
+    verdict: 'accepted',
+    identity: { issuer, audience, subject, tokenId, keyId },
+  } as const;
+  return withGrant ? { ...accepted, grant: toProved(grant) } : accepted;
+}
+
+function toProved(grant: ServiceIdentity['grant']): ProvedGrant | null {
+  if (grant === undefined) return null;
+  const { originator, transaction, scopes, acr = null } = grant;
+  const { issuedAtSeconds, expiresAtSeconds } = grant;
+  return { originator, transaction, scopes, issuedAtSeconds, expiresAtSeconds, acr };
 }
 
 export const bytesOf = (body: VectorBody | null): Buffer =>

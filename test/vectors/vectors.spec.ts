@@ -10,6 +10,7 @@ import { ALGORITHMS } from '../../lib/core/algorithms.js';
 import { decodeHeader } from '../support/tokens/forge.js';
 import {
   type Accepted,
+  hasGrants,
   type KeyVectorFile,
   optionsFor,
   policyFor,
@@ -19,6 +20,7 @@ import {
   REQUEST_FILES,
   Sequence,
   titleOf,
+  toAccepted,
   type Vector,
 } from './vector-files.js';
 import { stoppedStore } from '../support/clocks/clocks.js';
@@ -33,11 +35,12 @@ const NOT_BY_REQUEST: readonly RefusalCode[] = [
   'context_unsupported',
 ];
 
-async function verdictOf(verifying: ReturnType<ServiceAuth['verify']>): Promise<unknown> {
+async function verdictOf(
+  verifying: ReturnType<ServiceAuth['verify']>,
+  withGrant = false,
+): Promise<unknown> {
   try {
-    const { issuer, audience, subject = null, tokenId = null, keyId } = await verifying;
-    const identity = { issuer, audience, subject, tokenId, keyId };
-    return { verdict: 'accepted', identity } satisfies Accepted;
+    return toAccepted(await verifying, withGrant);
   } catch (error) {
     if (!(error instanceof ServiceTokenRefusedError)) throw error;
     const { code, status } = error;
@@ -53,7 +56,7 @@ describe.each(REQUEST_FILES)('the vectors of $name.json', ({ file }) => {
   afterAll(() => service.close());
 
   const sequence = new Sequence(file.vectors, async (vector) =>
-    verdictOf(service.verify(received(vector), policyFor(file, vector))),
+    verdictOf(service.verify(received(vector), policyFor(file, vector)), hasGrants(file)),
   );
 
   it.each(file.vectors.map((vector) => [titleOf(vector), vector] as const))(

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
-"""Verifies the vectors of this folder with PyJWT and cryptography alone: docs/protocol.md, section "Receiving"."""
+"""Verifies the vectors of this folder with PyJWT and cryptography alone: docs/protocol.md, "Receiving" and "Grants"."""
 
 import base64
+import contextlib
 import hashlib
 import json
 import math
@@ -14,14 +15,18 @@ import jwt  # PyJWT
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 FOLDER = pathlib.Path(__file__).parent
-FILES = ["syntax", "header", "claims", "binding", "gateway", "original", "algorithms"]
+FILES = ["syntax", "header", "claims", "binding", "gateway", "original", "algorithms", "grants"]
 ALGORITHMS = {f"{kind}{bits}" for kind in ("ES", "PS", "RS") for bits in (256, 384, 512)}
 ALGORITHMS |= {"EdDSA", "Ed25519"}
 CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 DIGESTS = {32: "md5", 64: "sha256", 96: "sha384", 128: "sha512"}
+POLICY = {"issuer_not_allowed", "subject_missing", "subject_not_allowed"}
+POLICY |= {f"grant_{why}" for why in "missing repeated invalid mismatch expired not_yet_valid".split()}
+POLICY |= {"originator_unknown", "originator_not_allowed", "scope_missing", "authentication_insufficient"}
 DESCRIBES_CONTENT = {"content-type", "content-encoding", "content-range"}
 UNSAFE_IN_JTI = re.compile(r"[\x00-\x1f\x7f-\x9f\s]")
 UNSAFE_IN_SUB = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+SCOPE = r"[\x21\x23-\x5b\x5d-\x7e]+"
 REFUSED_SCHEMES = "javascript vbscript data blob file about filesystem view-source".split()
 
 
@@ -84,6 +89,11 @@ def read_token(headers):
     token = values[0]
     refuse_if(len(token) > 8192, "token_too_large")
     refuse_if(re.fullmatch(r"[\w.-]+([ \t]*,[ \t]*[\w.-]+)+", token, re.ASCII), "token_repeated")
+    return read_jws(token)
+
+
+def read_jws(token):
+    """Header, claims, what is signed, and the signature."""
     refuse_if(not re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]+", token, re.ASCII), "token_malformed")
     head, payload, signature = token.split(".")
     signature = decode(signature)
@@ -104,9 +114,7 @@ def check_claim_types(claims):
     for name in ("iss", "aud", "sub", "jti", "req", "bdy"):
         refuse_if(name in claims and not (isinstance(claims[name], str) and claims[name]), "claim_invalid")
     for name in ("iat", "exp", "nbf"):
-        value = claims.get(name, 0)
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        refuse_if(not is_number or not math.isfinite(value), "claim_invalid")
+        refuse_if(not is_number(claims.get(name, 0)), "claim_invalid")
     jti, req, bdy, hdr = (claims.get(name) for name in ("jti", "req", "bdy", "hdr"))
     refuse_if(jti is not None and (not 16 <= len(jti) <= 256 or UNSAFE_IN_JTI.search(jti)), "claim_invalid")
     refuse_if(req is not None and (len(req) > 4096 or not re.fullmatch(r"[^ ]+ [^ ]+", req)), "claim_invalid")
@@ -120,6 +128,10 @@ def check_claim_types(claims):
             is_name = re.fullmatch(r"[!#$%&'*+.^_`|~0-9a-z-]+", name)
             refuse_if(not is_name or not isinstance(value, str), "claim_invalid")
     refuse_if("iss" not in claims, "claim_missing")
+
+
+def is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def check_subject(subject):
@@ -220,12 +232,119 @@ def check_policy(claims, issuer, request, routes):
     subject = claims.get("sub")
     refuse_if(route.get("subjectRequired") and subject is None, "subject_missing")
     prefixes = issuer["subjects"]
-    is_free = subject is None or prefixes is None or subject.startswith(tuple(prefixes))
+    is_free = subject is None or prefixes is None or is_within(subject, prefixes)
     refuse_if(not is_free, "subject_not_allowed")
+    return route
+
+
+def is_within(subject, prefixes):
+    """Whether a user is below a prefix. One with a dot segment is below none."""
+    has_dots = {".", ".."} & set(urllib.parse.unquote(subject).split("/"))
+    return not has_dots and subject.startswith(tuple(prefixes))
+
+
+@contextlib.contextmanager
+def as_grant():
+    """What is wrong with a service token of this form, is wrong with the grant."""
+    try:
+        yield
+    except Refused:
+        raise Refused("grant_invalid") from None
+
+
+def read_pair(headers, claims):
+    """The one grant that came with a token that was made for it."""
+    values = [value for name, value in headers if name.lower() == "txn-token"]
+    refuse_if(len(values) > 1, "grant_repeated")
+    grant = values[0] if values else ""
+    refuse_if(not grant and "tth" not in claims, "grant_missing")
+    refuse_if(not grant or "tth" not in claims, "grant_mismatch")
+    refuse_if(len(grant) > 4096, "grant_invalid")
+    refuse_if("," in grant, "grant_repeated")
+    refuse_if(not re.fullmatch(r"[\x21-\x7e]+", grant), "grant_invalid")
+    digest = base64.urlsafe_b64encode(hashlib.sha256(grant.encode()).digest())
+    refuse_if(claims["tth"] != digest.decode().rstrip("="), "grant_mismatch")
+    return grant
+
+
+def check_grant_claims(grant, longest):
+    for name in ("iss", "aud", "sub", "txn", "scope", "req_wl"):
+        refuse_if(not isinstance(grant.get(name), str) or not grant[name], "grant_invalid")
+    refuse_if(not is_number(grant.get("iat")) or not is_number(grant.get("exp")), "grant_invalid")
+    refuse_if(not 0 < grant["exp"] - grant["iat"] <= longest, "grant_invalid")
+    refuse_if(not re.fullmatch(r"[\x21-\x7e]{1,256}", grant["aud"]), "grant_invalid")
+    txn = grant["txn"]
+    refuse_if(not 16 <= len(txn) <= 256 or UNSAFE_IN_JTI.search(txn), "grant_invalid")
+    refuse_if(not re.fullmatch(f"{SCOPE}( {SCOPE})*", grant["scope"]), "grant_invalid")
+    check_subject(grant["sub"])
+    refuse_if(not isinstance(grant.get("acr", ""), str), "grant_invalid")
+    refuse_if(not is_number(grant.get("auth_time", 0)), "grant_invalid")
+    amr = grant.get("amr", [])
+    is_list = isinstance(amr, list) and all(isinstance(item, str) for item in amr)
+    refuse_if(not is_list, "grant_invalid")
+    refuse_if(any(not isinstance(grant.get(name, {}), dict) for name in ("tctx", "rctx")), "grant_invalid")
+
+
+def verify_grant(text, receiver):
+    """The claims of a grant, and the originator that signed it."""
+    with as_grant():
+        header, grant, signed, signature = read_jws(text)
+        check_header_types(header)
+        typ = header.get("typ", "").lower().removeprefix("application/")
+        refuse_if(set(header) != {"alg", "kid", "typ"} or typ != "txntoken+jwt", "grant_invalid")
+        check_grant_claims(grant, receiver["maxGrantLifetimeSeconds"])
+    originators = {one["issuer"]: one for one in receiver["originators"]}
+    refuse_if(grant["iss"] not in originators, "originator_unknown")
+    originator = originators[grant["iss"]]
+    callers = {one["issuer"]: one for one in receiver["trustedIssuers"]}
+    with as_grant():
+        keys = originator["keys"] or callers[grant["iss"]]["keys"]
+        verify_signature(header, signed, signature, keys)
+    return grant, originator
+
+
+def check_meaning(grant, originator, subject, trust_domain):
+    refuse_if(grant["aud"] != trust_domain or grant["sub"] != subject, "grant_mismatch")
+    refuse_if(not is_within(subject, originator["subjects"]), "originator_not_allowed")
+    scopes = grant["scope"].split(" ")
+    is_limited = originator["scopes"] is not None
+    refuse_if(is_limited and set(scopes) - set(originator["scopes"]), "originator_not_allowed")
+
+
+def check_age(grant, most, now, tolerance):
+    refuse_if(grant["exp"] + tolerance <= now, "grant_expired")
+    refuse_if(grant["iat"] - tolerance > now, "grant_not_yet_valid")
+    refuse_if(now - grant["iat"] > most + tolerance, "grant_expired")
+
+
+def check_asked(grant, asked):
+    refuse_if(grant["iss"] not in asked.get("originators", [grant["iss"]]), "originator_not_allowed")
+    refuse_if(set(asked.get("scopes", [])) - set(grant["scope"].split(" ")), "scope_missing")
+    refuse_if("acrs" in asked and grant.get("acr") not in asked["acrs"], "authentication_insufficient")
+
+
+def prove_subject(claims, headers, terms, receiver, now):
+    """What a grant proves of the user; None where nothing has to be proved. `terms`: what the issuer and the route ask."""
+    proof, asked = terms
+    if "sub" not in claims:
+        is_needed = asked is not None or (proof["mode"] == "required" and proof["withoutSubject"] == "refused")
+        refuse_if(is_needed, "subject_missing")
+        return None
+    if asked is None and proof["mode"] != "required":
+        return None
+    text = read_pair(headers, claims)
+    grant, originator = verify_grant(text, receiver)
+    check_meaning(grant, originator, claims["sub"], receiver["trustDomain"])
+    most = min(limits.get("maxAgeSeconds", 300) for limits in (proof, asked or {}))
+    check_age(grant, most, now, receiver["clockToleranceSeconds"])
+    check_asked(grant, asked or {})
+    proved = {"originator": grant["iss"], "transaction": grant["txn"], "scopes": grant["scope"].split(" ")}
+    times = {"issuedAtSeconds": grant["iat"], "expiresAtSeconds": grant["exp"]}
+    return {**proved, **times, "acr": grant.get("acr")}
 
 
 def verify(vector, receiver, now, used):
-    """The identity that a vector proves. Raises Refused."""
+    """The identity that a vector proves, and its grant. Raises Refused."""
     request, token = vector["request"], vector["token"]
     headers = request["headers"] + ([["JWT", token]] if token is not None else [])
     body = base64.b64decode((request["body"] or {"base64": ""})["base64"])
@@ -243,22 +362,24 @@ def verify(vector, receiver, now, used):
     if is_strict:
         check_binding(request, headers, body, claims, receiver)
     check_body(headers, body, claims.get("bdy"))
-    check_policy(claims, issuer, request, receiver["routes"])
+    route = check_policy(claims, issuer, request, receiver["routes"])
+    terms = issuer.get("subjectProof", {"mode": "off"}), route.get("proof")
+    grant = prove_subject(claims, headers, terms, receiver, now)
     use = (claims["iss"], claims.get("jti"))
     refuse_if(use in used, "token_replayed")
     if "jti" in claims:
         used.add(use)
     names = {"issuer": "iss", "audience": "aud", "subject": "sub", "tokenId": "jti"}
-    return {**{name: claims.get(claim) for name, claim in names.items()}, "keyId": key_id}
+    identity = {**{name: claims.get(claim) for name, claim in names.items()}, "keyId": key_id}
+    return {"identity": identity, **({"grant": grant} if "originators" in receiver else {})}
 
 
 def outcome(vector, receiver, now, used):
     try:
-        return {"verdict": "accepted", "identity": verify(vector, receiver, now, used)}
+        return {"verdict": "accepted", **verify(vector, receiver, now, used)}
     except Refused as refusal:
         code = str(refusal)
-        is_policy = code in ("issuer_not_allowed", "subject_missing", "subject_not_allowed")
-        status = 403 if is_policy else 415 if code == "body_unverifiable" else 401
+        status = 403 if code in POLICY else 415 if code == "body_unverifiable" else 401
         return {"verdict": "refused", "code": code, "status": status}
 
 

@@ -23,15 +23,17 @@ parser.add_argument("--herald", default="http://127.0.0.1:4102/", help="where He
 parser.add_argument("--key", default=KEYS / "another.private.pem", help="PKCS#8 PEM")
 parser.add_argument("--user", default=USERS + "42/", help="whom to notify")
 parser.add_argument("--subject", default=USERS + "21/", help="on whose behalf")
+parser.add_argument("--grant", help="file: the grant of the subject, as it came in Txn-Token")
 parser.add_argument("--change-body", action="store_true", help="change one byte after signing")
 options = parser.parse_args()
 
 
+def base64url(octets):
+    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
+
+
 def thumbprint(public_key):
     """RFC 7638: SHA-256 of the required members in lexicographic order, without white space."""
-
-    def base64url(octets):
-        return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
 
     point = public_key.public_numbers()
     x, y = (base64url(number.to_bytes(32, "big")) for number in (point.x, point.y))
@@ -53,13 +55,17 @@ claims = {
     "hdr": {"content-type": "application/json"},
     "bdy": hashlib.sha256(body).hexdigest(),
 }
+headers = {"Content-Type": "application/json"}
+if options.grant:
+    headers["Txn-Token"] = pathlib.Path(options.grant).read_text().strip()
+    claims["tth"] = base64url(hashlib.sha256(headers["Txn-Token"].encode()).digest())
 header = {"typ": "svc+jwt", "kid": thumbprint(key.public_key())}
-token = jwt.encode(claims, key, algorithm="ES256", headers=header)
+headers["JWT"] = jwt.encode(claims, key, algorithm="ES256", headers=header)
 
 if options.change_body:
     body = body.replace(b"42", b"43")
 herald = http.client.HTTPConnection(urllib.parse.urlsplit(options.herald).netloc, timeout=20)
-herald.request("POST", "/notification/", body, {"Content-Type": "application/json", "JWT": token})
+herald.request("POST", "/notification/", body, headers)
 answer = herald.getresponse()
 print(answer.status, answer.getheader("Location") or answer.read().decode())
 sys.exit(0 if answer.status == 201 else 1)
