@@ -136,10 +136,9 @@ export class RequestAuthenticator {
   ): Promise<{ readonly identity: ServiceIdentity | undefined } | undefined> {
     const enforcement = isReport ? 'report' : 'enforce';
     try {
-      if (!identity) {
-        if (route.mode !== 'optional') throw new ServiceTokenRefusedError('token_missing');
-        return { identity };
-      }
+      if (!identity && route.mode !== 'optional')
+        throw new ServiceTokenRefusedError('token_missing');
+      if (!identity) return { identity };
       const incoming = request.toVerify(this.bodySettingsFor(route, isReport));
       const proof = this.serviceAuth.beginVerification({ route: request.route, enforcement });
       return { identity: await proof.proveForRoute(identity, incoming, route.policy) };

@@ -14,6 +14,7 @@ export interface GrantClaims {
   readonly subject: string;
   readonly issuedAtSeconds: number;
   readonly expiresAtSeconds: number;
+  readonly notBeforeSeconds: number | undefined;
   /** The same on every hop. */
   readonly transaction: string;
   readonly scopes: readonly string[];
@@ -65,6 +66,7 @@ export function readGrantClaims(
     subject: readSubject(payload),
     issuedAtSeconds,
     expiresAtSeconds,
+    notBeforeSeconds: readSeconds(payload, 'nbf'),
     transaction: readMatching(payload, 'txn', TRANSACTION),
     scopes: readScopes(payload),
     acr: readText(payload, 'acr'),

@@ -160,7 +160,7 @@ function assertMeant(claims: GrantClaims, subject: string, grants: GrantSettings
 }
 
 function assertAge(
-  { expiresAtSeconds, issuedAtSeconds }: GrantClaims,
+  { expiresAtSeconds, issuedAtSeconds, notBeforeSeconds }: GrantClaims,
   { proof, asked }: ProofTerms,
   { clockToleranceSeconds: tolerance, now }: ProofVerifier,
 ): void {
@@ -171,6 +171,10 @@ function assertAge(
   if (issuedAtSeconds - tolerance > seconds) {
     const ahead = (issuedAtSeconds - seconds).toFixed(1);
     refuse('grant_not_yet_valid', `iat is ${ahead} s ahead of this clock`);
+  }
+  if (notBeforeSeconds !== undefined && notBeforeSeconds - tolerance > seconds) {
+    const ahead = (notBeforeSeconds - seconds).toFixed(1);
+    refuse('grant_not_yet_valid', `nbf is ${ahead} s ahead of this clock`);
   }
   const ofRoute = asked?.maxAgeSeconds ?? DEFAULT_MAX_AGE_SECONDS;
   const most = Math.min(proof.maxAgeSeconds, ofRoute);
