@@ -212,7 +212,7 @@ export class PrintingService {
       this.secrets.set(segment, `${direction} grant`);
     }
     for (const text of stringsIn(decodeClaims(grant), false)) {
-      if (/^canary-/.test(text)) this.secrets.set(text, `claim of a ${direction} grant`);
+      if (text.startsWith('canary-')) this.secrets.set(text, `claim of a ${direction} grant`);
     }
   }
 

@@ -105,7 +105,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
       expect(await warningsOf(params)).toEqual([]);
     });
 
-    it.each<[string, string, Params['pinoHttp']]>([
+    it.each<[string, string, { redact?: string[] }]>([
       ['the grant', 'the token alone', { redact: ['req.headers.jwt'] }],
       ['the token', 'the grant alone', { redact: ['req.headers["txn-token"]'] }],
       ['the token and the grant', 'nothing', {}],

@@ -48,7 +48,7 @@ function compareDomains(own: OwnView, other: UncheckedOptions): Check[] {
     return own.trustDomain === undefined ? [] : [ok(name, `that of ${who} too`)];
   }
   const [one, two] = [own.trustDomain, trustDomain].map((domain) =>
-    domain === undefined ? 'none' : String(domain),
+    typeof domain === 'string' ? domain : 'none',
   );
   const message = `${own.issuer} says ${one}, and ${who} says ${two}`;
   if (own.trustDomain === undefined || trustDomain === undefined) {
