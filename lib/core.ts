@@ -67,6 +67,7 @@ export {
   type TokenUseVerdict,
   type TrustedIssuerFinder,
   type TrustedIssuerOptions,
+  type UnboundReason,
   type UnavailableCode,
   type VerifiedGrant,
 } from './core/index.js';

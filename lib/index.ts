@@ -45,6 +45,7 @@ export {
   type TokenUseVerdict,
   type TrustedIssuerFinder,
   type TrustedIssuerOptions,
+  type UnboundReason,
   type VerifiedGrant,
 } from './core/index.js';
 export { type IssuerKeyHealth, KeyHealth } from './nest/key-health.js';

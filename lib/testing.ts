@@ -1,14 +1,21 @@
 /** What the tests of an application import: the subpath `nestjs-service-auth/testing`. */
-export { type DecodedToken, decodeToken, type TokenCarrier } from './testing/decode-token.js';
+export {
+  decodeGrant,
+  type DecodedToken,
+  decodeToken,
+  type TokenCarrier,
+} from './testing/decode-token.js';
 export { FLAWS, type Flaw } from './testing/flaws.js';
+export { GRANT_FLAWS, type GrantFlaw } from './testing/grant-flaws.js';
 export type { ProviderFactory, ProviderOverrides } from './testing/provider-overrides.js';
 export {
   ServiceAuthTesting,
   type ServiceAuthTestingOptions,
   type ServiceAuthTestModuleOptions,
 } from './testing/service-auth-testing.js';
-export type { TestCaller, TestHeaders } from './testing/test-caller.js';
+export type { ActingAsOptions, TestCaller, TestHeaders } from './testing/test-caller.js';
 export { TestClock } from './testing/test-clock.js';
+export type { TestGrantOptions } from './testing/test-grant.js';
 export type { ServiceAuthTestOptions } from './testing/test-options.js';
 export type {
   ReceivedRequest,

@@ -2,7 +2,7 @@ import {
   type Profile,
   ServiceAuthConfigError,
   type ServiceAuthOptions,
-  TOKEN_HEADER,
+  SIGNED_HEADERS,
 } from '../core/index.js';
 import { createServiceAuth, type ServiceAuth } from '../service-auth.js';
 import { loadOptions } from './configuration-module.js';
@@ -24,12 +24,16 @@ export interface SenderOptions {
   readonly signHeader: readonly string[];
 }
 
+/** Grants are sent where a trust domain is set. Which one only receivers compare. */
+const TRUST_DOMAIN = 'https://trust-domain.invalid/';
+
 /** What signing takes from the options of a service; the rest is for receiving. */
 const SENDING_OPTIONS = [
   'issuer',
   'signingKey',
   'targets',
   'unknownTargets',
+  'trustDomain',
   'signedHeaders',
   'tokenLifetimeSeconds',
 ] as const satisfies (keyof ServiceAuthOptions)[];
@@ -53,15 +57,21 @@ export async function openSender(
     profile: options.profile,
   };
   const isOwnTarget = config === undefined || options.audience !== undefined;
-  const signedHeaders = options.signHeader.filter((name) => name.toLowerCase() !== TOKEN_HEADER);
+  const signedHeaders = options.signHeader.filter((name) => !isSigned(name));
   return await open(config, {
     ...written,
     ...(issuer === undefined ? {} : { issuer }),
     ...(key === undefined ? {} : { signingKey: keyOf(key, options) }),
     ...(isOwnTarget ? { targets: [target] } : {}),
+    ...(config === undefined ? { trustDomain: TRUST_DOMAIN } : {}),
     ...(signedHeaders.length > 0 ? { signedHeaders } : {}),
     now,
   });
+}
+
+/** What the token binds already, or is. */
+function isSigned(name: string): boolean {
+  return SIGNED_HEADERS.some((signed) => signed === name.toLowerCase());
 }
 
 async function takeSending(config: string): Promise<Partial<ServiceAuthOptions>> {

@@ -1,5 +1,10 @@
 import { type Command, Option } from 'commander';
-import { ServiceSigningError } from '../core/index.js';
+import {
+  GRANT_HEADER,
+  readUnverifiedGrant,
+  ServiceSigningError,
+  TOKEN_HEADER,
+} from '../core/index.js';
 import { printAnswer } from './call-answer.js';
 import { type CallSender, openSender, type SenderOptions } from './call-sender.js';
 import { type ExitCode, type Finish, failImpossible, failUsage } from './exit-codes.js';
@@ -10,6 +15,7 @@ import type { Terminal } from './terminal.js';
 interface CallOptions extends SenderOptions {
   readonly method?: string;
   readonly as?: string;
+  readonly grant?: string;
   readonly data?: string;
   readonly header: readonly string[];
   readonly timeout: string;
@@ -25,6 +31,7 @@ interface CallRequest {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Buffer;
   readonly subject: string | undefined;
+  readonly grant: string | undefined;
 }
 
 const EXAMPLES = `
@@ -34,6 +41,8 @@ followed with a token. What --config exports is described in \`doctor --help\`.
 Examples:
   $ nestjs-service-auth call https://census.service/user/42 \\
       --issuer https://herald.service/ --key herald.private.pem --as https://census.service/user/21/
+  $ nestjs-service-auth call https://census.service/user/42 \\
+      --issuer https://herald.service/ --key herald.private.pem --grant @grant.txt
   $ nestjs-service-auth call http://127.0.0.1:3000/user --audience https://census.service/ \\
       --config dist/service-auth.options.js -H 'content-type: application/json' --data @user.json
 
@@ -49,6 +58,10 @@ export function addCall(program: Command, terminal: Terminal, finish: Finish): v
     .argument('<url>', 'absolute URL')
     .option('-X, --method <method>', 'default: GET, or POST with --data')
     .option('--as <subject>', 'the URI of the user to call for; default: the service itself')
+    .option(
+      '--grant <grant>',
+      'a grant to send along: text, @file, or @- for standard input; without --as, the call is for its user',
+    )
     .option('-d, --data <data>', 'the body: text, @file, or @- for standard input')
     .option('-H, --header <header>', "'Name: value'; may be repeated", collect, [])
     .option('--config <module>', 'take issuer, key and targets from the options of a service')
@@ -98,7 +111,7 @@ function readTimeout(text: string): number {
 
 async function readRequest(
   url: string,
-  { method: typed, as: subject, data, header }: CallOptions,
+  { method: typed, as, grant: writtenGrant, data, header }: CallOptions,
   terminal: Terminal,
 ): Promise<CallRequest> {
   const method = (typed ?? (data === undefined ? 'GET' : 'POST')).toUpperCase();
@@ -109,8 +122,25 @@ async function readRequest(
   const headers = Object.fromEntries(header.map(readHeader));
   if (Object.keys(headers).length < header.length) failUsage('--header: one is there twice');
   assertSendable(url, method, headers);
+  if (data === '@-' && writtenGrant === '@-') {
+    failUsage('--data and --grant cannot both be standard input');
+  }
   const body = await readData(data, terminal);
-  return { method, url, headers, body, subject };
+  const { grant, subject = as } = await readGrant(writtenGrant, as, terminal);
+  return { method, url, headers, body, subject, grant };
+}
+
+/** @param as the user that is named on the command line, who need not be that of the grant: receivers refuse that */
+async function readGrant(
+  written: string | undefined,
+  as: string | undefined,
+  terminal: Terminal,
+): Promise<{ readonly grant: string | undefined; readonly subject?: string | undefined }> {
+  if (written === undefined) return { grant: undefined };
+  const text = (await readData(written, terminal)).toString('utf8').trim();
+  const grant = text.replace(/^txn-token:\s*/i, '');
+  const read = readUnverifiedGrant(grant) ?? failUsage('--grant: this is no grant');
+  return { grant, subject: as ?? read.subject };
 }
 
 /** What `fetch` itself would not send: a method or a header it does not allow, credentials in the URL. */
@@ -126,8 +156,10 @@ function assertSendable(url: string, method: string, headers: Record<string, str
 function readHeader(text: string): [name: string, value: string] {
   const [, name = '', value = ''] = /^([^:\s]+):[ \t]*(.*?)[ \t]*$/.exec(text) ?? [];
   if (name === '') failUsage("--header: write 'Name: value'");
-  if (name.toLowerCase() === 'jwt') failUsage('--header: the token is made here; leave JWT out');
-  return [name.toLowerCase(), value];
+  const lowerCase = name.toLowerCase();
+  if (lowerCase === TOKEN_HEADER) failUsage('--header: the token is made here; leave JWT out');
+  if (lowerCase === GRANT_HEADER) failUsage('--header: give a grant with --grant');
+  return [lowerCase, value];
 }
 
 async function readData(data: string | undefined, terminal: Terminal): Promise<Buffer> {
@@ -146,16 +178,16 @@ async function sign(sender: CallSender, request: CallRequest): Promise<string> {
 }
 
 async function send(
-  { method, url, headers, body }: CallRequest,
+  { method, url, headers, body, grant }: CallRequest,
   token: string,
   timeoutSeconds: number,
 ): Promise<Response> {
   try {
     return await fetch(url, {
       method,
-      headers: { ...headers, JWT: token },
+      headers: { ...headers, JWT: token, ...(grant === undefined ? {} : { 'Txn-Token': grant }) },
       ...(body.length > 0 ? { body: new Uint8Array(body) } : {}),
-      // What leads elsewhere must not see the token.
+      // What leads elsewhere must not see the token, nor the grant.
       redirect: 'manual',
       signal: AbortSignal.timeout(timeoutSeconds * 1000),
     });

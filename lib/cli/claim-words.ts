@@ -34,6 +34,23 @@ const CLAIM_WORDS: Readonly<Record<string, Describe>> = {
   req: () => 'the one request it was made for: method and target',
   bdy: describeBody,
   hdr: () => 'the headers it was made for, with their values',
+  tth: () => 'the grant that is sent beside it, as a digest',
+};
+
+const GRANT_WORDS: Readonly<Record<string, Describe>> = {
+  iss: () => 'originator: the service that vouches for the user',
+  aud: () => 'trust domain: the environment it counts in',
+  sub: () => 'subject: the user who was there',
+  iat: (value, _claims, now) => `made ${moment(value, now)}: its age`,
+  exp: describeExpiry,
+  txn: () => 'the id of the transaction, the same on every hop',
+  scope: () => 'for what the user was there',
+  req_wl: () => 'who asked for it',
+  acr: () => 'how the user authenticated, in the words of the originator',
+  auth_time: (value, _claims, now) => `the user authenticated ${moment(value, now)}`,
+  amr: () => 'by which methods the user authenticated',
+  tctx: () => 'what the originator says of the transaction',
+  rctx: () => 'what the originator says of who asked',
 };
 
 /** Says what the members of a JOSE header mean. */
@@ -44,6 +61,11 @@ export function explainHeader(header: Members, nowSeconds: number): ExplainedMem
 /** Says what claims mean, with times as seen from `nowSeconds`, and what their absence means. */
 export function explainClaims(claims: Members, nowSeconds: number): ExplainedMember[] {
   return explain(claims, CLAIM_WORDS, nowSeconds);
+}
+
+/** Says what the claims of a grant mean, with times as seen from `nowSeconds`. */
+export function explainGrantClaims(claims: Members, nowSeconds: number): ExplainedMember[] {
+  return explain(claims, GRANT_WORDS, nowSeconds);
 }
 
 /** What it means that a token has none of these claims. */

@@ -1,18 +1,22 @@
 import { type Command, Option } from 'commander';
 import type { KeySource, Profile, PublishedKey } from '../core/index.js';
+import { asGrant } from '../core/grants/verify-grant.js';
 import { readToken, type UnverifiedToken } from '../core/token-syntax.js';
 import { createKeySource } from '../keys/key-source.js';
 import {
   explainAbsence,
   explainClaims,
   type ExplainedMember,
+  explainGrantClaims,
   explainHeader,
 } from './claim-words.js';
 import { EXIT_CODES, type ExitCode, type Finish, failUsage } from './exit-codes.js';
+import { findGrantFlaws, grantNotes, isGrant, readGrant } from './grant-flaws.js';
 import { readPublishedKeys, withConfigProblems } from './key-files.js';
 import { paint, type Terminal, visible, writeJson } from './terminal.js';
 import {
   attempt,
+  type Attempted,
   checkSignature,
   findTokenFlaws,
   recogniseProfile,
@@ -29,8 +33,10 @@ interface InspectOptions {
   readonly json?: true;
 }
 
-/** What is known of a token; the shape of `--json`. */
+/** What is known of a token or a grant; the shape of `--json`. */
 interface Inspection {
+  /** Null for what is neither. */
+  readonly kind: 'token' | 'grant' | null;
   readonly profile: Profile | null;
   readonly header: readonly ExplainedMember[];
   readonly claims: readonly ExplainedMember[];
@@ -42,7 +48,8 @@ interface Inspection {
 
 const EXAMPLES = `
 A token on the command line is seen by whoever lists the processes: prefer standard input.
-What only the receiver knows is not checked: trust, audience, request, body and replay.
+What only the receiver knows is not checked: trust, audience, request, body and replay; of a grant
+the originators, the trust domain, and the age that its caller and the route allow.
 
 Examples:
   $ pbpaste | nestjs-service-auth inspect -
@@ -56,15 +63,15 @@ Exit codes: 0 no flaw, 1 a receiver would refuse it, 2 the command line is wrong
 export function addInspect(program: Command, terminal: Terminal, finish: Finish): void {
   program
     .command('inspect')
-    .summary('decode and explain a token')
+    .summary('decode and explain a token or a grant')
     .description(
-      'Decodes a token, says what each claim means, and finds what a receiver would refuse.',
+      'Decodes a token or a grant, says what each claim means, and finds what a receiver would refuse.',
     )
-    .argument('<token>', 'the token, or - for standard input')
+    .argument('<token>', 'the token or grant, or - for standard input')
     .addOption(
       new Option(
         '--profile <profile>',
-        'judge by this profile; default: what the token looks like',
+        'judge as a token of this profile; default: what it looks like',
       ).choices(['strict', 'original']),
     )
     .option('--key <file>', 'check the signature with the keys in a file')
@@ -88,47 +95,109 @@ async function inspect(
     failUsage('--key or --jwks, not both');
   }
   const text = argument === '-' ? (await terminal.readInput()).toString('utf8') : argument;
-  // As it is pasted: alone, or with the name of its header before it.
-  const compact = text.trim().replace(/^jwt:\s*/i, '');
-  const read = await attempt(() => readToken([compact]));
-  const inspection = read.flaw
-    ? nothingKnown(read.flaw)
-    : await inspectToken(read.value, options, terminal.now());
+  const pasted = PASTED.exec(text.trim());
+  const { name = '', compact = '' } = pasted?.groups ?? {};
+  const inspection = await inspectText(compact, name.toLowerCase(), {
+    options,
+    nowMilliseconds: terminal.now(),
+  });
   if (options.json) writeJson(terminal, inspection);
   else printInspection(inspection, terminal);
   return inspection.flaws.length === 0 ? EXIT_CODES.ok : EXIT_CODES.failed;
 }
 
+/** As it is pasted: alone, or with the name of its header before it. */
+const PASTED = /^(?:(?<name>jwt|txn-token):\s*)?(?<compact>[^]*)$/i;
+
+interface InspectParts {
+  readonly options: InspectOptions;
+  readonly nowMilliseconds: number;
+}
+
+/** @param name of the header that it was pasted with, in lower case; empty without one */
+async function inspectText(
+  compact: string,
+  name: string,
+  parts: InspectParts,
+): Promise<Inspection> {
+  const { profile } = parts.options;
+  const asToken = name === 'jwt' || profile !== undefined;
+  const token = await attempt(() => readToken([compact]));
+  const looksLikeGrant = token.value !== undefined && isGrant(token.value);
+  if (!asToken && (name !== '' || looksLikeGrant)) {
+    const grant = await readGrant(compact);
+    return grant.flaw ? nothingKnown(grant.flaw) : await inspectGrant(grant.value, parts);
+  }
+  return token.flaw ? nothingKnown(token.flaw) : await inspectToken(token.value, parts);
+}
+
 function nothingKnown(flaw: TokenFlaw): Inspection {
-  const nothing = { profile: null, header: [], claims: [], notes: [], keyId: null };
+  const nothing = { kind: null, profile: null, header: [], claims: [], notes: [], keyId: null };
   return { ...nothing, flaws: [flaw], signature: 'unchecked' };
 }
 
 async function inspectToken(
   token: UnverifiedToken,
-  options: InspectOptions,
-  nowMilliseconds: number,
+  { options, nowMilliseconds }: InspectParts,
 ): Promise<Inspection> {
   const profile = options.profile ?? recogniseProfile(token);
   const nowSeconds = nowMilliseconds / 1000;
   const flaws = await findTokenFlaws(token, profile, nowMilliseconds);
   const described = {
+    kind: 'token' as const,
     profile,
     header: explainHeader(token.unverifiedHeader, nowSeconds),
     claims: explainClaims(token.unverifiedPayload, nowSeconds),
     notes: explainAbsence(token.unverifiedPayload),
   };
+  const signature = await checkWith(options, async (keys) => await checkSignature(token, keys));
+  return { ...described, ...withSignature(flaws, signature) };
+}
+
+async function inspectGrant(
+  grant: UnverifiedToken,
+  { options, nowMilliseconds }: InspectParts,
+): Promise<Inspection> {
+  const nowSeconds = nowMilliseconds / 1000;
+  const flaws = await findGrantFlaws(grant, nowMilliseconds);
+  const described = {
+    kind: 'grant' as const,
+    profile: null,
+    header: explainHeader(grant.unverifiedHeader, nowSeconds),
+    claims: explainGrantClaims(grant.unverifiedPayload, nowSeconds),
+    notes: grantNotes(grant, nowSeconds),
+  };
+  const signature = await checkWith(
+    options,
+    async (keys) => await asGrant(async () => await checkSignature(grant, keys)),
+  );
+  return { ...described, ...withSignature(flaws, signature) };
+}
+
+/** @returns the key id that the signature is good for, or why it is refused; undefined where no keys are named */
+async function checkWith(
+  options: InspectOptions,
+  check: (keys: KeySource) => Promise<string>,
+): Promise<Attempted<string> | undefined> {
   const keys = await openKeys(options);
-  if (!keys) return { ...described, flaws, signature: 'unchecked', keyId: null };
+  if (!keys) return undefined;
   try {
-    const { value = null, flaw } = await checkSignature(token, keys);
-    if (!flaw) return { ...described, flaws, signature: 'valid', keyId: value };
-    const signature = flaw.code === 'key_unavailable' ? 'undecided' : 'invalid';
-    const isNew = flaws.every(({ code }) => code !== flaw.code);
-    return { ...described, flaws: isNew ? [...flaws, flaw] : flaws, signature, keyId: null };
+    return await attempt(async () => await check(keys));
   } finally {
     keys.close();
   }
+}
+
+function withSignature(
+  flaws: readonly TokenFlaw[],
+  outcome: Attempted<string> | undefined,
+): Pick<Inspection, 'flaws' | 'signature' | 'keyId'> {
+  if (!outcome) return { flaws, signature: 'unchecked', keyId: null };
+  const { value = null, flaw } = outcome;
+  if (!flaw) return { flaws, signature: 'valid', keyId: value };
+  const signature = flaw.code === 'key_unavailable' ? 'undecided' : 'invalid';
+  const isNew = flaws.every(({ code }) => code !== flaw.code);
+  return { flaws: isNew ? [...flaws, flaw] : flaws, signature, keyId: null };
 }
 
 /** The keys to check with; undefined where none are named. */
@@ -169,9 +238,10 @@ const SIGNATURE_WORDS = {
 } as const;
 
 function printInspection(inspection: Inspection, terminal: Terminal): void {
-  const { profile, header, claims, notes, flaws, signature, keyId } = inspection;
+  const { kind, profile, header, claims, notes, flaws, signature, keyId } = inspection;
   const heading = (text: string) => terminal.out(`${paint(terminal, 'bold', text)}\n`);
   if (profile) terminal.out(`Profile: ${profile}\n`);
+  if (kind === 'grant') terminal.out('Grant\n');
   for (const [title, members] of [
     ['Header', header],
     ['Claims', claims],

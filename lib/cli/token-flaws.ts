@@ -32,7 +32,7 @@ export type Attempted<T> =
   | { readonly value?: undefined; readonly flaw: TokenFlaw };
 
 /** How far clocks may differ where a receiver configures nothing. */
-const CLOCK_TOLERANCE_SECONDS = 5;
+export const CLOCK_TOLERANCE_SECONDS = 5;
 
 /** Runs a step of the verifier. Whatever is no verdict of it is thrown on. */
 export async function attempt<T>(step: () => T | Promise<T>): Promise<Attempted<T>> {
@@ -78,23 +78,20 @@ export async function findTokenFlaws(
  * Checks the signature with the keys of one issuer, the way a receiver does: the key by its id, the
  * algorithm of the key, then the signature.
  *
- * @returns the key id it is good for, or why it is refused
+ * @returns the key id it is good for
+ * @throws ServiceTokenRefusedError `key_unknown`, `algorithm_refused`, `signature_invalid`
+ * @throws ServiceAuthUnavailableError `key_unavailable`
  */
-export async function checkSignature(
-  token: UnverifiedToken,
-  keys: KeySource,
-): Promise<Attempted<string>> {
-  return await attempt(async () => {
-    const { algorithm, keyId } = readJoseHeader(token.unverifiedHeader);
-    const key = (await keys.find(keyId)) ?? refuseWith('key_unknown');
-    if (!key.algorithms.has(algorithm)) refuseWith('algorithm_refused');
-    await assertSignature(token, { algorithm, key: key.key });
-    return key.keyId;
-  });
+export async function checkSignature(token: UnverifiedToken, keys: KeySource): Promise<string> {
+  const { algorithm, keyId } = readJoseHeader(token.unverifiedHeader);
+  const key = (await keys.find(keyId)) ?? refuseWith('key_unknown');
+  if (!key.algorithms.has(algorithm)) refuseWith('algorithm_refused');
+  await assertSignature(token, { algorithm, key: key.key });
+  return key.keyId;
 }
 
 /** A step that needs what another gave, and is left out where that gave nothing. */
-async function after<T>(
+export async function after<T>(
   outcome: Attempted<T>,
   step: (value: T) => void,
 ): Promise<{ readonly flaw?: TokenFlaw | undefined }> {

@@ -48,13 +48,15 @@ export {
   type UnboundReason,
 } from './events.js';
 export { isScopeToken } from './grants/grant-claims.js';
-export type { ProofPolicy, SubjectProof } from './grants/grant-settings.js';
+export { GrantCache } from './grants/grant-cache.js';
+export { NO_PROOF, type ProofPolicy, type SubjectProof } from './grants/grant-settings.js';
 export { heldGrantOf, HeldGrant, holdGrant } from './grants/held-grant.js';
 export type { GrantOptions, IssuedGrant, OriginateCall } from './grants/issue-grant.js';
+export { type ProofOutcome, proveSubject } from './grants/prove-subject.js';
 export { sharedPrefix } from './grants/resolve-originators.js';
 export { readUnverifiedGrant, type UnverifiedGrant } from './grants/unverified-grant.js';
 export type { VerifiedGrant } from './grants/verified-grant.js';
-export { grantHash, isGrantText } from './grants/verify-grant.js';
+export { grantHash, isGrantText, MAX_GRANT_LENGTH } from './grants/verify-grant.js';
 export { markVerified, type ServiceIdentity, verifierOf } from './identity.js';
 export type { IssuerDirectory, TrustedIssuer } from './issuers.js';
 export type {

@@ -1,4 +1,9 @@
-import { readJsonObject, ServiceAuthUsageError } from '../core/index.js';
+import {
+  GRANT_HEADER,
+  readJsonObject,
+  ServiceAuthUsageError,
+  TOKEN_HEADER,
+} from '../core/index.js';
 import { type SentRequest, toRawHeaders } from './test-request.js';
 
 /** What a token says, as plain objects for `toEqual` and `toMatchObject`. Nothing of it is verified. */
@@ -21,7 +26,29 @@ export type TokenCarrier =
  * @throws JsonFlaw for a token whose header or claims are no JSON objects
  */
 export function decodeToken(carrier: TokenCarrier): DecodedToken {
-  const [header, claims, ...others] = tokenIn(carrier).split('.');
+  return decode(tokenIn(carrier, TOKEN_HEADER));
+}
+
+/**
+ * Decodes the grant in `carrier` without verifying it, for assertions about what was sent along.
+ *
+ * @param carrier the grant itself, headers, or a request that has them
+ * @example
+ * `expect(decodeGrant(request).claims).toMatchObject({ sub: USER, scope: 'user-present' })`
+ * @throws ServiceAuthUsageError where there is not exactly one grant
+ * @throws JsonFlaw for a grant whose header or claims are no JSON objects
+ */
+export function decodeGrant(carrier: TokenCarrier): DecodedToken {
+  return decode(tokenIn(carrier, GRANT_HEADER));
+}
+
+/** Whether there is a grant among headers. */
+export function hasGrant(headers: SentRequest['headers']): boolean {
+  return valuesOf(headers, GRANT_HEADER).length > 0;
+}
+
+function decode(token: string): DecodedToken {
+  const [header, claims, ...others] = token.split('.');
   if (header === undefined || claims === undefined || others.length !== 1) {
     throw new ServiceAuthUsageError('This is no compact JWT: it has not three segments.');
   }
@@ -32,17 +59,21 @@ function decodeSegment(segment: string): Record<string, unknown> {
   return { ...readJsonObject(Buffer.from(segment, 'base64url')) };
 }
 
-function tokenIn(carrier: TokenCarrier): string {
+const HEADER_NAMES = { [TOKEN_HEADER]: 'JWT', [GRANT_HEADER]: 'Txn-Token' } as const;
+
+function tokenIn(carrier: TokenCarrier, name: keyof typeof HEADER_NAMES): string {
   if (typeof carrier === 'string') return carrier;
-  const tokens = tokensOf(hasHeaders(carrier) ? carrier.headers : carrier);
+  const tokens = valuesOf(hasHeaders(carrier) ? carrier.headers : carrier, name);
   const [token, ...others] = tokens;
   if (token !== undefined && others.length === 0) return token;
-  throw new ServiceAuthUsageError(`There are ${tokens.length} \`JWT\` headers, not one.`);
+  throw new ServiceAuthUsageError(
+    `There are ${tokens.length} \`${HEADER_NAMES[name]}\` headers, not one.`,
+  );
 }
 
-function tokensOf(headers: SentRequest['headers']): string[] {
+function valuesOf(headers: SentRequest['headers'], name: string): string[] {
   const raw = toRawHeaders(headers);
-  return raw.filter((_value, at) => at % 2 === 1 && raw[at - 1]?.toLowerCase() === 'jwt');
+  return raw.filter((_value, at) => at % 2 === 1 && raw[at - 1]?.toLowerCase() === name);
 }
 
 function hasHeaders(

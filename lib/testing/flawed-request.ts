@@ -1,6 +1,12 @@
-import { type IncomingRequest, ServiceAuthError, ServiceAuthUsageError } from '../core/index.js';
+import {
+  type IncomingRequest,
+  type RoutePolicy,
+  ServiceAuthError,
+  ServiceAuthUsageError,
+} from '../core/index.js';
 import type { ServiceAuth } from '../service-auth.js';
 import { type Flaw, FLAWS } from './flaws.js';
+import { GRANT_FLAWS, type GrantFlaw, isGrantFlaw } from './grant-flaws.js';
 
 /**
  * Asserts that the service under test refuses a request, and for the flaw it was made with: a test of a refusal
@@ -9,16 +15,19 @@ import { type Flaw, FLAWS } from './flaws.js';
  * @throws ServiceAuthUsageError where it is accepted, or refused with another code
  */
 export async function assertRefused(
-  flaw: Flaw,
+  flaw: Flaw | GrantFlaw,
   request: IncomingRequest,
   service: ServiceAuth,
 ): Promise<void> {
-  if (flaw === 'replayed') await refusalOf(request, service);
-  const code = await refusalOf(request, service);
-  if (code === FLAWS[flaw]) return;
+  // As a route that asks for proof: which issuers need none is for the application to say.
+  const policy = isGrantFlaw(flaw) ? { proof: {} } : {};
+  if (flaw === 'replayed') await refusalOf(request, service, policy);
+  const code = await refusalOf(request, service, policy);
+  const expected = isGrantFlaw(flaw) ? GRANT_FLAWS[flaw] : FLAWS[flaw];
+  if (code === expected) return;
   const instead = code === undefined ? 'it is accepted' : `it is refused with ${code}`;
   throw new ServiceAuthUsageError(
-    `This request cannot be refused as '${flaw}' (${FLAWS[flaw]}): ${instead}.`,
+    `This request cannot be refused as '${flaw}' (${expected}): ${instead}.`,
   );
 }
 
@@ -26,9 +35,10 @@ export async function assertRefused(
 async function refusalOf(
   request: IncomingRequest,
   service: ServiceAuth,
+  policy: RoutePolicy,
 ): Promise<string | undefined> {
   try {
-    await service.verify(request);
+    await service.verify(request, policy);
     return undefined;
   } catch (error) {
     if (error instanceof ServiceAuthError) return error.code;

@@ -29,9 +29,10 @@ type TokenFlaw = Exclude<Flaw, 'no-token' | 'replayed'>;
 type ApplyFlaw = (draft: TokenDraft, nowSeconds: number) => TokenDraft | Promise<TokenDraft>;
 
 /** Longer than any life and tolerance that a receiver may be configured with, in seconds. */
-const LONG = 3700;
+export const LONG = 3700;
 
-const NOBODY = 'https://nobody.test/';
+/** A service that nobody trusts. */
+export const NOBODY = 'https://nobody.test/';
 
 const APPLY: Readonly<Record<TokenFlaw, ApplyFlaw>> = {
   expired: (draft, now) => withClaims(draft, { iat: now - LONG - 30, exp: now - LONG }),
@@ -80,7 +81,7 @@ function tamperHeader(draft: TokenDraft, name: string, value: string): TokenDraf
 }
 
 /** Another key under the key id that the receiver knows. */
-async function forge(draft: TokenDraft): Promise<TokenDraft> {
+export async function forge(draft: TokenDraft): Promise<TokenDraft> {
   const { key } = await toSigningKey(createThrowAwayKey(draft.key.algorithm));
   return { ...draft, key: { ...draft.key, key } };
 }

@@ -1,7 +1,11 @@
 import {
   findDestination,
+  GRANT_HEADER,
+  headerValues,
   type IncomingRequest,
+  readUnverifiedGrant,
   type ReplayStore,
+  type ServiceAuthOptions,
   ServiceAuthUsageError,
   type ServiceIdentity,
 } from '../core/index.js';
@@ -9,7 +13,12 @@ import { MemoryReplayStore } from '../replay/memory-replay-store.js';
 import { createServiceAuth, type ServiceAuth } from '../service-auth.js';
 import type { ServicesUnderTest } from './services-under-test.js';
 import type { TestClock } from './test-clock.js';
+import { trustDomainOf, widestPrefix } from './test-grant.js';
+import { TRUST_DOMAIN } from './test-options.js';
 import type { ThrowAwayKeys } from './throw-away-keys.js';
+
+/** How old it may be is for the service that gets it to say. */
+const ANY_GRANT = { proof: { maxAgeSeconds: Number.POSITIVE_INFINITY } };
 
 /** Verifies what the services under test send, as those they call would. */
 export class SentRequestVerifier {
@@ -22,20 +31,23 @@ export class SentRequestVerifier {
   ) {}
 
   /**
-   * Verifies a request as the service `audience`, which trusts every service under test.
+   * Verifies a request as the service `audience`, which trusts every service under test. Of a grant that goes along, each
+   * service that the test knows may be the originator.
    *
    * @throws ServiceTokenRefusedError with a code of `REFUSALS`
    * @throws ServiceAuthUsageError where no service under test signs
    */
   async verify(audience: string, request: IncomingRequest): Promise<ServiceIdentity> {
+    const [grant] = headerValues(request.rawHeaders, GRANT_HEADER);
     const receiver = await createServiceAuth({
       issuer: audience,
       trustedIssuers: this.senders().map((service) => this.trust(service, audience)),
       replayStore: this.replayStoreOf(audience),
       now: this.clock.now,
+      ...(grant === undefined ? {} : this.believing(grant)),
     });
     try {
-      return await receiver.verify(request);
+      return await receiver.verify(request, grant === undefined ? {} : ANY_GRANT);
     } finally {
       receiver.close();
     }
@@ -65,7 +77,22 @@ export class SentRequestVerifier {
   private trust({ settings, sending }: ServiceAuth, audience: string) {
     const target = sending.targets.find((each) => each.audience === audience);
     const { publicKey } = this.keys.keyOf(settings.issuer);
-    return { issuer: settings.issuer, publicKey, profile: target?.profile };
+    const subjectProof = { mode: 'off', maxAgeSeconds: 604_800 } as const;
+    return { issuer: settings.issuer, publicKey, profile: target?.profile, subjectProof };
+  }
+
+  /** Whose grants count: those of whom the test has a key, in the environment of the services under test. */
+  private believing(
+    grant: string,
+  ): Pick<ServiceAuthOptions, 'trustDomain' | 'originators' | 'maxGrantLifetimeSeconds'> {
+    const subjects = [widestPrefix(readUnverifiedGrant(grant)?.subject ?? '')];
+    const domains = this.services.all().map(trustDomainOf);
+    const [trustDomain = TRUST_DOMAIN] = domains.filter((domain) => domain !== TRUST_DOMAIN);
+    const originators = this.keys.issuers().map((issuer) => {
+      const { publicKey } = this.keys.keyOf(issuer);
+      return { issuer, publicKey, subjects };
+    });
+    return { trustDomain, originators, maxGrantLifetimeSeconds: 604_800 };
   }
 
   private replayStoreOf(audience: string): ReplayStore {

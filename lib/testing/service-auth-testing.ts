@@ -11,7 +11,7 @@ import { ServiceAuth } from '../service-auth.js';
 import type { ProviderFactory, ProviderOverrides } from './provider-overrides.js';
 import { SentRequestVerifier } from './sent-requests.js';
 import { ServicesUnderTest } from './services-under-test.js';
-import { TestCaller } from './test-caller.js';
+import { type ActingAsOptions, TestCaller } from './test-caller.js';
 import { TestClock } from './test-clock.js';
 import { completeOptions, type ServiceAuthTestOptions, withSubstitutes } from './test-options.js';
 import { TestReceiver, type TestReceiverOptions } from './test-receiver.js';
@@ -96,7 +96,8 @@ export class ServiceAuthTesting {
    * As `override`, but the guard asks for no token: every request counts as one of `caller`. For tests
    * about something else; says nothing about whether the application is protected.
    *
-   * What routes and their decorators ask of callers still holds.
+   * What routes and their decorators ask of callers still holds. In a service with `originators` the user of the caller
+   * is there: `@ServiceGrant()` gives a grant of the caller's `grant`.
    */
   overrideWithoutTokens<Builder extends ProviderOverrides<Builder>>(
     builder: Builder,
@@ -104,7 +105,7 @@ export class ServiceAuthTesting {
     options?: ServiceAuthTestOptions,
   ): Builder {
     const factory = async (...parts: ServiceAuthParts): Promise<ServiceAuth> =>
-      withoutTokens(await this.createServiceAuth(...parts), caller);
+      withoutTokens(await this.createServiceAuth(...parts), caller, this.keys);
     return this.overrideOptions(builder, options)
       .overrideProvider(ServiceAuth)
       .useFactory(this.factoryOf(factory, options))
@@ -122,9 +123,9 @@ export class ServiceAuthTesting {
     return new TestCaller({ services, keys, clock }, { issuer });
   }
 
-  /** A trusted service that calls on behalf of a user. */
-  actingAs(subject: string): TestCaller {
-    return this.caller().actingAs(subject);
+  /** A trusted service that calls on behalf of a user, with a grant of that user if `options` say so. */
+  actingAs(subject: string, options?: ActingAsOptions): TestCaller {
+    return this.caller().actingAs(subject, options);
   }
 
   /** A trusted service that calls in its own name. */
@@ -134,7 +135,7 @@ export class ServiceAuthTesting {
 
   /**
    * Verifies a request that the application under test has sent, as the service it was sent to would: signature,
-   * times, audience, binding and first use.
+   * times, audience, binding and first use, and the grant where one goes along.
    *
    * @param audience the name of that service. Default: that of the target which the URL belongs to
    * @returns what the token proves

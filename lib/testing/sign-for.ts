@@ -14,6 +14,8 @@ export interface Signer {
   readonly issuer: string;
   readonly audience: string;
   readonly subject: string | undefined;
+  /** The grant that the token names. */
+  readonly grant?: string | undefined;
   readonly key: SigningKey;
   readonly now: () => number;
 }
@@ -33,12 +35,12 @@ const ORIGIN = 'http://localhost';
 export async function signFor(
   { receiving }: ServiceAuth,
   { method, target, headers, bytes }: TestRequest,
-  { issuer, audience, subject, key, now }: Signer,
+  { issuer, audience, subject, grant, key, now }: Signer,
 ): Promise<string> {
   const trusted = await receiving.trustedIssuers.find(issuer);
   const profile = trusted?.profile ?? 'strict';
   const url = new URL(ORIGIN + receiving.publicPathPrefix + target);
-  const request = { method, url, headers, body: bytes, subject };
+  const request = { method, url, headers, body: bytes, subject, grant };
   assertOutgoingRequest(request);
   const destination = {
     target: { origin: ORIGIN, pathPrefix: '/', audience, profile, ...SIGNED },

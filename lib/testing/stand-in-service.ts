@@ -1,5 +1,7 @@
+import type { ServiceAuthOptions } from '../core/index.js';
 import { createServiceAuth, type ServiceAuth } from '../service-auth.js';
-import { CALLER, SERVICE } from './test-options.js';
+import { widestPrefix } from './test-grant.js';
+import { CALLER, ORIGINATOR, SERVICE, TRUST_DOMAIN } from './test-options.js';
 import type { TestClock } from './test-clock.js';
 import type { ThrowAwayKeys } from './throw-away-keys.js';
 
@@ -9,15 +11,28 @@ interface StandInParts {
   readonly clock: TestClock;
   readonly issuer: string | undefined;
   readonly audience: string | undefined;
+  /** The user whom a grant is of, and who vouches. */
+  readonly vouched: { readonly subject: string; readonly originator?: string } | undefined;
 }
 
 /** A service that verifies what one caller signs, where a test makes no application. Close it. */
 export async function createStandInService(parts: StandInParts): Promise<ServiceAuth> {
-  const { keys, clock, issuer = CALLER, audience = SERVICE } = parts;
+  const { keys, clock, issuer = CALLER, audience = SERVICE, vouched } = parts;
   const { publicKey } = keys.keyOf(issuer);
   return await createServiceAuth({
     issuer: audience,
-    trustedIssuers: [{ issuer, publicKey }],
+    trustedIssuers: [{ issuer, publicKey, subjectProof: vouched && { mode: 'off' } }],
     now: clock.now,
+    ...(vouched && believing(vouched, keys)),
   });
+}
+
+/** Whose grants it believes. */
+function believing(
+  { subject, originator: issuer = ORIGINATOR }: NonNullable<StandInParts['vouched']>,
+  keys: ThrowAwayKeys,
+): Pick<ServiceAuthOptions, 'trustDomain' | 'originators'> {
+  const { publicKey } = keys.keyOf(issuer);
+  const originators = [{ issuer, publicKey, subjects: [widestPrefix(subject)] }];
+  return { trustDomain: TRUST_DOMAIN, originators };
 }

@@ -1,11 +1,13 @@
-import type { ServiceIdentity } from '../core/index.js';
+import { type RoutePolicy, type ServiceIdentity, ServiceAuthUsageError } from '../core/index.js';
 import type { ServiceAuth } from '../service-auth.js';
 import { assertRefused } from './flawed-request.js';
 import { applyFlaw, type Flaw, isTokenFlaw } from './flaws.js';
+import { flawGrant, type GrantFlaw, isGrantFlaw, sendPair, type SentPair } from './grant-flaws.js';
 import { firstTrustedIssuer, type ServicesUnderTest } from './services-under-test.js';
 import { signFor } from './sign-for.js';
 import { createStandInService } from './stand-in-service.js';
 import type { TestClock } from './test-clock.js';
+import { makeGrant, originatorOf, type TestGrantOptions, trustDomainOf } from './test-grant.js';
 import {
   type TestBody,
   type TestRequest,
@@ -16,7 +18,10 @@ import {
 import { type ThrowAwayKeys, toSigningKey } from './throw-away-keys.js';
 import { draftOf, signDraft, withClaims } from './token-draft.js';
 
-/** The headers of one request: `JWT`, `Content-Type` where it has a body, and those that were given. */
+/**
+ * The headers of one request: `JWT`, `Txn-Token` where a grant goes along, `Content-Type` where it has a body, and those
+ * that were given.
+ */
 export type TestHeaders = Record<string, string>;
 
 /** What all callers of one test share. */
@@ -26,14 +31,21 @@ export interface TestCallerParts {
   readonly clock: TestClock;
 }
 
+/** What is said of a user for whom a caller calls. */
+export interface ActingAsOptions {
+  /** A grant goes along, which proves that the user asked; `true`: one with the defaults. */
+  readonly grant?: true | TestGrantOptions;
+}
+
 /** What one caller differs in from others. */
 interface Traits {
   readonly issuer?: string;
-  readonly subject?: string;
+  readonly subject?: string | undefined;
+  readonly grant?: TestGrantOptions | undefined;
   readonly audience?: string;
   readonly claims?: Readonly<Record<string, unknown>>;
   readonly issuedAt?: Date;
-  readonly flaw?: Flaw;
+  readonly flaw?: Flaw | GrantFlaw;
 }
 
 /**
@@ -47,14 +59,14 @@ export class TestCaller {
     private readonly traits: Traits,
   ) {}
 
-  /** Calls on behalf of a user. */
-  actingAs(subject: string): TestCaller {
-    return this.with({ subject });
+  /** Calls on behalf of a user, with a grant of that user if `options` say so. */
+  actingAs(subject: string, { grant }: ActingAsOptions = {}): TestCaller {
+    return this.with({ subject, grant: grant === true ? {} : grant });
   }
 
   /** Calls in the service's own name: the token names no user. */
   actingAsItself(): TestCaller {
-    return this.with({ subject: undefined });
+    return this.with({ subject: undefined, grant: undefined });
   }
 
   /** Calls the service under this name, where it has several or there are several. */
@@ -73,12 +85,13 @@ export class TestCaller {
   }
 
   /**
-   * Makes headers that are refused, for one reason: with the code that {@link FLAWS} names.
+   * Makes headers that are refused, for one reason: with the code that {@link FLAWS} names, or {@link GRANT_FLAWS} where a
+   * proof is required. A flaw of a grant gives the caller a grant.
    *
    * @example
    * `it.each(Object.entries(FLAWS))('refuses: %s', ...)`
    */
-  but(flaw: Flaw): TestCaller {
+  but(flaw: Flaw | GrantFlaw): TestCaller {
     return this.with({ flaw });
   }
 
@@ -112,9 +125,10 @@ export class TestCaller {
    */
   async identity(): Promise<ServiceIdentity> {
     const { services, ...parts } = this.parts;
-    const { issuer, audience } = this.traits;
+    const { issuer, audience, subject, grant } = this.traits;
     if (services.all().length > 0) return await this.identityBy(services.receiving(audience));
-    const standIn = await createStandInService({ ...parts, issuer, audience });
+    const vouched = grant && subject !== undefined ? { subject, ...grant } : undefined;
+    const standIn = await createStandInService({ ...parts, issuer, audience, vouched });
     try {
       return await this.identityBy(standIn);
     } finally {
@@ -125,31 +139,63 @@ export class TestCaller {
   private async identityBy(service: ServiceAuth): Promise<ServiceIdentity> {
     const request = toTestRequest('GET', '/', []);
     const rawHeaders = toRawHeaders(await this.headers(service, request));
-    return await service.verify({ ...request, rawHeaders, body: request.bytes });
+    const incoming = { ...request, rawHeaders, body: request.bytes };
+    return await service.verify(incoming, this.policyFor(service));
+  }
+
+  /** Of a route that asks for the grant of this caller, whatever its age. */
+  private policyFor({ receiving }: ServiceAuth): RoutePolicy {
+    const isRead = this.traits.grant !== undefined && receiving.grants !== undefined;
+    return isRead ? { proof: { maxAgeSeconds: Number.POSITIVE_INFINITY } } : {};
   }
 
   private async headers(service: ServiceAuth, request: TestRequest): Promise<TestHeaders> {
     const { flaw } = this.traits;
-    if (flaw === undefined) return { ...request.headers, JWT: await this.token(service, request) };
+    const { named, sent } = await this.pair(service);
     const token: TestHeaders =
-      flaw === 'no-token' ? {} : { JWT: await this.token(service, request) };
-    const headers = { ...request.headers, ...token };
+      flaw === 'no-token' ? {} : { JWT: await this.token(service, request, named) };
+    const grant: TestHeaders = sent === undefined ? {} : { 'Txn-Token': sent };
+    const headers = { ...request.headers, ...token, ...grant };
+    if (flaw === undefined) return headers;
     const received = { ...request, rawHeaders: toRawHeaders(headers), body: request.bytes };
     await assertRefused(flaw, received, service);
     return headers;
   }
 
-  private async token(service: ServiceAuth, request: TestRequest): Promise<string> {
+  /** The grant that goes along, and the one that the token names. */
+  private async pair(service: ServiceAuth): Promise<SentPair> {
+    const { subject, flaw } = this.traits;
+    const grantFlaw = isGrantFlaw(flaw) ? flaw : undefined;
+    const grant = this.traits.grant ?? (grantFlaw ? {} : undefined);
+    if (grant === undefined) return { named: undefined, sent: undefined };
+    if (subject === undefined) {
+      throw new ServiceAuthUsageError('A grant is of a user: say actingAs(user) before but(...).');
+    }
+    const { keys, clock } = this.parts;
+    const originator = originatorOf(service, subject, grant);
+    const key = keys.keyOf(originator);
+    const maker = { originator, trustDomain: trustDomainOf(service), key, now: clock.now };
+    const make = async () => await makeGrant(subject, grant, maker);
+    const flawed = await flawGrant(await make(), grantFlaw, { key, nowSeconds: clock.seconds });
+    return await sendPair(flawed, grantFlaw, make);
+  }
+
+  private async token(
+    service: ServiceAuth,
+    request: TestRequest,
+    grant: string | undefined,
+  ): Promise<string> {
     const { claims, flaw, issuedAt, subject, audience = service.settings.issuer } = this.traits;
     const { keys, clock } = this.parts;
     const issuer = this.traits.issuer ?? firstTrustedIssuer(service);
     const key = await toSigningKey(keys.keyOf(issuer));
     const now = issuedAt ? () => issuedAt.getTime() : clock.now;
-    const token = await signFor(service, request, { issuer, subject, audience, key, now });
-    if (claims === undefined && flaw === undefined) return token;
+    const signer = { issuer, subject, audience, grant, key, now };
+    const token = await signFor(service, request, signer);
+    const tokenFlaw = flaw !== undefined && !isGrantFlaw(flaw) && isTokenFlaw(flaw);
+    if (claims === undefined && !tokenFlaw) return token;
     const draft = withClaims(draftOf(token, key), claims ?? {});
-    if (flaw === undefined || !isTokenFlaw(flaw)) return await signDraft(draft);
-    return await signDraft(await applyFlaw(flaw, draft, clock.seconds));
+    return await signDraft(tokenFlaw ? await applyFlaw(flaw, draft, clock.seconds) : draft);
   }
 
   private with(traits: Traits): TestCaller {

@@ -1,5 +1,7 @@
 import {
   isAlgorithm,
+  type KeySourceOptions,
+  type OriginatorOptions,
   type ServiceAuthOptions,
   type TrustedIssuerFinder,
   type TrustedIssuerOptions,
@@ -12,8 +14,8 @@ import type { ThrowAwayKeys } from './throw-away-keys.js';
 type FilledIn = 'issuer' | 'signingKey' | 'replayStore' | 'now';
 
 /**
- * The options of the module, as far as a test has something to say about them. Of `trustedIssuers` the names and
- * the policy count: their keys are replaced.
+ * The options of the module, as far as a test has something to say about them. Of `trustedIssuers` and `originators` the
+ * names and the policy count: their keys are replaced.
  */
 export interface ServiceAuthTestOptions extends Omit<ServiceAuthModuleOptions, FilledIn> {
   /** The URI of the service under test. Default `https://service.test/`. */
@@ -29,6 +31,9 @@ export interface TestSubstitutes {
 /** The service under test where nobody names it, and the one that calls it. */
 export const SERVICE = 'https://service.test/';
 export const CALLER = 'https://caller.test/';
+/** Who vouches for users, and in which environment, where nobody says it. */
+export const ORIGINATOR = 'https://originator.test/';
+export const TRUST_DOMAIN = 'https://trust-domain.test/';
 
 /** Fills in what a test leaves out: who the service is, whom it trusts, and a key where it calls others. */
 export function completeOptions(
@@ -37,12 +42,23 @@ export function completeOptions(
 ): ServiceAuthModuleOptions {
   const issuer = options.issuer ?? SERVICE;
   const { privateKey } = keys.keyOf(issuer);
+  const { originators, originate, targets } = options;
+  const usesGrants = originators !== undefined || originate !== undefined;
   return {
     ...options,
     issuer,
-    trustedIssuers: options.trustedIssuers ?? [{ issuer: CALLER }],
-    signingKey: options.targets === undefined ? undefined : { privateKey },
+    trustedIssuers: options.trustedIssuers ?? [{ issuer: CALLER, ...proofOf(originators) }],
+    signingKey: targets === undefined ? undefined : { privateKey },
+    trustDomain: options.trustDomain ?? (usesGrants ? TRUST_DOMAIN : undefined),
   };
+}
+
+/** Who names originators and no issuers wants to have grants verified. */
+function proofOf(
+  originators: ServiceAuthTestOptions['originators'],
+): Pick<TrustedIssuerOptions, 'subjectProof'> {
+  if (originators === undefined) return {};
+  return { subjectProof: { mode: 'required', withoutSubject: 'allowed' } };
 }
 
 /**
@@ -56,7 +72,7 @@ export function withSubstitutes(
   finderOfClass: TrustedIssuerFinder,
   substitutes: TestSubstitutes,
 ): ServiceAuthModuleOptions {
-  const { issuer, signingKey, trustedIssuers } = options;
+  const { issuer, signingKey, trustedIssuers, originators } = options;
   const { privateKey } = substitutes.keys.keyOf(issuer);
   return {
     ...options,
@@ -65,6 +81,9 @@ export function withSubstitutes(
       typeof trustedIssuers === 'function' ? finderOfClass : trustedIssuers,
       substitutes.keys,
     ),
+    originators: Array.isArray(originators)
+      ? originators.map((entry: OriginatorOptions) => withTestKey(entry, substitutes.keys))
+      : originators,
     replayStore: undefined,
     now: substitutes.clock.now,
   };
@@ -92,7 +111,7 @@ function isFinder(written: ServiceAuthOptions['trustedIssuers']): written is Tru
 }
 
 /** What has no name is left to the checks of the library. */
-function withTestKey<T extends TrustedIssuerOptions | null | undefined>(
+function withTestKey<T extends KeySourceOptions | null | undefined>(
   entry: T,
   keys: ThrowAwayKeys,
 ): T {

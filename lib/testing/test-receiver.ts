@@ -8,7 +8,7 @@ import {
   ServiceTokenRefusedError,
   type TargetOptions,
 } from '../core/index.js';
-import { type DecodedToken, decodeToken } from './decode-token.js';
+import { decodeGrant, type DecodedToken, decodeToken, hasGrant } from './decode-token.js';
 import type { SentRequestVerifier } from './sent-requests.js';
 
 /** A request that a receiver has verified. */
@@ -20,10 +20,12 @@ export interface ReceivedRequest {
   readonly body: Buffer;
   /** The body as JSON; undefined where it is none. */
   readonly json: unknown;
-  /** What the token proves. */
+  /** What the token proves, and the grant where one went along. */
   readonly identity: ServiceIdentity;
   /** What the token says. */
   readonly token: DecodedToken;
+  /** What the grant says that went along; undefined without one. */
+  readonly grant: DecodedToken | undefined;
 }
 
 /** What a receiver answers to a request that it has verified. */
@@ -117,7 +119,8 @@ export class TestReceiver {
     const request: IncomingRequest = { method, target, rawHeaders, body };
     const identity = await this.verifier.verify(this.audience, request);
     const token = decodeToken({ headers });
-    return { method, target, headers, body, json: parse(body), identity, token };
+    const grant = hasGrant(headers) ? decodeGrant({ headers }) : undefined;
+    return { method, target, headers, body, json: parse(body), identity, token, grant };
   }
 }
 

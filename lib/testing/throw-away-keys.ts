@@ -34,6 +34,11 @@ export async function toSigningKey({ privateKey, algorithm }: ThrowAwayKey): Pro
 export class ThrowAwayKeys {
   private readonly byIssuer = new Map<string, ThrowAwayKey>();
 
+  /** Every service that has a key here. */
+  issuers(): readonly string[] {
+    return [...this.byIssuer.keys()];
+  }
+
   /** @param admitted the algorithms the key may have. Default: the one it has, or ES256 */
   keyOf(issuer: string, admitted: readonly Algorithm[] = []): ThrowAwayKey {
     const known = this.byIssuer.get(issuer);

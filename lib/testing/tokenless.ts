@@ -1,9 +1,15 @@
 import { type ExecutionContext, Logger } from '@nestjs/common';
 import {
   assertRoutePolicy,
+  GrantCache,
+  grantHash,
+  holdGrant,
   type IncomingRequest,
   markVerified,
   NO_OBSERVER,
+  NO_PROOF,
+  type ProofOutcome,
+  proveSubject,
   RequestVerification,
   type RoutePolicy,
   type ServiceIdentity,
@@ -15,6 +21,8 @@ import { UserLookup } from '../nest/user-lookup.js';
 import { ServiceAuth } from '../service-auth.js';
 import type { ProviderFactory } from './provider-overrides.js';
 import { firstTrustedIssuer } from './services-under-test.js';
+import { makeGrant, originatorOf, type TestGrantOptions, trustDomainOf } from './test-grant.js';
+import type { ThrowAwayKeys } from './throw-away-keys.js';
 
 /** Who every request counts as coming from, where a test does without tokens. */
 export interface TokenlessCaller {
@@ -22,14 +30,24 @@ export interface TokenlessCaller {
   readonly issuer?: string;
   /** The user it calls for. Left out: it acts for itself. */
   readonly subject?: string;
+  /**
+   * The grant of that user, which routes and issuers may ask for. `false`: there is none. Default: one with the defaults, in
+   * a service that has a `trustDomain`.
+   */
+  readonly grant?: false | TestGrantOptions;
 }
+
+/** Makes the grant of the fixed caller, anew for each request. */
+type MakeGrant = () => Promise<string | undefined>;
 
 /** Proves the same caller of each request, and emits no event. */
 class TokenlessVerification extends RequestVerification {
   constructor(
-    { settings, receiving }: ServiceAuth,
+    private readonly serviceAuth: ServiceAuth,
     private readonly identity: ServiceIdentity,
+    private readonly makeGrant: MakeGrant,
   ) {
+    const { settings, receiving } = serviceAuth;
     super({ settings: receiving, now: settings.now }, NO_OBSERVER);
   }
 
@@ -38,7 +56,32 @@ class TokenlessVerification extends RequestVerification {
     policy: RoutePolicy = {},
   ): Promise<ServiceIdentity> {
     assertRoutePolicy(this.identity, policy);
-    return await Promise.resolve(this.identity);
+    const { grant, held } = await this.proveSubject(policy);
+    const identity = markVerified({ ...this.identity, grant }, this.serviceAuth.receiving);
+    if (held) holdGrant(identity, held);
+    return identity;
+  }
+
+  override async proveForRoute(
+    _identity: ServiceIdentity,
+    request: IncomingRequest,
+    policy: RoutePolicy,
+  ): Promise<ServiceIdentity> {
+    return await this.prove(request, policy);
+  }
+
+  /** As if the fixed caller had sent its grant. */
+  private async proveSubject({ proof: asked }: RoutePolicy): Promise<ProofOutcome> {
+    const { settings, receiving } = this.serviceAuth;
+    const { subject, issuer } = this.identity;
+    const trusted = await receiving.trustedIssuers.find(issuer);
+    const text = await this.makeGrant();
+    const tth = text === undefined ? undefined : grantHash(text);
+    return await proveSubject(
+      { subject, tth, headerValues: () => (text === undefined ? [] : [text]) },
+      { proof: trusted?.subjectProof ?? NO_PROOF, asked },
+      { ...receiving, now: settings.now, cache: new GrantCache() },
+    );
   }
 }
 
@@ -49,16 +92,14 @@ class TokenlessServiceAuth extends ServiceAuth {
   constructor(
     private readonly serviceAuth: ServiceAuth,
     caller: TokenlessCaller & { readonly issuer: string },
+    private readonly makeGrant: MakeGrant,
   ) {
     super(serviceAuth.settings);
-    this.identity = markVerified(
-      identityOf(caller, serviceAuth.settings.issuer),
-      serviceAuth.receiving,
-    );
+    this.identity = identityOf(caller, serviceAuth.settings.issuer);
   }
 
   override beginVerification(): RequestVerification {
-    return new TokenlessVerification(this.serviceAuth, this.identity);
+    return new TokenlessVerification(this.serviceAuth, this.identity, this.makeGrant);
   }
 
   override close(): void {
@@ -77,12 +118,38 @@ class TokenlessAuthenticator extends RequestAuthenticator {
   }
 }
 
-/** The same service, asking for no token; says so in the log. One that receives no requests stays as it is. */
-export function withoutTokens(serviceAuth: ServiceAuth, caller: TokenlessCaller): ServiceAuth {
+/**
+ * The same service, asking for no token; says so in the log. One that receives no requests stays as it is.
+ *
+ * @param keys of the originators
+ */
+export function withoutTokens(
+  serviceAuth: ServiceAuth,
+  caller: TokenlessCaller,
+  keys: ThrowAwayKeys,
+): ServiceAuth {
   if (!serviceAuth.settings.receiving) return serviceAuth;
   new Logger('ServiceAuth').warn('Requests are served without service tokens, for a test.');
   const issuer = caller.issuer ?? firstTrustedIssuer(serviceAuth);
-  return new TokenlessServiceAuth(serviceAuth, { ...caller, issuer });
+  const makeGrant = async () => await grantOf(caller, serviceAuth, keys);
+  return new TokenlessServiceAuth(serviceAuth, { ...caller, issuer }, makeGrant);
+}
+
+async function grantOf(
+  { subject, grant = {} }: TokenlessCaller,
+  serviceAuth: ServiceAuth,
+  keys: ThrowAwayKeys,
+): Promise<string | undefined> {
+  const { settings } = serviceAuth;
+  const isKnown = settings.receiving?.grants ?? settings.sending?.trustDomain;
+  if (subject === undefined || grant === false || isKnown === undefined) return undefined;
+  const originator = originatorOf(serviceAuth, subject, grant);
+  return await makeGrant(subject, grant, {
+    originator,
+    trustDomain: trustDomainOf(serviceAuth),
+    key: keys.keyOf(originator),
+    now: settings.now,
+  });
 }
 
 /** What stands for the `RequestAuthenticator` of an application without tokens. */

@@ -7,13 +7,21 @@ import { All, Body, Controller, Get, HttpCode, Req, UseGuards } from '@nestjs/co
 import {
   AllowIssuers,
   RequireSubject,
+  RequireSubjectProof,
   ServiceAuthModule,
   type ServiceAuthModuleOptions,
   ServiceCaller,
+  ServiceGrant,
   type ServiceIdentity,
   ServiceJwtGuard,
+  type VerifiedGrant,
 } from 'nestjs-service-auth';
-import { type RefusalCode, REFUSALS, SIGNING_FAILURES } from 'nestjs-service-auth/core';
+import {
+  createServiceAuth,
+  type RefusalCode,
+  REFUSALS,
+  SIGNING_FAILURES,
+} from 'nestjs-service-auth/core';
 import { type Ran, runProgram, temporaryFolder } from './command-line.js';
 import { createKey } from '../support/keys/keys.js';
 import {
@@ -57,6 +65,12 @@ class EverythingController {
   @HttpCode(200)
   echo(@Req() request: { headers: Record<string, string> }) {
     return request.headers;
+  }
+
+  @Get('proved')
+  @RequireSubjectProof()
+  proved(@ServiceGrant() grant: VerifiedGrant, @ServiceCaller() { subject }: ServiceIdentity) {
+    return { subject, originator: grant.originator, scopes: grant.scopes };
   }
 
   @All('*')
@@ -400,5 +414,68 @@ describe('explain', () => {
 
   it('has none for others', async () => {
     expect(await runProgram(['explain', 'toString'])).toMatchObject({ code: 2, stdout: '' });
+  });
+});
+
+describe.each(ADAPTERS)('call --grant, to a service on %s', (adapter) => {
+  const EDGE = 'https://edge.service/';
+  const trustDomain = 'https://prod.example.org/';
+  const edgeKey = createKey();
+  const grantFile = folder.path('grant.txt');
+  const subjects = ['https://census.service/user/'];
+  let census: TestService;
+  let grant = '';
+
+  beforeAll(async () => {
+    census = await startCensus(adapter, {
+      trustDomain,
+      originators: [{ issuer: EDGE, publicKey: edgeKey.publicPem, subjects }],
+      trustedIssuers: [
+        { issuer: HERALD, publicKey: key.publicPem, subjects, subjectProof: { mode: 'off' } },
+      ],
+    });
+    const edge = await createServiceAuth({
+      issuer: EDGE,
+      signingKey: { privateKey: edgeKey.privatePem },
+      targets: [{ baseUrl: CENSUS }],
+      trustDomain,
+      originate: { subjects },
+    });
+    grant = await edge.issueGrant(USER, { scope: 'user:read' });
+    edge.close();
+    writeFileSync(grantFile, `Txn-Token: ${grant}\n`);
+  });
+  afterAll(async () => await census.close());
+
+  const callProved = async (changes: Record<string, string | undefined>, input?: string) =>
+    await runProgram(['call', `${census.url}/proved`, ...argsOf(changes)], { input: input ?? '' });
+  const answer = { subject: USER, originator: EDGE, scopes: ['user:read'] };
+
+  it('sends it, for its user, and prints it nowhere', async () => {
+    const ways = [
+      await callProved({ '--grant': grant, '--as': undefined }),
+      await callProved({ '--grant': `@${grantFile}` }),
+      await callProved({ '--grant': '@-' }, grant),
+    ];
+    for (const { code, json, stdout, stderr } of ways) {
+      expect({ code, json }).toEqual({ code: 0, json: answer });
+      expect(stdout + stderr).not.toContain(grant.split('.')[2]);
+    }
+  });
+
+  it('says what to do about a refusal', async () => {
+    const without = await callProved({});
+    expect(without).toMatchObject({ code: 1 });
+    expect(without.stderr).toContain(`grant_missing: ${REFUSALS.grant_missing.hint}`);
+    const other = await callProved({ '--grant': grant, '--as': `${USER}friend/` });
+    expect(other.stderr).toContain('grant_mismatch: ');
+  });
+
+  it('refuses what is no grant, and one among the headers', async () => {
+    expect(await callProved({ '--grant': 'eyJ' })).toMatchObject({ code: 2, stdout: '' });
+    const header = await callProved({ '--header': `Txn-Token: ${grant}` });
+    expect(header).toMatchObject({ code: 2 });
+    expect(header.stderr).toContain('--grant');
+    expect(header.stderr).not.toContain(grant);
   });
 });

@@ -581,3 +581,126 @@ describe('the module that doctor reads', () => {
     expect(ran.stdout + ran.stderr).not.toContain('canary');
   });
 });
+
+describe('doctor, of grants', () => {
+  const EDGE = 'https://edge.service/';
+  const DOMAIN = 'https://prod.example.org/';
+  const subjects = ['https://census.service/user/'];
+  const edgeKey = createKey();
+  const required = { mode: 'required', withoutSubject: 'refused' };
+  const census = (changes: object = {}) => {
+    const good = goodOptions();
+    const [trusted] = good.trustedIssuers;
+    return {
+      ...good,
+      trustDomain: DOMAIN,
+      originators: [{ issuer: EDGE, subjects, publicKey: edgeKey.publicPem }],
+      trustedIssuers: [{ ...trusted, subjects, subjectProof: required }],
+      ...changes,
+    };
+  };
+  /** The options of the edge, as the file of another service. */
+  const edge = (changes: object = {}) =>
+    moduleOf({ issuer: EDGE, trustDomain: DOMAIN, originate: { subjects }, ...changes });
+  const namesOf = (ran: Ran, status = 'ok') =>
+    checksOf(ran).flatMap((each) => (each.status === status ? [each.check] : []));
+
+  it('says what it looked at, where nothing is wrong', async () => {
+    const ran = await doctor(moduleOf(census()), '--strict', '--with', edge());
+    expect(ran).toMatchObject({ code: 0, json: { status: 'ok' } });
+    for (const name of [
+      'keys of originator',
+      'trust domain',
+      'subject proof',
+      'grants of calls',
+      'grant lifetime',
+    ]) {
+      expect(namesOf(ran)).toContain(name);
+    }
+    expect(ran.stdout).toContain(edgeKey.keyId);
+  });
+
+  it('reports what keeps the service from starting', async () => {
+    const silent = census().trustedIssuers.map(({ subjectProof: _proof, ...trusted }) => trusted);
+    const ran = await doctor(moduleOf(census({ trustDomain: undefined, trustedIssuers: silent })));
+    const messages = checksOf(ran).flatMap((each) =>
+      each.check === 'options' ? [each.message] : [],
+    );
+    expect(messages.toSorted()).toEqual(['trustDomain', 'trustedIssuers[0].subjectProof']);
+  });
+
+  it.each<[name: string, status: Check['status'], options: () => object]>([
+    [
+      'keys of originator',
+      'fail',
+      () => census({ originators: [{ issuer: EDGE, subjects, jwksUri: 'http://127.0.0.1:9/' }] }),
+    ],
+    [
+      'subject proof',
+      'warn',
+      () =>
+        census({
+          trustedIssuers: census().trustedIssuers.map((trusted) => ({
+            ...trusted,
+            subjectProof: { mode: 'report' },
+          })),
+        }),
+    ],
+    [
+      'grants of calls',
+      'warn',
+      () =>
+        census({
+          originate: { subjects },
+          targets: goodOptions().targets.map((target) => ({ ...target, grants: 'never' })),
+        }),
+    ],
+    [
+      'grant lifetime',
+      'warn',
+      () => census({ originate: { subjects, maxLifetimeSeconds: 604_800 } }),
+    ],
+    [
+      'grant lifetime',
+      'warn',
+      () => {
+        const ring = folder.path('ring.json');
+        const jwk = key.privateKey.export({ format: 'jwk' });
+        const previous = { ...jwkOf(callerKey), exp: 1_800_000_000 };
+        writeFileSync(ring, JSON.stringify({ previous, current: jwk }), { mode: 0o600 });
+        return census({ originate: { subjects }, signingKey: { keyFile: ring } });
+      },
+    ],
+  ])('finds by itself: %s, %s', async (name, status, options) => {
+    expect(worst(await doctor(moduleOf(options())), name)).toMatchObject({ status });
+    expect(
+      worst(await doctor(moduleOf(census({ originate: { subjects } }))), name),
+    ).toBeUndefined();
+  });
+
+  it.each<[name: string, status: Check['status'], other: () => string]>([
+    ['trust domain', 'fail', () => edge({ trustDomain: 'https://staging.example.org/' })],
+    ['trust domain', 'warn', () => edge({ trustDomain: undefined })],
+    [
+      'grant lifetime',
+      'fail',
+      () => edge({ originate: { subjects, maxLifetimeSeconds: 604_800 } }),
+    ],
+    ['originators', 'warn', () => edge({ originate: undefined })],
+  ])('finds beside another service: %s, %s', async (name, status, other) => {
+    const file = moduleOf(census());
+    expect(worst(await doctor(file, '--with', other()), name)).toMatchObject({ status });
+    expect(worst(await doctor(file, '--with', edge()), name)).toBeUndefined();
+  });
+
+  it('finds calls without grants to one that requires them', async () => {
+    const [target] = goodOptions().targets;
+    const trustedIssuers = [{ issuer: goodOptions().issuer, subjects, subjectProof: required }];
+    const other = moduleOf({ issuer: target?.baseUrl, trustDomain: DOMAIN, trustedIssuers });
+    const silent = moduleOf(census({ targets: [{ ...target, grants: 'never' }] }));
+    const found = await doctor(silent, '--with', other);
+    expect(worst(found, 'grants of calls')).toMatchObject({ status: 'fail' });
+    const good = await doctor(moduleOf(census()), '--with', other);
+    expect(worst(good, 'grants of calls')).toBeUndefined();
+  });
+});

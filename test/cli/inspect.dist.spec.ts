@@ -48,6 +48,7 @@ describe('inspect', () => {
     expect(code).toBe(0);
     const member = { name: expect.any(String) as string, words: expect.any(String) as string };
     expect(json).toEqual({
+      kind: 'token',
       profile: 'strict',
       header: expect.any(Array) as unknown[],
       claims: expect.any(Array) as unknown[],
@@ -231,5 +232,78 @@ describe('inspect, with keys', () => {
     const { json, code } = await inspect(good(), ...args);
     expect(code).toBe(exitCode);
     expect(json).toHaveProperty('error');
+  });
+});
+
+describe('inspect, of a grant', () => {
+  const EDGE = 'https://edge.service/';
+  const now = Math.floor(Date.now() / 1000);
+  const grant = ({ header = {}, claims = {} }: { header?: Json; claims?: Json } = {}): string =>
+    forge(
+      { alg: key.algorithm, kid: key.keyId, typ: 'txntoken+jwt', ...header },
+      {
+        iss: EDGE,
+        aud: 'https://prod.example.org/',
+        sub: USER,
+        iat: now - 60,
+        exp: now + 240,
+        txn: 'a-transaction-of-the-test',
+        scope: 'user:delete user:read',
+        req_wl: EDGE,
+        acr: 'mfa',
+        ...claims,
+      },
+      key,
+    );
+
+  it('explains its claims, and prints no signature', async () => {
+    const text = grant();
+    const { json, code, stdout } = await inspect(text);
+    expect({ code, kind: json?.['kind'], flaws: json?.['flaws'] }).toEqual({
+      code: 0,
+      kind: 'grant',
+      flaws: [],
+    });
+    const words = new Map(listOf(json, 'claims').map(({ name, words: said }) => [name, said]));
+    expect(words.get('iss')).toContain('originator');
+    expect(words.get('aud')).toContain('trust domain');
+    expect(words.get('iat')).toMatch(/^made 1 min (?:\d+ s )?ago .*: its age$/);
+    expect(words.get('exp')).toMatch(/^expires in .* a life of 5 min$/);
+    expect(words.get('scope')).toBe('for what the user was there');
+    expect(json).toMatchObject({ signature: 'unchecked', notes: [] });
+    const said = await runProgram(['inspect', '-'], { input: `Txn-Token: ${text}\n` });
+    expect(said.stdout).toMatch(/^Grant\n/);
+    expect(said.stdout).toMatch(/^Signature: not checked/m);
+    for (const output of [stdout, said.stdout]) expect(output).not.toContain(text.split('.')[2]);
+  });
+
+  it('checks the signature with the keys of its originator', async () => {
+    const signed = await inspect(grant(), '--key', keyFile);
+    expect(signed.json).toMatchObject({ signature: 'valid', keyId: key.keyId, flaws: [] });
+    const forged = await inspect(grant({ header: { kid: 'another' } }), '--key', keyFile);
+    expect(forged).toMatchObject({ code: 1, json: { signature: 'invalid' } });
+    expect(codesOf(forged.json)).toEqual(['grant_invalid']);
+  });
+
+  it.each<[code: string, changes: { header?: Json; claims?: Json }]>([
+    ['grant_expired', { claims: { iat: now - 400, exp: now - 100 } }],
+    ['grant_not_yet_valid', { claims: { iat: now + 600, exp: now + 700 } }],
+    ['grant_invalid', { claims: { exp: now + 90_000 } }],
+    ['grant_invalid', { claims: { aud: ['https://prod.example.org/'] } }],
+    ['grant_invalid', { header: { jku: 'https://evil.service/' } }],
+  ])('finds %s', async (code, changes) => {
+    const ran = await inspect(grant(changes));
+    expect(ran.code).toBe(1);
+    expect(codesOf(ran.json)).toEqual([code]);
+  });
+
+  it('says where age matters, and what is no grant', async () => {
+    const old = await inspect(grant({ claims: { iat: now - 3600, exp: now + 3600 } }));
+    expect(old.code).toBe(0);
+    expect(old.json?.['notes']).toEqual([expect.stringMatching(/^1 h .*allow its age$/)]);
+    expect(codesOf((await inspect('Txn-Token: no-grant')).json)).toEqual(['grant_invalid']);
+    const asToken = await inspect(grant(), '--profile', 'strict');
+    expect(asToken.json).toMatchObject({ kind: 'token' });
+    expect(codesOf(asToken.json)).toContain('header_invalid');
   });
 });

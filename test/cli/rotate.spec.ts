@@ -217,6 +217,62 @@ describe('rotate', () => {
     expect(Object.keys(ringOf(file))).toEqual(['current']);
   });
 
+  describe('of a service that makes grants', () => {
+    const DAY = 86_400;
+    const lifetime = ['--grant-lifetime-seconds', String(DAY)];
+    const afterSwitch = async (...more: string[]) => {
+      write(single?.());
+      await rotate('publish');
+      clock += 601;
+      expect(await rotate('switch', ...more)).toMatchObject({ code: EXIT_CODES.ok });
+    };
+    const early = { code: EXIT_CODES.failed, message: expect.stringContaining('Grants') as string };
+
+    it('publishes a key for as long as the grants live that it has signed', async () => {
+      await afterSwitch(...lifetime);
+      clock += 601 + TOKEN;
+      expect(await json('withdraw')).toMatchObject(early);
+      clock += DAY - 301;
+      expect(await json('withdraw', ...lifetime)).toMatchObject(early);
+      clock += 1;
+      expect(await json('withdraw', ...lifetime)).toMatchObject({ code: EXIT_CODES.ok });
+      expect(ringOf(file).previous).toBeUndefined();
+    });
+
+    it('waits for what it learns late, and remembers it', async () => {
+      await afterSwitch();
+      clock += 601 + TOKEN;
+      expect(await json('withdraw', ...lifetime)).toMatchObject(early);
+      expect(ringOf(file).previous).toMatchObject({ max_lifetime: DAY });
+      expect(await json('withdraw')).toMatchObject(early);
+      clock += DAY - 300;
+      expect(await json('withdraw', ...lifetime)).toMatchObject({ code: EXIT_CODES.ok });
+    });
+
+    it('reads the lifetime from the options of the service', async () => {
+      const config = folder.path('originating.mjs');
+      const subjects = ['https://census.service/user/'];
+      const options = { issuer: 'https://edge.service/', originate: { subjects } };
+      writeFileSync(config, `export default ${JSON.stringify(options)};`);
+      await afterSwitch('--config', config);
+      expect(ringOf(file).previous).toMatchObject({ max_lifetime: DAY });
+    });
+
+    it('withdraws at once where it is told to, and only then', async () => {
+      await afterSwitch(...lifetime);
+      expect(await json('withdraw')).toMatchObject(early);
+      expect(await json('withdraw', '--now')).toMatchObject({ code: EXIT_CODES.ok });
+      expect(ringOf(file).previous).toBeUndefined();
+      expect((await rotate('switch', '--now')).code).toBe(EXIT_CODES.usage);
+    });
+
+    it.each(['0', '604801', '1d', '-1'])('takes no lifetime of %s', async (written) => {
+      write(single?.());
+      const ran = await rotate('publish', `--grant-lifetime-seconds=${written}`);
+      expect(ran.code).toBe(EXIT_CODES.usage);
+    });
+  });
+
   it('does a step that is done already no second time', async () => {
     write(key.privatePem);
     const waits: Record<string, number> = { publish: 601, switch: 601 + TOKEN, withdraw: 0 };

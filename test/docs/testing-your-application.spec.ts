@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { FLAWS } from 'nestjs-service-auth/testing';
+import { FLAWS, GRANT_FLAWS } from 'nestjs-service-auth/testing';
 import { typeScriptOf } from './documentation.js';
 import { type ReportedTest, runVitest, testsOf } from '../support/processes/vitest-run.js';
 
@@ -62,10 +62,14 @@ function countTests(skipped: readonly string[]): number {
     .filter(({ file }) => !skipped.includes(file ?? ''))
     .map((block) => block.code)
     .join('');
-  const each = [...code.matchAll(/^it\.each\(Object\.entries\(FLAWS\)/gm)].length;
+  const each = (list: string) =>
+    [...code.matchAll(new RegExp(`^it\\.each\\(Object\\.entries\\(${list}\\)`, 'gm'))].length;
+  const flaws =
+    each('FLAWS') * Object.keys(FLAWS).length +
+    each('GRANT_FLAWS') * Object.keys(GRANT_FLAWS).length;
   const settings = 3;
   const plain = [...code.matchAll(/^it\('/gm)].length;
-  return plain + each * Object.keys(FLAWS).length + settings;
+  return plain + flaws + settings;
 }
 
 describe('the page about testing', () => {
@@ -76,7 +80,10 @@ describe('the page about testing', () => {
 
   it('lists every flaw, and its code', () => {
     const rows = [...page.matchAll(/^\| `([a-z-]+)` \| `([a-z_]+)` \|$/gm)];
-    expect(Object.fromEntries(rows.map(([, flaw, code]) => [flaw, code]))).toEqual(FLAWS);
+    expect(Object.fromEntries(rows.map(([, flaw, code]) => [flaw, code]))).toEqual({
+      ...FLAWS,
+      ...GRANT_FLAWS,
+    });
   });
 
   it('tests a guarded controller in ten lines', () => {

@@ -8,7 +8,8 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { decodeClaims, strictToken } from '../support/tokens/forge.js';
+import { grantHash } from '../../lib/core/index.js';
+import { decodeClaims, forge, strictToken } from '../support/tokens/forge.js';
 import { call } from '../support/http/http.js';
 import { createKey } from '../support/keys/keys.js';
 import { RecordingServer, valuesOf } from '../support/http/recording-server.js';
@@ -17,7 +18,9 @@ import type { Kind, Told, Way } from './processes/printing-everything.process.js
 
 const CENSUS = 'https://census.service/';
 const HERALD = 'https://herald.service/';
-const WAYS: readonly Way[] = ['identity', 'uri', 'around', 'bound'];
+const EDGE = 'https://edge.service/';
+const TRUST_DOMAIN = 'https://canaries.example.org/';
+const WAYS: readonly Way[] = ['identity', 'uri', 'around', 'bound', 'originated'];
 const FAILURES = ['promise', 'observable', 'unreachable', 'fetch', 'signing', 'unnamed'];
 
 /** A secret or an identity that was printed. */
@@ -74,6 +77,7 @@ export class PrintingService {
     this.output = { stdout, stderr, 'pino.log': pino };
     for (const sent of this.wire.takeAll()) {
       for (const token of valuesOf(sent, 'jwt')) this.keepToken('sent', token);
+      for (const grant of valuesOf(sent, 'txn-token')) this.keepGrant('sent', grant);
     }
     for (const secret of [this.censusKey, this.heraldKey].flatMap((key) => secretsOfKey(key))) {
       this.secrets.set(secret, 'key');
@@ -156,11 +160,13 @@ export class PrintingService {
     const canary = (name: string): string => `canary-of-${name}-${randomUUID()}`;
     const body = JSON.stringify({ amount: 7 });
     const contentType = 'application/json';
+    const subject = `${CENSUS}user/${canary('subject')}/`;
+    const grant = this.grantOf(subject, canary('claim'));
     const jwt = strictToken({
       key: this.heraldKey,
       issuer: HERALD,
       audience: CENSUS,
-      subject: `${CENSUS}user/${canary('subject')}/`,
+      subject,
       method: 'POST',
       target,
       body,
@@ -169,13 +175,45 @@ export class PrintingService {
         jti: canary('id'),
         tenant: canary('claim'),
         at: { depth: [canary('claim')] },
+        tth: grantHash(grant),
         ...claims,
       },
     });
     this.keepToken('received', jwt);
-    const request = { target, headers: { jwt, 'content-type': contentType }, body };
+    this.keepGrant('received', grant);
+    const headers = { jwt, 'txn-token': grant, 'content-type': contentType };
+    const request = { target, headers, body };
     const status = await (this.place === 'http2' ? sendHttp2 : sendHttp1)(port, request);
     if (status !== expected) this.unexpected.push(`${target}: ${status}`);
+  }
+
+  /** A grant of the edge, which has the key of Herald here. */
+  private grantOf(subject: string, canary: string): string {
+    const { heraldKey: key } = this;
+    const now = Math.floor(Date.now() / 1000);
+    const header = { alg: key.algorithm, kid: key.keyId, typ: 'txntoken+jwt' };
+    const claims = {
+      iss: EDGE,
+      aud: TRUST_DOMAIN,
+      sub: subject,
+      iat: now,
+      exp: now + 300,
+      txn: randomUUID(),
+      scope: 'user-present',
+      req_wl: EDGE,
+      acr: canary,
+      tctx: { at: { depth: [canary] } },
+    };
+    return forge(header, claims, key);
+  }
+
+  private keepGrant(direction: 'received' | 'sent', grant: string): void {
+    for (const segment of tellingSegments(grant.split('.').slice(1))) {
+      this.secrets.set(segment, `${direction} grant`);
+    }
+    for (const text of stringsIn(decodeClaims(grant), false)) {
+      if (text.startsWith('canary-')) this.secrets.set(text, `claim of a ${direction} grant`);
+    }
   }
 
   private keepToken(direction: 'received' | 'sent', token: string): void {

@@ -15,6 +15,7 @@ import { APP_GUARD } from '@nestjs/core';
 import {
   ApiBearerAuth,
   ApiForbiddenResponse,
+  ApiHeader,
   ApiOperation,
   ApiProperty,
   ApiResponse,
@@ -28,6 +29,7 @@ import {
   OptionalServiceAuth,
   RequireServiceAuth,
   RequireSubject,
+  RequireSubjectProof,
   ServiceAuthModule,
   ServiceAuthUsageError,
   ServiceJwtGuard,
@@ -284,6 +286,63 @@ describe.each(ADAPTERS)('createServiceAuthDocument() on %s', (adapter) => {
     expect(operationAt(document, '/api/v2/things/all').operationId).toBe('named');
   });
 
+  it('describes the header of the grant where a proof is asked for', async () => {
+    @Controller('proved')
+    @UseGuards(ServiceJwtGuard)
+    class ProvedController {
+      @Get()
+      @RequireSubjectProof({ maxAgeSeconds: 60, scope: 'user:delete', acr: ['mfa', 'hwk'] })
+      proved() {
+        return 'proved';
+      }
+
+      @Get('described')
+      @RequireSubjectProof()
+      @ApiHeader({ name: 'txn-token', description: 'As the page of the edge says.' })
+      described() {
+        return 'described';
+      }
+
+      @Get('plain')
+      @RequireSubject()
+      plain() {
+        return 'plain';
+      }
+    }
+    const document = create(await start({ adapter, controllers: [ProvedController] }));
+    expect(await problemsOf(document)).toEqual([]);
+    const operation = operationAt(document, '/proved');
+    expect(operation.security).toEqual([TOKEN]);
+    expect(operation.parameters).toEqual([
+      {
+        name: 'Txn-Token',
+        in: 'header',
+        required: true,
+        description: expect.stringMatching(
+          /at most 60 s old, with the scope `user:delete`, with the `acr` `mfa` or `hwk`\.$/,
+        ) as unknown,
+        schema: { type: 'string', maxLength: 4096 },
+      },
+    ]);
+    expect(operationAt(document, '/proved/described').parameters).toEqual([
+      expect.objectContaining({ name: 'txn-token', description: 'As the page of the edge says.' }),
+    ]);
+    expect(operationAt(document, '/proved/plain').parameters ?? []).toEqual([]);
+    const refused = responseOf(document, operation, 403)?.content?.['application/json'];
+    const grantCodes = Object.keys(refused?.examples ?? {}).filter((code) =>
+      /grant|scope/.test(code),
+    );
+    expect(grantCodes).toEqual([
+      'grant_missing',
+      'grant_repeated',
+      'grant_invalid',
+      'grant_mismatch',
+      'grant_expired',
+      'grant_not_yet_valid',
+      'scope_missing',
+    ]);
+  });
+
   it('adds to what an operation asks for and answers already', async () => {
     @Controller('both')
     @UseGuards(ServiceJwtGuard)
@@ -422,8 +481,18 @@ describe.each(ADAPTERS)('@ApiServiceAuth() on %s', (adapter) => {
       optional() {
         return 'optional';
       }
+
+      @Get('proved')
+      @RequireSubjectProof()
+      proved() {
+        return 'proved';
+      }
     }
     const document = await documentOf(ToldController);
+    expect(operationAt(document, '/told/proved').parameters).toEqual([
+      expect.objectContaining({ name: 'Txn-Token', in: 'header', required: true }),
+    ]);
+    expect(operationAt(document, '/told').parameters ?? []).toEqual([]);
     expect(operationAt(document, '/told').security).toEqual([TOKEN]);
     expect(operationAt(document, '/told/open').security).toBeUndefined();
     expect(operationAt(document, '/told/optional').security).toEqual([{}, TOKEN]);

@@ -1,5 +1,5 @@
 import { LoggerModule } from 'nestjs-pino';
 
-export const pinoHttp = { redact: ['req.headers.jwt'] };
+export const pinoHttp = { redact: ['req.headers.jwt', 'req.headers["txn-token"]'] };
 
 export const logging = LoggerModule.forRoot({ pinoHttp });

@@ -4,7 +4,11 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Controller, Get, UseGuards } from '@nestjs/common';
 import { LoggerModule, type Params } from 'nestjs-pino';
-import { ServiceAuthModule, ServiceJwtGuard } from 'nestjs-service-auth';
+import {
+  ServiceAuthModule,
+  type ServiceAuthModuleOptions,
+  ServiceJwtGuard,
+} from 'nestjs-service-auth';
 import { pino } from 'pino';
 import { Caller } from '../support/services/caller.js';
 import { type CompiledProject, compileProject } from '../support/processes/compiled-project.js';
@@ -49,12 +53,17 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
   });
 
   describe('TF-36 at start', () => {
-    const warningsOf = async (params: Params | undefined, receives = true): Promise<string[]> => {
-      const logger = new LogRecorder();
-      const half = receives
+    const half = (receives: boolean): Partial<ServiceAuthModuleOptions> =>
+      receives
         ? { trustedIssuers: [herald.trusted] }
         : { signingKey: sender, targets: [{ baseUrl: CENSUS }] };
-      const auth = ServiceAuthModule.forRoot({ issuer: CENSUS, ...half });
+    const warningsOf = async (
+      params: Params | undefined,
+      receives = true,
+      options = half(receives),
+    ): Promise<string[]> => {
+      const logger = new LogRecorder();
+      const auth = ServiceAuthModule.forRoot({ issuer: CENSUS, ...options });
       const controllers = receives ? [PlainController] : [];
       const imports = [auth, ...(params ? [LoggerModule.forRoot(params)] : [])];
       keep(await startService({ adapter, logger, imports, controllers }));
@@ -84,6 +93,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
         'that removes the header',
         { pinoHttp: { redact: { paths: ['req.headers["jwt"]'], remove: true }, stream } },
       ],
+      ['that redacts the token, where no grants are', { pinoHttp: { redact: ['jwt'], stream } }],
       ['that redacts every header', { pinoHttp: { redact: ['req.headers.*'], stream } }],
       ['that redacts the headers', { pinoHttp: [{ redact: ['req.headers'] }, stream] }],
       ['that redacts the request', { pinoHttp: { redact: ['req'], stream } }],
@@ -93,6 +103,27 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
       ['that uses the logger of Fastify', { useExisting: true }],
     ])('none of nestjs-pino %s', async (_name, params) => {
       expect(await warningsOf(params)).toEqual([]);
+    });
+
+    it.each<[string, string, { redact?: string[] }]>([
+      ['the grant', 'the token alone', { redact: ['req.headers.jwt'] }],
+      ['the token', 'the grant alone', { redact: ['req.headers["txn-token"]'] }],
+      ['the token and the grant', 'nothing', {}],
+      ['', 'both', pinoHttp],
+    ])('warns of %s where it redacts %s, in a service with grants', async (what, _name, given) => {
+      const domain = { trustDomain: 'https://prod.example.org/' };
+      const subjects = ['https://census.service/user/'];
+      const originators = [{ ...herald.trusted, subjects }];
+      const trustedIssuers = [{ ...herald.trusted, subjectProof: { mode: 'off' as const } }];
+      const services = [
+        { ...domain, originators, trustedIssuers },
+        { ...domain, ...half(true), ...half(false) },
+      ];
+      for (const options of services) {
+        const warnings = await warningsOf({ pinoHttp: { ...given, stream } }, true, options);
+        const expected = what === '' ? [] : [expect.stringContaining(`logs ${what} of every`)];
+        expect(warnings).toEqual(expected);
+      }
     });
 
     it('none without nestjs-pino, or in a service that only sends', async () => {

@@ -7,13 +7,20 @@ import {
 } from '../../core/index.js';
 import { defaultKeyUrl } from '../../keys/key-source.js';
 import { createServiceAuth, type ServiceAuth } from '../../service-auth.js';
-import { loadModuleOptions, type UncheckedOptions, withoutNest } from '../configuration-module.js';
+import {
+  loadModuleOptions,
+  loadOptions,
+  type UncheckedOptions,
+  withoutNest,
+} from '../configuration-module.js';
 import { EXIT_CODES, type ExitCode, type Finish, failUsage } from '../exit-codes.js';
 import { paint, type Terminal, visible, writeJson } from '../terminal.js';
 import { type Check, fail, ok } from './check.js';
 import { checkClocks } from './clock.check.js';
-import { checkIssuerKeys } from './issuer-keys.check.js';
+import { checkGrants } from './grants.check.js';
+import { checkIssuerKeys, checkOriginatorKeys } from './issuer-keys.check.js';
 import { checkIssuerNames } from './issuer-names.check.js';
+import { checkOtherServices } from './other-services.check.js';
 import { checkPublishedKeys } from './published-keys.check.js';
 import { checkReplayStore } from './replay-store.check.js';
 import { examineRoutes } from './routes.check.js';
@@ -24,6 +31,7 @@ interface DoctorOptions {
   readonly export?: string;
   readonly publishedAt?: string;
   readonly reviewed?: string;
+  readonly with: readonly string[];
   readonly routes?: true;
   readonly strict?: true;
   readonly json?: true;
@@ -49,12 +57,18 @@ export function addDoctor(program: Command, terminal: Terminal, finish: Finish):
     .command('doctor')
     .summary('check a configuration and what it depends on')
     .description(
-      'Checks the options of a service, its keys, those of its callers, its clock, its replay store, and the libraries that share work.',
+      'Checks the options of a service, its keys, those of its callers and originators, what it says of grants, its clock, its replay store, and the libraries that share work.',
     )
     .argument('<module>', 'the JavaScript module that exports the options, or a Nest module')
     .option('--export <name>', 'the export to take')
     .option('--published-at <url>', "where receivers fetch this service's keys")
     .option('--reviewed <packages>', 'do not warn of these packages, separated by commas')
+    .option(
+      '--with <module>',
+      'compare what it says of grants with the options of another service of the environment; may be repeated',
+      collect,
+      [],
+    )
     .option('--routes', 'start the application, and list which of its handlers are guarded')
     .option('--strict', 'count a warning as a failure')
     .option('--json', 'print JSON')
@@ -68,6 +82,10 @@ export function addDoctor(program: Command, terminal: Terminal, finish: Finish):
     );
 }
 
+function collect(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value];
+}
+
 async function examine(
   module: string,
   options: DoctorOptions,
@@ -78,10 +96,11 @@ async function examine(
     failUsage('--published-at is no URL');
   const loaded = await loadModuleOptions(module, options.export);
   const written = withoutNest(loaded);
+  const others = await Promise.all(options.with.map(async (file) => await loadOptions(file)));
   const checks = [
     ...checkKeyFile(written),
     ...checkIssuerNames(written),
-    ...(await checkService(written, publishedAt, terminal)),
+    ...(await checkService(written, { publishedAt, others, terminal })),
     ...(await checkReplay(written, terminal)),
     ...checkSharedWork(written, {
       module,
@@ -103,10 +122,17 @@ async function checkReplay(options: UncheckedOptions, { now }: Terminal): Promis
     : await checkReplayStore(options['replayStore'], now);
 }
 
+/** What a service is checked with, besides its options. */
+interface Surroundings {
+  readonly publishedAt: string | undefined;
+  /** The options of other services of its environment. */
+  readonly others: readonly UncheckedOptions[];
+  readonly terminal: Terminal;
+}
+
 async function checkService(
   written: UncheckedOptions,
-  publishedAt: string | undefined,
-  terminal: Terminal,
+  { publishedAt, others, terminal }: Surroundings,
 ): Promise<Check[]> {
   const events: ServiceAuthEvent[] = [];
   const opened = await open(written, events);
@@ -119,6 +145,9 @@ async function checkService(
       ...checkSigningKey(settings.sending),
       ...(await checkPublishedKeys(settings, publishedAt)),
       ...(await checkIssuerKeys(settings, isListed, events)),
+      ...(await checkOriginatorKeys(settings)),
+      ...checkGrants(settings, written, isListed),
+      ...checkOtherServices(settings, others),
       ...(await checkClocks(urlsOf(written as Partial<ServiceAuthOptions>), {
         now: terminal.now,
         toleranceSeconds: settings.receiving?.clockToleranceSeconds ?? 5,
@@ -165,12 +194,18 @@ function withoutStart(store: unknown): ServiceAuthOptions['replayStore'] {
   return { recordUse: () => 'first' };
 }
 
-/** The key servers of issuers, and the services called. */
-function urlsOf({ trustedIssuers, targets = [] }: Partial<ServiceAuthOptions>): string[] {
+/** The key servers of issuers and originators, and the services called. */
+function urlsOf(options: Partial<ServiceAuthOptions>): string[] {
+  const { trustedIssuers, originators = [], targets = [] } = options;
   const issuers = Array.isArray(trustedIssuers)
     ? (trustedIssuers as readonly TrustedIssuerOptions[])
     : [];
-  const keyUrls = issuers
+  const trusted = new Set(issuers.map(({ issuer }) => issuer));
+  // An originator that says nothing of keys has those of the trusted issuer of its name.
+  const others = originators.filter(
+    ({ issuer, jwksUri }) => jwksUri !== undefined || !trusted.has(issuer),
+  );
+  const keyUrls = [...issuers, ...others]
     .filter(({ publicKey, keys }) => publicKey === undefined && keys === undefined)
     .map(({ issuer, jwksUri }) => jwksUri ?? defaultKeyUrl(issuer));
   return [...keyUrls, ...targets.map(({ baseUrl }) => baseUrl)];

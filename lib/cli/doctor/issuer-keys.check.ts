@@ -1,4 +1,5 @@
 import type { ServiceAuthEvent, ServiceAuthSettings } from '../../core/index.js';
+import type { Originator } from '../../core/grants/grant-settings.js';
 import type { TrustedIssuer } from '../../core/issuers.js';
 import { type Check, fail, ok, warn } from './check.js';
 
@@ -23,15 +24,29 @@ export async function checkIssuerKeys(
   return [...checks.flat(), ...dropped];
 }
 
-async function checkIssuer({ issuer, keys, profile }: TrustedIssuer): Promise<Check[]> {
+/** Whether there are keys of every originator. */
+export async function checkOriginatorKeys({ receiving }: ServiceAuthSettings): Promise<Check[]> {
+  const originators = [...(receiving?.grants?.originators.values() ?? [])];
+  return await Promise.all(
+    originators.map(async (originator) => await checkKeys('keys of originator', originator)),
+  );
+}
+
+async function checkIssuer(trusted: TrustedIssuer): Promise<Check[]> {
+  const check = await checkKeys(NAME, trusted);
+  return trusted.profile === 'strict' ? [check] : [check, warnOfProfile(trusted.issuer)];
+}
+
+async function checkKeys(
+  name: string,
+  { issuer, keys }: Pick<Originator, 'issuer' | 'keys'>,
+): Promise<Check> {
   await keys.settled();
   const { status, keyIds, lastError = 'unknown' } = keys.health();
   const known = `${issuer}: ${keyIds.join(', ')}`;
-  const check =
-    status === 'unavailable'
-      ? fail(NAME, `${issuer}: ${lastError}`, adviceFor(lastError))
-      : ok(NAME, status === 'static' ? `${known} (configured)` : `${known} (fetched)`);
-  return profile === 'strict' ? [check] : [check, warnOfProfile(issuer)];
+  return status === 'unavailable'
+    ? fail(name, `${issuer}: ${lastError}`, adviceFor(lastError))
+    : ok(name, status === 'static' ? `${known} (configured)` : `${known} (fetched)`);
 }
 
 function adviceFor(lastError: string): string {

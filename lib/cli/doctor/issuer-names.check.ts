@@ -16,8 +16,11 @@ export function checkIssuerNames(options: UncheckedOptions): Check[] {
     );
 }
 
-function namesOf({ issuer, audience, trustedIssuers, targets }: UncheckedOptions): string[] {
-  const trusted = listOf<TrustedIssuerOptions>(trustedIssuers).map((each) => each.issuer);
+function namesOf(options: UncheckedOptions): string[] {
+  const { issuer, audience, trustedIssuers, originators, targets } = options;
+  const trusted = [trustedIssuers, originators].flatMap((list) =>
+    listOf<TrustedIssuerOptions>(list).map((each) => each.issuer),
+  );
   const called = listOf<TargetOptions>(targets).map((each) => each.audience ?? each.baseUrl);
   const audiences = typeof audience === 'string' ? [audience] : listOf<string>(audience);
   return [issuer, ...audiences, ...trusted, ...called].filter((name) => typeof name === 'string');

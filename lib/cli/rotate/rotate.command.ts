@@ -10,6 +10,8 @@ import {
   failUsage,
   type Finish,
 } from '../exit-codes.js';
+import { loadOptions } from '../configuration-module.js';
+import { isGrantLifetime, longestGrantSeconds } from '../grant-lifetime.js';
 import { readAlgorithm } from '../key-files.js';
 import { createNewKey } from '../new-key.js';
 import { paint, type Terminal, writeJson } from '../terminal.js';
@@ -41,6 +43,9 @@ interface RotateOptions {
   readonly jwks?: string;
   readonly algorithm?: Algorithm;
   readonly reloadSeconds: string;
+  readonly config?: string;
+  readonly grantLifetimeSeconds?: string;
+  readonly now?: true;
   readonly dryRun?: true;
   readonly json?: true;
 }
@@ -52,6 +57,8 @@ interface Rotation {
   readonly url: string;
   readonly options: RotateOptions;
   readonly reloadSeconds: number;
+  /** The longest life of a grant that the service makes; 0: it makes none. */
+  readonly grantSeconds: number;
   readonly terminal: Terminal;
 }
 
@@ -61,7 +68,8 @@ const CHANGED = 'Somebody else changed the file meanwhile. Look at it before you
 const EXAMPLES = `
 One step a call: publish, switch, withdraw. The key file keeps its name, mode and owner. A step that
 comes too early is refused, and the command says how long to wait. A step that is done already is
-done, so any call may be repeated.
+done, so any call may be repeated. Of a service that makes grants name --config or
+--grant-lifetime-seconds, with switch and withdraw: a key stays published for as long as they live.
 
 Examples:
   $ nestjs-service-auth rotate publish herald.private.pem --issuer https://herald.service/
@@ -87,19 +95,25 @@ export function addRotate(program: Command, terminal: Terminal, finish: Finish):
       ),
     )
     .option('--reload-seconds <n>', 'how long until every instance has read a changed file', '60')
+    .option(
+      '--config <module>',
+      'the options of the service, which say how long its grants live (`originate`)',
+    )
+    .option('--grant-lifetime-seconds <n>', 'the longest life of a grant that it makes')
+    .option('--now', 'withdraw at once; what the key has signed is refused from then on')
     .option('--dry-run', 'say what the step would do, and change nothing')
     .option('--json', 'print JSON')
     .addHelpText('after', EXAMPLES)
     .action(async (step: string, file: string, options: RotateOptions) =>
-      finish(await rotate(readRotation(step, file, { options, terminal }))),
+      finish(await rotate(await readRotation(step, file, { options, terminal }))),
     );
 }
 
-function readRotation(
+async function readRotation(
   text: string,
   keyFile: string,
   { options, terminal }: Pick<Rotation, 'options' | 'terminal'>,
-): Rotation {
+): Promise<Rotation> {
   const step = STEPS.find((name) => name === text) ?? failUsage(`the step is ${STEPS.join(', ')}`);
   const { issuer, jwks, reloadSeconds: written } = options;
   if (issuer !== undefined && !URL.canParse(issuer)) failUsage('--issuer is no URL');
@@ -109,7 +123,25 @@ function readRotation(
   }
   const reloadSeconds = /^\d{1,4}$/.test(written) ? Number(written) : 0;
   if (reloadSeconds < 1) failUsage('--reload-seconds: write a whole number from 1 to 9999');
-  return { step, keyFile, url, options, reloadSeconds, terminal };
+  if (options.now && step !== 'withdraw') failUsage('--now goes with the step withdraw alone');
+  const grantSeconds = await readGrantSeconds(options);
+  return { step, keyFile, url, options, reloadSeconds, grantSeconds, terminal };
+}
+
+/** What the command line says of grants, and the options of the service: the longer of the two counts. */
+async function readGrantSeconds({
+  config,
+  grantLifetimeSeconds: written,
+}: RotateOptions): Promise<number> {
+  const typed = /^\d{1,6}$/.test(written ?? '0') ? Number(written ?? 0) : Number.NaN;
+  if (written !== undefined && !isGrantLifetime(typed)) {
+    failUsage('--grant-lifetime-seconds: write a whole number from 1 to 604800');
+  }
+  const configured = config === undefined ? 0 : longestGrantSeconds(await loadOptions(config));
+  if (configured === undefined) {
+    return failImpossible(`${config}: originate.maxLifetimeSeconds is no number of seconds`);
+  }
+  return Math.max(typed, configured);
 }
 
 async function rotate(rotation: Rotation): Promise<ExitCode> {
@@ -131,8 +163,11 @@ async function readOwnRing({ keyFile, url }: Rotation, { keys }: PublishedSet): 
 
 async function take(rotation: Rotation, ring: HeldRing, set: PublishedSet): Promise<StepResult> {
   if (rotation.step === 'publish') return await publish(rotation, ring);
-  const decide = rotation.step === 'switch' ? switchToNext : withdrawPrevious;
-  const result = decide(ring, timesOf(rotation, set));
+  const times = timesOf(rotation, set);
+  const result =
+    rotation.step === 'switch'
+      ? switchToNext(ring, times)
+      : withdrawPrevious(ring, times, rotation.options.now ?? false);
   write(rotation, result.members);
   return result;
 }
@@ -172,10 +207,11 @@ async function createNext({ current }: HeldRing, options: RotateOptions): Promis
 }
 
 function timesOf(
-  { terminal, reloadSeconds }: Rotation,
+  { terminal, reloadSeconds, grantSeconds }: Rotation,
   { maxAgeSeconds }: PublishedSet,
 ): StepTimes {
-  return { nowSeconds: Math.ceil(terminal.now() / 1000), maxAgeSeconds, reloadSeconds };
+  const nowSeconds = Math.ceil(terminal.now() / 1000);
+  return { nowSeconds, maxAgeSeconds, reloadSeconds, grantSeconds };
 }
 
 function write({ keyFile, options }: Rotation, members: RingMembers | undefined): void {

@@ -2,8 +2,12 @@ import type { JsonWebKey } from 'node:crypto';
 import { describeSeconds } from '../durations.js';
 import { type HeldKey, type HeldRing, membersOf, type RingMembers } from './held-ring.js';
 
-/** The longest that a token may live, and the most that a receiver may tolerate of a clock: docs/protocol.md. */
-const TOKEN_SECONDS = 300 + 60;
+/** The longest that a token may live: docs/protocol.md. */
+const TOKEN_SECONDS = 300;
+/** The most that a receiver may tolerate of a clock. */
+const TOLERANCE_SECONDS = 60;
+/** The member of a previous key that says for how long what it signed may live, besides tokens. */
+const LIFETIME = 'max_lifetime';
 
 /** What a step needs to know of time. */
 export interface StepTimes {
@@ -12,6 +16,8 @@ export interface StepTimes {
   readonly maxAgeSeconds: number;
   /** How long until every instance of the service has read a changed file. */
   readonly reloadSeconds: number;
+  /** The longest life of a grant that the service makes; 0: it makes none. */
+  readonly grantSeconds: number;
 }
 
 /** What a step comes to. */
@@ -82,39 +88,72 @@ export function switchToNext(ring: HeldRing, times: StepTimes): StepResult {
   if (momentOf(next, 'nbf') === undefined)
     return { ...notePublished(ring, next, times), outcome: 'refused' };
   const { nbf: _nbf, ...signer } = next.jwk;
-  const exp = times.nowSeconds + times.reloadSeconds + TOKEN_SECONDS + times.maxAgeSeconds;
+  const previousKey = signedLast(current.jwk, times);
   return {
     outcome: 'done',
     message: `The service signs with ${next.keyId} from now on. It still publishes ${current.keyId}.`,
-    members: { previous: { ...current.jwk, exp }, current: signer },
-    earliestSeconds: exp,
+    members: { previous: previousKey, current: signer },
+    earliestSeconds: previousKey.exp,
   };
 }
 
-/** Publishes the previous key no more. */
-export function withdrawPrevious(ring: HeldRing, times: StepTimes): StepResult {
+/**
+ * Publishes the previous key no more.
+ *
+ * @param isForced whether not to wait for what that key has signed
+ */
+export function withdrawPrevious(ring: HeldRing, times: StepTimes, isForced: boolean): StepResult {
   const { previous, current, next } = ring;
   if (!previous) {
     if (next) return refuse('The next key does not sign yet. Run `rotate switch` first.');
     const message = `No previous key is published. The service signs with ${current.keyId}.`;
     return { outcome: 'already', message };
   }
-  const exp = momentOf(previous, 'exp');
-  const early = refuseEarly(exp, times, 'Tokens of the previous key may still be under way.');
-  if (early) return early;
-  const { previous: withdrawn, ...members } = membersOf(ring);
-  if (exp !== undefined) {
-    const message = `The service publishes ${previous.keyId} no more. Receivers refuse it in ${describeSeconds(times.reloadSeconds + times.maxAgeSeconds)} at the latest.`;
-    return { outcome: 'done', message, members };
+  const { previous: _withdrawn, ...members } = membersOf(ring);
+  const objection = isForced ? undefined : objectionTo(previous, members, times);
+  if (objection) return objection;
+  const message = `The service publishes ${previous.keyId} no more. Receivers refuse it in ${describeSeconds(times.reloadSeconds + times.maxAgeSeconds)} at the latest.`;
+  return { outcome: 'done', message, members };
+}
+
+/** Why the previous key may not be withdrawn yet; undefined where it may. */
+function objectionTo(
+  previous: HeldKey,
+  members: RingMembers,
+  times: StepTimes,
+): StepResult | undefined {
+  const noted = momentOf(previous, 'exp');
+  if (noted === undefined) {
+    // Nobody can see when it signed last, so that the wait begins now.
+    const key = signedLast(previous.jwk, times);
+    return {
+      outcome: 'refused',
+      message: `The file does not say when ${previous.keyId} signed last. The wait begins now.`,
+      members: { ...members, previous: key },
+      earliestSeconds: key.exp,
+    };
   }
-  // Nobody can see when it signed last, so that the wait begins now.
-  const from = times.nowSeconds + times.reloadSeconds + TOKEN_SECONDS + times.maxAgeSeconds;
-  return {
-    outcome: 'refused',
-    message: `The file does not say when ${previous.keyId} signed last. The wait begins now.`,
-    members: { ...members, previous: { ...withdrawn, exp: from } },
-    earliestSeconds: from,
-  };
+  const known = Math.max(TOKEN_SECONDS, notedLifetime(previous.jwk));
+  const longer = Math.max(0, times.grantSeconds - known);
+  const isGrant = Math.max(known, times.grantSeconds) > TOKEN_SECONDS;
+  const what = isGrant ? 'Grants' : 'Tokens';
+  const early = refuseEarly(
+    noted + longer,
+    times,
+    `${what} of the previous key may still be under way.`,
+  );
+  if (!early || longer === 0) return early;
+  // Noted, so that a withdrawal that says nothing of grants waits for them too.
+  const key = { ...previous.jwk, exp: noted + longer, [LIFETIME]: times.grantSeconds };
+  return { ...early, members: { ...members, previous: key } };
+}
+
+/** A key that signs no more, with the moment from which on nothing that it signed is accepted. */
+function signedLast(jwk: JsonWebKey, times: StepTimes): JsonWebKey & { readonly exp: number } {
+  const { nowSeconds, reloadSeconds, maxAgeSeconds, grantSeconds } = times;
+  const lifetime = Math.max(TOKEN_SECONDS, grantSeconds);
+  const exp = nowSeconds + reloadSeconds + lifetime + TOLERANCE_SECONDS + maxAgeSeconds;
+  return { ...jwk, exp, ...(lifetime > TOKEN_SECONDS ? { [LIFETIME]: lifetime } : {}) };
 }
 
 /** A step that is not taken, and changes nothing. */
@@ -131,8 +170,17 @@ function refuseEarly(
   return { outcome: 'refused', message: `It is too early. ${why}`, earliestSeconds };
 }
 
+/** For how long a grant may live that the previous key of a ring signed, as far as `rotate` was told; in seconds. */
+export function notedLifetime(previous: JsonWebKey): number {
+  return numberIn(previous, LIFETIME) ?? 0;
+}
+
 /** A moment that `rotate` wrote: `nbf` and `exp`, as OpenID Federation has them in a JWK. */
 function momentOf({ jwk }: HeldKey, name: 'nbf' | 'exp'): number | undefined {
-  const { [name]: moment } = jwk;
-  return typeof moment === 'number' ? moment : undefined;
+  return numberIn(jwk, name);
+}
+
+function numberIn(jwk: JsonWebKey, name: string): number | undefined {
+  const { [name]: value } = jwk;
+  return typeof value === 'number' ? value : undefined;
 }

@@ -159,10 +159,14 @@ function assertMeant(claims: GrantClaims, subject: string, grants: GrantSettings
   }
 }
 
-function assertAge(
+/**
+ * Asserts that a grant is valid now. How old it may be is asked by issuers and routes.
+ *
+ * @throws ServiceTokenRefusedError `grant_expired`, `grant_not_yet_valid`
+ */
+export function assertGrantTimes(
   { expiresAtSeconds, issuedAtSeconds, notBeforeSeconds }: GrantClaims,
-  { proof, asked }: ProofTerms,
-  { clockToleranceSeconds: tolerance, now }: ProofVerifier,
+  { clockToleranceSeconds: tolerance, now }: Pick<ProofVerifier, 'clockToleranceSeconds' | 'now'>,
 ): void {
   const seconds = now() / 1000;
   if (expiresAtSeconds + tolerance <= seconds) {
@@ -176,9 +180,18 @@ function assertAge(
     const ahead = (notBeforeSeconds - seconds).toFixed(1);
     refuse('grant_not_yet_valid', `nbf is ${ahead} s ahead of this clock`);
   }
+}
+
+function assertAge(
+  claims: GrantClaims,
+  { proof, asked }: ProofTerms,
+  verifier: ProofVerifier,
+): void {
+  assertGrantTimes(claims, verifier);
+  const { clockToleranceSeconds: tolerance, now } = verifier;
   const ofRoute = asked?.maxAgeSeconds ?? DEFAULT_MAX_AGE_SECONDS;
   const most = Math.min(proof.maxAgeSeconds, ofRoute);
-  const age = seconds - issuedAtSeconds;
+  const age = now() / 1000 - claims.issuedAtSeconds;
   if (age - tolerance > most) {
     const limits = `its issuer may use one of ${proof.maxAgeSeconds} s, and the route takes one of ${ofRoute} s`;
     refuse('grant_expired', `it is ${age.toFixed(1)} s old; ${limits}`);

@@ -10,7 +10,8 @@ const ORIGINATE_NAMES = [
   'maxLifetimeSeconds',
 ] as const satisfies (keyof OriginateOptions)[];
 
-const DAY_SECONDS = 86_400;
+/** The longest life that a grant may be made with where `originate` says nothing, in seconds. */
+export const DEFAULT_MAX_LIFETIME_SECONDS = 86_400;
 
 /** Reads how this service makes grants; undefined where it makes none. */
 export function readOriginate(
@@ -30,7 +31,7 @@ export function readOriginate(
   const range = { from: 1, to: LONGEST_GRANT_SECONDS };
   const maxLifetimeSeconds = reader.integer('maxLifetimeSeconds', {
     ...range,
-    fallback: DAY_SECONDS,
+    fallback: DEFAULT_MAX_LIFETIME_SECONDS,
   });
   const lifetimeSeconds = reader.integer('lifetimeSeconds', {
     ...range,

@@ -92,7 +92,7 @@ async function verifyAnew(
   { grants, knownHeaders, load }: GrantVerifier,
 ): Promise<KnownGrant> {
   const token = await asGrant(() => readToken([text], knownHeaders));
-  const { algorithm, keyId } = await asGrant(() => readGrantHeader(token));
+  const { algorithm, keyId } = await readGrantHeader(token);
   const claims = readGrantClaims(token.unverifiedPayload, grants.maxLifetimeSeconds);
   const originator =
     grants.originators.get(claims.issuer) ??
@@ -108,14 +108,21 @@ async function verifyAnew(
   return { claims, keyId: key.keyId, key: key.key, algorithm };
 }
 
-function readGrantHeader({ unverifiedHeader }: UnverifiedToken): JoseHeader {
-  const header = readJoseHeader(unverifiedHeader);
-  assertHeaderProfile(header, unverifiedHeader, HEADER_RULES);
-  return header;
+/**
+ * Reads the JOSE header that a grant must have.
+ *
+ * @throws ServiceTokenRefusedError `grant_invalid`
+ */
+export async function readGrantHeader({ unverifiedHeader }: UnverifiedToken): Promise<JoseHeader> {
+  return await asGrant(() => {
+    const header = readJoseHeader(unverifiedHeader);
+    assertHeaderProfile(header, unverifiedHeader, HEADER_RULES);
+    return header;
+  });
 }
 
-/** Whatever is wrong with a service token of this form, is wrong with the grant. */
-async function asGrant<T>(read: () => T | Promise<T>): Promise<T> {
+/** Whatever is wrong with a service token of this form, is wrong with the grant. @throws `grant_invalid` for any refusal */
+export async function asGrant<T>(read: () => T | Promise<T>): Promise<T> {
   try {
     return await read();
   } catch (error) {

@@ -1,8 +1,8 @@
 import { applyDecorators, type Type } from '@nestjs/common';
-import { ApiResponse, ApiSecurity } from '@nestjs/swagger';
-import { ServiceAuthUsageError } from '../../core/index.js';
-import type { RouteMode } from '../route-mode.decorator.js';
-import { readRoute } from '../route-policy.js';
+import { ApiHeader, ApiResponse, ApiSecurity } from '@nestjs/swagger';
+import { type ProofPolicy, ServiceAuthUsageError } from '../../core/index.js';
+import { type Route, readRoute } from '../route-policy.js';
+import { grantParameter } from './grant-parameter.js';
 import { handlerOf, routeNamesOf } from './guarded-routes.js';
 import { REFUSAL_STATUSES, refusalResponse, refusalSchema } from './refusal-responses.js';
 import { SERVICE_AUTH_SCHEME } from './service-auth.scheme.js';
@@ -31,40 +31,51 @@ function describeMethod(
   name: string | symbol,
   descriptor: { value?: unknown },
 ): void {
-  const { mode } = readRoute(Object(descriptor.value) as object, prototype.constructor);
-  decoratorsFor(mode)(prototype, name, descriptor);
+  const route = readRoute(Object(descriptor.value) as object, prototype.constructor);
+  decoratorsFor(route)(prototype, name, descriptor);
 }
 
 function describeController(controller: Type): void {
   const routes = routeNamesOf(controller).map((name) => {
-    const { mode } = readRoute(handlerOf(controller, name), controller);
-    return { name, mode };
+    const route = readRoute(handlerOf(controller, name), controller);
+    return { name, route, kind: kindOf(route) };
   });
   const [first] = routes;
   if (!first) return;
-  if (routes.every(({ mode }) => mode === first.mode)) decoratorsFor(first.mode)(controller);
-  else for (const { name, mode } of routes) describeRoute(controller, name, mode);
+  if (routes.every(({ kind }) => kind === first.kind)) decoratorsFor(first.route)(controller);
+  else for (const { name, route } of routes) describeRoute(controller, name, route);
 }
 
-function describeRoute(controller: Type, name: string, mode: RouteMode): void {
+/** Routes of one kind are described alike. */
+function kindOf({ mode, policy: { proof } }: Route): string {
+  return proof === undefined ? mode : `${mode}, ${grantParameter(proof).description}`;
+}
+
+function describeRoute(controller: Type, name: string, route: Route): void {
   const prototype = controller.prototype as object;
   const descriptor = Object.getOwnPropertyDescriptor(prototype, name);
   if (!descriptor) {
     throw new ServiceAuthUsageError(
-      `@ApiServiceAuth() cannot describe the inherited ${controller.name}.${name}() beside routes of another mode: make the document with createServiceAuthDocument().`,
+      `@ApiServiceAuth() cannot describe the inherited ${controller.name}.${name}() beside routes of another mode or proof: make the document with createServiceAuthDocument().`,
     );
   }
-  decoratorsFor(mode)(prototype, name, descriptor);
+  decoratorsFor(route)(prototype, name, descriptor);
 }
 
 /** Made anew for each place: a decorator of swagger remembers where it has been. */
-function decoratorsFor(mode: RouteMode): Decorator {
+function decoratorsFor({ mode, policy: { proof } }: Route): Decorator {
   if (mode === 'skip') return applyDecorators();
   return applyDecorators(
     ...(mode === 'optional' ? [ApiSecurity({})] : []),
     ApiSecurity(SERVICE_AUTH_SCHEME),
+    ...(proof ? [describedHeader(proof)] : []),
     ...REFUSAL_STATUSES.map((status) =>
       ApiResponse({ status, ...refusalResponse(status, refusalSchema(status)) }),
     ),
   );
+}
+
+function describedHeader(proof: ProofPolicy): Decorator {
+  const { in: _place, ...header } = grantParameter(proof);
+  return ApiHeader(header);
 }

@@ -3,11 +3,13 @@ import { type OpenAPIObject, type SwaggerDocumentOptions, SwaggerModule } from '
 import type { RefusalStatus } from '../../core/index.js';
 import {
   addRefusals,
+  askForGrant,
   askForToken,
   asksForToken,
   type Operation,
   refusalComponents,
 } from './described-operation.js';
+import { readRoute } from '../route-policy.js';
 import { isGuardedThroughout, modeOf } from './guarded-routes.js';
 import { RouteMarks, withoutMarks } from './route-marks.js';
 import { SECURITY_SCHEME, SERVICE_AUTH_SCHEME } from './service-auth.scheme.js';
@@ -35,8 +37,9 @@ export function createServiceAuthDocument(
       const route = marks.routeOf(operation.security ?? []);
       removeMarks(operation);
       const mode = route ? modeOf(route, guardedThroughout) : 'skip';
-      if (mode === 'skip' || asksForToken(operation)) return [];
+      if (!route || mode === 'skip' || asksForToken(operation)) return [];
       askForToken(operation, mode, document.security);
+      askForGrant(operation, readRoute(route.handler, route.controller).policy.proof);
       return addRefusals(operation, method);
     });
     // What this service sends to others is for them to guard.

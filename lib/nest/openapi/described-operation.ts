@@ -1,6 +1,7 @@
 import type { OpenAPIObject } from '@nestjs/swagger';
-import type { RefusalStatus } from '../../core/index.js';
+import type { ProofPolicy, RefusalStatus } from '../../core/index.js';
 import type { RouteMode } from '../route-mode.decorator.js';
+import { grantParameter, isGrantParameter } from './grant-parameter.js';
 import {
   BODILESS_REFUSAL_STATUSES,
   REFUSAL_STATUSES,
@@ -39,6 +40,13 @@ export function askForToken(
   const others = operation.security ?? byDefault;
   const withToken = others.map((other) => ({ ...other, [SERVICE_AUTH_SCHEME]: [] }));
   operation.security = mode === 'optional' ? [...others, ...withToken] : withToken;
+}
+
+/** Adds the header of the grant, where the route asks for a proof and the operation does not describe it itself. */
+export function askForGrant(operation: Operation, proof: ProofPolicy | undefined): void {
+  const { parameters = [] } = operation;
+  if (proof === undefined || parameters.some(isGrantParameter)) return;
+  operation.parameters = [...parameters, grantParameter(proof)];
 }
 
 /**

@@ -38,6 +38,7 @@ import {
   ServiceAuthModule,
   ServiceCallContext,
   ServiceCaller,
+  ServiceGrants,
   type ServiceIdentity,
   ServiceJwtGuard,
   type ServiceUserResolver,
@@ -59,7 +60,7 @@ import { DEEP_PRINTINGS, leaksOf, PRINTINGS } from '../../support/observed/trace
 import { PLAIN_TEXT } from './plain-text.js';
 
 /** In which way a call is made for the user. */
-export type Way = 'identity' | 'uri' | 'around' | 'bound' | 'ambient';
+export type Way = 'identity' | 'uri' | 'around' | 'bound' | 'originated' | 'ambient';
 
 /** What a file of what was printed is about: its name begins with the kind. */
 export type Kind =
@@ -157,6 +158,10 @@ function callingFor<T>(
       return calls.runOnBehalfOf(caller, () => work(unnamed));
     case 'bound':
       return calls.runOnBehalfOf(caller, () => calls.bind(() => work(unnamed)))();
+    case 'originated':
+      return calls.runOnBehalfOf(caller.subject, () => work(unnamed), {
+        originate: { insteadOf: 'served-grant' },
+      });
     case 'ambient':
       return work(unnamed);
   }
@@ -324,6 +329,7 @@ class PrintingController {
       guard: get(ServiceJwtGuard),
       interceptor: get(ServiceSigningInterceptor),
       serviceAuth: get(ServiceAuth),
+      grants: get(ServiceGrants),
       keyHealth: get(KeyHealth),
     };
   }
@@ -376,7 +382,8 @@ function optionsFor(caller: ServiceIdentity): Record<string, object> {
 
 class Finder implements TrustedIssuerFinder {
   find(issuer: string): TrustedIssuerOptions | undefined {
-    return issuer === HERALD ? { issuer, publicKey } : undefined;
+    if (issuer !== HERALD) return undefined;
+    return { issuer, publicKey, subjectProof: { mode: 'required', withoutSubject: 'allowed' } };
   }
 }
 
@@ -399,6 +406,9 @@ const service = await startService({
     ServiceAuthModule.forRoot({
       issuer: CENSUS,
       signingKey: { privateKey: readFileSync(join(folder, 'key.pem'), 'utf8') },
+      trustDomain: 'https://canaries.example.org/',
+      originators: [{ issuer: 'https://edge.service/', publicKey, subjects: [`${CENSUS}user/`] }],
+      originate: { subjects: [`${CENSUS}user/`] },
       trustedIssuers: Finder,
       userResolver: Resolver,
       targets: [wire, refused].map((baseUrl) => ({ baseUrl, audience: SCRIBE })),
@@ -413,7 +423,7 @@ const service = await startService({
     ServiceFetchModule,
     // The serializers are pino's own; it reads the headers of a request before the guard, hence the recipe.
     LoggerModule.forRoot({
-      pinoHttp: { redact: ['req.headers.jwt'], stream },
+      pinoHttp: { redact: ['req.headers.jwt', 'req.headers["txn-token"]'], stream },
       forRoutes: ['{*splat}'],
     }),
   ],

@@ -1,0 +1,112 @@
+import type { ServiceAuthSettings, Target } from '../../core/index.js';
+import { DEFAULT_MAX_LIFETIME_SECONDS } from '../../core/grants/resolve-originate.js';
+import type { UncheckedOptions } from '../configuration-module.js';
+import { describeSeconds } from '../durations.js';
+import { longestGrantSeconds } from '../grant-lifetime.js';
+import { type Check, fail, ok, warn } from './check.js';
+
+/** Compares what this service and others of its environment say of grants. */
+export function checkOtherServices(
+  settings: ServiceAuthSettings,
+  others: readonly UncheckedOptions[],
+): Check[] {
+  const own = viewOf(settings);
+  return others.flatMap((other) => [
+    ...compareDomains(own, other),
+    ...compareLifetimes(own, other),
+    ...compareCalls(own, other),
+  ]);
+}
+
+/** Of this service, what the others have to agree with. */
+interface OwnView {
+  readonly issuer: string;
+  readonly trustDomain: string | undefined;
+  readonly originators: ReadonlySet<string>;
+  readonly accepts: number;
+  readonly makes: number | undefined;
+  readonly targets: readonly Target[];
+}
+
+function viewOf({ issuer, receiving, sending }: ServiceAuthSettings): OwnView {
+  const { grants } = receiving ?? {};
+  return {
+    issuer,
+    trustDomain: grants?.trustDomain ?? sending?.trustDomain,
+    originators: new Set(grants?.originators.keys()),
+    accepts: grants?.maxLifetimeSeconds ?? DEFAULT_MAX_LIFETIME_SECONDS,
+    makes: sending?.originate?.maxLifetimeSeconds,
+    targets: sending?.targets ?? [],
+  };
+}
+
+function compareDomains(own: OwnView, other: UncheckedOptions): Check[] {
+  const { trustDomain } = other;
+  const name = 'trust domain';
+  const who = nameOf(other);
+  if (own.trustDomain === trustDomain) {
+    return own.trustDomain === undefined ? [] : [ok(name, `that of ${who} too`)];
+  }
+  const [one, two] = [own.trustDomain, trustDomain].map((domain) =>
+    typeof domain === 'string' ? domain : 'none',
+  );
+  const message = `${own.issuer} says ${one}, and ${who} says ${two}`;
+  if (own.trustDomain === undefined || trustDomain === undefined) {
+    return [warn(name, message, 'set it in both, or grants end where it is not set')];
+  }
+  return [fail(name, message, 'write the same in all services of one environment')];
+}
+
+function compareLifetimes(own: OwnView, other: UncheckedOptions): Check[] {
+  const who = nameOf(other);
+  const { maxGrantLifetimeSeconds = DEFAULT_MAX_LIFETIME_SECONDS, originators } = other;
+  const checks: Check[] = [];
+  if (own.originators.has(who)) {
+    const made = longestGrantSeconds(other) ?? 0;
+    const message = `${who} is an originator here, and makes no grants`;
+    checks.push(
+      made === 0
+        ? warn('originators', message, 'set its `originate`, or take it off the list')
+        : compareLives([who, made], [own.issuer, own.accepts]),
+    );
+  }
+  const believesOwn = listOf(originators).some(({ issuer }) => issuer === own.issuer);
+  if (believesOwn && own.makes !== undefined) {
+    checks.push(compareLives([own.issuer, own.makes], [who, Number(maxGrantLifetimeSeconds)]));
+  }
+  return checks;
+}
+
+type Life = readonly [service: string, seconds: number];
+
+function compareLives([maker, made]: Life, [taker, accepted]: Life): Check {
+  const name = 'grant lifetime';
+  const [most, limit] = [describeSeconds(made), describeSeconds(accepted)];
+  const message = `${maker} makes grants of up to ${most}, and ${taker} accepts ${limit}`;
+  if (made <= accepted) return ok(name, message);
+  const advice = 'shorten originate.maxLifetimeSeconds, or raise maxGrantLifetimeSeconds';
+  return fail(name, message, advice);
+}
+
+/** Whether a service that requires proof gets grants. */
+function compareCalls(own: OwnView, other: UncheckedOptions): Check[] {
+  const names = new Set([other['issuer'], other['audience']].flat());
+  const target = own.targets.find(({ audience }) => names.has(audience));
+  const entry = listOf(other['trustedIssuers']).find(({ issuer }) => issuer === own.issuer);
+  const { mode } = Object(entry?.['subjectProof']) as { mode?: unknown };
+  if (target === undefined || mode !== 'required') return [];
+  const who = nameOf(other);
+  if (target.grants !== 'never') return [ok('grants of calls', `${who} requires them`)];
+  const message = `${who} requires proof that the user asked, and calls to it carry no grant`;
+  return [fail('grants of calls', message, "write grants: 'send' for this target")];
+}
+
+function nameOf({ issuer }: UncheckedOptions): string {
+  return String(issuer);
+}
+
+/** Options that nobody has checked yet may hold anything. */
+function listOf(value: unknown): UncheckedOptions[] {
+  const list: unknown[] = Array.isArray(value) ? value : [];
+  return list.filter((item): item is UncheckedOptions => typeof item === 'object' && item !== null);
+}

@@ -1,0 +1,25 @@
+import { LONGEST_GRANT_SECONDS } from '../core/grants/grant-claims.js';
+import { DEFAULT_MAX_LIFETIME_SECONDS } from '../core/grants/resolve-originate.js';
+import type { UncheckedOptions } from './configuration-module.js';
+
+/**
+ * The longest life that this service gives to a grant, in seconds: 0 where it makes none, undefined where the options do
+ * not say.
+ */
+export function longestGrantSeconds({ originate }: UncheckedOptions): number | undefined {
+  if (originate === undefined) return 0;
+  const { maxLifetimeSeconds = DEFAULT_MAX_LIFETIME_SECONDS } = Object(originate) as {
+    maxLifetimeSeconds?: unknown;
+  };
+  return isGrantLifetime(maxLifetimeSeconds) ? maxLifetimeSeconds : undefined;
+}
+
+/** Whether a grant may live that long. */
+export function isGrantLifetime(seconds: unknown): seconds is number {
+  return (
+    typeof seconds === 'number' &&
+    Number.isInteger(seconds) &&
+    seconds >= 1 &&
+    seconds <= LONGEST_GRANT_SECONDS
+  );
+}
