@@ -98,9 +98,9 @@ function deciding({ settings }: RequestSigner, options: SignedDispatcherSettings
 function decide(subjectOf: Decision): [decision: Decision, tag: string] {
   try {
     const decided = subjectOf();
-    return [() => decided, tagOf(decided.subject)];
+    return [() => decided, tagOf(decided)];
   } catch (error) {
-    return [() => rethrow(error), tagOf(randomUUID())];
+    return [() => rethrow(error), tagOf({ subject: randomUUID() })];
   }
 }
 

@@ -14,9 +14,12 @@ export type CallUser = string | ServiceIdentity;
 /** Of this process alone, so that nobody who reads a tag can try out which user it stands for. */
 const TAG_KEY = randomBytes(32);
 
-/** A text in the place of a subject, which does not show it: equal for equal subjects in this process. */
-export function tagOf(subject: string | undefined): string {
-  const hmac = createHmac('sha256', TAG_KEY).update(JSON.stringify([subject]));
+/**
+ * A text in the place of a subject, which does not show it: equal in this process for equal subjects with equal grants. A
+ * call without the proof that the user asked does not get the answer to a call with one.
+ */
+export function tagOf({ subject, grant }: CallSubject): string {
+  const hmac = createHmac('sha256', TAG_KEY).update(JSON.stringify([subject, grant?.digest]));
   return `user ${hmac.digest('base64url')}`;
 }
 
@@ -77,7 +80,7 @@ export class NamedSubject implements CallSubject {
 
   /** Libraries make the keys of batches and caches from options as JSON: users must not look alike in them. */
   toJSON(): string {
-    return this.isUnknown ? 'unknown' : tagOf(this.#subject);
+    return this.isUnknown ? 'unknown' : tagOf(this);
   }
 
   get isUnknown(): boolean {

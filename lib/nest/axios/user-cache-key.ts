@@ -7,8 +7,8 @@ import { ServiceAuth } from '../../service-auth.js';
 
 /**
  * Makes the key of a cache above axios name the user of the call: for the `generateKey` of axios-cache-interceptor. Calls
- * of one service for one user have the same key where `key` is the same; all others have another one. It does not show the
- * user, and given a key that it has made for this user, it returns that key.
+ * of one service for one user, with the same grant or without one, have the same key where `key` is the same; all others
+ * have another one. It shows neither user nor grant, and given a key that it has made for this call, it returns that key.
  *
  * @param config what an interceptor of the `HttpService` gets
  * @param key what the cache would use without users
@@ -37,6 +37,7 @@ export function userCacheKey(config: object, key: string): string {
   const user = subjectIn(config, owner.settings);
   if (user === undefined) throw undecided('lost');
   // One length for all, so that no key of one user begins like another user's.
-  const prefix = `${digestOf(owner.settings.issuer, user.subject)}:`;
+  const proof = user.grant ? [user.grant.digest] : [];
+  const prefix = `${digestOf(owner.settings.issuer, user.subject, ...proof)}:`;
   return key.startsWith(prefix) ? key : `${prefix}${key}`;
 }
