@@ -23,6 +23,12 @@ export function tagOf({ subject, grant }: CallSubject): string {
   return `user ${hmac.digest('base64url')}`;
 }
 
+interface Named {
+  readonly verifier?: object | undefined;
+  readonly grant?: HeldGrant | undefined;
+  readonly isGrantDecided?: boolean;
+}
+
 /**
  * A subject that code has named. Its state is private: nothing that prints a configuration or an async context shows
  * the user, and no configuration that was parsed or merged from user input can name one.
@@ -31,14 +37,16 @@ export class NamedSubject implements CallSubject {
   readonly #subject: string | undefined;
   readonly #verifier: object | undefined;
   readonly #grant: HeldGrant | undefined;
+  readonly #isGrantDecided: boolean;
 
   private constructor(
     subject: string | undefined,
-    { verifier, grant }: { verifier?: object | undefined; grant?: HeldGrant | undefined } = {},
+    { verifier, grant, isGrantDecided = grant !== undefined }: Named = {},
   ) {
     this.#subject = subject;
     this.#verifier = verifier;
     this.#grant = grant;
+    this.#isGrantDecided = isGrantDecided;
     Object.freeze(this);
   }
 
@@ -73,9 +81,18 @@ export class NamedSubject implements CallSubject {
     return this.#grant;
   }
 
-  /** The same user, with a grant. */
-  withGrant(grant: HeldGrant): NamedSubject {
-    return new NamedSubject(this.#subject, { verifier: this.#verifier, grant });
+  /** Whether it is known with which grant its calls are made, or that they are made without: no other place changes it. */
+  get isGrantDecided(): boolean {
+    return this.#isGrantDecided;
+  }
+
+  /** The same user, with a grant, or with none. */
+  withGrant(grant: HeldGrant | undefined): NamedSubject {
+    return new NamedSubject(this.#subject, {
+      verifier: this.#verifier,
+      grant,
+      isGrantDecided: true,
+    });
   }
 
   /** Libraries make the keys of batches and caches from options as JSON: users must not look alike in them. */
