@@ -166,7 +166,7 @@ export class ServiceCallContext implements CallContext {
   assertMayOriginate({ insteadOf }: Pick<OriginateCall, 'insteadOf'>): void {
     if (insteadOf === 'served-grant') return;
     let verification = this.requests.getStore()?.state?.verification;
-    while (verification && !verification.identity) verification = verification.previous;
+    while (verification && !verification.isOfService) verification = verification.previous;
     if (!verification) return;
     const detail = 'the request being served came from another service';
     throw new ServiceSigningError('originate_refused', { detail });
