@@ -391,7 +391,10 @@ async function startApplication(mode) {
     controllers: [ChainController],
   })(ServiceModule);
   const adapter = config.adapters[mode] === 'express' ? new ExpressAdapter() : new FastifyAdapter();
-  const app = await NestFactory.create(ServiceModule, adapter, { logger: false, abortOnError: false });
+  const app = await NestFactory.create(ServiceModule, adapter, {
+    logger: false,
+    abortOnError: false,
+  });
   const server = /** @type {import('node:http').Server} */ (app.getHttpServer());
   server.keepAliveTimeout = 0;
   server.prependListener('request', watchGrant);
