@@ -230,6 +230,9 @@ async function keepRunning() {
   while (begun < CHAINS) await runChain(begun++);
 }
 
+/** @param {'grants' | 'foreignGrants' | 'missingGrants' | 'bugs' | 'bugsAccepted' | 'bugsWithGrant'} member */
+const sumOf = (member) => services.reduce((sum, { last }) => sum + last[member], 0);
+
 /** Asks the services for what they are, at even distances. */
 async function sampleAll() {
   for (let sample = 1; sample <= SAMPLES; sample++) {
@@ -240,7 +243,8 @@ async function sampleAll() {
     if (seconds - told < SECONDS_A_LINE) continue;
     told = seconds;
     console.log(
-      `${HOPS * seen.chains} requests in ${Math.round(seconds)} s, ${seen.mixUps} mixed up`,
+      `${HOPS * seen.chains} requests in ${Math.round(seconds)} s, ${seen.mixUps} mixed up; ` +
+        `${sumOf('grants')} grants, ${sumOf('foreignGrants')} on another user's call`,
     );
   }
 }
@@ -249,8 +253,6 @@ await Promise.all([...Array.from({ length: OVERLAP }, keepRunning), sampleAll()]
 const seconds = secondsSince();
 const requests = services.reduce((sum, { last }) => sum + last.requests, 0);
 const mixUps = services.reduce((sum, { last }) => sum + last.mixUps, seen.mixUps);
-/** @param {'grants' | 'foreignGrants' | 'missingGrants' | 'bugs' | 'bugsAccepted' | 'bugsWithGrant'} member */
-const sumOf = (member) => services.reduce((sum, { last }) => sum + last[member], 0);
 const grows = services.map((service) => service.judge()).includes(true);
 for (const { name, last } of services) {
   const ways = Object.entries(last.ways).map(([way, times]) => `${way} ${times}`);
