@@ -33,7 +33,7 @@ describe.each([
       expect(service.unexpected).toEqual([]);
       expect(service.exitCode).toBe(1);
       expect(service.output.stderr).toMatch(/AxiosError: Request failed[^]*Node\.js v\d/);
-      // Keys, and of each token: two segments and more, user, id, claims, digest.
+      // Keys, and of each token: two segments and more, user, id, claims, digest; of each grant two segments.
       expect(service.secrets.size).toBeGreaterThan(200);
     });
 
@@ -65,10 +65,10 @@ describe.each([
       expect(service.hitsIn(files)).toEqual([]);
     });
 
-    it('PI-03 a fetch on its way is in the queue of undici alone, its token and nothing else', () => {
+    it('PI-03 a fetch on its way is in the queue of undici alone, its token and grant and nothing else', () => {
       const files = service.filesOf('fetch-on-its-way');
       const hits = service.hitsIn(files).map(({ what }) => what);
-      expect(new Set(hits)).toEqual(new Set(['sent token']));
+      expect(new Set(hits)).toEqual(new Set(['sent token', 'grant']));
     });
 
     it('PI-01, PI-02, PI-03, PI-04 what nobody hides is shown by each of them', () => {

@@ -1,5 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type ServerResponse } from 'node:http';
@@ -8,7 +8,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { decodeClaims, strictToken } from '../support/tokens/forge.js';
+import { decodeClaims, forge, strictToken } from '../support/tokens/forge.js';
 import { call } from '../support/http/http.js';
 import { createKey } from '../support/keys/keys.js';
 import { RecordingServer, valuesOf } from '../support/http/recording-server.js';
@@ -17,7 +17,9 @@ import type { Kind, Told, Way } from './processes/printing-everything.process.js
 
 const CENSUS = 'https://census.service/';
 const HERALD = 'https://herald.service/';
-const WAYS: readonly Way[] = ['identity', 'uri', 'around', 'bound'];
+const EDGE = 'https://edge.service/';
+const TRUST_DOMAIN = 'https://test.example.org/';
+const WAYS: readonly Way[] = ['identity', 'uri', 'around', 'bound', 'originated'];
 const FAILURES = ['promise', 'observable', 'unreachable', 'fetch', 'signing', 'unnamed'];
 
 /** A secret or an identity that was printed. */
@@ -74,6 +76,7 @@ export class PrintingService {
     this.output = { stdout, stderr, 'pino.log': pino };
     for (const sent of this.wire.takeAll()) {
       for (const token of valuesOf(sent, 'jwt')) this.keepToken('sent', token);
+      for (const grant of valuesOf(sent, 'txn-token')) this.keepGrant(grant);
     }
     for (const secret of [this.censusKey, this.heraldKey].flatMap((key) => secretsOfKey(key))) {
       this.secrets.set(secret, 'key');
@@ -156,11 +159,13 @@ export class PrintingService {
     const canary = (name: string): string => `canary-of-${name}-${randomUUID()}`;
     const body = JSON.stringify({ amount: 7 });
     const contentType = 'application/json';
+    const subject = `${CENSUS}user/${canary('subject')}/`;
+    const grant = this.grantFor(subject);
     const jwt = strictToken({
       key: this.heraldKey,
       issuer: HERALD,
       audience: CENSUS,
-      subject: `${CENSUS}user/${canary('subject')}/`,
+      subject,
       method: 'POST',
       target,
       body,
@@ -169,13 +174,31 @@ export class PrintingService {
         jti: canary('id'),
         tenant: canary('claim'),
         at: { depth: [canary('claim')] },
+        tth: createHash('sha256').update(grant).digest('base64url'),
         ...claims,
       },
     });
     this.keepToken('received', jwt);
-    const request = { target, headers: { jwt, 'content-type': contentType }, body };
+    this.keepGrant(grant);
+    const headers = { jwt, 'txn-token': grant, 'content-type': contentType };
+    const request = { target, headers, body };
     const status = await (this.place === 'http2' ? sendHttp2 : sendHttp1)(port, request);
     if (status !== expected) this.unexpected.push(`${target}: ${status}`);
+  }
+
+  private grantFor(subject: string): string {
+    const iat = Math.floor(Date.now() / 1000);
+    const times = { iat, exp: iat + 300 };
+    const about = { iss: EDGE, aud: TRUST_DOMAIN, sub: subject, req_wl: EDGE };
+    const payload = { ...about, ...times, txn: randomUUID(), scope: 'user-present' };
+    const { algorithm, keyId } = this.heraldKey;
+    return forge({ alg: algorithm, kid: keyId, typ: 'txntoken+jwt' }, payload, this.heraldKey);
+  }
+
+  private keepGrant(grant: string): void {
+    for (const segment of tellingSegments(grant.split('.').slice(1))) {
+      this.secrets.set(segment, 'grant');
+    }
   }
 
   private keepToken(direction: 'received' | 'sent', token: string): void {

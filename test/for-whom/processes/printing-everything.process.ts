@@ -59,7 +59,7 @@ import { DEEP_PRINTINGS, leaksOf, PRINTINGS } from '../../support/observed/trace
 import { PLAIN_TEXT } from './plain-text.js';
 
 /** In which way a call is made for the user. */
-export type Way = 'identity' | 'uri' | 'around' | 'bound' | 'ambient';
+export type Way = 'identity' | 'uri' | 'around' | 'bound' | 'originated' | 'ambient';
 
 /** What a file of what was printed is about: its name begins with the kind. */
 export type Kind =
@@ -77,6 +77,8 @@ const adapter: Adapter = place === 'express' ? 'express' : 'fastify';
 const HERALD = 'https://herald.service/';
 const CENSUS = 'https://census.service/';
 const SCRIBE = 'https://scribe.service/';
+const EDGE = 'https://edge.service/';
+const TRUST_DOMAIN = 'https://test.example.org/';
 const BODY = { amount: 100 };
 
 const orders = new EventEmitter();
@@ -157,6 +159,10 @@ function callingFor<T>(
       return calls.runOnBehalfOf(caller, () => work(unnamed));
     case 'bound':
       return calls.runOnBehalfOf(caller, () => calls.bind(() => work(unnamed)))();
+    case 'originated': {
+      const originate = { insteadOf: 'served-grant' } as const;
+      return calls.runOnBehalfOf(caller.subject, () => work(unnamed), { originate });
+    }
     case 'ambient':
       return work(unnamed);
   }
@@ -376,7 +382,8 @@ function optionsFor(caller: ServiceIdentity): Record<string, object> {
 
 class Finder implements TrustedIssuerFinder {
   find(issuer: string): TrustedIssuerOptions | undefined {
-    return issuer === HERALD ? { issuer, publicKey } : undefined;
+    const subjectProof = { mode: 'required', withoutSubject: 'refused' } as const;
+    return issuer === HERALD ? { issuer, publicKey, subjectProof } : undefined;
   }
 }
 
@@ -401,6 +408,9 @@ const service = await startService({
       signingKey: { privateKey: readFileSync(join(folder, 'key.pem'), 'utf8') },
       trustedIssuers: Finder,
       userResolver: Resolver,
+      trustDomain: TRUST_DOMAIN,
+      originators: [{ issuer: EDGE, publicKey, subjects: [`${CENSUS}user/`] }],
+      originate: { subjects: [`${CENSUS}user/`] },
       targets: [wire, refused].map((baseUrl) => ({ baseUrl, audience: SCRIBE })),
       subjectPropagation: propagation === 'ambient' ? 'ambient' : 'explicit',
       observer: [
@@ -413,7 +423,7 @@ const service = await startService({
     ServiceFetchModule,
     // The serializers are pino's own; it reads the headers of a request before the guard, hence the recipe.
     LoggerModule.forRoot({
-      pinoHttp: { redact: ['req.headers.jwt'], stream },
+      pinoHttp: { redact: ['req.headers.jwt', 'req.headers["txn-token"]'], stream },
       forRoutes: ['{*splat}'],
     }),
   ],
