@@ -103,7 +103,7 @@ async function verifyAnew(
   if (!key.algorithms.has(algorithm)) {
     refuse('grant_invalid', 'alg is not the algorithm of the key');
   }
-  await asGrant(() => assertSignature(token, { algorithm, key: key.key, load }));
+  await asGrant(() => assertSignature(token, { algorithm, key: key.key, load: load?.ofGrants }));
   knownHeaders?.keep(token.encodedHeader, token.unverifiedHeader);
   return { claims, keyId: key.keyId, key: key.key, algorithm };
 }
