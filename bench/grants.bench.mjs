@@ -36,9 +36,11 @@ const subjects = ['https://census.service/user/'];
 const DISTINCT = 2000;
 /** How many of them share a grant, as the calls of one request of a user do. */
 const SHARED_BY = 20;
-/** More than a receiver remembers: when the first one comes again, it is forgotten. */
-const NEVER_KNOWN = 12_000;
 const PER_ROUND = 400;
+/** @type {import('nestjs-service-auth/core').SubjectProofOptions} */
+const REQUIRED = { mode: 'required', withoutSubject: 'refused' };
+/** @type {import('nestjs-service-auth/core').ReplayStore} */
+const FORGETFUL = { recordUse: () => 'first' };
 const IN_FLIGHT = [1, 50];
 
 /** @param {{ quick: boolean, base?: string | undefined }} options */
@@ -89,12 +91,12 @@ async function grantVariants(base) {
   const plain = await many(DISTINCT, () => received(herald));
   const shared = await many(DISTINCT / SHARED_BY, makeGrant);
   const known = await many(DISTINCT, (at) => withGrant(herald, shared[at % shared.length] ?? ''));
-  const fresh = await many(NEVER_KNOWN, async () => await withGrant(herald, await makeGrant()));
+  const fresh = await many(DISTINCT, async () => await withGrant(herald, await makeGrant()));
   const stolen = await edge.issueGrant(`${USER}2/`);
   const foreign = await withGrant(herald, stolen);
 
   const census = await createCensus('ES256', caller.publicKey);
-  const proving = await createServiceAuth({
+  const options = {
     issuer: CENSUS,
     trustDomain: TRUST_DOMAIN,
     originators: [
@@ -104,13 +106,17 @@ async function grantVariants(base) {
       {
         issuer: HERALD,
         keys: [{ publicKey: caller.publicKey, keyId: KEY_ID }],
-        subjectProof: { mode: 'required', withoutSubject: 'refused' },
+        subjectProof: REQUIRED,
       },
     ],
-    replayStore: { recordUse: () => 'first' },
+    replayStore: FORGETFUL,
     now: () => NOW_SECONDS * 1000,
-  });
+  };
+  const proving = await createServiceAuth(options);
   const verify = (/** @type {Received} */ request) => proving.verify(request);
+  let forgetful = await createServiceAuth(options);
+  const takeFresh = taking(fresh);
+  let taken = 0;
   const refuses = [async () => await verify(foreign), async () => await verify(plain[0])];
   return [
     ...(base === undefined ? [] : [await otherBuild(base, caller.publicKey, plain)]),
@@ -120,7 +126,20 @@ async function grantVariants(base) {
       run: (/** @type {Received} */ request) => census.verify(request),
     },
     { name: 'a known grant', prepare: taking(known), run: verify, refuses },
-    { name: 'a new grant', prepare: taking(fresh), run: verify, refuses },
+    {
+      name: 'a new grant',
+      prepare: async (count) => {
+        // A receiver that has not seen those which come again.
+        taken += count;
+        if (taken > DISTINCT) {
+          forgetful = await createServiceAuth(options);
+          taken = count;
+        }
+        return await takeFresh(count);
+      },
+      run: (/** @type {Received} */ request) => forgetful.verify(request),
+      refuses: [async () => await forgetful.verify(foreign)],
+    },
   ];
 }
 
