@@ -135,7 +135,7 @@ async function grantVariants(base) {
           forgetful = await createServiceAuth(options);
           taken = count;
         }
-        return await takeFresh(count);
+        return takeFresh(count);
       },
       run: (/** @type {Received} */ request) => forgetful.verify(request),
       refuses: [async () => await forgetful.verify(foreign)],
@@ -151,8 +151,7 @@ async function grantVariants(base) {
  */
 async function otherBuild(folder, publicKey, requests) {
   const path = pathToFileURL(resolve(folder, 'dist/core.js')).href;
-  /** @type {{ createServiceAuth: typeof createServiceAuth }} */
-  const other = await import(path);
+  const other = /** @type {{ createServiceAuth: typeof createServiceAuth }} */ (await import(path));
   const census = await other.createServiceAuth({
     issuer: CENSUS,
     trustedIssuers: [
@@ -168,7 +167,7 @@ async function otherBuild(folder, publicKey, requests) {
   };
 }
 
-/** @param {readonly Received[]} requests @returns {Variant['prepare']} */
+/** @param {readonly Received[]} requests @returns {(count: number) => Received[]} */
 function taking(requests) {
   let turn = 0;
   return (count) => Array.from({ length: count }, () => requests[turn++ % requests.length]);

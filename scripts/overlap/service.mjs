@@ -249,8 +249,7 @@ function watchGrant({ url = '', headers }) {
   }
   counts.grants++;
   const payload = Buffer.from(String(grant).split('.')[1] ?? '', 'base64url').toString();
-  /** @type {{ sub?: unknown }} */
-  const { sub } = JSON.parse(payload);
+  const { sub } = /** @type {{ sub?: unknown }} */ (JSON.parse(payload));
   if (sub !== subject) counts.foreignGrants++;
 }
 

@@ -34,7 +34,11 @@ export class HeldGrant {
     return this.#subject;
   }
 
-  /** For keys of answers: equal for equal grants, and otherwise different. It does not show the text. */
+  /**
+   * For keys of answers: equal for equal grants, and otherwise different. It does not show the text.
+   *
+   * @internal
+   */
   get digest(): string {
     const text = this.#text;
     return typeof text === 'string' ? hash('sha256', text, 'base64url') : String(this.#id);
