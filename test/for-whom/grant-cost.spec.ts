@@ -157,10 +157,17 @@ const heraldKey = createKey();
 
 describe.each(ADAPTERS)('on %s, a fan-out of 20 calls', (adapter) => {
   let signatures = 0;
-  /** Node tells of each signature that is made or verified. */
+  let elsewhere = 0;
+  const ids = new Set<number>();
+  /** Node tells of each signature that is made or verified, and of its way back from another thread. */
   const hook = createHook({
-    init: (_id, type) => {
-      if (type === 'SIGNREQUEST') signatures++;
+    init: (id, type) => {
+      if (type !== 'SIGNREQUEST') return;
+      signatures++;
+      ids.add(id);
+    },
+    before: (id) => {
+      if (ids.has(id)) elsewhere++;
     },
   });
   const subjectProof = { mode: 'required', withoutSubject: 'refused' } as const;
@@ -186,6 +193,7 @@ describe.each(ADAPTERS)('on %s, a fan-out of 20 calls', (adapter) => {
     const request = { method: 'POST', target: '/here', subject: ALICE };
     const calls = grants.map((grant) => ({ ...request, headers: headersFor(request, grant) }));
     signatures = 0;
+    elsewhere = 0;
     hook.enable();
     const answers = await Promise.all(calls.map(async (each) => await call(port, each)));
     hook.disable();
@@ -230,6 +238,16 @@ describe.each(ADAPTERS)('on %s, a fan-out of 20 calls', (adapter) => {
     } finally {
       await herald.close();
       await census.close();
+    }
+  });
+
+  it('or one call that comes alone: no signature of it is left to another thread', async () => {
+    const herald = await start({});
+    try {
+      expect(await countFor(herald.port, [grantFor(ALICE)])).toBe(2);
+      expect(elsewhere).toBe(0);
+    } finally {
+      await herald.close();
     }
   });
 });

@@ -13,6 +13,7 @@ import {
 } from '@nestjs/common';
 import {
   OptionalServiceAuth,
+  ServiceAuth,
   ServiceAuthModule,
   type ServiceAuthModuleOptions,
   ServiceCallContext,
@@ -23,6 +24,7 @@ import {
 } from 'nestjs-service-auth';
 import { actingAsItself, onBehalfOf, ServiceHttpModule } from 'nestjs-service-auth/axios';
 import { ServiceFetch, ServiceFetchModule } from 'nestjs-service-auth/fetch';
+import { createSignedFetch } from 'nestjs-service-auth/core';
 import { defer, firstValueFrom, from } from 'rxjs';
 import { call } from '../support/http/http.js';
 import { callInMemory } from '../support/http/in-memory.js';
@@ -473,6 +475,21 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
       now += 1;
       expect(await withIt(ALICE)).toBe('grant_unusable');
       expect(wire.takeAll()).toHaveLength(1);
+    });
+
+    it('is sent for its own user alone, whatever a call context of the application gives', async () => {
+      const { context, grants } = workOf(edge);
+      const grant = await grants.issue(ALICE);
+      const held = context.runOnBehalfOf(ALICE, () => context.grantFor(ALICE), { grant });
+      const auth = edge.app.get(ServiceAuth);
+      for (const subject of [ALICE, BOB, undefined]) {
+        const given = { current: () => ({ subject, grant: held }), grantFor: () => held };
+        const fetch = createSignedFetch(auth, { callContext: given });
+        await (await fetch(wire.url)).text();
+        if (subject !== undefined) await (await fetch(wire.url, onBehalfOf(subject))).text();
+        const said = { user: subject ?? 'nobody', grant: subject === ALICE ? grant : undefined };
+        for (const sent of wire.takeAll()) expect(saidBy(sent)).toEqual(said);
+      }
     });
 
     it('is not made, and not sent, once the service is closed', async () => {
