@@ -22,7 +22,8 @@ interface Entry {
   readonly hash: string;
   grant: KnownGrant;
   readonly characters: number;
-  next: Entry | undefined;
+  older: Entry | undefined;
+  newer: Entry | undefined;
 }
 
 /**
@@ -57,20 +58,29 @@ export class GrantCache {
       present.grant = grant;
       return;
     }
-    const entry: Entry = { hash, grant, characters, next: undefined };
+    const entry: Entry = { hash, grant, characters, older: this.#newest, newer: undefined };
     this.#byHash.set(hash, entry);
     this.#characters += characters;
-    if (this.#newest) this.#newest.next = entry;
+    if (this.#newest) this.#newest.newer = entry;
     else this.#oldest = entry;
     this.#newest = entry;
-    while (this.#byHash.size > MAX_ENTRIES || this.#characters > MAX_CHARACTERS) this.dropOldest();
+    while (this.#byHash.size > MAX_ENTRIES || this.#characters > MAX_CHARACTERS) {
+      this.remove(this.#oldest);
+    }
   }
 
-  private dropOldest(): void {
-    const oldest = this.#oldest;
-    if (oldest === undefined) return;
-    this.#oldest = oldest.next;
-    this.#characters -= oldest.characters;
-    this.#byHash.delete(oldest.hash);
+  drop(hash: string): void {
+    this.remove(this.#byHash.get(hash));
+  }
+
+  private remove(entry: Entry | undefined): void {
+    if (entry === undefined) return;
+    const { older, newer } = entry;
+    if (older) older.newer = newer;
+    else this.#oldest = newer;
+    if (newer) newer.older = older;
+    else this.#newest = older;
+    this.#characters -= entry.characters;
+    this.#byHash.delete(entry.hash);
   }
 }

@@ -73,6 +73,7 @@ export async function verifyGrant(
   const { cache, grants } = verifier;
   const known = cache.find(tokenHash);
   if (known && (await isStillGood(known, grants))) return known;
+  if (known) cache.drop(tokenHash);
   return await cache.once(tokenHash, async () => {
     const grant = await verifyAnew(text, verifier);
     cache.keep(tokenHash, grant, text.length);
