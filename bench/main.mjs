@@ -1,6 +1,6 @@
 /**
  * What this library costs beside its peers, in CPU time:
- * `npm run bench [-- --quick] [--only verify,sign] [--json FILE]`.
+ * `npm run bench [-- --quick] [--only verify,sign] [--json FILE] [--base FOLDER]`; the base is another build, for grants.
  * Every variant is checked first: good input must be accepted, bad input refused. Variants take turns within each
  * round, and ratios are paired within rounds, so a busy machine slows all of them down alike.
  */
@@ -11,7 +11,7 @@ import { machine } from './machine.mjs';
 /**
  * What one section is asked, and what it answers: rows of plain JSON, besides the tables it prints.
  *
- * @typedef {{ quick: boolean }} SectionOptions
+ * @typedef {{ quick: boolean, base: string | undefined }} SectionOptions
  * @typedef {{ section: string, rows: readonly object[] }} SectionResult
  */
 
@@ -26,6 +26,7 @@ const SECTIONS = {
   outgoing: async (options) => await (await import('./outgoing.bench.mjs')).runOutgoing(options),
   requests: async (options) => await (await import('./requests.bench.mjs')).runRequests(options),
   unguarded: async (options) => await (await import('./unguarded.bench.mjs')).runUnguarded(options),
+  grants: async (options) => await (await import('./grants.bench.mjs')).runGrants(options),
   growth: async (options) => await (await import('./growth.bench.mjs')).runGrowth(options),
 };
 
@@ -34,9 +35,10 @@ const { values: options } = parseArgs({
     quick: { type: 'boolean', default: false },
     only: { type: 'string', default: Object.keys(SECTIONS).join() },
     json: { type: 'string' },
+    base: { type: 'string' },
   },
 });
-const { quick } = options;
+const { quick, base } = options;
 const only = new Set(options.only.split(','));
 const unknown = [...only].filter((name) => !Object.hasOwn(SECTIONS, name));
 if (unknown.length > 0) {
@@ -48,7 +50,7 @@ const results = [];
 for (const [name, run] of Object.entries(SECTIONS)) {
   if (!only.has(name)) continue;
   const start = performance.now();
-  results.push(await run({ quick }));
+  results.push(await run({ quick, base }));
   console.log(`\n${name}: ${Math.round((performance.now() - start) / 1000)} s`);
 }
 if (options.json !== undefined) {

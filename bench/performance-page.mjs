@@ -29,10 +29,11 @@ import { fileURLToPath } from 'node:url';
 /** @typedef {import('./growth/replay-memory.mjs').ReplayRow & Row} ReplayRow */
 /** @typedef {import('./growth/bodies.mjs').BodyRow & Row} BodyRow */
 /** @typedef {import('./growth/connections.mjs').ConnectionRow & Row} ConnectionRow */
+/** @typedef {import('./grants.bench.mjs').Row} GrantRow */
 /** @typedef {SendersRow | ReplayRow | BodyRow | ConnectionRow} GrowthRow */
 /**
  * @typedef {{ verify?: TokenRow[], sign?: TokenRow[], requests?: RequestRow[], unguarded?: UnguardedRow[],
- *   outgoing?: OutgoingRow[], growth?: GrowthRow[] }} Sections
+ *   outgoing?: OutgoingRow[], grants?: GrantRow[], growth?: GrowthRow[] }} Sections
  */
 /** @typedef {{ head: readonly string[], rows: readonly (readonly string[])[] }} Table */
 
@@ -164,6 +165,23 @@ function growthOfSenders(rows) {
   };
 }
 
+/** @param {readonly GrantRow[]} rows @returns {Table} */
+function grants(rows) {
+  const cellsOf = (/** @type {string} */ variant, /** @type {number} */ inFlight) => {
+    const row = rows.find((each) => each.variant === variant && each.inFlight === inFlight);
+    const { microseconds, mainThread, toFirst, interval = [] } = row ?? {};
+    if (microseconds === undefined || mainThread === undefined || !toFirst) return ['', ''];
+    const ends = interval.map((end) => fixed(end, 2)).join(' to ');
+    const ratio = `${fixed(toFirst.median, 2)} (${ends})`;
+    return [`${fixed(microseconds)}, ${fixed(mainThread)}`, ratio];
+  };
+  const names = [...new Set(rows.map(({ variant }) => variant))];
+  return {
+    head: ['all threads, main thread', 'one at a time', 'ratio', '50 in flight', 'ratio'],
+    rows: names.map((name) => [name, ...[1, 50].flatMap((each) => cellsOf(name, each))]),
+  };
+}
+
 /** @param {readonly GrowthRow[]} rows @returns {Table} */
 function growthOfReplay(rows) {
   return {
@@ -249,6 +267,7 @@ const TABLES = {
   'requests, this library': ({ requests }) => requests && requestsOfOurs(requests),
   unguarded: (sections) => sections.unguarded && unguarded(sections.unguarded),
   outgoing: (sections) => sections.outgoing && outgoing(sections.outgoing),
+  grants: (sections) => sections.grants && grants(sections.grants),
   'growth, senders': ({ growth }) => growth && growthOfSenders(growth),
   'growth, replay': ({ growth }) => growth && growthOfReplay(growth),
   'growth, bodies': ({ growth }) => growth && growthOfBodies(growth),

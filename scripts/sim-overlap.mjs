@@ -9,7 +9,12 @@
  * random way to its call: see scripts/overlap/service.mjs. A request carries in its path whose it is, and each service
  * compares that with the token it came with; the caller compares the answers.
  *
- * Ends with 1 where a user is mixed up, a chain fails, or memory grows from the middle third of the run to the last.
+ * Each request for a user carries the user's grant, made by an edge, over all three hops. One application of the second
+ * service hands it on unread; the others verify it. Each service compares the grant on the wire with the user in the
+ * path, before the library sees the request. One request in 20 also calls for another user, as a plain bug does: that
+ * call carries no grant, and is refused.
+ *
+ * Ends with 1 where a user or a grant is mixed up, a grant is missing, a chain fails, or memory grows from the middle third of the run to the last.
  * `--without-bind` leaves out what binds work to its user: then there must be mix-ups, or the run would show nothing.
  */
 import { fork } from 'node:child_process';
@@ -42,7 +47,7 @@ const MEBIBYTE = 1024 * 1024;
 const SECONDS_A_LINE = 30;
 
 /** @typedef {{ urls: string[] }} Started */
-/** @typedef {{ requests: number, mixUps: number, ways: Record<string, number>, failure?: string, heapUsed: number, rss: number }} State */
+/** @typedef {{ requests: number, mixUps: number, grants: number, foreignGrants: number, missingGrants: number, bugs: number, bugsAccepted: number, bugsWithGrant: number, ways: Record<string, number>, failure?: string, heapUsed: number, rss: number }} State */
 
 /** @param {'requests' | 'overlap'} name */
 function readNumber(name) {
@@ -118,7 +123,11 @@ class Service {
 }
 
 const NAMES = ['herald', 'census', 'chronicle', 'archive'];
-const keys = new Map(NAMES.map((name) => [name, createKeys()]));
+const EDGE = 'https://edge.service/';
+const TRUST_DOMAIN = 'https://simulated.example.org/';
+/** A user asks again after so long, and gets another grant. */
+const GRANT_SECONDS = 60;
+const keys = new Map([...NAMES, 'edge'].map((name) => [name, createKeys()]));
 
 /** @param {string} name */
 function keysOf(name) {
@@ -141,6 +150,9 @@ async function startServices() {
       caller,
       callerKey: keysOf(caller).publicKey,
       bindsWork: !values['without-bind'],
+      trustDomain: TRUST_DOMAIN,
+      originator: { issuer: EDGE, publicKey: keysOf('edge').publicKey },
+      proof: { explicit: name === 'chronicle' ? 'off' : 'required', ambient: 'required' },
       adapters: {
         explicit: isOdd ? 'express' : 'fastify',
         ambient: isOdd ? 'fastify' : 'express',
@@ -158,7 +170,28 @@ const auth = await createServiceAuth({
   issuer: 'https://herald.service/',
   signingKey: { privateKey: keysOf('herald').privateKey },
   targets: firstUrls.map((baseUrl) => ({ baseUrl, audience: 'https://census.service/' })),
+  trustDomain: TRUST_DOMAIN,
 });
+const edge = await createServiceAuth({
+  issuer: EDGE,
+  signingKey: { privateKey: keysOf('edge').privateKey },
+  targets: [{ baseUrl: 'http://127.0.0.1:9/', audience: 'https://nobody.service/' }],
+  trustDomain: TRUST_DOMAIN,
+  originate: { subjects: ['https://census.service/user/'] },
+});
+/** @type {Map<string, { text: Promise<string>, madeAt: number }>} */
+const grants = new Map();
+
+/** The grant of a user, who asks again every minute. @param {string} subject */
+async function grantOf(subject) {
+  const now = performance.now();
+  let grant = grants.get(subject);
+  if (!grant || now - grant.madeAt > GRANT_SECONDS * 1000) {
+    grant = { text: edge.issueGrant(subject), madeAt: now };
+    grants.set(subject, grant);
+  }
+  return await grant.text;
+}
 const agent = new Agent({ keepAlive: true, maxSockets: OVERLAP });
 const seen = { chains: 0, mixUps: 0, failed: 0, failure: '' };
 
@@ -169,8 +202,10 @@ async function runChain(id) {
   const subject = isItself ? undefined : `https://census.service/user/${user}/`;
   const url = new URL(`chain/${user}/${id}`, firstUrls[id % firstUrls.length]);
   const body = new Uint8Array();
-  const token = await auth.sign({ method: 'GET', url, headers: {}, body, subject });
-  const request = get(url, { agent, headers: { JWT: token } });
+  const grant = subject && (await grantOf(subject));
+  const token = await auth.sign({ method: 'GET', url, headers: {}, body, subject, grant });
+  const headers = { JWT: token, ...(grant && { 'Txn-Token': grant }) };
+  const request = get(url, { agent, headers });
   const [response] = /** @type {[import('node:http').IncomingMessage]} */ (
     await once(request, 'response')
   );
@@ -195,6 +230,9 @@ async function keepRunning() {
   while (begun < CHAINS) await runChain(begun++);
 }
 
+/** @param {'grants' | 'foreignGrants' | 'missingGrants' | 'bugs' | 'bugsAccepted' | 'bugsWithGrant'} member */
+const sumOf = (member) => services.reduce((sum, { last }) => sum + last[member], 0);
+
 /** Asks the services for what they are, at even distances. */
 async function sampleAll() {
   for (let sample = 1; sample <= SAMPLES; sample++) {
@@ -205,7 +243,8 @@ async function sampleAll() {
     if (seconds - told < SECONDS_A_LINE) continue;
     told = seconds;
     console.log(
-      `${HOPS * seen.chains} requests in ${Math.round(seconds)} s, ${seen.mixUps} mixed up`,
+      `${HOPS * seen.chains} requests in ${Math.round(seconds)} s, ${seen.mixUps} mixed up; ` +
+        `${sumOf('grants')} grants, ${sumOf('foreignGrants')} on another user's call`,
     );
   }
 }
@@ -224,8 +263,25 @@ console.log(
   `${requests} requests in ${seen.chains} chains of ${USERS} users, up to ${OVERLAP} at once, in ${Math.round(seconds)} s ` +
     `(${Math.round(requests / seconds)} a second): ${mixUps} mixed up, ${seen.failed} chains failed ${seen.failure}; Node ${process.versions.node}`,
 );
+for (const { name, last } of services) {
+  console.log(
+    `${name}: ${last.grants} grants, ${last.foreignGrants} on another user's call, ${last.missingGrants} missing`,
+  );
+}
+console.log(
+  `${sumOf('bugs')} calls for a user who had not asked: ${sumOf('bugsWithGrant')} with a grant, ${sumOf('bugsAccepted')} accepted`,
+);
 agent.destroy();
 auth.close();
+edge.close();
 for (const { child } of services) child.disconnect();
-const isRight = values['without-bind'] ? mixUps > 0 : mixUps === 0 && seen.failed === 0 && !grows;
+const grantsMixedUp = sumOf('foreignGrants');
+const wrongGrants = [
+  grantsMixedUp,
+  sumOf('missingGrants'),
+  sumOf('bugsWithGrant'),
+  sumOf('bugsAccepted'),
+];
+const isClean = mixUps === 0 && seen.failed === 0 && wrongGrants.every((count) => count === 0);
+const isRight = values['without-bind'] ? mixUps > 0 && grantsMixedUp > 0 : isClean && !grows;
 process.exitCode = isRight ? 0 : 1;

@@ -39,8 +39,11 @@ interface Handler {
 type Dispatch = (call: UndiciCall, handler: Handler) => unknown;
 type Interceptor = (dispatch: Dispatch) => Dispatch;
 
-/** For whom a call is made, decided when it was made. A function, so that printed options show no user. */
-type Decision = () => CallSubject;
+/**
+ * For whom a call to this URL is made, decided when it was made: with a grant only to the URL of the call itself, not to
+ * where an answer redirects it. A function, so that printed options show no user.
+ */
+type Decision = (url: string) => CallSubject;
 
 /** Copies of the options of a call keep it: interceptors make them for each attempt. */
 const DECISION = Symbol('DECISION');
@@ -86,6 +89,7 @@ function deciding({ settings }: RequestSigner, options: SignedDispatcherSettings
       () =>
         subjectIn(call, settings, options.callContext) ??
         subjectHere(options.callContext, settings),
+      () => urlOf(call, options.ownOrigin),
     );
     const headers = readHeaders(call.headers);
     // Until there is a token: what shares answers between equal requests keeps users apart by it.
@@ -95,12 +99,18 @@ function deciding({ settings }: RequestSigner, options: SignedDispatcherSettings
   };
 }
 
-function decide(subjectOf: Decision): [decision: Decision, tag: string] {
+function decide(
+  subjectOf: () => CallSubject,
+  firstUrl: () => string,
+): [decision: Decision, tag: string] {
   try {
     const decided = subjectOf();
-    return [() => decided, tagOf(decided.subject)];
+    if (decided.grant === undefined) return [() => decided, tagOf(decided)];
+    const ownUrl = firstUrl();
+    const { subject } = decided;
+    return [(url) => (url === ownUrl ? decided : { subject }), tagOf(decided)];
   } catch (error) {
-    return [() => rethrow(error), tagOf(randomUUID())];
+    return [() => rethrow(error), tagOf({ subject: randomUUID() })];
   }
 }
 
@@ -123,7 +133,7 @@ function signing(signer: RequestSigner, { ownOrigin }: SignedDispatcherSettings)
         {
           url: () => urlOf(call, ownOrigin),
           options: call,
-          subject: () => decisionOf(call)(),
+          subject: () => decisionOf(call)(urlOf(call, ownOrigin)),
           freeze: async () => await freeze(call, maxBufferedBodyBytes),
         },
         signer,

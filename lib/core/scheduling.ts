@@ -65,24 +65,34 @@ export class SigningTurn {
   }
 }
 
+/** What is asked and told where a signature is verified. */
+export type VerificationTurns = Pick<VerificationLoad, 'takeTurn' | 'begin' | 'end'>;
+
 /**
  * Decides where a signature is verified: on the main thread where it comes alone, else on another one. To wake another
  * thread and to be woken by it takes 10 to 35 microseconds of CPU. The main thread spends a quarter to a third of what
  * it would, which pays for several requests at a time and not for one.
  */
 export class VerificationLoad {
+  /**
+   * The same for grants. The grant of a request follows its token in the same turn: a request that comes alone leaves
+   * neither to another thread.
+   */
+  readonly ofGrants: VerificationTurns = {
+    takeTurn: () => this.take('grant'),
+    begin: () => this.begin(),
+    end: () => this.end(),
+  };
+
   private elsewhere = 0;
-  private isTurnTaken = false;
+  private readonly taken = { token: false, grant: false };
 
   /**
    * Whether the main thread may verify one itself: no other thread is verifying one, and this is the first
    * in this turn of the event loop. A turn has several where requests come faster than they are served.
    */
   takeTurn(): boolean {
-    if (this.elsewhere > 0 || this.isTurnTaken) return false;
-    this.isTurnTaken = true;
-    setImmediate(this.endTurn);
-    return true;
+    return this.take('token');
   }
 
   /** Notes that one was left to another thread. */
@@ -95,7 +105,15 @@ export class VerificationLoad {
     this.elsewhere--;
   }
 
+  private take(what: 'token' | 'grant'): boolean {
+    if (this.elsewhere > 0 || this.taken[what]) return false;
+    this.taken[what] = true;
+    setImmediate(this.endTurn);
+    return true;
+  }
+
   private readonly endTurn = (): void => {
-    this.isTurnTaken = false;
+    this.taken.token = false;
+    this.taken.grant = false;
   };
 }

@@ -4,7 +4,7 @@ import type { UnverifiedClaims, VerifiedClaims } from './claims.js';
 import { refuse } from './errors.js';
 import type { SigningKey } from './keys.js';
 import type { UnverifiedToken } from './token-syntax.js';
-import type { VerificationLoad } from './scheduling.js';
+import type { VerificationTurns } from './scheduling.js';
 
 /** Up to this size an RSA signature is verified sooner than handed to another thread and back. */
 const LARGEST_QUICK_RSA_BITS = 3072;
@@ -15,7 +15,7 @@ export interface SignatureCheck {
   /** The public key, which is for this algorithm. */
   readonly key: KeyObject;
   /** What else is being verified; without it, whatever takes long is left to another thread. */
-  readonly load?: VerificationLoad | undefined;
+  readonly load?: VerificationTurns | undefined;
 }
 
 /**

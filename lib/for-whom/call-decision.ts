@@ -17,14 +17,16 @@ interface FixingContext extends CallContext {
   fix(): FixedSubject;
 }
 
-/** The user that code named, with the grant of that user that is known at this point of the program. */
+/**
+ * The user that code named, with the grant of that user that is known at this point of the program. Decided once: a call
+ * that was made without one gets none where it is repeated, or subscribed to, in the context of that user.
+ */
 export function withKnownGrant(
   named: NamedSubject,
   context: Pick<CallContext, 'grantFor'> | undefined,
 ): NamedSubject {
-  if (named.grant || named.subject === undefined) return named;
-  const grant = context?.grantFor?.(named.subject);
-  return grant ? named.withGrant(grant) : named;
+  if (named.isGrantDecided || named.subject === undefined) return named;
+  return named.withGrant(context?.grantFor?.(named.subject));
 }
 
 /** Whether the options of a call name its user in words: with `onBehalfOf()`, `actingAsItself()`. */

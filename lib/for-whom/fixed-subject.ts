@@ -34,7 +34,7 @@ export class FixedSubject {
 
   /** As that of {@link NamedSubject}, for keys that are made of configurations. */
   toJSON(): string {
-    return typeof this.#decision === 'string' ? this.#decision : tagOf(this.#decision.subject);
+    return typeof this.#decision === 'string' ? this.#decision : tagOf(this.#decision);
   }
 
   /** @throws ServiceSigningError `subject_undecided` */

@@ -14,10 +14,19 @@ export type CallUser = string | ServiceIdentity;
 /** Of this process alone, so that nobody who reads a tag can try out which user it stands for. */
 const TAG_KEY = randomBytes(32);
 
-/** A text in the place of a subject, which does not show it: equal for equal subjects in this process. */
-export function tagOf(subject: string | undefined): string {
-  const hmac = createHmac('sha256', TAG_KEY).update(JSON.stringify([subject]));
+/**
+ * A text in the place of a subject, which does not show it: equal in this process for equal subjects with equal grants. A
+ * call without the proof that the user asked does not get the answer to a call with one.
+ */
+export function tagOf({ subject, grant }: CallSubject): string {
+  const hmac = createHmac('sha256', TAG_KEY).update(JSON.stringify([subject, grant?.digest]));
   return `user ${hmac.digest('base64url')}`;
+}
+
+interface Named {
+  readonly verifier?: object | undefined;
+  readonly grant?: HeldGrant | undefined;
+  readonly isGrantDecided?: boolean;
 }
 
 /**
@@ -28,14 +37,16 @@ export class NamedSubject implements CallSubject {
   readonly #subject: string | undefined;
   readonly #verifier: object | undefined;
   readonly #grant: HeldGrant | undefined;
+  readonly #isGrantDecided: boolean;
 
   private constructor(
     subject: string | undefined,
-    { verifier, grant }: { verifier?: object | undefined; grant?: HeldGrant | undefined } = {},
+    { verifier, grant, isGrantDecided = grant !== undefined }: Named = {},
   ) {
     this.#subject = subject;
     this.#verifier = verifier;
     this.#grant = grant;
+    this.#isGrantDecided = isGrantDecided;
     Object.freeze(this);
   }
 
@@ -70,14 +81,23 @@ export class NamedSubject implements CallSubject {
     return this.#grant;
   }
 
-  /** The same user, with a grant. */
-  withGrant(grant: HeldGrant): NamedSubject {
-    return new NamedSubject(this.#subject, { verifier: this.#verifier, grant });
+  /** Whether it is known with which grant its calls are made, or that they are made without: no other place changes it. */
+  get isGrantDecided(): boolean {
+    return this.#isGrantDecided;
+  }
+
+  /** The same user, with a grant, or with none. */
+  withGrant(grant: HeldGrant | undefined): NamedSubject {
+    return new NamedSubject(this.#subject, {
+      verifier: this.#verifier,
+      grant,
+      isGrantDecided: true,
+    });
   }
 
   /** Libraries make the keys of batches and caches from options as JSON: users must not look alike in them. */
   toJSON(): string {
-    return this.isUnknown ? 'unknown' : tagOf(this.#subject);
+    return this.isUnknown ? 'unknown' : tagOf(this);
   }
 
   get isUnknown(): boolean {

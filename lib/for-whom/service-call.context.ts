@@ -105,7 +105,8 @@ export class ServiceCallContext implements CallContext {
    *   request without a verified caller: calls fail with `subject_undecided`
    * @param options which grant the calls take along. Without it, that of the identity, or, where the user is named by
    *   URI, that of the request being served if it is that user's (`subjectPropagation: 'ambient'`)
-   * @throws TypeError for anything else than a URI or an identity as a guard of this service verified it
+   * @throws TypeError for anything else than a URI or an identity as a guard of this service verified it, and for an
+   *   `originate` that is neither `true` nor an object
    * @throws ServiceSigningError `originate_refused`, `grant_unusable`, before `fn` is called
    */
   runOnBehalfOf<T>(user: CallUser | undefined, fn: () => T, options: BehalfOptions = {}): T {
@@ -166,7 +167,7 @@ export class ServiceCallContext implements CallContext {
   assertMayOriginate({ insteadOf }: Pick<OriginateCall, 'insteadOf'>): void {
     if (insteadOf === 'served-grant') return;
     let verification = this.requests.getStore()?.state?.verification;
-    while (verification && !verification.identity) verification = verification.previous;
+    while (verification && !verification.isOfService) verification = verification.previous;
     if (!verification) return;
     const detail = 'the request being served came from another service';
     throw new ServiceSigningError('originate_refused', { detail });
@@ -255,7 +256,12 @@ export class ServiceCallContext implements CallContext {
   }
 
   private originate(subject: string, given: BehalfOptions['originate']): HeldGrant {
-    const options = typeof given === 'object' ? given : {};
+    const options = given === true ? {} : given;
+    if (typeof options !== 'object' || options === null) {
+      throw new TypeError(
+        `originate is true, or says what the grant says: got ${String(options)}.`,
+      );
+    }
     this.assertMayOriginate(options);
     const { text, expiresAtSeconds } = this.serviceAuth.originate(subject, options);
     return new HeldGrant(text, { subject, expiresAtSeconds });

@@ -170,6 +170,7 @@ export class RequestAuthenticator {
     const proof = this.serviceAuth.beginVerification({ route: request.route, enforcement });
     try {
       const identity = await proof.prove(incoming, route.policy);
+      verification.isOfService = true;
       if (this.users.isConfigured) request.setUser(await this.users.resolve(identity));
       verification.identity = identity;
       proof.accepted(identity);

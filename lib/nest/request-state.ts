@@ -8,6 +8,8 @@ export interface Verification {
   result?: Promise<ServiceIdentity | undefined>;
   /** What was proved, once it is; undefined for a route that would refuse the request. */
   identity?: ServiceIdentity | undefined;
+  /** Whether the caller is proved to be a service, also while the user of the application is looked up, or not found. */
+  isOfService?: boolean;
   /** Whether it only reports: its result counts for no route that refuses. */
   readonly isReport: boolean;
   /** Whether the route that serves the request would refuse it, and lets it in without an identity. */

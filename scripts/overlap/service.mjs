@@ -9,7 +9,9 @@ import { NestFactory } from '@nestjs/core';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import {
+  actingAsItself,
   onBehalfOf,
+  RequireSubjectProof,
   ServiceAuthModule,
   ServiceCallContext,
   ServiceCaller,
@@ -25,6 +27,7 @@ import { firstValueFrom, map } from 'rxjs';
  * @typedef {(string | null)[]} Subjects of a chain, from here to its end
  * @typedef {() => Promise<Subjects>} Task
  * @typedef {{ name: string, privateKey: string, callerKey: string, caller: string, bindsWork: boolean,
+ *   trustDomain: string, originator: { issuer: string, publicKey: string }, proof: Record<Mode, 'off' | 'required'>,
  *   adapters: Record<Mode, 'express' | 'fastify'>, next?: { name: string, urls: string[] } }} Config
  */
 
@@ -32,12 +35,23 @@ const config = /** @type {Config} */ (JSON.parse(process.argv[2] ?? '{}'));
 /** The replay store and the caches of a run are what they will be after a few seconds. */
 const TOKEN_SECONDS = 15;
 const CONCURRENCY = 4;
+/** Of so many requests one also calls for another user, as a plain bug does: that call must be refused. */
+const ONE_BUG_IN = 20;
+const USERS = 100;
 const agent = new Agent({ keepAlive: true });
 
 /** What was counted here. */
 const counts = {
   requests: 0,
   mixUps: 0,
+  /** Requests that came with a grant, as the socket saw them; those with the grant of another user; for a user without one. */
+  grants: 0,
+  foreignGrants: 0,
+  missingGrants: 0,
+  /** Calls of the bug, those of them that were answered, and those that came with a grant. */
+  bugs: 0,
+  bugsAccepted: 0,
+  bugsWithGrant: 0,
   /** @type {Record<string, number>} */ ways: {},
   /** @type {string | undefined} */ failure: undefined,
 };
@@ -151,6 +165,18 @@ const SAID = {
     const made = callContext.runOnBehalfOf(caller, () => observe());
     return await limiter.run(() => firstValueFrom(made));
   },
+  'the URI of the user, in runOnBehalfOf': async ({ callContext, call, caller }) =>
+    await callContext.runOnBehalfOf(caller, async () => {
+      await hop();
+      return await call(byUri(caller));
+    }),
+  'runOnBehalfOf with the URI, in runOnBehalfOf': async ({ callContext, call, caller }) =>
+    await callContext.runOnBehalfOf(caller, () =>
+      callContext.runOnBehalfOf(caller.subject ?? caller, async () => {
+        await hop();
+        return await call();
+      }),
+    ),
   'runShared and onBehalfOf': async ({ callContext, call, caller }) =>
     await batcher.load(callContext, caller, () => call(onBehalfOf(caller))),
 };
@@ -160,6 +186,10 @@ const UNSAID = {
   'nothing said': async ({ call }) => {
     await hop();
     return await call();
+  },
+  'the URI of the user': async ({ call, caller }) => {
+    await hop();
+    return await call(byUri(caller));
   },
   'bind, in a limiter': async ({ call, bind }) =>
     await limiter.run(
@@ -175,6 +205,11 @@ const UNSAID = {
     return await firstValueFrom(made);
   },
 };
+
+/** Names the user by URI: the grant is that of the context. @param {Identity} caller */
+function byUri({ subject }) {
+  return subject === undefined ? actingAsItself() : onBehalfOf(subject);
+}
 
 /** @param {Task} task @returns {Promise<Subjects>} */
 async function onTick(task) {
@@ -193,6 +228,29 @@ function check(user, caller) {
   counts.requests++;
   if (subject !== subjectOf(user)) counts.mixUps++;
   return subject;
+}
+
+/**
+ * Compares the grant on the wire with the user in the path, before the library sees the request.
+ *
+ * @param {import('node:http').IncomingMessage} request
+ */
+function watchGrant({ url = '', headers }) {
+  const [, kind, user = ''] = url.split('/');
+  const grant = headers['txn-token'];
+  if (kind === 'bug') {
+    if (grant !== undefined) counts.bugsWithGrant++;
+    return;
+  }
+  const subject = subjectOf(user);
+  if (grant === undefined) {
+    if (subject !== null) counts.missingGrants++;
+    return;
+  }
+  counts.grants++;
+  const payload = Buffer.from(String(grant).split('.')[1] ?? '', 'base64url').toString();
+  const { sub } = /** @type {{ sub?: unknown }} */ (JSON.parse(payload));
+  if (sub !== subject) counts.foreignGrants++;
 }
 
 /** `itself` stands for a service that acts for itself. @param {string} user @returns {string | null} */
@@ -229,6 +287,7 @@ async function startApplication(mode) {
         (options) => firstValueFrom(this.#observe(url, options)),
         (options) => this.#fetch(url, options),
       ]);
+      if (Math.random() * ONE_BUG_IN < 1) await this.#callForAnother(user, oneOf(config.next.urls));
       const work = {
         callContext,
         caller,
@@ -242,6 +301,23 @@ async function startApplication(mode) {
         counts.failure ??= `${way}, ${mode}: ${String(error)}`;
         throw error;
       }
+    }
+
+    /** Whoever comes here came for a user who had not asked. @returns {Subjects} */
+    accept() {
+      counts.bugsAccepted++;
+      return [];
+    }
+
+    /** Calls for a user who never came, in the context of one who did. @param {string} user @param {string} base */
+    async #callForAnother(user, base) {
+      const other = (Number(user) + 1 + Math.floor(Math.random() * (USERS - 1))) % USERS;
+      const victim = String(Number.isNaN(other) ? 0 : other);
+      counts.bugs++;
+      const url = new URL(pathOf('bug', victim), base).href;
+      const response = await this.fetch(url, onBehalfOf(subjectOf(victim) ?? ''));
+      await response.arrayBuffer();
+      if (response.status !== 403) throw new Error(`the bug was answered ${response.status}`);
     }
 
     /** @param {string} url @param {object} [options] @returns {Promise<Subjects>} */
@@ -278,6 +354,10 @@ async function startApplication(mode) {
   Param('user')(prototype, 'serve', 0);
   Param('id')(prototype, 'serve', 1);
   ServiceCaller()(prototype, 'serve', 2);
+  const accept = Object.getOwnPropertyDescriptor(prototype, 'accept');
+  if (!accept) throw new Error('no method accept');
+  Get('bug/:user')(prototype, 'accept', accept);
+  RequireSubjectProof()(prototype, 'accept', accept);
 
   class ServiceModule {}
   const { next } = config;
@@ -287,8 +367,17 @@ async function startApplication(mode) {
         issuer: `https://${config.name}.service/`,
         signingKey: { privateKey: config.privateKey },
         tokenLifetimeSeconds: TOKEN_SECONDS,
+        trustDomain: config.trustDomain,
+        originators: [{ ...config.originator, subjects: ['https://census.service/user/'] }],
         trustedIssuers: [
-          { issuer: `https://${config.caller}.service/`, publicKey: config.callerKey },
+          {
+            issuer: `https://${config.caller}.service/`,
+            publicKey: config.callerKey,
+            subjectProof:
+              config.proof[mode] === 'off'
+                ? { mode: 'off' }
+                : { mode: 'required', withoutSubject: 'allowed' },
+          },
         ],
         targets: next
           ? next.urls.map((baseUrl) => ({ baseUrl, audience: `https://${next.name}.service/` }))
@@ -301,9 +390,13 @@ async function startApplication(mode) {
     controllers: [ChainController],
   })(ServiceModule);
   const adapter = config.adapters[mode] === 'express' ? new ExpressAdapter() : new FastifyAdapter();
-  const app = await NestFactory.create(ServiceModule, adapter, { logger: false });
+  const app = await NestFactory.create(ServiceModule, adapter, {
+    logger: false,
+    abortOnError: false,
+  });
   const server = /** @type {import('node:http').Server} */ (app.getHttpServer());
   server.keepAliveTimeout = 0;
+  server.prependListener('request', watchGrant);
   await app.listen(0, '127.0.0.1');
   const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
   return `http://127.0.0.1:${port}/`;

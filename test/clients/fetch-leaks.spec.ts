@@ -240,6 +240,15 @@ const ROWS: readonly Row[] = [
     }),
   },
   { code: 'body_too_large', bad: () => ({ init: stream(100) }), good: () => stream(1) },
+  {
+    code: 'grant_unusable',
+    options: () => ({
+      trustDomain: 'https://test.example.org/',
+      targets: [{ baseUrl: answers.url, audience: CENSUS, grants: 'required' }],
+    }),
+    bad: () => ({}),
+    good: () => actingAsItself(),
+  },
 ];
 
 describe.each(FETCHES)('by $name', ({ module }) => {
@@ -281,10 +290,37 @@ describe.each(FETCHES)('by $name', ({ module }) => {
     expect(leaksOf(error, [CANARY, ...keySecrets])).toEqual([]);
     expect(answers.takeAll()).toEqual([]);
   });
+
+  it('what is refused with originate_refused: its error tells nothing of it', async () => {
+    const herald = await FetchingService.start(
+      [answers.url],
+      {
+        trustDomain: 'https://test.example.org/',
+        originate: { subjects: [CENSUS] },
+      },
+      module,
+    );
+    const context = herald.callContext;
+    const send = async () =>
+      await (await herald.fetch(url(), { method: 'POST', body: CANARY, headers: HEADERS })).text();
+    /** A grant with so many secrets in it. */
+    const sendWith = async (times: number) => {
+      const originate = { transactionContext: { note: CANARY.repeat(times) } };
+      return await context.runOnBehalfOf(USER, send, { originate });
+    };
+    await sendWith(1);
+    expect(answers.takeAll()).toHaveLength(1);
+    const error = await failureOf(sendWith(300));
+    expect(error).toBeInstanceOf(ServiceSigningError);
+    expect(error).toMatchObject({ code: 'originate_refused' });
+    expect(leaksOf(error, [CANARY, ...keySecrets])).toEqual([]);
+    expect(answers.takeAll()).toEqual([]);
+    await herald.close();
+  });
 });
 
 it('every code of a refusal to sign is among these, but for a service that has no key', () => {
-  const provoked = [...ROWS.map(({ code }) => code), 'service_closed'];
+  const provoked = [...ROWS.map(({ code }) => code), 'service_closed', 'originate_refused'];
   expect([...new Set(provoked), 'sending_disabled'].toSorted()).toEqual(
     Object.keys(SIGNING_FAILURES).toSorted(),
   );

@@ -11,6 +11,7 @@ import {
   ServiceAuthConfigError,
   ServiceAuthModule,
   type ServiceAuthModuleOptions,
+  ServiceCallContext,
   ServiceSigningError,
   SIGNING_FAILURES,
   type SigningFailureCode,
@@ -113,6 +114,15 @@ const ROWS: readonly Row[] = [
     bad: () => ({ data: stream(100) }),
     good: () => ({ data: stream(1) }),
   },
+  {
+    code: 'grant_unusable',
+    options: () => ({
+      trustDomain: 'https://test.example.org/',
+      targets: [{ baseUrl: wire.url, audience: CENSUS, grants: 'required' }],
+    }),
+    bad: having(onBehalfOf(USER)),
+    good: having(actingAsItself()),
+  },
 ];
 
 describe.each(['http', 'fetch'] as const)('through the %s adapter', (adapter) => {
@@ -159,10 +169,33 @@ describe.each(['http', 'fetch'] as const)('through the %s adapter', (adapter) =>
     expect(leaksOf(error, [CANARY, ...secretsOfKey(heraldKey)])).toEqual([]);
     expect(wire.takeAll()).toEqual([]);
   });
+
+  it('what is refused with originate_refused: its error tells nothing of it', async () => {
+    const herald = await SendingService.start([wire.url], {
+      trustDomain: 'https://test.example.org/',
+      originate: { subjects: [CENSUS] },
+    });
+    const context = herald.context.get(ServiceCallContext, { strict: false });
+    const send = async () =>
+      await herald.http.axiosRef.request({ method: 'post', ...canaries(), adapter });
+    /** A grant with so many secrets in it. */
+    const sendWith = async (times: number) => {
+      const originate = { transactionContext: { note: CANARY.repeat(times) } };
+      return await context.runOnBehalfOf(USER, send, { originate });
+    };
+    await sendWith(1);
+    expect(wire.takeAll()).toHaveLength(1);
+    const error = await errorOf(sendWith(300));
+    expect(error).toBeInstanceOf(ServiceSigningError);
+    expect(error).toMatchObject({ code: 'originate_refused' });
+    expect(leaksOf(error, [CANARY, ...secretsOfKey(heraldKey)])).toEqual([]);
+    expect(wire.takeAll()).toEqual([]);
+    await herald.close();
+  });
 });
 
 it('every code of a refusal to sign is among these, but for a service that has no key', () => {
-  const provoked = [...ROWS.map(({ code }) => code), 'service_closed'];
+  const provoked = [...ROWS.map(({ code }) => code), 'service_closed', 'originate_refused'];
   expect([...new Set(provoked), 'sending_disabled'].toSorted()).toEqual(
     Object.keys(SIGNING_FAILURES).toSorted(),
   );

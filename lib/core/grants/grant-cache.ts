@@ -1,6 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import type { Algorithm } from '../algorithms.js';
 import type { GrantClaims } from './grant-claims.js';
+import type { VerifiedGrant } from './verified-grant.js';
 
 const MAX_ENTRIES = 10_000;
 const MAX_CHARACTERS = 16 * 1024 * 1024;
@@ -8,14 +9,21 @@ const MAX_CHARACTERS = 16 * 1024 * 1024;
 /** A grant whose signature was good. Whether it still counts is asked at each use. */
 export interface KnownGrant {
   readonly claims: GrantClaims;
+  /** What it proves where it counts. */
+  readonly proved: VerifiedGrant;
   readonly keyId: string;
   /** The key that verified it: another one under the same id does not. */
   readonly key: KeyObject;
   readonly algorithm: Algorithm;
 }
 
-interface Entry extends KnownGrant {
+/** Kept in the order of arrival: of a Map, the oldest is found only past all that was deleted before it. */
+interface Entry {
+  readonly hash: string;
+  grant: KnownGrant;
   readonly characters: number;
+  older: Entry | undefined;
+  newer: Entry | undefined;
 }
 
 /**
@@ -27,9 +35,11 @@ export class GrantCache {
   readonly #byHash = new Map<string, Entry>();
   readonly #underWay = new Map<string, Promise<KnownGrant>>();
   #characters = 0;
+  #oldest: Entry | undefined;
+  #newest: Entry | undefined;
 
   find(hash: string): KnownGrant | undefined {
-    return this.#byHash.get(hash);
+    return this.#byHash.get(hash)?.grant;
   }
 
   /** Runs `verify`, or waits for the verification of this grant that is under way. */
@@ -43,17 +53,34 @@ export class GrantCache {
 
   /** @param characters the length of its text */
   keep(hash: string, grant: KnownGrant, characters: number): void {
-    this.drop(hash);
-    this.#byHash.set(hash, { ...grant, characters });
+    const present = this.#byHash.get(hash);
+    if (present) {
+      present.grant = grant;
+      return;
+    }
+    const entry: Entry = { hash, grant, characters, older: this.#newest, newer: undefined };
+    this.#byHash.set(hash, entry);
     this.#characters += characters;
-    for (const oldest of this.#byHash.keys()) {
-      if (this.#byHash.size <= MAX_ENTRIES && this.#characters <= MAX_CHARACTERS) return;
-      this.drop(oldest);
+    if (this.#newest) this.#newest.newer = entry;
+    else this.#oldest = entry;
+    this.#newest = entry;
+    while (this.#byHash.size > MAX_ENTRIES || this.#characters > MAX_CHARACTERS) {
+      this.remove(this.#oldest);
     }
   }
 
   drop(hash: string): void {
-    this.#characters -= this.#byHash.get(hash)?.characters ?? 0;
-    this.#byHash.delete(hash);
+    this.remove(this.#byHash.get(hash));
+  }
+
+  private remove(entry: Entry | undefined): void {
+    if (entry === undefined) return;
+    const { older, newer } = entry;
+    if (older) older.newer = newer;
+    else this.#oldest = newer;
+    if (newer) newer.older = older;
+    else this.#newest = older;
+    this.#characters -= entry.characters;
+    this.#byHash.delete(entry.hash);
   }
 }

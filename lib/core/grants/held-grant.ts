@@ -1,3 +1,4 @@
+import { hash, randomUUID } from 'node:crypto';
 import { createSlot } from '../slot.js';
 
 /**
@@ -8,6 +9,8 @@ export class HeldGrant {
   readonly #text: string | Promise<string>;
   readonly #subject: string;
   readonly #expiresAtSeconds: number | undefined;
+  /** Stands for the text while it is being signed. */
+  readonly #id: string | undefined;
 
   /**
    * @param text the value of the `Txn-Token` header, or the one that is being signed
@@ -20,6 +23,7 @@ export class HeldGrant {
     this.#text = text;
     this.#subject = about.subject;
     this.#expiresAtSeconds = about.expiresAtSeconds;
+    this.#id = typeof text === 'string' ? undefined : randomUUID();
     // Who sends it learns why it was not signed; if nobody does, nobody needs to.
     if (typeof text !== 'string') text.catch(() => undefined);
     Object.freeze(this);
@@ -28,6 +32,16 @@ export class HeldGrant {
   /** The user that it is for. */
   get subject(): string {
     return this.#subject;
+  }
+
+  /**
+   * For keys of answers: equal for equal grants, and otherwise different. It does not show the text.
+   *
+   * @internal
+   */
+  get digest(): string {
+    const text = this.#text;
+    return typeof text === 'string' ? hash('sha256', text, 'base64url') : String(this.#id);
   }
 
   /** The value of the header, once it is signed. @throws what signing it fails with */

@@ -11,7 +11,7 @@ import {
   type SubjectProof,
 } from './grant-settings.js';
 import { HeldGrant } from './held-grant.js';
-import { toVerifiedGrant, type VerifiedGrant } from './verified-grant.js';
+import type { VerifiedGrant } from './verified-grant.js';
 import {
   assertGrantText,
   grantHash,
@@ -121,13 +121,13 @@ async function judge(
     refuse('originator_unknown', 'this service has no `originators`, so it believes no grant');
   }
   const { text, tokenHash } = readPair(claim);
-  const claims = await verifyGrant(text, tokenHash, { ...verifier, grants });
+  const { claims, proved } = await verifyGrant(text, tokenHash, { ...verifier, grants });
   assertMeant(claims, subject, grants);
   assertAge(claims, terms, verifier);
   if (terms.asked) assertAsked(claims, terms.asked);
   const { expiresAtSeconds } = claims;
   const held = new HeldGrant(text, { subject, expiresAtSeconds });
-  return { grant: toVerifiedGrant(claims), held };
+  return { grant: proved, held };
 }
 
 /** One grant, and a token that was made for it. */

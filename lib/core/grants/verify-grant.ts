@@ -8,8 +8,9 @@ import type { VerificationLoad } from '../scheduling.js';
 import { assertSignature } from '../token-signature.js';
 import { readToken, type UnverifiedToken } from '../token-syntax.js';
 import type { GrantCache, KnownGrant } from './grant-cache.js';
-import { type GrantClaims, readGrantClaims } from './grant-claims.js';
+import { readGrantClaims } from './grant-claims.js';
 import type { GrantSettings } from './grant-settings.js';
+import { toVerifiedGrant } from './verified-grant.js';
 
 /** The longest grant that is looked at, in characters. */
 export const MAX_GRANT_LENGTH = 4096;
@@ -68,13 +69,16 @@ export async function verifyGrant(
   text: string,
   tokenHash: string,
   verifier: GrantVerifier,
-): Promise<GrantClaims> {
+): Promise<KnownGrant> {
   const { cache, grants } = verifier;
   const known = cache.find(tokenHash);
-  if (known && (await isStillGood(known, grants))) return known.claims;
-  const grant = await cache.once(tokenHash, async () => await verifyAnew(text, verifier));
-  cache.keep(tokenHash, grant, text.length);
-  return grant.claims;
+  if (known && (await isStillGood(known, grants))) return known;
+  if (known) cache.drop(tokenHash);
+  return await cache.once(tokenHash, async () => {
+    const grant = await verifyAnew(text, verifier);
+    cache.keep(tokenHash, grant, text.length);
+    return grant;
+  });
 }
 
 /** A grant that is not is verified anew, which says why. Its originator may still vouch, and has the same key under the same id, for that algorithm. */
@@ -91,8 +95,7 @@ async function verifyAnew(
   text: string,
   { grants, knownHeaders, load }: GrantVerifier,
 ): Promise<KnownGrant> {
-  const token = await asGrant(() => readToken([text], knownHeaders));
-  const { algorithm, keyId } = await readGrantHeader(token);
+  const { token, algorithm, keyId } = await asGrant(() => readGrant(text, knownHeaders));
   const claims = readGrantClaims(token.unverifiedPayload, grants.maxLifetimeSeconds);
   const originator =
     grants.originators.get(claims.issuer) ??
@@ -103,9 +106,10 @@ async function verifyAnew(
   if (!key.algorithms.has(algorithm)) {
     refuse('grant_invalid', 'alg is not the algorithm of the key');
   }
-  await asGrant(() => assertSignature(token, { algorithm, key: key.key, load }));
+  await asGrant(() => assertSignature(token, { algorithm, key: key.key, load: load?.ofGrants }));
   knownHeaders?.keep(token.encodedHeader, token.unverifiedHeader);
-  return { claims, keyId: key.keyId, key: key.key, algorithm };
+  const proved = toVerifiedGrant(claims);
+  return { claims, proved, keyId: key.keyId, key: key.key, algorithm };
 }
 
 /**
@@ -114,11 +118,21 @@ async function verifyAnew(
  * @throws ServiceTokenRefusedError `grant_invalid`
  */
 export async function readGrantHeader({ unverifiedHeader }: UnverifiedToken): Promise<JoseHeader> {
-  return await asGrant(() => {
-    const header = readJoseHeader(unverifiedHeader);
-    assertHeaderProfile(header, unverifiedHeader, HEADER_RULES);
-    return header;
-  });
+  return await asGrant(() => readHeader(unverifiedHeader));
+}
+
+function readHeader(unverifiedHeader: UnverifiedToken['unverifiedHeader']): JoseHeader {
+  const header = readJoseHeader(unverifiedHeader);
+  assertHeaderProfile(header, unverifiedHeader, HEADER_RULES);
+  return header;
+}
+
+function readGrant(
+  text: string,
+  knownHeaders: KnownHeaders | undefined,
+): JoseHeader & { readonly token: UnverifiedToken } {
+  const token = readToken([text], knownHeaders);
+  return { ...readHeader(token.unverifiedHeader), token };
 }
 
 /** Whatever is wrong with a service token of this form, is wrong with the grant. @throws `grant_invalid` for any refusal */

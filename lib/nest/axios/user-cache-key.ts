@@ -8,9 +8,10 @@ import { ServiceAuth } from '../../service-auth.js';
 
 /**
  * Makes the key of a cache above axios name the user of the call: for the `generateKey` of axios-cache-interceptor. Calls
- * of one service for one user have the same key where `key` is the same; all others have another one. It does not show the
- * user, and given a key that it has made for this user, it returns that key. A call without a known user, to a target
- * whose `signing` is `best-effort`, has a key that no other call has: its answer is for no other call.
+ * of one service for one user, with the same grant or without one, have the same key where `key` is the same; all others
+ * have another one. It shows neither user nor grant, and given a key that it has made for this call, it returns that key. A
+ * call without a known user, to a target whose `signing` is `best-effort`, has a key that no other call has: its answer is
+ * for no other call.
  *
  * @param config what an interceptor of the `HttpService` gets
  * @param key what the cache would use without users
@@ -45,7 +46,8 @@ function namespaceOf(config: object, owner: ServiceAuth, signing: Signing): stri
   try {
     const user = subjectIn(config, owner.settings);
     if (user === undefined) throw undecided('lost');
-    return digestOf(owner.settings.issuer, user.subject);
+    const proof = user.grant ? [user.grant.digest] : [];
+    return digestOf(owner.settings.issuer, user.subject, ...proof);
   } catch (error) {
     // It leaves without a token. What else in it names a user, such as another header, is not known here.
     if (isSentUnsigned(error, owner.targetOf(signing.getUri(config)))) return randomUUID();
