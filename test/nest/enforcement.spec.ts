@@ -113,7 +113,9 @@ describe('Enforcement', () => {
     [{ enforcement: 'report' }, ['reportUntil: write the date from which requests are refused']],
     [{ enforcement: 'off' as 'report' }, ["enforcement: write 'enforce' or 'report'"]],
   ])('with %j: %j', (options, problems) => {
-    expect(problemsOf(options)).toEqual(problems.map((each) => expect.stringContaining(each)));
+    expect(problemsOf(options)).toEqual(
+      problems.map((each) => expect.stringContaining(each) as string),
+    );
   });
 });
 
