@@ -44,7 +44,7 @@ function isInTable(node) {
 /** What a reader reads: code in the line is one word. */
 function plainText(node) {
   if (node.type === 'Str') return node.value;
-  if (node.type === 'Code') return 'code';
+  if (node.type === 'Code') return 'Code';
   if (node.type === 'Break') return ' ';
   return (node.children ?? []).map(plainText).join('');
 }
