@@ -6,9 +6,14 @@ const MOST = 40;
 export default function sentences(context) {
   const { Syntax, report, RuleError } = context;
   const lengths = [];
+  let isWritten = false; // by a script, between comments
   return {
+    [Syntax.Html]({ value }) {
+      if (/^<!-- (?:node|table|codes)/.test(value)) isWritten = true;
+      if (/^<!-- (?:end|\/codes)/.test(value)) isWritten = false;
+    },
     [Syntax.Paragraph](node) {
-      if (isInTable(node)) return;
+      if (isWritten || isInTable(node)) return;
       for (const sentence of sentencesOf(plainText(node))) {
         const words = sentence.split(/\s+/).filter((word) => /\w/.test(word)).length;
         if (words === 0) continue;
@@ -50,5 +55,5 @@ function plainText(node) {
 }
 
 function sentencesOf(text) {
-  return text.split(/(?<=[.!?])\s+(?=[A-Z"`'])|[:;]\s*$/).map((part) => part.trim());
+  return text.split(/(?<=[.!?])\s+/).map((part) => part.trim());
 }
