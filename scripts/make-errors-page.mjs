@@ -1,4 +1,4 @@
-// Writes docs/errors.md, and the tables of codes in README.md and docs/protocol.md, from lib/core/codes.ts:
+// Writes docs/errors.md, and the tables of codes in docs/receiving.md, docs/calling.md and docs/protocol.md, from lib/core/codes.ts:
 //   node scripts/make-errors-page.mjs, or with `--check`: fails when a page is not what would be written.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -128,7 +128,8 @@ function pageWithTables(path, names) {
 
 const pages = {
   'docs/errors.md': errorsPage(),
-  'README.md': pageWithTables('README.md', ['refusals by status', 'signing failures']),
+  'docs/receiving.md': pageWithTables('docs/receiving.md', ['refusals by status']),
+  'docs/calling.md': pageWithTables('docs/calling.md', ['signing failures']),
   'docs/protocol.md': pageWithTables('docs/protocol.md', ['refusals']),
 };
 for (const [path, text] of Object.entries(pages)) {

@@ -111,7 +111,7 @@ function checkFiles(tarball) {
   const files = listing.split('\n').filter(Boolean);
   console.log(`${files.length} files, ${statSync(tarball).size} bytes packed`);
   const expected =
-    /^package\/(dist\/.+\.(js|d\.ts)|docs\/.+|README\.md|SECURITY\.md|LICENSE|package\.json)$/;
+    /^package\/(dist\/.+\.(js|d\.ts)|docs\/.+|README\.md|SECURITY\.md|CHANGELOG\.md|LICENSE|package\.json)$/;
   const cjs = 'package/dist/cjs/package.json';
   assert.deepEqual(
     files.filter(
@@ -123,6 +123,19 @@ function checkFiles(tarball) {
   for (const name of ['package/package.json', 'package/README.md', 'package/LICENSE', cjs]) {
     assert.ok(files.includes(name), `${name} is missing`);
   }
+  checkReadmeLinks(files);
+}
+
+/**
+ * Links of the README lead to files of the package, or to other sites.
+ *
+ * @param {readonly string[]} files of the package
+ */
+function checkReadmeLinks(files) {
+  const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
+  const links = [...readme.matchAll(/\]\(([^)#\s]+)[^)]*\)/g)].map(([, link = '']) => link);
+  const dead = links.filter((link) => !/^https?:/.test(link) && !files.includes(`package/${link}`));
+  assert.deepEqual(dead, [], 'links that lead nowhere in the package');
 }
 
 /** The two builds: what is imported, and what Jest requires. */

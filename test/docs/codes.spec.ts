@@ -8,7 +8,12 @@ const read = (page: string): string => readFileSync(join(ROOT, page), 'utf8');
 /** What each page says of each code; `node scripts/make-errors-page.mjs` writes it. */
 const PLACES: Readonly<Record<string, (code: string) => string>> = {
   'docs/errors.md': (code) => `### \`${code}\``,
-  'README.md': (code) => `\`${code}\``,
+};
+
+/** Those of requests are on one page, those of calls on the other. */
+const PAGES_BY_KIND = {
+  'docs/receiving.md': Object.keys(REFUSALS),
+  'docs/calling.md': Object.keys(SIGNING_FAILURES),
 };
 
 describe('no code is missing in the documentation', () => {
@@ -17,6 +22,11 @@ describe('no code is missing in the documentation', () => {
   it.each(Object.entries(PLACES))('%s', (page, placeOf) => {
     const text = read(page);
     expect(codes.filter((code) => !text.includes(placeOf(code)))).toEqual([]);
+  });
+
+  it.each(Object.entries(PAGES_BY_KIND))('%s', (page, those) => {
+    const text = read(page);
+    expect(those.filter((code) => !text.includes(`\`${code}\``))).toEqual([]);
   });
 
   it('docs/protocol.md, with each status and sentence', () => {

@@ -19,11 +19,16 @@ const CORE = membersOf('lib/core/options.ts', 'ServiceAuthOptions');
 const NEST = membersOf('lib/nest/service-auth.options.ts', 'ServiceAuthModuleOptions');
 
 describe('the options', () => {
-  const rows = [...read('README.md').matchAll(/^\| `(\w+)` \|/gm)].map(([, name = '']) => name);
+  const rows = [...read('docs/options.md').matchAll(/^\| `(\w+)` \|/gm)].map(
+    ([, name = '']) => name,
+  );
 
-  it.each([...new Set([...CORE, ...NEST])])('%s has a row in the table of the README', (name) => {
-    expect(rows).toContain(name);
-  });
+  it.each([...new Set([...CORE, ...NEST])])(
+    '%s has a row in the table of docs/options.md',
+    (name) => {
+      expect(rows).toContain(name);
+    },
+  );
 
   it.each(CORE)('%s is no unknown option: it is in OPTION_NAMES', async (name) => {
     const unknown = (field: string) =>

@@ -93,6 +93,7 @@ describe('the snippets of the documentation', () => {
     const marked = blocks.filter(({ role, file }) => role !== undefined || file !== undefined);
     const pagesWithTests = [
       'README.md', // shell.spec.ts
+      'docs/without-nest.md', // without-nest.spec.ts
       'docs/for-whom.md', // for-whom.spec.ts
       'docs/migration.md', // migration.spec.ts
       'docs/other-languages.md', // other-languages.spec.ts

@@ -23,7 +23,7 @@ type CreateCensus = (trustedIssuers: TrustedIssuerOptions[]) => Promise<Server>;
 
 /** The server of the page, as a reader would copy it. */
 async function importServer(): Promise<CreateCensus> {
-  const block = readBlocks('README.md').find(({ file }) => file === 'census.ts');
+  const block = readBlocks('docs/without-nest.md').find(({ file }) => file === 'census.ts');
   mkdirSync(FOLDER, { recursive: true });
   const file = join(FOLDER, 'census.ts');
   writeFileSync(file, block?.code ?? '');
@@ -45,7 +45,7 @@ class UserController {
   }
 }
 
-describe('the server without Nest of the README', () => {
+describe('the server of docs/without-nest.md', () => {
   const key = createKey();
   const trustedIssuers: TrustedIssuerOptions[] = [
     { issuer: HERALD, publicKey: key.publicPem, subjects: [`${CENSUS}user/`] },
