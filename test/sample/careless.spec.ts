@@ -15,7 +15,7 @@ import { type Answer, send } from '../../sample/story/http-client.js';
 import { grantFor, post, sign } from '../../sample/story/signed-request.js';
 import { ADAPTERS, startService, type TestService } from '../support/services/service.js';
 import { openDoor } from './door.js';
-import { publishKey } from './key-server.js';
+import { publishKey } from './published-key.js';
 
 const MEMBER = `${SERVICE_URIS.census}user/7/`;
 const NEWCOMER = `${SERVICE_URIS.census}user/42/`;

@@ -1,4 +1,4 @@
-import { type KeyOwner } from '../../sample/setup/services.js';
+import type { KeyOwner } from '../../sample/setup/services.js';
 import { readPrivateKey } from '../../sample/setup/key-files.js';
 import { ringOf } from '../../sample/story/key-ring-file.js';
 import { serveKeys, startKeyServer } from '../support/keys/key-server.js';
@@ -13,6 +13,6 @@ export interface PublishedKey {
 /** @param keys the directory of the key files */
 export async function publishKey(owner: KeyOwner, keys: string): Promise<PublishedKey> {
   const { d: _private, ...jwk } = (await ringOf(readPrivateKey(keys, owner))).current;
-  const { url, close } = await startKeyServer(serveKeys([jwk]));
-  return { url: new URL('/', url).href, close };
+  const server = await startKeyServer(serveKeys([jwk]));
+  return { url: new URL('/', server.url).href, close: async () => await server.close() };
 }
