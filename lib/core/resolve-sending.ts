@@ -76,7 +76,9 @@ async function readSigningKey(
       reader.report('signingKey', 'set the private key that signs, or remove targets');
     return undefined;
   }
-  if (!hasTargets) reader.report('targets', 'name the services to call, or remove signingKey');
+  if (!hasTargets && reader.raw('originate') === undefined) {
+    reader.report('targets', 'name the services to call, or remove signingKey');
+  }
   if (typeof signingKey !== 'function' && !isObject(signingKey)) {
     return reader.report('signingKey', `${kindOf(signingKey)}; ${HOW_TO_WRITE_KEY}`);
   }

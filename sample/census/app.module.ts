@@ -3,13 +3,16 @@ import { APP_GUARD } from '@nestjs/core';
 import { ServiceAuthModule, ServiceJwtGuard } from 'nestjs-service-auth';
 import { type Environment, jwksUriAt } from '../setup/environment.js';
 import { readPublicKey } from '../setup/key-files.js';
-import { CENSUS_USERS, SERVICE_URIS } from '../setup/services.js';
+import { CENSUS_USERS, LEGACY_USERS, SERVICE_URIS, TRUST_DOMAIN } from '../setup/services.js';
 import { CensusUserResolver } from './census-user.resolver.js';
 import { RolesGuard } from './roles.guard.js';
 import { UserController } from './user.controller.js';
 import { UserDirectory } from './user.directory.js';
 
-/** Census knows the users. It calls nobody, so it needs no key of its own. */
+/**
+ * Census knows the users. It calls nobody, so it needs no key of its own. That Herald speaks for a user is not enough:
+ * Edge must have said that the user asked.
+ */
 @Module({})
 export class AppModule {
   static register({ baseUrls, keys }: Pick<Environment, 'baseUrls' | 'keys'>): DynamicModule {
@@ -18,18 +21,29 @@ export class AppModule {
       imports: [
         ServiceAuthModule.forRoot({
           issuer: SERVICE_URIS.census,
+          trustDomain: TRUST_DOMAIN,
+          originators: [
+            {
+              issuer: SERVICE_URIS.edge,
+              jwksUri: jwksUriAt(baseUrls.edge),
+              subjects: [CENSUS_USERS],
+            },
+          ],
           trustedIssuers: [
             {
               issuer: SERVICE_URIS.herald,
               jwksUri: jwksUriAt(baseUrls.herald),
               subjects: [CENSUS_USERS],
+              subjectProof: { mode: 'required', withoutSubject: 'refused' },
             },
             {
               // Publishes nothing, so its key comes from a file.
               issuer: SERVICE_URIS.legacy,
               publicKey: readPublicKey(keys, 'legacy'),
               profile: 'original',
-              subjects: [CENSUS_USERS],
+              // It proves nothing, so it may speak for one user only.
+              subjects: LEGACY_USERS,
+              subjectProof: { mode: 'off' },
             },
           ],
           userResolver: CensusUserResolver,

@@ -4,7 +4,7 @@ import { ServiceAuthModule, ServiceCallExceptionFilter } from 'nestjs-service-au
 import { ServiceHttpModule } from 'nestjs-service-auth/axios';
 import { type Environment, jwksUriAt } from '../setup/environment.js';
 import { privateKeyFile, readPublicKey } from '../setup/key-files.js';
-import { CENSUS_USERS, SERVICE_URIS } from '../setup/services.js';
+import { CENSUS_USERS, LEGACY_USERS, SERVICE_URIS, TRUST_DOMAIN } from '../setup/services.js';
 import { CensusClient } from './census.client.js';
 import { Mailer, SMTP_URL } from './mailer.js';
 import { NotificationController } from './notification.controller.js';
@@ -12,7 +12,10 @@ import { NotificationService } from './notification.service.js';
 
 const CENSUS_TIMEOUT_MILLISECONDS = 5000;
 
-/** Herald notifies users by e-mail. It is called by others, and calls Census on behalf of the same user. */
+/**
+ * Herald notifies users by e-mail. It is called by others, and calls Census on behalf of the same user. It asks for the
+ * grant that Edge made for that user, and sends it on.
+ */
 @Module({})
 export class AppModule {
   static register({ baseUrls, keys, heraldKeyFile, smtpUrl }: Environment): DynamicModule {
@@ -26,18 +29,29 @@ export class AppModule {
           signingKey: { keyFile, checkSeconds: 1 },
           publishedKeys: { maxAgeSeconds: 60 },
           targets: [{ baseUrl: baseUrls.census, audience: SERVICE_URIS.census }],
+          trustDomain: TRUST_DOMAIN,
+          originators: [
+            {
+              issuer: SERVICE_URIS.edge,
+              jwksUri: jwksUriAt(baseUrls.edge),
+              subjects: [CENSUS_USERS],
+            },
+          ],
           trustedIssuers: [
             {
               issuer: SERVICE_URIS.another,
               jwksUri: jwksUriAt(baseUrls.another),
               subjects: [CENSUS_USERS],
+              subjectProof: { mode: 'required', withoutSubject: 'refused' },
             },
             {
               // Publishes nothing, so its key comes from a file.
               issuer: SERVICE_URIS.legacy,
               publicKey: readPublicKey(keys, 'legacy'),
               profile: 'original',
-              subjects: [CENSUS_USERS],
+              // It proves nothing here, and Census asks: what it wants of Census needs a grant all the same.
+              subjects: LEGACY_USERS,
+              subjectProof: { mode: 'off' },
             },
           ],
         }),

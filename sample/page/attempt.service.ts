@@ -2,10 +2,10 @@ import { Inject, Injectable } from '@nestjs/common';
 import { type Answer, send, type SentRequest } from '../story/http-client.js';
 import type { Attempt } from './attempts.js';
 import { failedCheck, reasonFor } from './checks.js';
-import { Forger, tokenOf } from './forger.js';
+import { Forger, grantOf, tokenOf } from './forger.js';
 import { readToken, type TokenParts } from './token-parts.js';
 
-/** A request that went to Herald, and what Herald answered. */
+/** A request that went to Herald or Census, and what that answered. */
 export interface Exchange {
   readonly method: string;
   readonly target: string;
@@ -13,6 +13,8 @@ export interface Exchange {
   readonly body: string;
   /** undefined: it had none. */
   readonly token: TokenParts | undefined;
+  /** Likewise, of the grant. */
+  readonly grant: TokenParts | undefined;
   readonly answer: Answer;
   /** The number of the check that refused it, from 0; undefined: none did. */
   readonly failedCheck: number | undefined;
@@ -24,7 +26,7 @@ export interface AttemptResult {
   readonly exchanges: readonly Exchange[];
 }
 
-/** Sends what an attempt makes to the running Herald, and tells what came back. */
+/** Sends what an attempt makes to the running service, and tells what came back. */
 @Injectable()
 export class AttemptService {
   constructor(@Inject(Forger) private readonly forger: Forger) {}
@@ -41,12 +43,14 @@ export class AttemptService {
 function toExchange(request: SentRequest, answer: Answer): Exchange {
   const { pathname, search } = new URL(request.url);
   const token = tokenOf(request);
+  const grant = grantOf(request);
   return {
     method: request.method,
     target: pathname + search,
     contentType: request.headers['content-type'] ?? '',
     body: request.body,
     token: token === '' ? undefined : readToken(token),
+    grant: grant === '' ? undefined : readToken(grant),
     answer,
     failedCheck: failedCheck(answer.code),
     reason: reasonFor(answer.status, answer.code),

@@ -1,6 +1,6 @@
 import { SERVICE_URIS } from '../setup/services.js';
 import type { SentRequest } from '../story/http-client.js';
-import { OPERATOR } from '../story/story.js';
+import { NEWCOMER, OPERATOR } from '../story/story.js';
 import { type Forger, ORDER, withRewrittenToken } from './forger.js';
 import { SOMEONE_ELSE } from './users.js';
 
@@ -16,7 +16,7 @@ export interface AttemptInput {
   readonly hint?: string;
 }
 
-/** A part of a request, for the page to point at: `body`, `target`, `content-type`, `token`, `signature`, `header.alg`, `claims.exp` and so on. */
+/** A part of a request, for the page to point at: `body`, `target`, `content-type`, `token`, `grant`, `signature`, `header.alg`, `claims.exp`, `grant.iat` and so on. */
 export type RequestPart = string;
 
 /** One thing that somebody on the wire might try. */
@@ -26,7 +26,7 @@ export interface Attempt {
   readonly title: string;
   /** What is done to the request. */
   readonly does: string;
-  /** What Herald answers, given the default input: `401 body_mismatch`. */
+  /** What the receiver answers, given the default input: `401 body_mismatch`. */
   readonly expected: string;
   /** What was changed. */
   readonly changed: readonly RequestPart[];
@@ -36,12 +36,14 @@ export interface Attempt {
 }
 
 const TEN_MINUTES_MILLISECONDS = 600_000;
+const HOUR_MILLISECONDS = 3_600_000;
 const NOTHING = 'Change nothing';
 const REQUEST = 'Change the request';
 const TOKEN = 'Change the token';
 const REUSE = 'Use the right key wrongly';
 const KEY = 'Use another key';
 const LEAVE_OUT = 'Leave something out';
+const STOLEN = 'Steal Herald’s private key, and ask Census for user 42';
 
 export const ATTEMPTS: readonly Attempt[] = [
   {
@@ -161,7 +163,9 @@ export const ATTEMPTS: readonly Attempt[] = [
     does: 'The right key signs for a user who is none of Census’s.',
     expected: '403 subject_not_allowed',
     changed: ['claims.sub'],
-    make: async (forger) => [await forger.signed({ subject: 'https://elsewhere.service/user/1/' })],
+    make: async (forger) => [
+      await forger.signed({ subject: 'https://elsewhere.service/user/1/', grant: undefined }),
+    ],
   },
   {
     id: 'foreign-key',
@@ -208,6 +212,45 @@ export const ATTEMPTS: readonly Attempt[] = [
     does: 'another.service signs for itself, where Herald wants a user to act for.',
     expected: '403 subject_missing',
     changed: ['claims.sub'],
-    make: async (forger) => [await forger.signed({ subject: null })],
+    make: async (forger) => [await forger.signed({ subject: null, grant: undefined })],
+  },
+  {
+    id: 'user-present',
+    group: STOLEN,
+    title: 'While user 42 is here',
+    does: 'Edge has just made a grant for user 42, and it came through Herald.',
+    expected: '200',
+    changed: [],
+    make: async (forger) => [await forger.signedAsHerald({ grant: await forger.grant(NEWCOMER) })],
+  },
+  {
+    id: 'user-absent',
+    group: STOLEN,
+    title: 'Herald acts for a user who is not here',
+    does: 'Herald’s key signs for user 42, who never came. There is no grant to send.',
+    expected: '403 grant_missing',
+    changed: ['grant'],
+    make: async (forger) => [await forger.signedAsHerald()],
+  },
+  {
+    id: 'hour-later',
+    group: STOLEN,
+    title: 'An hour later',
+    does: 'The thief kept the grant of user 42 when it came by, and uses it an hour after that.',
+    expected: '403 grant_expired',
+    changed: ['grant.iat', 'grant.exp'],
+    make: async (forger) => {
+      const hourAgo = (): number => Date.now() - HOUR_MILLISECONDS;
+      return [await forger.signedAsHerald({ grant: await forger.grant(NEWCOMER, hourAgo) })];
+    },
+  },
+  {
+    id: 'other-grant',
+    group: STOLEN,
+    title: 'Another user’s grant',
+    does: 'The operator is here just now. The grant of the operator is sent along for user 42.',
+    expected: '403 grant_mismatch',
+    changed: ['grant.sub'],
+    make: async (forger) => [await forger.signedAsHerald({ grant: await forger.grant(OPERATOR) })],
   },
 ];

@@ -8,7 +8,7 @@ export interface Check {
   readonly codes: readonly RefusalCode[];
 }
 
-/** What Herald checks, in its order: docs/protocol.md, "Receiving". */
+/** What a receiver checks, in its order: docs/protocol.md, "Receiving". */
 export const CHECKS: readonly Check[] = [
   {
     title: 'Token',
@@ -43,8 +43,24 @@ export const CHECKS: readonly Check[] = [
   },
   {
     title: 'Policy',
-    asks: 'This caller may use the route and speak for this user',
+    asks: 'This caller may use the route and name this user',
     codes: ['issuer_not_allowed', 'subject_missing', 'subject_not_allowed', 'subject_unknown'],
+  },
+  {
+    title: 'Grant',
+    asks: 'Edge has said, for this user and just now, that the user is there',
+    codes: [
+      'grant_missing',
+      'grant_repeated',
+      'grant_invalid',
+      'grant_mismatch',
+      'grant_expired',
+      'grant_not_yet_valid',
+      'originator_unknown',
+      'originator_not_allowed',
+      'scope_missing',
+      'authentication_insufficient',
+    ],
   },
   {
     title: 'First use',
@@ -78,6 +94,12 @@ const REASONS: Partial<Record<RefusalCode, string>> = {
   subject_missing: 'The route acts for a user, and the token names none: sub is missing.',
   subject_not_allowed:
     'The signature is good, but Herald lets another.service speak for the users of Census alone.',
+  grant_missing:
+    'The token is good, and it is Herald who signed it. That is not enough: Edge must have said that the user is there, and there is no such word.',
+  grant_expired:
+    'The grant is real, and says that the user was there an hour ago. Census takes none that is older than five minutes.',
+  grant_mismatch:
+    'The grant is alive, and it is for the operator. It is worth nothing for anybody else.',
   token_replayed:
     'The very same request came before. Its jti is remembered until the token expires, and counts once.',
 };

@@ -4,21 +4,27 @@ import type { Environment } from '../setup/environment.js';
 import { readPrivateKey } from '../setup/key-files.js';
 import { SERVICE_URIS } from '../setup/services.js';
 import type { SentRequest } from '../story/http-client.js';
-import { post, sign, type Signer } from '../story/signed-request.js';
-import { NEWCOMER } from '../story/story.js';
+import { get, grantFor, post, sign, type Signer } from '../story/signed-request.js';
+import { NEWCOMER, OPERATOR } from '../story/story.js';
 import { readToken, rewriteToken } from './token-parts.js';
 
 export const ORDER = { user: NEWCOMER, type: 'welcome-message' };
 
-/** Makes requests to Herald: as another.service would, and as it never would. */
+/** Makes requests to Herald and Census: as their callers would, and as they never would. */
 export class Forger {
   private readonly another: Signer;
+  private readonly herald: Signer;
 
   constructor(private readonly environment: Pick<Environment, 'baseUrls' | 'keys'>) {
     this.another = {
       issuer: SERVICE_URIS.another,
       privateKey: readPrivateKey(environment.keys, 'another'),
       audience: SERVICE_URIS.herald,
+    };
+    this.herald = {
+      issuer: SERVICE_URIS.herald,
+      privateKey: readPrivateKey(environment.keys, 'herald'),
+      audience: SERVICE_URIS.census,
     };
   }
 
@@ -27,9 +33,21 @@ export class Forger {
     return post(this.urlOf('/notification/'), ORDER);
   }
 
-  /** The same, signed by another.service for the operator; `instead` says what is otherwise. */
+  /** The same, signed by another.service for the operator, who is there; `instead` says what is otherwise. */
   async signed(instead: Partial<Signer> = {}): Promise<SentRequest> {
-    return await sign(this.unsigned(), { ...this.another, ...instead });
+    const grant = await this.grant(OPERATOR);
+    return await sign(this.unsigned(), { ...this.another, grant, ...instead });
+  }
+
+  /** Asks Census for user 42 with Herald's own key, for that user; `instead` says what is otherwise. */
+  async signedAsHerald(instead: Partial<Signer> = {}): Promise<SentRequest> {
+    const request = get(new URL('user/42/', this.environment.baseUrls.census).href);
+    return await sign(request, { ...this.herald, subject: NEWCOMER, ...instead });
+  }
+
+  /** What Edge signs when this user is there. @param now the clock, in milliseconds since the epoch */
+  async grant(user: string, now?: () => number): Promise<string> {
+    return await grantFor(user, this.environment.keys, { now });
   }
 
   /** Signed in the name of another.service with a key that somebody made a moment ago. */
@@ -49,6 +67,11 @@ export class Forger {
   urlOf(target: string): string {
     return new URL(target, this.environment.baseUrls.herald).href;
   }
+}
+
+/** The grant of a request that has one. */
+export function grantOf({ headers }: SentRequest): string {
+  return headers['Txn-Token'] ?? '';
 }
 
 /** The token of a request that has one. */

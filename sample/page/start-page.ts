@@ -6,7 +6,7 @@ import type { NestExpressApplication } from '@nestjs/platform-express';
 import { baseUrlAt, SetupError } from '../setup/environment.js';
 import type { Stage } from '../story/story.js';
 import { PageModule } from './page.module.js';
-import { visitorsOnly } from './visitors-only.middleware.js';
+import { visitorsOnly } from '../setup/visitors-only.middleware.js';
 
 /** Served as they are, and never from the build: they are no TypeScript. */
 const FILES = fileURLToPath(new URL('../../sample/page/public', import.meta.url));

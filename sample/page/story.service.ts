@@ -2,11 +2,11 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { Answer } from '../story/http-client.js';
 import type { ReceivedMail } from '../story/mailbox.js';
 import type { Hop } from '../story/messages.js';
-import { type Stage, welcome } from '../story/story.js';
+import { logIn, type Stage, welcome } from '../story/story.js';
 import { STAGE } from './stage.token.js';
 
 /** Who takes part, from left to right. */
-export type Party = 'you' | 'another' | 'herald' | 'census' | 'mail';
+export type Party = 'you' | 'edge' | 'another' | 'herald' | 'census' | 'mail';
 
 /** One arrow of the sequence diagram. */
 export interface Step {
@@ -20,7 +20,7 @@ export interface Step {
   /** Since the story began; undefined: not measured. */
   readonly atMilliseconds?: number;
   /** Of the token that a request brought; none where none was asked for. */
-  readonly token?: Pick<Hop, 'header' | 'claims'>;
+  readonly token?: Pick<Hop, 'header' | 'claims' | 'grant'>;
   /** Of the mail, as it arrived. */
   readonly message?: string;
   /** The JSON of the last answer. */
@@ -36,24 +36,30 @@ export interface StoryResult {
 export class StoryService {
   constructor(@Inject(STAGE) private readonly stage: Stage) {}
 
-  /** @param as the URI of the user on whose behalf user 42 is welcomed */
+  /** @param as the URI of the user who logs in, and has user 42 welcomed */
   async play(as: string): Promise<StoryResult> {
     const { services, mailbox, environment } = this.stage;
     const mailsBefore = mailbox?.received.length ?? 0;
     const isOurs = ({ claims }: Hop): boolean => claims?.['sub'] === as;
+    const cookie = await logIn(environment, as);
     const hops = Promise.all([
-      services.nextHop('another'),
+      services.nextHop('edge', ({ request }) => request === 'POST /welcome/'),
+      services.nextHop('another', isOurs),
       services.nextHop('herald', isOurs),
       services.nextHop('census', isOurs),
     ]);
-    const [answer, [another, herald, census]] = await Promise.all([welcome(environment, as), hops]);
+    const [answer, [edge, another, herald, census]] = await Promise.all([
+      welcome(environment, cookie),
+      hops,
+    ]);
     const hasMail = answer.status === 201;
     const mail = hasMail ? await mailbox?.mailAfter(mailsBefore) : undefined;
-    return { steps: toSteps({ another, herald, census, hasMail, mail, answer }) };
+    return { steps: toSteps({ edge, another, herald, census, hasMail, mail, answer }) };
   }
 }
 
 interface Course {
+  readonly edge: Hop | undefined;
   readonly another: Hop | undefined;
   readonly herald: Hop | undefined;
   readonly census: Hop | undefined;
@@ -64,27 +70,30 @@ interface Course {
 }
 
 /** In the order in which they happen: calls are nested, so the inner ones are answered first. */
-function toSteps({ another, herald, census, hasMail, mail, answer }: Course): Step[] {
-  const startedAt = another?.arrivedAt ?? 0;
-  const [askAnother, answerAnother] = toArrows('you', 'another', another, startedAt);
+function toSteps({ edge, another, herald, census, hasMail, mail, answer }: Course): Step[] {
+  const startedAt = edge?.arrivedAt ?? 0;
+  const [askEdge, answerEdge] = toArrows('you', 'edge', edge, startedAt);
+  const [askAnother, answerAnother] = toArrows('edge', 'another', another, startedAt);
   const [askHerald, answerHerald] = toArrows('another', 'herald', herald, startedAt);
   const [askCensus, answerCensus] = toArrows('herald', 'census', census, startedAt);
   const steps = [
+    askEdge,
     askAnother,
     askHerald,
     askCensus,
     answerCensus,
     hasMail ? toMailStep(mail) : undefined,
     answerHerald,
-    answerAnother && { ...answerAnother, body: answer.body },
+    answerAnother,
+    answerEdge && { ...answerEdge, body: answer.body },
   ];
   return steps.filter((step) => step !== undefined);
 }
 
 function toArrows(from: Party, to: Party, hop: Hop | undefined, startedAt: number): Step[] {
   if (!hop) return [];
-  const { request, status, header, claims, arrivedAt, answeredAt } = hop;
-  const token = claims && { header, claims };
+  const { request, status, header, claims, grant, arrivedAt, answeredAt } = hop;
+  const token = claims && { header, claims, grant };
   return [
     { kind: 'request', from, to, line: request, token, atMilliseconds: arrivedAt - startedAt },
     {

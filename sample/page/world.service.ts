@@ -4,6 +4,7 @@ import { SERVICE_URIS, type ServiceName } from '../setup/services.js';
 import type { Stage } from '../story/story.js';
 import { type Attempt, ATTEMPTS } from './attempts.js';
 import { type Check, CHECKS } from './checks.js';
+import { DEMO_USERS } from '../edge/demo-users.js';
 import { STAGE } from './stage.token.js';
 import { USERS } from './users.js';
 
@@ -25,14 +26,17 @@ export interface ShownService {
 export interface World {
   readonly services: readonly ShownService[];
   readonly users: typeof USERS;
+  /** Those of them who can log in at Edge. */
+  readonly visitors: typeof DEMO_USERS;
   readonly checks: readonly Check[];
   readonly attempts: readonly Omit<Attempt, 'make'>[];
 }
 
 const ROLES: readonly (readonly [ServiceName, string])[] = [
-  ['another', 'The public edge. Only sends: asks Herald for a user it names.'],
-  ['herald', 'Notifies users by e-mail. Receives, and asks Census for the same user.'],
-  ['census', 'Knows the users and who may read whom. Only receives.'],
+  ['edge', 'Users log in here. It vouches for them: makes the grant that goes along.'],
+  ['another', 'Takes orders. Calls Herald for the same user, and sends the grant on.'],
+  ['herald', 'Notifies users by e-mail. Asks for the grant, and sends it on to Census.'],
+  ['census', 'Knows the users and who may read whom. Only receives, and asks for the grant.'],
 ];
 
 @Injectable()
@@ -43,6 +47,7 @@ export class WorldService {
     return {
       services: await Promise.all(ROLES.map(([name, does]) => this.describeService(name, does))),
       users: USERS,
+      visitors: DEMO_USERS,
       checks: CHECKS,
       attempts: ATTEMPTS.map(({ make: _make, ...shown }) => shown),
     };

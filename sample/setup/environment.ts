@@ -24,6 +24,7 @@ export const PORTS: Readonly<Record<ServiceName, PortVariable>> = {
   census: { variable: 'CENSUS_PORT', byDefault: 4101 },
   herald: { variable: 'HERALD_PORT', byDefault: 4102 },
   another: { variable: 'ANOTHER_PORT', byDefault: 4103 },
+  edge: { variable: 'EDGE_PORT', byDefault: 4104 },
 };
 
 /** Of the page that shows them. Where it is taken, the page takes the next one that is free. */
@@ -40,7 +41,12 @@ export class SetupError extends Error {
 export function readEnvironment(variables: NodeJS.ProcessEnv): Environment {
   const urlOf = (name: ServiceName) => baseUrlAt(readPort(name, variables));
   return {
-    baseUrls: { census: urlOf('census'), herald: urlOf('herald'), another: urlOf('another') },
+    baseUrls: {
+      census: urlOf('census'),
+      herald: urlOf('herald'),
+      another: urlOf('another'),
+      edge: urlOf('edge'),
+    },
     keys: variables['SAMPLE_KEYS'] ? resolve(variables['SAMPLE_KEYS']) : DEFAULT_KEYS,
     heraldKeyFile: variables['HERALD_KEY_FILE'] || undefined,
     smtpUrl: readSmtpUrl(variables['SMTP_URL']),

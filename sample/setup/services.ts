@@ -3,6 +3,7 @@ export const SERVICE_URIS = {
   census: 'https://census.service/',
   herald: 'https://herald.service/',
   another: 'https://another.service/',
+  edge: 'https://edge.service/',
   /** No process of ours: whoever holds its key pair and speaks the format first published. */
   legacy: 'https://legacy.service/',
 } as const;
@@ -15,6 +16,12 @@ export type ServiceName = Exclude<KeyOwner, 'legacy'>;
 
 /** Every user's URI begins with this. */
 export const CENSUS_USERS = `${SERVICE_URIS.census}user/`;
+
+/** The environment whose grants count: in yours production has one name, and staging another. */
+export const TRUST_DOMAIN = 'https://sample.example/';
+
+/** Of all users, the one whom legacy.service may speak for: it cannot prove that anybody asked. */
+export const LEGACY_USERS = [`${CENSUS_USERS}21/`];
 
 const USER_ID = /^[A-Za-z0-9_-]{1,64}$/;
 

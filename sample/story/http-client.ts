@@ -7,6 +7,8 @@ export interface Answer {
   readonly code: string | undefined;
   /** What a 401 says in `WWW-Authenticate`. */
   readonly challenge: string | undefined;
+  /** The cookie that it sets, as `name=value`. */
+  readonly cookie: string | undefined;
   /** The body as JSON; undefined when it is none. */
   readonly body: unknown;
 }
@@ -33,6 +35,7 @@ export async function send({ method, url, headers, body }: SentRequest): Promise
     status: response.status,
     location: response.headers.get('location') ?? undefined,
     code: typeof code === 'string' ? code : undefined,
+    cookie: response.headers.getSetCookie()[0]?.split(';', 1)[0],
     challenge: response.headers.get('www-authenticate') ?? undefined,
     body: answer,
   };

@@ -13,6 +13,8 @@ export interface Hop {
   readonly claims: Readonly<Record<string, unknown>> | undefined;
   /** The id of the key it says it was signed with. */
   readonly keyId: string | undefined;
+  /** The claims of the grant that came beside the token, unverified; undefined when there was none. */
+  readonly grant: Readonly<Record<string, unknown>> | undefined;
 }
 
 /** The ids of the keys that a service knows of each issuer it trusts. */

@@ -64,7 +64,7 @@ export class Narrator {
     const differs = expected !== undefined && value !== expected;
     if (differs) this.differing += 1;
     const verdict = differs ? `   DIFFERS: should be ${expected}` : '';
-    this.write(`${' '.repeat(LABEL_WIDTH + 2)}${name.padEnd(5)}${value}${verdict}`);
+    this.write(`${' '.repeat(LABEL_WIDTH + 2)}${name.padEnd(10)}${value}${verdict}`);
   }
 }
 

@@ -4,10 +4,13 @@ import { readPrivateKey } from '../setup/key-files.js';
 import { SERVICE_URIS } from '../setup/services.js';
 import { describe, send, type SentRequest } from './http-client.js';
 import type { Narrator } from './narrator.js';
-import { get, post, sign, type Signer } from './signed-request.js';
-import { NEWCOMER } from './story.js';
+import { get, grantFor, post, sign, type Signer } from './signed-request.js';
+import { NEWCOMER, OPERATOR } from './story.js';
 
-/** Four requests to Herald that are each wrong in one thing, after one that is right. */
+/**
+ * Four requests to Herald that are each wrong in one thing, after one that is right. Then one to Census, by somebody who
+ * has Herald's private key.
+ */
 export async function playRefusals(
   environment: Environment,
   notificationUri: string,
@@ -18,6 +21,7 @@ export async function playRefusals(
     issuer: SERVICE_URIS.another,
     privateKey: readPrivateKey(environment.keys, 'another'),
     audience: SERVICE_URIS.herald,
+    grant: await grantFor(OPERATOR, environment.keys),
   };
   const stranger: Signer = {
     ...another,
@@ -43,4 +47,14 @@ export async function playRefusals(
   await show('unknown issuer', await sign(order, stranger), '401 issuer_unknown');
   const misdirected = await sign(order, { ...another, audience: SERVICE_URIS.census });
   await show('wrong audience', misdirected, '401 audience_mismatch');
+
+  narrator.heading("And to Census, with Herald's private key, for user 42, who is not here");
+  const thief: Signer = {
+    issuer: SERVICE_URIS.herald,
+    privateKey: readPrivateKey(environment.keys, 'herald'),
+    audience: SERVICE_URIS.census,
+    subject: NEWCOMER,
+  };
+  const address = get(new URL('user/42/', environment.baseUrls.census).href);
+  await show('stolen key', await sign(address, thief), '403 grant_missing');
 }

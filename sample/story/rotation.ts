@@ -10,8 +10,8 @@ import {
 } from './key-ring-file.js';
 import type { Narrator } from './narrator.js';
 import { SignatureTally } from './signature-tally.js';
-import { get, sign } from './signed-request.js';
-import { type Stage, welcome } from './story.js';
+import { get, grantFor, sign } from './signed-request.js';
+import { logIn, OPERATOR, type Stage, welcome } from './story.js';
 import { Traffic } from './traffic.js';
 
 /** Herald lets its keys be kept for 60 seconds. */
@@ -21,7 +21,7 @@ const CLOCK_TOLERANCE_SECONDS = 5;
 /** What Herald asks of Census for each of the requests. */
 const LOOK_UP = 'GET /user/42/';
 
-/** Herald gets another key while requests go from another.service over Herald to Census. */
+/** Herald gets another key while requests go from Edge over another.service and Herald to Census. */
 export class Rotation {
   private readonly startedAt = performance.now();
   private readonly tally = new SignatureTally();
@@ -42,7 +42,9 @@ export class Rotation {
     const { narrator } = this;
     narrator.heading('Herald gets another key while 20 requests a second go on');
     narrator.fact('', 'Its tokens live for a minute and so do caches: this takes up to 3 minutes.');
-    const traffic = new Traffic(async () => await welcome(this.stage.environment), 201);
+    const { environment } = this.stage;
+    const cookie = await logIn(environment);
+    const traffic = new Traffic(async () => await welcome(environment, cookie), 201);
     await this.untilSignedWith(ring.current);
 
     const published = await withNext(ring);
@@ -96,6 +98,7 @@ export class Rotation {
         issuer: SERVICE_URIS.herald,
         audience: SERVICE_URIS.census,
         privateKey: key,
+        grant: await grantFor(OPERATOR, environment.keys),
       }),
     );
     const request = `a new token signed with ${nameOf(key)}, ${state}`;

@@ -44,21 +44,22 @@ export class Runner {
     this.narrator.heading(`See it: ${url}`);
   }
 
-  /** Starts the mail server and the three services, and says where they are. */
+  /** Starts the mail server and the four services, and says where they are. */
   async start(variables: NodeJS.ProcessEnv): Promise<Stage> {
     const wanted = readEnvironment(variables);
     const ports = await findFreePorts({
       census: readPort('census', variables),
       herald: readPort('herald', variables),
       another: readPort('another', variables),
+      edge: readPort('edge', variables),
     });
     const made = ensureKeyFiles(wanted.keys);
     this.mailbox = wanted.smtpUrl === undefined ? await startMailbox() : undefined;
     const smtpUrl = wanted.smtpUrl ?? this.mailbox?.url ?? '';
     const baseUrls = await this.services.start({ ...wanted, ports, smtpUrl });
 
-    this.narrator.heading('Three services, each in a process of its own');
-    for (const name of ['census', 'herald', 'another'] as const) {
+    this.narrator.heading('Four services, each in a process of its own');
+    for (const name of ['census', 'herald', 'another', 'edge'] as const) {
       this.narrator.fact(SERVICE_URIS[name], `at ${baseUrls[name]}`);
     }
     const mailServer = this.mailbox ? `at ${this.mailbox.url}, embedded` : 'that of SMTP_URL';

@@ -12,7 +12,7 @@ const PATIENCE_MILLISECONDS = 10_000;
  * Each one finds the keys of the one before it as soon as it starts. In another order it would find
  * them too, a second or two after the other one listens.
  */
-const START_ORDER = ['another', 'herald', 'census'] as const satisfies ServiceName[];
+const START_ORDER = ['edge', 'another', 'herald', 'census'] as const satisfies ServiceName[];
 
 export interface StartOptions {
   /** Where each is to listen. Never 0: they are to find one another. */
@@ -23,7 +23,7 @@ export interface StartOptions {
   readonly heraldKeyFile?: string;
 }
 
-/** The three services, each in a process of its own. Started and stopped together. */
+/** The four services, each in a process of its own. Started and stopped together. */
 export class ServiceProcesses {
   private readonly children: ChildProcess[] = [];
   private readonly hops = new EventEmitter();
@@ -62,6 +62,7 @@ export class ServiceProcesses {
       census: baseUrlAt(ports.census),
       herald: baseUrlAt(ports.herald),
       another: baseUrlAt(ports.another),
+      edge: baseUrlAt(ports.edge),
     };
   }
 

@@ -1,6 +1,6 @@
 import type { Environment } from '../setup/environment.js';
 import { CENSUS_USERS, SERVICE_URIS } from '../setup/services.js';
-import { type Answer, describe, send } from './http-client.js';
+import { type Answer, describe, send, type SentRequest } from './http-client.js';
 import type { Mailbox } from './mailbox.js';
 import type { Hop } from './messages.js';
 import type { Narrator } from './narrator.js';
@@ -10,6 +10,8 @@ export const NEWCOMER = `${CENSUS_USERS}42/`;
 export const OPERATOR = `${CENSUS_USERS}21/`;
 
 const NOTIFICATION_URI = /^https:\/\/herald\.service\/notification\/[0-9a-f-]{36}\/$/;
+/** What Edge answers to `POST /welcome/`, and not to the login before it. */
+const isWelcome = ({ request }: Hop): boolean => request === 'POST /welcome/';
 
 /** What the story needs: the services, and the mail server where it is ours. */
 export interface Stage {
@@ -19,26 +21,38 @@ export interface Stage {
 }
 
 /**
- * The operator has a user welcomed: another.service asks Herald, Herald asks Census, and a mail goes
- * out. Every hop is shown with the claims of its token.
+ * The operator logs in at Edge and has a user welcomed: Edge asks another.service, that asks Herald, Herald asks Census,
+ * and a mail goes out. Every hop is shown with the claims of its token, and the grant once.
  *
  * @returns the URI of the notification
  */
 export async function playStory(stage: Stage, narrator: Narrator): Promise<string | undefined> {
-  narrator.heading('The operator (user 21) has user 42 welcomed');
+  narrator.heading('The operator (user 21) logs in at Edge, and has user 42 welcomed');
   const mailsBefore = stage.mailbox?.received.length ?? 0;
   const hops = Promise.all([
+    stage.services.nextHop('edge', isWelcome),
     stage.services.nextHop('another'),
     stage.services.nextHop('herald'),
     stage.services.nextHop('census'),
   ]);
-  const [answer, [atAnother, atHerald, atCensus]] = await Promise.all([
-    welcome(stage.environment),
+  const [answer, [atEdge, atAnother, atHerald, atCensus]] = await Promise.all([
+    logIn(stage.environment, OPERATOR).then(
+      async (cookie) => await welcome(stage.environment, cookie),
+    ),
     hops,
   ]);
 
+  showHop(narrator, 'edge.service', atEdge, '201');
+  narrator.fact('', '(a browser asks: no token, but a session)');
   showHop(narrator, 'another.service', atAnother, '201');
-  narrator.fact('', '(the public edge: no token)');
+  narrator.claims(atAnother?.claims, {
+    iss: SERVICE_URIS.edge,
+    aud: SERVICE_URIS.another,
+    sub: OPERATOR,
+    req: 'POST /welcome/',
+  });
+  narrator.fact('', 'with the grant that Edge made:');
+  narrator.claims(atAnother?.grant, { iss: SERVICE_URIS.edge, sub: OPERATOR });
   showHop(narrator, 'herald.service', atHerald, '201');
   narrator.claims(atHerald?.claims, {
     iss: SERVICE_URIS.another,
@@ -53,21 +67,43 @@ export async function playStory(stage: Stage, narrator: Narrator): Promise<strin
     sub: OPERATOR,
     req: 'GET /user/42/',
   });
+  narrator.fact('', 'with the same grant, byte for byte: tth is its hash');
+  const hashes = [atAnother, atHerald, atCensus].map((hop) => hop?.claims?.['tth']);
+  narrator.check('one grant should travel along', isOneText(hashes));
   if (answer.status === 201) await showMail(stage.mailbox, mailsBefore, narrator);
   return showLocation(answer, narrator);
 }
 
-/** What a browser would send. */
+/** What the browser sends when a user logs in. @returns the cookie of the session */
+export async function logIn(
+  environment: Pick<Environment, 'baseUrls'>,
+  user = OPERATOR,
+): Promise<string> {
+  const { cookie } = await send(toEdge(environment, 'session', { user }));
+  return cookie ?? '';
+}
+
+/** What the browser sends next. @param cookie of the session */
 export async function welcome(
-  { baseUrls }: Pick<Environment, 'baseUrls'>,
-  as = OPERATOR,
+  environment: Pick<Environment, 'baseUrls'>,
+  cookie: string,
 ): Promise<Answer> {
-  return await send({
-    method: 'POST',
-    url: new URL('welcome/', baseUrls.another).href,
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ user: NEWCOMER, as }),
-  });
+  const { headers, ...order } = toEdge(environment, 'welcome/', { user: NEWCOMER });
+  return await send({ ...order, headers: { ...headers, cookie } });
+}
+
+function toEdge(
+  { baseUrls }: Pick<Environment, 'baseUrls'>,
+  path: string,
+  content: object,
+): SentRequest {
+  const { href, origin } = new URL(path, baseUrls.edge);
+  const headers = { 'content-type': 'application/json', origin };
+  return { method: 'POST', url: href, headers, body: JSON.stringify(content) };
+}
+
+function isOneText(values: readonly unknown[]): boolean {
+  return typeof values[0] === 'string' && new Set(values).size === 1;
 }
 
 function showHop(narrator: Narrator, label: string, hop: Hop | undefined, expected: string): void {
@@ -94,8 +130,8 @@ async function showMail(
 }
 
 function showLocation(answer: Answer, narrator: Narrator): string | undefined {
-  narrator.heading('The answer to whoever asked');
-  narrator.exchange('another.service', 'POST /welcome/', describe(answer), '201');
+  narrator.heading('The answer to the browser');
+  narrator.exchange('edge.service', 'POST /welcome/', describe(answer), '201');
   narrator.fact('Location', answer.location ?? '(none)');
   const isNotification = NOTIFICATION_URI.test(answer.location ?? '');
   narrator.check('Location should be the URI of a notification', isNotification);

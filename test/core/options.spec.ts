@@ -580,6 +580,17 @@ describe('options at work', () => {
     expect(known.map(({ issuer: name }) => name)).toEqual([HERALD]);
   });
 
+  it('a service that only makes grants needs no target', async () => {
+    const edge = await createServiceAuth({
+      issuer: HERALD,
+      signingKey: { privateKey: key.privatePem },
+      trustDomain: 'https://prod.example.org/',
+      originate: { subjects: [`${CENSUS}user/`] },
+    });
+    expect(await edge.issueGrant(`${CENSUS}user/21/`)).toMatch(/^[\w-]+\.[\w-]+\.[\w-]+$/);
+    edge.close();
+  });
+
   it('a service that only sends cannot verify, and says what to write', async () => {
     const { trustedIssuers: _, ...sendingOnly } = GOOD;
     const service = await createServiceAuth({

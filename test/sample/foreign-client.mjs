@@ -1,20 +1,22 @@
 // Clients that share no code with this project, against the running sample. Needs a build:
 //   npm run build && npx tsc -p sample && node test/sample/foreign-client.mjs
 import { execFile, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
 import { gzipSync } from 'node:zlib';
 
-/** @typedef {{ python: string, keys: string, herald: string, mailbox: import('../../sample/story/mailbox.js').Mailbox }} Place */
+/** @typedef {{ python: string, keys: string, grant: string, herald: string, mailbox: import('../../sample/story/mailbox.js').Mailbox }} Place */
 /** @typedef {{ ok: boolean, output: string }} Outcome */
 
 const SAMPLE = new URL('../../dist-sample/', import.meta.url);
 const CLIENTS = fileURLToPath(new URL('../../sample/clients/python/', import.meta.url));
 const PATIENCE_MILLISECONDS = 30_000;
 const CREATED = /^201 https:\/\/herald\.service\/notification\/[0-9a-f-]{36}\/$/;
+const NOT_ALLOWED = /^403 \{.*census\.service does not allow this user to do that.*\}$/;
+const GRANT_MISSING = /^403 \{.*"code":"grant_missing".*\}$/;
 const BODY_MISMATCH = /^401 \{.*"code":"body_mismatch".*\}$/;
 const HERALD = 'https://herald.service/';
 const OPERATOR = 'https://census.service/user/21/';
@@ -46,18 +48,21 @@ function skip(reason) {
 
 /** @param {string} python */
 async function runAll(python) {
-  const { startMailbox, ServiceProcesses, ensureKeyFiles, findFreePorts } = await loadSample();
+  const { startMailbox, ServiceProcesses, ensureKeyFiles, findFreePorts, grantFor } =
+    await loadSample();
   const keys = mkdtempSync(join(tmpdir(), 'foreign-client-'));
   const services = new ServiceProcesses();
   const mailbox = await startMailbox();
   try {
     ensureKeyFiles(keys);
     const baseUrls = await services.start({
-      ports: await findFreePorts({ census: 0, herald: 0, another: 0 }),
+      ports: await findFreePorts({ census: 0, herald: 0, another: 0, edge: 0 }),
       keys,
       smtpUrl: mailbox.url,
     });
-    const place = { python, keys, herald: baseUrls.herald, mailbox };
+    const grant = join(keys, 'operator.grant');
+    writeFileSync(grant, `${await grantFor(OPERATOR, keys)}\n`, { mode: 0o600 });
+    const place = { python, keys, grant, herald: baseUrls.herald, mailbox };
     await testClient('legacy', place);
     await testClient('another', place);
     await testVerification(place);
@@ -76,6 +81,7 @@ async function loadSample() {
   /** @typedef {typeof import('../../sample/story/service-processes.js')} ProcessesModule */
   /** @typedef {typeof import('../../sample/setup/key-files.js')} KeyFilesModule */
   /** @typedef {typeof import('../../sample/story/free-ports.js')} FreePortsModule */
+  /** @typedef {typeof import('../../sample/story/signed-request.js')} SignedRequestModule */
   /** @type {(file: string) => string} */
   const built = (file) => new URL(file, SAMPLE).href;
   return {
@@ -83,18 +89,21 @@ async function loadSample() {
     .../** @type {ProcessesModule} */ (await import(built('story/service-processes.js'))),
     .../** @type {KeyFilesModule} */ (await import(built('setup/key-files.js'))),
     .../** @type {FreePortsModule} */ (await import(built('story/free-ports.js'))),
+    .../** @type {SignedRequestModule} */ (await import(built('story/signed-request.js'))),
   };
 }
 
 /**
- * A good call, and the same with one byte of the body changed after signing.
+ * A good call with the grant of its user, the same with one byte of the body changed after signing, and one without the
+ * grant: Herald refuses that to another.service, and Census refuses what Herald asks for legacy.service.
  *
  * @param {'legacy' | 'another'} owner
  * @param {Place} place
  */
-async function testClient(owner, { python, keys, herald, mailbox }) {
+async function testClient(owner, { python, keys, grant, herald, mailbox }) {
   const script = owner === 'legacy' ? 'legacy_client.py' : 'strict_client.py';
-  const args = ['--herald', herald, '--key', join(keys, `${owner}.private.pem`)];
+  const plain = ['--herald', herald, '--key', join(keys, `${owner}.private.pem`)];
+  const args = [...plain, '--grant', grant];
   const mailsBefore = mailbox.received.length;
 
   const good = await run(python, script, args);
@@ -108,8 +117,13 @@ async function testClient(owner, { python, keys, herald, mailbox }) {
   const changed = await run(python, script, [...args, '--change-body']);
   const isRefused = !changed.ok && BODY_MISMATCH.test(changed.output);
   check(`${script}: a changed body is refused`, isRefused, changed);
+
+  const unproved = await run(python, script, plain);
+  const refusal = owner === 'legacy' ? NOT_ALLOWED : GRANT_MISSING;
+  const isUnproved = !unproved.ok && refusal.test(unproved.output);
+  check(`${script}: without the grant it is refused`, isUnproved, unproved);
   const oneMail = mailbox.received.length === mailsBefore + 1;
-  check(`${script}: a changed body sends no mail`, oneMail, mailbox.received.length);
+  check(`${script}: neither of them sends a mail`, oneMail, mailbox.received.length);
 }
 
 /**

@@ -7,7 +7,7 @@ import { type CompiledProject, compileProject } from '../support/processes/compi
 import { type Answer, call } from '../support/http/http.js';
 
 const ROOT = join(import.meta.dirname, '..', '..');
-const FILES = 'sample/page/public';
+const FILES = ['sample/page/public', 'sample/edge/public'];
 
 /** What `npm start` runs, with its page, in processes of its own. */
 export interface PageProcess {
@@ -28,8 +28,9 @@ export interface PageProcess {
 export async function startPageProcess(wantedPort: number): Promise<PageProcess> {
   const project = compileSample();
   const keys = mkdtempSync(join(tmpdir(), 'sample-page-'));
-  const anyPort = { CENSUS_PORT: '0', HERALD_PORT: '0', ANOTHER_PORT: '0', SMTP_URL: '' };
-  const variables = { ...anyPort, SAMPLE_KEYS: keys, PAGE_PORT: String(wantedPort) };
+  const ports = ['CENSUS_PORT', 'HERALD_PORT', 'ANOTHER_PORT', 'EDGE_PORT'];
+  const anyPort = Object.fromEntries(ports.map((name) => [name, '0']));
+  const variables = { ...anyPort, SMTP_URL: '', SAMPLE_KEYS: keys, PAGE_PORT: String(wantedPort) };
   const child = spawn(process.execPath, [project.path('sample/main.ts')], {
     env: { ...process.env, NODE_OPTIONS: '', ...variables },
   });
@@ -69,6 +70,6 @@ function compileSample(): CompiledProject {
   const files = readdirSync(join(ROOT, 'sample'), { recursive: true, encoding: 'utf8' });
   const sources = files.filter((name) => name.endsWith('.ts')).map((name) => join('sample', name));
   const project = compileProject(sources);
-  cpSync(join(ROOT, FILES), project.path(FILES), { recursive: true });
+  for (const files of FILES) cpSync(join(ROOT, files), project.path(files), { recursive: true });
   return project;
 }

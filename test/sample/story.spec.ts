@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -5,8 +6,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { KeyHealth } from 'nestjs-service-auth';
 import type { DynamicModule } from '@nestjs/common';
-import { AppModule as AnotherModule } from '../../sample/another/app.module.js';
 import { AppModule as CensusModule } from '../../sample/census/app.module.js';
+import { AppModule as EdgeModule } from '../../sample/edge/app.module.js';
 import { AppModule as HeraldModule } from '../../sample/herald/app.module.js';
 import { ensureKeyFiles } from '../../sample/setup/key-files.js';
 import {
@@ -17,14 +18,17 @@ import {
   writeKeyRing,
 } from '../../sample/story/key-ring-file.js';
 import { type Mailbox, startMailbox } from '../../sample/story/mailbox.js';
+import { grantFor } from '../../sample/story/signed-request.js';
 import { forge, md5, strictToken } from '../support/tokens/forge.js';
 import { type Answer, call } from '../support/http/http.js';
 import { createKey, type TestKey } from '../support/keys/keys.js';
 import { startService, type TestService } from '../support/services/service.js';
 import { openDoor } from './door.js';
+import { startWorld, type World } from './world.js';
 
 const HERALD = 'https://herald.service/';
 const ANOTHER = 'https://another.service/';
+const EDGE = 'https://edge.service/';
 const LEGACY = 'https://legacy.service/';
 const NOTIFICATION_URI = /^https:\/\/herald\.service\/notification\/([0-9a-f-]{36})\/$/;
 const JSON_TYPE = { 'content-type': 'application/json' };
@@ -38,12 +42,14 @@ let keys: string;
 let mailbox: Mailbox;
 const heraldKey = createKey();
 const anotherKey = createKey();
+const edgeKey = createKey();
 const legacyKey = createKey();
 
 beforeAll(async () => {
   keys = mkdtempSync(join(tmpdir(), 'sample-story-'));
   saveKey('herald', heraldKey);
   saveKey('another', anotherKey);
+  saveKey('edge', edgeKey);
   saveKey('legacy', legacyKey);
   ensureKeyFiles(keys);
   mailbox = await startMailbox();
@@ -58,41 +64,34 @@ function saveKey(owner: string, key: TestKey): void {
   writeFileSync(join(keys, `${owner}.public.pem`), key.publicPem);
 }
 
-/** The three applications in this process, talking over real sockets. */
-interface World {
-  readonly census: TestService;
-  readonly herald: TestService;
-  readonly another: TestService;
-  close(): Promise<void>;
-}
-
-/** Herald comes last, so that Census and another.service are told where it will be found. */
-async function startWorld(smtpUrl = mailbox.url): Promise<World> {
-  const door = await openDoor('wait');
-  const baseUrls = { census: '', herald: door.url, another: '' };
-  const start = async (...imports: DynamicModule[]) =>
-    await startService({ adapter: 'express', imports });
-  const census = await start(CensusModule.register({ baseUrls, keys }));
-  const another = await start(AnotherModule.register({ baseUrls, keys }));
-  baseUrls.census = `${census.url}/`;
-  baseUrls.another = `${another.url}/`;
-  const herald = await start(HeraldModule.register({ baseUrls, keys, smtpUrl }));
-  door.leadTo(herald.app.getHttpServer() as Server);
-  const close = async () => {
-    await Promise.all([census, herald, another].map((service) => service.close()));
-    await door.close();
-  };
-  return { census, herald, another, close };
-}
-
-/** Asks the public edge to have `user` welcomed `as` somebody. */
-async function welcome(world: World, order: object): Promise<Answer> {
-  return await call(world.another.port, {
-    method: 'POST',
-    target: '/welcome/',
-    headers: JSON_TYPE,
-    body: JSON.stringify(order),
+/** Asks Another as Edge does, to have `user` welcomed for `as`, who is there. */
+async function welcome(
+  world: World,
+  { user, as }: { user?: unknown; as?: string },
+): Promise<Answer> {
+  const body = JSON.stringify({ user });
+  const request = { method: 'POST', target: '/welcome/', body };
+  const { headers, claims } = await proofOf(as ?? OPERATOR);
+  const token = strictToken({
+    ...request,
+    key: edgeKey,
+    issuer: EDGE,
+    audience: ANOTHER,
+    subject: as,
+    contentType: 'application/json',
+    claims,
   });
+  return await call(world.another.port, {
+    ...request,
+    headers: { ...JSON_TYPE, ...headers, JWT: token },
+  });
+}
+
+/** What goes along where a user is there: a header, and a claim of the token. */
+async function proofOf(user: string) {
+  const grant = await grantFor(user, keys);
+  const tth = createHash('sha256').update(grant).digest('base64url');
+  return { headers: { 'Txn-Token': grant }, claims: { tth } };
 }
 
 /** Asks Herald directly, in another.service's name: what its own client would do, and what it would not. */
@@ -100,6 +99,7 @@ async function callHerald(
   world: World,
   { method = 'GET', target, body }: { method?: string; target: string; body?: string },
 ): Promise<Answer> {
+  const proof = await proofOf(OPERATOR);
   const token = strictToken({
     key: anotherKey,
     issuer: ANOTHER,
@@ -109,22 +109,25 @@ async function callHerald(
     target,
     body,
     contentType: 'application/json',
+    claims: proof.claims,
   });
-  const headers = { JWT: token, ...(body === undefined ? {} : JSON_TYPE) };
+  const headers = { JWT: token, ...proof.headers, ...(body === undefined ? {} : JSON_TYPE) };
   return await call(world.herald.port, { method, target, headers, body });
 }
 
 /** Asks Census for user 42 in Herald's name. */
 async function callCensusAsHerald(census: TestService): Promise<Answer> {
   const request = { method: 'GET', target: '/user/42/' };
+  const proof = await proofOf(OPERATOR);
   const token = strictToken({
     ...request,
     key: heraldKey,
     issuer: HERALD,
     audience: 'https://census.service/',
     subject: OPERATOR,
+    claims: proof.claims,
   });
-  return await call(census.port, { ...request, headers: { JWT: token } });
+  return await call(census.port, { ...request, headers: { JWT: token, ...proof.headers } });
 }
 
 const orderOf = (order: object) => ({
@@ -136,7 +139,7 @@ const orderOf = (order: object) => ({
 describe('the sample', () => {
   let world: World;
   beforeAll(async () => {
-    world = await startWorld();
+    world = await startWorld(keys, mailbox.url);
   });
   afterAll(() => world.close());
 
@@ -200,15 +203,18 @@ describe('the sample', () => {
   it.each<[string, object, number]>([
     ['as it should be', { user: NEWCOMER, as: OPERATOR }, 201],
     ['without user', { as: OPERATOR }, 400],
-    ['without anybody to act for', { user: NEWCOMER }, 400],
-    ['for somebody who is no census user', { user: NEWCOMER, as: 'https://evil.service/1/' }, 400],
+    ['without anybody to act for', { user: NEWCOMER }, 403],
+    ['of a user who is no census user', { user: 'https://evil.service/1/', as: OPERATOR }, 400],
   ])('takes or refuses a welcome %s', async (_name, order, status) => {
     expect(await welcome(world, order)).toMatchObject({ status });
   });
 
-  it('refuses Herald and Census to whoever has no token', async () => {
+  it('refuses Another, Herald and Census to whoever has no token', async () => {
     const order = { ...orderOf(goodOrder), headers: JSON_TYPE };
     const missing = { status: 401, code: 'token_missing' };
+    expect(await call(world.another.port, { ...order, target: '/welcome/' })).toMatchObject(
+      missing,
+    );
     expect(await call(world.herald.port, order)).toMatchObject(missing);
     expect(await call(world.census.port, { target: '/user/42/' })).toMatchObject(missing);
   });
@@ -217,15 +223,29 @@ describe('the sample', () => {
 describe('a client of the original format', () => {
   let world: World;
   beforeAll(async () => {
-    world = await startWorld();
+    world = await startWorld(keys, mailbox.url);
   });
   afterAll(() => world.close());
 
   const body = JSON.stringify({ user: NEWCOMER, type: 'welcome-message' });
   const claims = { iss: LEGACY, aud: HERALD, sub: OPERATOR, bdy: md5(body) };
+  const order = async (headers: Record<string, string>): Promise<Answer> =>
+    await call(world.herald.port, {
+      method: 'POST',
+      target: '/notification/',
+      headers: { ...headers, ...JSON_TYPE },
+      body,
+    });
 
   it.each([
-    ['as published', claims, legacyKey, 201, undefined],
+    ['as published, with the grant of the user', claims, legacyKey, 201, undefined],
+    [
+      'for another user than the one it may name',
+      { ...claims, sub: NEWCOMER },
+      legacyKey,
+      403,
+      'subject_not_allowed',
+    ],
     [
       'with the hash of another body',
       { ...claims, bdy: md5(`${body} `) },
@@ -243,14 +263,19 @@ describe('a client of the original format', () => {
       'header_invalid',
     ],
   ])('%s', async (_name, payload, key, status, code) => {
-    const answer = await call(world.herald.port, {
-      method: 'POST',
-      target: '/notification/',
-      headers: { JWT: forge({ alg: 'ES256' }, payload, key), ...JSON_TYPE },
-      body,
-    });
+    const proof = await proofOf(OPERATOR);
+    const token = forge({ alg: 'ES256' }, { ...payload, ...proof.claims }, key);
+    const answer = await order({ JWT: token, ...proof.headers });
     expect(answer).toMatchObject({ status, code });
     expect(NOTIFICATION_URI.test(answer.headers.location ?? '')).toBe(status === 201);
+  });
+
+  it('gets no further than Herald without a grant: Census asks for it', async () => {
+    const JWT = forge({ alg: 'ES256' }, claims, legacyKey);
+    expect(await order({ JWT })).toMatchObject({
+      status: 403,
+      json: { message: 'census.service does not allow this user to do that.' },
+    });
   });
 
   it('may ask Census itself', async () => {
@@ -272,7 +297,7 @@ describe('with something out of reach', () => {
   const order = { user: NEWCOMER, as: OPERATOR };
 
   it('answers 502 without Census', async () => {
-    const world = await startWorld();
+    const world = await startWorld(keys, mailbox.url);
     try {
       expect(await welcome(world, order)).toMatchObject({ status: 201 });
       await world.census.close();
@@ -286,7 +311,7 @@ describe('with something out of reach', () => {
 
   it('answers 502 without a mail server', async () => {
     const closed = await startMailbox();
-    const world = await startWorld(closed.url);
+    const world = await startWorld(keys, closed.url);
     try {
       expect(await welcome(world, order)).toMatchObject({ status: 201 });
       await closed.close();
@@ -300,7 +325,7 @@ describe('with something out of reach', () => {
 describe('the published keys', () => {
   it('are found by Census though Herald starts later', async () => {
     const door = await openDoor('turned-away');
-    const baseUrls = { census: '', herald: door.url, another: door.url };
+    const baseUrls = { census: '', edge: '', herald: door.url, another: door.url };
     const services: TestService[] = [];
     const start = async (module: DynamicModule): Promise<TestService> => {
       const service = await startService({ adapter: 'express', imports: [module] });
@@ -308,6 +333,8 @@ describe('the published keys', () => {
       return service;
     };
     try {
+      const edge = await start(EdgeModule.register({ baseUrls, keys }));
+      baseUrls.edge = `${edge.url}/`;
       const census = await start(CensusModule.register({ baseUrls, keys }));
       baseUrls.census = `${census.url}/`;
       const unavailable = { status: 503, code: 'key_unavailable' };
@@ -329,7 +356,7 @@ describe('the published keys', () => {
     const ring = await ringOf(heraldKey.privatePem);
     writeKeyRing(heraldKeyFile, ring);
     const nowhere = 'http://127.0.0.1:9/';
-    const baseUrls = { census: nowhere, herald: nowhere, another: nowhere };
+    const baseUrls = { census: nowhere, herald: nowhere, another: nowhere, edge: nowhere };
     const herald = await startService({
       adapter: 'express',
       imports: [HeraldModule.register({ baseUrls, keys, heraldKeyFile, smtpUrl: mailbox.url })],
@@ -367,7 +394,7 @@ describe('the published keys', () => {
 describe('the key files', () => {
   it('are made once, and kept', () => {
     const directory = join(keys, 'made');
-    expect(ensureKeyFiles(directory)).toEqual(['census', 'herald', 'another', 'legacy']);
+    expect(ensureKeyFiles(directory)).toEqual(['census', 'herald', 'another', 'edge', 'legacy']);
     const read = () =>
       readdirSync(directory).map((file) => [file, readFileSync(join(directory, file), 'utf8')]);
     const made = read();
@@ -376,6 +403,8 @@ describe('the key files', () => {
       'another.public.pem',
       'census.private.pem',
       'census.public.pem',
+      'edge.private.pem',
+      'edge.public.pem',
       'herald.private.pem',
       'herald.public.pem',
       'legacy.private.pem',

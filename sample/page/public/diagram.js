@@ -5,6 +5,7 @@ import { svg } from './dom.js';
 /** @type {readonly [Party, string][]} */
 const PARTIES = [
   ['you', 'You'],
+  ['edge', 'Edge'],
   ['another', 'Another'],
   ['herald', 'Herald'],
   ['census', 'Census'],
@@ -12,7 +13,7 @@ const PARTIES = [
 ];
 const TOP = 56;
 const ROW = 52;
-const ROWS = 7;
+const ROWS = 9;
 const HEAD = 7;
 
 /** A sequence diagram of steps that appear one after the other, and can be chosen. */
@@ -111,7 +112,7 @@ export class Diagram {
    */
   lifeline(party, name, height) {
     const x = this.xOf(party);
-    const half = Math.min(44, this.width / 10 - 2);
+    const half = Math.min(44, this.width / (2 * PARTIES.length) - 2);
     const box = { x: x - half, y: 1, width: half * 2, height: 30, rx: 7, class: 'party-box' };
     const text = { x, y: 21, 'text-anchor': 'middle', class: 'party-name' };
     return [
@@ -131,7 +132,7 @@ export class Diagram {
     const back = from > to ? HEAD : -HEAD;
     const isRefusal = (step.status ?? 0) >= 400;
     const kind = `arrow ${step.kind}${isRefusal ? ' refusal' : ''}`;
-    const label = `Step ${at + 1}: ${nameOf(step.from)} to ${nameOf(step.to)}, ${step.line}${step.token ? ' JWT' : ''}`;
+    const label = `Step ${at + 1}: ${nameOf(step.from)} to ${nameOf(step.to)}, ${step.line}${step.token ? ` ${badgeOf(step)}` : ''}`;
     const made = svg(
       'g',
       { class: kind, role: 'button', 'aria-label': label },
@@ -152,10 +153,10 @@ export class Diagram {
     const middle = (this.xOf(step.from) + this.xOf(step.to)) / 2;
     const hasToken = step.token !== undefined;
     // About how wide the text is, so that it stays within the drawing.
-    const half = (step.line.length * 7 + (hasToken ? 40 : 0)) / 2;
+    const half = (step.line.length * 7 + (hasToken ? (badgeOf(step).length + 1) * 8 : 0)) / 2;
     const x = Math.min(Math.max(middle, half + 2), this.width - half - 2);
     const line = svg('text', { class: 'line', x, y: y - 9, 'text-anchor': 'middle' }, step.line);
-    if (hasToken) line.append(' ', svg('tspan', { class: 'badge' }, 'JWT'));
+    if (hasToken) line.append(' ', svg('tspan', { class: 'badge' }, badgeOf(step)));
     return [line];
   }
 
@@ -164,6 +165,11 @@ export class Diagram {
     const slot = this.width / PARTIES.length;
     return slot * (PARTIES.findIndex(([name]) => name === party) + 0.5);
   }
+}
+
+/** @param {Step} step */
+function badgeOf({ token }) {
+  return token?.grant ? 'JWT + grant' : 'JWT';
 }
 
 /** @param {Party} party */

@@ -32,7 +32,12 @@ function serviceCard({ name, uri, url, does, isUp, keyIds }) {
       'dl',
       {},
       ...pair('Called', uri),
-      ...pair('Listens at', url),
+      element('dt', {}, 'Listens at'),
+      element(
+        'dd',
+        {},
+        name === 'edge' ? element('a', { href: url }, url) : element('code', {}, url),
+      ),
       ...pair(
         'Publishes',
         keyIds.length > 0 ? `key ${keyIds.join(', ')}` : 'no key: it calls nobody',

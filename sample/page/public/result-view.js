@@ -1,5 +1,5 @@
 import { element } from './dom.js';
-import { tokenTables, tokenText } from './token-view.js';
+import { grantTable, tokenTables, tokenText } from './token-view.js';
 
 /** @import { Exchange } from '../attempt.service.js' */
 /** @import { Check } from '../checks.js' */
@@ -38,6 +38,9 @@ export function resultView(attempt, exchanges, checks) {
     element('h4', {}, 'The answer'),
     answerView(last),
     ...(last.token ? [element('h4', {}, 'Its token'), tokenTables(last.token, changed)] : []),
+    ...(last.grant
+      ? [element('h4', {}, 'The grant beside it'), grantTable(last.grant.claims, changed)]
+      : []),
     element('a', { class: 'to-list', href: '#tamper' }, 'Back to the attempts'),
   ];
 }
@@ -66,19 +69,22 @@ function checkList(checks, failed) {
  * @param {Exchange} exchange
  * @param {ReadonlySet<string>} changed
  */
-function requestView({ method, target, contentType, body, token }, changed) {
+function requestView({ method, target, contentType, body, token, grant }, changed) {
   /** @type {(part: string, text: string) => HTMLElement} */
   const part = (name, text) => element(changed.has(name) ? 'mark' : 'span', {}, text);
   const jwt = token ? tokenText(token) : part('token', '(none)');
+  const txnToken = grant ? tokenText(grant) : part('grant', '(none)');
+  const type = contentType === '' ? [] : ['\ncontent-type: ', part('content-type', contentType)];
   return element(
     'pre',
     { class: 'wire' },
     `${method} `,
     part('target', target),
-    '\ncontent-type: ',
-    part('content-type', contentType),
+    ...type,
     '\nJWT: ',
     jwt,
+    '\nTxn-Token: ',
+    txnToken,
     '\n\n',
     part('body', body),
   );

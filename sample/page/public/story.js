@@ -1,7 +1,7 @@
 import { playStory } from './api.js';
 import { Diagram, nameOf } from './diagram.js';
 import { byId, element } from './dom.js';
-import { tokenTables } from './token-view.js';
+import { grantTable, tokenTables } from './token-view.js';
 
 /** @import { Step } from '../story.service.js' */
 /** @import { World } from '../world.service.js' */
@@ -10,17 +10,20 @@ const PACE_MILLISECONDS = 1100;
 
 /** @type {Readonly<Record<string, string>>} */
 const TELLING = {
-  'you another':
-    'The public edge takes the order from a browser. There is no token yet: services sign for one another, and users log in some other way.',
+  'you edge':
+    'You have logged in at Edge, and your browser sends the cookie of your session. There is no token yet: services sign for one another.',
+  'edge another':
+    'Edge signs this one request with its own private key, and says for which user. It adds a grant: its word that you are there, for whoever has to know. Another checks the token, and only hands the grant on.',
   'another herald':
-    'Another signs this one request with its own private key, and says for which user. Herald checks the signature with the key that Another publishes, then the request itself.',
+    'Another does not pass the token on. It signs anew, with its own key and for Herald. The grant stays as it is. Herald checks both: the token with the key that Another publishes, the grant with that of Edge.',
   'herald census':
-    'Herald does not pass the token on. It signs anew, with its own key and for Census; only the user stays the same.',
+    'And so does Herald. Had nobody logged in, Herald could still sign for you: without the grant, Census would refuse that.',
   'herald mail': 'Census has said who user 42 is, so the e-mail goes out.',
   'census herald':
     'The token was good, so Census acted as if the user had come in person: an ordinary roles guard decided by request.user.',
   'herald another': 'Herald passes on what became of it.',
-  'another you': 'And so does Another. Every hop was checked by the service that received it.',
+  'another edge': 'And so does Another.',
+  'edge you': 'Every hop was checked by the service that received it.',
 };
 
 /**
@@ -32,7 +35,7 @@ const TELLING = {
 export function setUpStory(world, report) {
   const as = byId('as', HTMLSelectElement);
   as.append(
-    ...world.users.map(({ uri, name, may }) =>
+    ...world.visitors.map(({ uri, name, may }) =>
       element('option', { value: uri }, `${name}, ${may}`),
     ),
   );
@@ -109,6 +112,7 @@ function detailOf(step) {
     element('p', {}, isRefusal ? refusalOf(step) : (TELLING[`${from} ${to}`] ?? '')),
   ];
   if (token) parts.push(tokenTables(token));
+  if (token?.grant) parts.push(grantTable(token.grant));
   if (message) parts.push(element('pre', {}, message));
   if (body !== undefined) {
     const json = JSON.stringify(body, null, 2);

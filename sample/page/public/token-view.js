@@ -16,6 +16,7 @@ const MEANINGS = {
   req: 'the request line it is for',
   bdy: 'SHA-256 of the body, byte for byte',
   hdr: 'headers that may not change',
+  tth: 'SHA-256 of the grant beside it: no other one goes along',
 };
 
 /**
@@ -25,11 +26,43 @@ const MEANINGS = {
  * @param {ReadonlySet<string>} [changed] `claims.sub` and the like
  */
 export function tokenTables({ header = {}, claims = {} }, changed = new Set()) {
+  const of = (/** @type {string} */ part) => ({
+    isChanged: (/** @type {string} */ name) => changed.has(`${part}.${name}`),
+    meanings: MEANINGS,
+  });
   return element(
     'div',
     { class: 'token' },
-    table('JOSE header', header, (name) => changed.has(`header.${name}`)),
-    table('Claims', claims, (name) => changed.has(`claims.${name}`)),
+    table('JOSE header', header, of('header')),
+    table('Claims', claims, of('claims')),
+  );
+}
+
+/** @type {Readonly<Record<string, string>>} */
+const GRANT_MEANINGS = {
+  iss: 'who vouches: the service where the user logged in',
+  aud: 'the environment in which it counts',
+  sub: 'the user who is there',
+  iat: 'said at',
+  exp: 'over at',
+  txn: 'the same on every hop: the transaction',
+  scope: 'for what the user is there',
+  req_wl: 'who asked for it: Edge itself',
+  auth_time: 'when the user logged in:',
+};
+
+/**
+ * The claims of a grant, a row each, with what they mean.
+ *
+ * @param {Readonly<Record<string, unknown>>} claims
+ * @param {ReadonlySet<string>} [changed] `grant.sub` and the like
+ */
+export function grantTable(claims, changed = new Set()) {
+  const isChanged = (/** @type {string} */ name) => changed.has(`grant.${name}`);
+  return element(
+    'div',
+    { class: 'token' },
+    table('Grant', claims, { isChanged, meanings: GRANT_MEANINGS }),
   );
 }
 
@@ -54,9 +87,9 @@ export function tokenText({ text }) {
 /**
  * @param {string} title
  * @param {Readonly<Record<string, unknown>>} members
- * @param {(name: string) => boolean} isChanged
+ * @param {{ isChanged: (name: string) => boolean, meanings: Readonly<Record<string, string>> }} words
  */
-function table(title, members, isChanged) {
+function table(title, members, { isChanged, meanings }) {
   const rows = Object.entries(members).map(([name, value]) =>
     element(
       'tr',
@@ -66,7 +99,7 @@ function table(title, members, isChanged) {
         'td',
         {},
         element('code', { class: 'value' }, show(value)),
-        element('span', { class: 'meaning' }, meaningOf(name, value)),
+        element('span', { class: 'meaning' }, meaningOf(meanings[name], value)),
       ),
     ),
   );
@@ -79,11 +112,10 @@ function show(value) {
 }
 
 /**
- * @param {string} name
+ * @param {string | undefined} meaning
  * @param {unknown} value
  */
-function meaningOf(name, value) {
-  const meaning = MEANINGS[name] ?? '';
+function meaningOf(meaning = '', value) {
   if (typeof value !== 'number') return meaning;
   return `${meaning} ${new Date(value * 1000).toLocaleTimeString('en-GB')}`;
 }
