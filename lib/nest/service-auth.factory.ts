@@ -9,6 +9,7 @@ import {
   ServiceAuthConfigError,
   type ServiceAuthOptions,
   type ServiceAuthSettings,
+  sharedPrefix,
 } from '../core/index.js';
 import { createServiceAuth, type ServiceAuth } from '../service-auth.js';
 import { checkEnforcement, Enforcement } from './enforcement.js';
@@ -64,6 +65,7 @@ export async function createServiceAuthFrom(
     );
   }
   warnOfOriginalProfile(serviceAuth.settings);
+  warnOfUnproved(serviceAuth.settings);
   warnOfLoosenedOptions({ ...options }, logger);
   summary.start(Enforcement.of({ enforcement, reportUntil }, now), sending?.targets ?? []);
   return serviceAuth;
@@ -134,6 +136,18 @@ function isFolder(path: unknown): path is string {
     return typeof path === 'string' && isAbsolute(path) && statSync(path).isDirectory();
   } catch {
     return false;
+  }
+}
+
+/** Only where grants count: without them, no issuer proves that the user asked. */
+function warnOfUnproved({ receiving }: ServiceAuthSettings): void {
+  const { grants, trustedIssuers } = receiving ?? {};
+  const originated = [...(grants?.originators.values() ?? [])].flatMap(({ subjects }) => subjects);
+  for (const { issuer, subjects, subjectProof } of trustedIssuers?.known() ?? []) {
+    if (subjectProof?.mode !== 'off' || sharedPrefix(subjects, originated) === undefined) continue;
+    new Logger('ServiceAuth').warn(
+      `Calls of ${issuer} need no proof that their user asked (subjectProof 'off'): it can name each user within its subjects.`,
+    );
   }
 }
 

@@ -30,12 +30,12 @@ export class HeldGrant {
     return this.#subject;
   }
 
-  /** @throws what signing it fails with */
+  /** The value of the header, once it is signed. @throws what signing it fails with */
   async text(): Promise<string> {
     return await this.#text;
   }
 
-  /** @param nowMilliseconds since the epoch */
+  /** Whether its end has passed, as far as that is known. @param nowMilliseconds since the epoch */
   isOver(nowMilliseconds: number): boolean {
     return this.#expiresAtSeconds !== undefined && this.#expiresAtSeconds * 1000 <= nowMilliseconds;
   }

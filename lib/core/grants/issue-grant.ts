@@ -1,12 +1,16 @@
-import { ServiceSigningError } from '../errors.js';
+import { ServiceSigningError, ServiceTokenRefusedError } from '../errors.js';
 import type { SigningTurn } from '../scheduling.js';
 import type { SendingSettings } from '../settings.js';
 import { findSubjectFlaw, isWithinPrefixes } from '../subject.js';
 import type { TokenIds } from '../token-ids.js';
 import { signClaims } from '../token-signature.js';
-import { isScopeToken } from './grant-claims.js';
+import { JsonFlaw, readJsonObject } from '../unambiguous-json.js';
+import { isScopeToken, readGrantClaims } from './grant-claims.js';
 import type { OriginateSettings } from './grant-settings.js';
 import { GRANT_TYPE, MAX_GRANT_LENGTH } from './verify-grant.js';
+
+/** How many members and items the claims may have, those at every depth counted together. */
+const MOST_CLAIMS = 64;
 
 /** The scope of a grant whose maker names none. It satisfies no route that asks for another. */
 export const USER_PRESENT = 'user-present';
@@ -89,8 +93,21 @@ export function issueGrant(
     tctx: options.transactionContext,
     rctx: options.requesterContext,
   };
+  assertReadable(claims, lifetimeSeconds);
   const text = signGrant(claims, signer);
   return { text, subject, transaction, expiresAtSeconds, lifetimeSeconds };
+}
+
+/** Asserts that receivers will take the claims for those of a grant, whatever the application has put into them. */
+function assertReadable(claims: Readonly<Record<string, unknown>>, lifetimeSeconds: number): void {
+  try {
+    const written = Buffer.from(JSON.stringify(claims));
+    readGrantClaims(readJsonObject(written, MOST_CLAIMS), lifetimeSeconds);
+  } catch (error) {
+    if (error instanceof ServiceTokenRefusedError) refuse(error.detail ?? error.code);
+    if (error instanceof JsonFlaw || error instanceof TypeError) refuse(error.message);
+    throw error;
+  }
 }
 
 async function signGrant(

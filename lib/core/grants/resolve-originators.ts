@@ -166,6 +166,9 @@ function readWritten(reader: OptionReader): SubjectProof {
     const what = "write 'allowed' if the issuer may act for itself, else 'refused'";
     reader.report('withoutSubject', what);
   }
+  if (mode === 'off' && reader.raw('withoutSubject') !== undefined) {
+    reader.report('withoutSubject', "remove it: mode 'off' asks for nothing");
+  }
   const maxAgeSeconds = reader.integer('maxAgeSeconds', {
     from: 1,
     to: LONGEST_GRANT_SECONDS,
