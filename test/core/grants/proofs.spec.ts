@@ -256,6 +256,16 @@ describe('a grant that is known', () => {
     expect(await verdict(pair(grant, { subject: `${USERS}22/` }))).toBe('grant_mismatch');
   });
 
+  it('GR-44 is not known where it was invented, were there a thousand', async () => {
+    const stranger = { ...createKey(), keyId: key.keyId };
+    const invented = Array.from({ length: 1000 }, () => grantOf({ key: stranger }));
+    for (const grant of invented) expect(await verdict(pair(grant))).toBe('grant_invalid');
+    expect(invented.filter((grant) => setup.cache.find(tthOf(grant)) !== undefined)).toEqual([]);
+    const good = grantOf();
+    expect(await verdict(pair(good))).toBe('accepted');
+    expect(setup.cache.find(tthOf(good))).toBeDefined();
+  });
+
   it('is not known where its signature is not good, however often it comes', async () => {
     const invented = grantOf({ key: { ...createKey(), keyId: key.keyId } });
     for (const _time of [1, 2, 3]) expect(await verdict(pair(invented))).toBe('grant_invalid');
