@@ -110,17 +110,22 @@ describe.each(ADAPTERS)('grants for the calls of a handler on %s', (adapter) => 
   const ask = async (target: string, isServed = false): Promise<Answer> =>
     isServed ? await herald.get(edge.port, target) : await call(edge.port, { target });
 
-  it.each(['originate', 'insteadOf'] as const)('are made where a person asked: %s', async (way) => {
-    expect((await ask(`/open?way=${way}`)).json).toEqual({ sent: true });
-    const sent = wire.takeOne();
-    const [grant = ''] = valuesOf(sent, 'txn-token');
-    const [token = ''] = valuesOf(sent, 'jwt');
-    expect(decodeClaims(grant)).toMatchObject({ iss: EDGE, sub: USER, aud: TRUST_DOMAIN });
-    expect(decodeClaims(token)).toMatchObject({ sub: USER, tth: tthOf(grant) });
-    expect(events.of('grant_issued')).toMatchObject([{ transaction: decodeClaims(grant)['txn'] }]);
-  });
+  it.each(['originate', 'insteadOf'] as const)(
+    'GR-46 are made where a person asked: %s',
+    async (way) => {
+      expect((await ask(`/open?way=${way}`)).json).toEqual({ sent: true });
+      const sent = wire.takeOne();
+      const [grant = ''] = valuesOf(sent, 'txn-token');
+      const [token = ''] = valuesOf(sent, 'jwt');
+      expect(decodeClaims(grant)).toMatchObject({ iss: EDGE, sub: USER, aud: TRUST_DOMAIN });
+      expect(decodeClaims(token)).toMatchObject({ sub: USER, tth: tthOf(grant) });
+      expect(events.of('grant_issued')).toMatchObject([
+        { transaction: decodeClaims(grant)['txn'] },
+      ]);
+    },
+  );
 
-  it('are not made where a service asked, before a byte leaves, unless code says so', async () => {
+  it('GR-46 are not made where a service asked, before a byte leaves, unless code says so', async () => {
     expect((await ask('/served?way=originate', true)).json).toEqual({ code: 'originate_refused' });
     expect(wire.takeAll()).toEqual([]);
     expect(events.of('grant_issued')).toEqual([]);
@@ -129,13 +134,13 @@ describe.each(ADAPTERS)('grants for the calls of a handler on %s', (adapter) => 
     expect(events.of('grant_issued')).toMatchObject([{ insteadOf: 'served-grant' }]);
   });
 
-  it('are not issued there either', async () => {
+  it('GR-46 are not issued there either', async () => {
     expect((await ask('/issue?way=nothing', true)).json).toEqual({ code: 'originate_refused' });
     expect((await ask('/issue?way=insteadOf', true)).json).toEqual({ sub: USER });
     expect((await ask('/issue?way=nothing')).json).toEqual({ sub: USER });
   });
 
-  it('are sent as they were given', async () => {
+  it('GR-46 are sent as they were given', async () => {
     expect((await ask('/open?way=grant')).json).toEqual({ sent: true });
     const sent = wire.takeOne();
     expect(valuesOf(sent, 'txn-token')).toEqual([WAYS.grant.grant]);
@@ -149,12 +154,12 @@ describe.each(ADAPTERS)('grants for the calls of a handler on %s', (adapter) => 
     ['anothers', 'grant_unusable'],
     ['none', 'grant_unusable'],
     ['both', 'TypeError'],
-  ])('are refused before a byte leaves: %s', async (way, code) => {
+  ])('GR-46 are refused before a byte leaves: %s', async (way, code) => {
     expect((await ask(`/open?way=${way}`)).json).toEqual({ code });
     expect(wire.takeAll()).toEqual([]);
   });
 
-  it('are for users alone', () => {
+  it('GR-46 are for users alone', () => {
     const calls = edge.app.get(ServiceCallContext);
     const run = (user: string | undefined): unknown =>
       calls.runOnBehalfOf(user, () => 'run', { grant: WAYS.grant.grant });

@@ -146,7 +146,7 @@ describe('a grant that is made', () => {
   });
 });
 
-describe('originate_refused', () => {
+describe('GR-45 originate_refused', () => {
   const REFUSED: [
     title: string,
     detail: string | RegExp,

@@ -395,7 +395,7 @@ describe('the modes of an issuer', () => {
     expect(await verdict(pair(grantOf()))).toBe('key_unavailable');
   });
 
-  it('throw what is no verdict, in each mode', async () => {
+  it('GR-37 throw what is no verdict, in each mode', async () => {
     const error = new Error('of the key source');
     setup.keys.find = () => {
       throw error;
@@ -405,7 +405,7 @@ describe('the modes of an issuer', () => {
     }
   });
 
-  it('believe nobody where nobody vouches', async () => {
+  it('GR-04 believe nobody where nobody vouches', async () => {
     const verifier = { grants: undefined };
     expect(await verdict(pair(grantOf()), { verifier })).toBe('originator_unknown');
     expect(await verdict(pair(grantOf()), { mode: 'off', asked: {}, verifier })).toBe(
@@ -540,12 +540,12 @@ describe('what a refusal says', () => {
       'by this route',
     ],
   ];
-  it.each(ROWS)('of %s', async (_title, grant, terms, detail) => {
+  it.each(ROWS)('GR-22 of %s', async (_title, grant, terms, detail) => {
     expect(await detailOf(pair(grant()), terms)).toEqual(detail);
     expect(await detailOf(pair(grantOf()))).toBe('accepted');
   });
 
-  it('of an originator out of its bounds, and of no originators', async () => {
+  it('GR-06, GR-14 of an originator out of its bounds, and of no originators', async () => {
     setup.originators.set(EDGE, {
       issuer: EDGE,
       keys: setup.keys,
