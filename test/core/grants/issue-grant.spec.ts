@@ -228,7 +228,7 @@ describe('GR-45 originate_refused', () => {
   it('tells observers of none that was not made', async () => {
     const observer = new ObservedEvents();
     const service = await start({ observer });
-    await expect(service.issueGrant('x')).rejects.toThrow();
+    await expect(service.issueGrant('x')).rejects.toThrow('No grant was made for this user');
     expect(observer.of('grant_issued')).toEqual([]);
     await service.issueGrant(USER);
     expect(observer.of('grant_issued')).toHaveLength(1);

@@ -284,7 +284,7 @@ describe('what is proved', () => {
       transactionContext: { order: { id: 7 } },
       requesterContext: { ip: 'x' },
     });
-    const order = (grant?.transactionContext as { order: object }).order;
+    const order = grant?.transactionContext?.['order'];
     const parts = [grant, grant?.scopes, grant?.amr, grant?.transactionContext, order];
     expect(parts.map((part) => Object.isFrozen(part))).toEqual(parts.map(() => true));
   });

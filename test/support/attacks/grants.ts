@@ -256,6 +256,7 @@ const CLAIMS: AttackRow[] = rows('grant_invalid', COURIED, [
     ]),
   ),
   ['GR-28 an endless exp', built(withPayload((json) => json.replace(/"exp":\d+/, '"exp":1e999')))],
+  ['GR-28 an endless auth_time', built(withPayload(twice('"auth_time":1e999,')))],
   ['GR-29 a list of trust domains', claiming({ aud: [TRUST_DOMAIN] })],
   ['GR-29 an empty trust domain', claiming({ aud: '' })],
   ['GR-29 a trust domain with a space', claiming({ aud: `${TRUST_DOMAIN} x` })],

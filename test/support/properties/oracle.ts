@@ -218,7 +218,7 @@ function checkGrant(claims: JsonMembers, longestSeconds: number): void {
   demand([iss, asker].every((name) => typeof name === 'string') && asker !== '', 'iss, req_wl');
   demand(typeof aud === 'string' && aud.length >= 1 && aud.length <= 256, 'aud');
   demand(
-    [...aud].every((character) => character > ' ' && character < '\x7f'),
+    aud.split('').every((character) => character > ' ' && character < '\x7f'),
     'aud',
   );
   demand(typeof sub === 'string', 'sub');
@@ -232,7 +232,7 @@ function checkGrant(claims: JsonMembers, longestSeconds: number): void {
   demand(typeof txn === 'string' && txn.length >= 16 && txn.length <= 256, 'txn');
   demand(!/[\p{Cc}\p{Z}]/u.test(txn), 'txn');
   demand(typeof scope === 'string', 'scope');
-  const isScope = (text: string) => text !== '' && [...text].every(isOfScope);
+  const isScope = (text: string) => text !== '' && text.split('').every(isOfScope);
   demand(scope.split(' ').every(isScope), 'scope');
   checkContexts(claims);
 }
