@@ -1803,7 +1803,7 @@ const GRANTS = [
     {
       check: `its key is one of the originator`,
       text: `    refuse('grant_invalid', \`kid: \${describeKnownKeys(originator.keys.health())}\`);`,
-      instead: `    (await [...grants.originators.values()].map(({ keys }) => keys.find(keyId))[1]) ?? refuse('grant_invalid');`,
+      instead: `    (await [...grants.originators.values()].map(({ keys }) => keys.find(keyId))[2]) ?? refuse('grant_invalid');`,
       spec: CORE,
       tests: 'GR-',
     },

@@ -1,3 +1,4 @@
+import { createPublicKey, createSecretKey } from 'node:crypto';
 import { KnownHeaders } from '../../../lib/core/known-headers.js';
 import { GrantCache, type KnownGrant } from '../../../lib/core/grants/grant-cache.js';
 import type {
@@ -159,7 +160,6 @@ describe('a grant that is known', () => {
   it('GR-36 is verified once where its key was fetched anew and is unchanged', async () => {
     const grant = grantOf();
     expect(await verdict(pair(grant))).toBe('accepted');
-    const { createPublicKey } = await import('node:crypto');
     setup.keys.add({ ...key, publicKey: createPublicKey(key.publicPem) });
     expect(await verdict(pair(grant))).toBe('accepted');
     expect(setup.cache.verifications).toBe(1);
@@ -403,6 +403,14 @@ describe('the modes of an issuer', () => {
     for (const mode of ['report', 'required'] as const) {
       await expect(prove(pair(grantOf()), { mode })).rejects.toBe(error);
     }
+  });
+
+  it('GR-37 throw a failure of the signature check that is no verdict', async () => {
+    const secret = createSecretKey(Buffer.alloc(32));
+    setup.keys.add({ ...key, publicKey: secret });
+    await expect(prove(pair(grantOf()))).rejects.toThrow(TypeError);
+    setup.keys.add(key);
+    expect(await verdict(pair(grantOf()))).toBe('accepted');
   });
 
   it('GR-04 believe nobody where nobody vouches', async () => {
