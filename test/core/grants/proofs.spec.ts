@@ -256,9 +256,9 @@ describe('a grant that is known', () => {
     expect(await verdict(pair(grant, { subject: `${USERS}22/` }))).toBe('grant_mismatch');
   });
 
-  it('GR-44 is not known where it was invented, were there a thousand', async () => {
+  it('GR-44 is not known where it was invented, were there hundreds', async () => {
     const stranger = { ...createKey(), keyId: key.keyId };
-    const invented = Array.from({ length: 1000 }, () => grantOf({ key: stranger }));
+    const invented = Array.from({ length: 200 }, () => grantOf({ key: stranger }));
     for (const grant of invented) expect(await verdict(pair(grant))).toBe('grant_invalid');
     expect(invented.filter((grant) => setup.cache.find(tthOf(grant)) !== undefined)).toEqual([]);
     const good = grantOf();
