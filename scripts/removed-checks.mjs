@@ -1960,8 +1960,8 @@ const GRANTS = [
       check: `sub can be the URI of a user`,
       text: `flaw === undefined ? subject : invalid(\`sub is \${flaw}\`)`,
       instead: `subject`,
-      spec: ISSUED,
-      tests: `no URI`,
+      spec: CORE,
+      tests: 'GR-',
     },
     {
       check: `scope has its form`,
@@ -2152,13 +2152,6 @@ const GRANTS = [
       instead: `(asked[0]?.acrs ?? [])`,
       spec: NEST_GRANTS,
       tests: `on express.*GR-41`,
-    },
-    {
-      check: `proof asks for a user`,
-      text: `  return applyDecorators(RequireSubject(), proof);`,
-      instead: `  return applyDecorators(proof);`,
-      spec: NEST_GRANTS,
-      tests: `on express.*GR-02`,
     },
   ]),
 ];
