@@ -26,6 +26,7 @@ import {
   accentedKey,
   BASELINE,
   CANARY,
+  edgeKey,
   HERALD,
   heraldKey,
   NOW_SECONDS,
@@ -72,7 +73,7 @@ describe.each(ADAPTERS)('on %s', (adapter: Adapter) => {
   const logs = new LogRecorder();
   const secretsSent = new Set<string>();
   /** What lines name on purpose: the key ids that are known, and for whom a verified issuer has made a token. */
-  const namedInLog = new Set([heraldKey, accentedKey, twinKey].map(({ keyId }) => keyId));
+  const namedInLog = new Set([heraldKey, accentedKey, twinKey, edgeKey].map(({ keyId }) => keyId));
   let census: TestService;
 
   let loggedAtStart = 0;
