@@ -27,6 +27,7 @@ const SECTIONS = [
   'signatures',
   'claims',
   'times',
+  'grants',
   'issuer-and-audience',
   'keys',
   'bodies',

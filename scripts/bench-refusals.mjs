@@ -3,7 +3,7 @@
  * of a token: `node scripts/bench-refusals.mjs`. Pairs take turns in one run, so that a busy machine slows both of
  * a pair down alike. Exit code 1 when a refusal costs more than acceptance, or a doubled token more than twice.
  */
-import { generateKeyPairSync, randomUUID, sign } from 'node:crypto';
+import { createHash, generateKeyPairSync, randomUUID, sign } from 'node:crypto';
 
 /** @type {unknown} */
 const built = await import(new URL('../dist/core.js', import.meta.url).href);
@@ -19,11 +19,22 @@ const LONGEST = 8192;
 const MAX_RATIO = 1.1;
 const MAX_GROWTH = 2.2;
 const [HERALD, CENSUS] = ['https://herald.service/', 'https://census.service/'];
+const EDGE = 'https://edge.service/';
+const USERS = 'https://census.service/user/';
+const DOMAIN = 'https://bench.example.org/';
 const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const stranger = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
 const service = await createServiceAuth({
   issuer: CENSUS,
-  trustedIssuers: [{ issuer: HERALD, keys: [{ publicKey, keyId: 'key' }] }],
+  trustDomain: DOMAIN,
+  originators: [{ issuer: EDGE, keys: [{ publicKey, keyId: 'key' }], subjects: [USERS] }],
+  trustedIssuers: [
+    {
+      issuer: HERALD,
+      keys: [{ publicKey, keyId: 'key' }],
+      subjectProof: { mode: 'required', withoutSubject: 'allowed' },
+    },
+  ],
 });
 
 /** @param {unknown} value */
@@ -37,6 +48,22 @@ function token({ header, claims, key = privateKey } = {}) {
   const input = `${head}.${encode({ ...good, ...claims })}`;
   const signature = sign('sha256', Buffer.from(input), { key, dsaEncoding: 'ieee-p1363' });
   return `${input}.${signature.toString('base64url')}`;
+}
+
+/** A grant that was not seen before. @param {import('node:crypto').KeyObject} [key] */
+function grant(key = privateKey) {
+  const header = { typ: 'txntoken+jwt' };
+  const iat = Math.floor(Date.now() / 1000);
+  const times = { iat, exp: iat + 300, jti: undefined, req: undefined };
+  const names = { iss: EDGE, aud: DOMAIN, sub: `${USERS}21/`, req_wl: EDGE };
+  const claims = { ...names, ...times, txn: randomUUID(), scope: 'user-present' };
+  return token({ header, claims, key });
+}
+
+/** The token for a call of that user, and the grant beside it. @param {string} text */
+function pair(text) {
+  const tth = createHash('sha256').update(text).digest('base64url');
+  return `${token({ claims: { sub: `${USERS}21/`, tth } })} ${text}`;
 }
 
 const used = token();
@@ -196,12 +223,21 @@ function signedShape(json, isGood) {
   return token({ claims: { own }, key: isGood ? privateKey : stranger });
 }
 
+/** @param {string} one a token, or a token and a grant with a space between */
+function requestWith(one) {
+  const [jwt = '', ...others] = isPair(one) ? one.split(' ') : [one];
+  const rawHeaders = ['JWT', jwt, ...others.flatMap((text) => ['Txn-Token', text])];
+  return { method: 'GET', target: '/', rawHeaders, body: Buffer.alloc(0) };
+}
+
+/** @param {string} one */
+const isPair = (one) => /^ey\S+ ey\S+$/.test(one);
+
 /** @param {readonly string[]} tokens @returns the CPU it takes, in microseconds for each */
 async function cost(tokens) {
   const before = process.cpuUsage();
   for (const one of tokens) {
-    const request = { method: 'GET', target: '/', rawHeaders: ['JWT', one], body: Buffer.alloc(0) };
-    await service.verify(request).catch(() => undefined);
+    await service.verify(requestWith(one)).catch(() => undefined);
   }
   const { user, system } = process.cpuUsage(before);
   return (user + system) / tokens.length;
@@ -209,9 +245,8 @@ async function cost(tokens) {
 
 /** @param {string} one @returns the code it is refused with */
 async function codeOf(one) {
-  const request = { method: 'GET', target: '/', rawHeaders: ['JWT', one], body: Buffer.alloc(0) };
   try {
-    await service.verify(request);
+    await service.verify(requestWith(one));
     return 'accepted';
   } catch (error) {
     return /** @type {{ code: string }} */ (error).code;
@@ -289,6 +324,25 @@ console.table(
       Object.entries(SHAPES).map(([name, make]) => [name, { make: () => make(LONGEST) }]),
     ),
   ),
+);
+
+/** Each beside a request that is accepted with a grant that was not seen before. */
+const newPair = () => pair(grant());
+const known = grant();
+console.table(
+  await compare({
+    'with a grant that is known': { make: () => pair(known), twin: newPair },
+    'without a grant': { make: () => token({ claims: { sub: `${USERS}21/` } }), twin: newPair },
+    'with an invented grant': { make: () => pair(grant(stranger)), twin: newPair },
+    'with an invented grant of 4,096 characters': {
+      make: () => pair(`${HEAD}.${'A'.repeat(3000)}.${'A'.repeat(86)}`),
+      twin: newPair,
+    },
+    'with a grant for another token': {
+      make: () => `${pair(known).split(' ')[0]} ${grant(stranger)}`,
+      twin: newPair,
+    },
+  }),
 );
 
 /** Beside a twin that is accepted: what is dear there is the signature over so many bytes. */

@@ -23,6 +23,12 @@ const WRAPPED = 'test/nest/wrapped-methods.spec.ts';
 const WHOM = 'test/for-whom/checks.spec.ts';
 const OBSERVABLES = 'test/for-whom/observables.spec.ts';
 const REPORT = 'test/nest/report-only.spec.ts';
+const PROOFS = 'test/core/grants/proofs.spec.ts';
+const ISSUED = 'test/core/grants/issue-grant.spec.ts';
+const GRANT_CACHE = 'test/core/grants/grant-cache.spec.ts';
+const GRANT_OPTIONS = 'test/core/grants/options.spec.ts';
+const NEST_GRANTS = 'test/nest/grants.spec.ts';
+const ORIGINATE = 'test/for-whom/originate.spec.ts';
 const CALL_CONTEXT = 'test/for-whom/call-context.spec.ts';
 
 /** @param {string} file @param {Omit<Removal, 'file'>[]} removals @returns {Removal[]} */
@@ -877,12 +883,12 @@ const BODIES = [
     },
     {
       check: 'the header leaves headers',
-      text: `  if (headers) delete headers[nameOfToken(headers)];\n`,
+      text: `  for (const name of SIGNED_HEADERS) if (headers) delete headers[nameOf(name, headers)];\n`,
       spec: GUARD,
     },
     {
       check: 'the header leaves rawHeaders',
-      text: `    if (isNamed(rawHeaders[at], TOKEN_HEADER)) rawHeaders[at + 1] = '';\n`,
+      text: `    if (isSigned(rawHeaders[at])) rawHeaders[at + 1] = '';\n`,
       spec: GUARD,
     },
   ]),
@@ -1074,9 +1080,16 @@ const AT_THE_DOOR = [
     },
     {
       check: '@RequireSubject() reaches the policy',
-      text: ', subjectRequired },',
-      instead: ' },',
+      text: ', subjectRequired, proof },',
+      instead: ', proof },',
       spec: GUARD,
+    },
+    {
+      check: '@RequireSubjectProof() reaches the policy',
+      text: 'policy: { allowedIssuers, subjectRequired, proof },',
+      instead: 'policy: { allowedIssuers, subjectRequired },',
+      spec: NEST_GRANTS,
+      tests: 'on express.*GR-34',
     },
   ]),
   ...inFile('lib/nest/route-mark.ts', [
@@ -1137,8 +1150,8 @@ const AT_THE_DOOR = [
     },
     {
       check: 'each route asserts what it asks',
-      text: 'const isAdmitted = this.admits(identity, next);',
-      instead: 'const isAdmitted = true;',
+      text: 'const admitted = await this.admit(identity, next);',
+      instead: 'const admitted = { identity };',
       spec: GUARD,
     },
     {
@@ -1150,7 +1163,7 @@ const AT_THE_DOOR = [
     },
     {
       check: 'a route that would refuse has no identity',
-      text: 'verification.identity = isAdmitted ? identity : undefined;',
+      text: 'verification.identity = admitted?.identity;',
       instead: 'verification.identity = identity;',
       spec: REPORT,
       tests: 'RO-03',
@@ -1164,8 +1177,8 @@ const AT_THE_DOOR = [
     },
     {
       check: 'a second route asserts its policy',
-      text: 'if (identity) assertRoutePolicy(identity, route.policy);',
-      instead: 'if (identity) return true;',
+      text: 'return { identity: await proof.proveForRoute(identity, incoming, route.policy) };',
+      instead: 'return { identity };',
       spec: GUARD,
     },
     {
@@ -1199,8 +1212,15 @@ const AT_THE_DOOR = [
     },
     {
       check: 'the token is taken out of the request',
-      text: `      if (this.options.tokenAfterVerification !== 'keep') request.removeToken();\n`,
+      text: `    if (this.options.tokenAfterVerification !== 'keep') request.removeToken();\n`,
       spec: GUARD,
+    },
+    {
+      check: 'the grant is taken out of an anonymous request too',
+      text: `      this.removeToken(request);\n      return undefined;`,
+      instead: '      return undefined;',
+      spec: NEST_GRANTS,
+      tests: 'on express.*GR-43',
     },
     {
       check: 'request.user is not taken over from others',
@@ -1559,8 +1579,613 @@ const KEY_SETS = [
   ]),
 ];
 
+/** The grants beside the tokens. */
+const GRANTS = [
+  ...inFile('lib/core/grants/prove-subject.ts', [
+    {
+      check: `a call without a user where one must be named`,
+      text: `    if (terms.asked || terms.proof.withoutSubject === 'refused') refuse('subject_missing');\n`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `a route that asks for proof refuses a call without a user`,
+      text: `if (terms.asked || terms.proof`,
+      instead: `if (terms.proof`,
+      spec: PROOFS,
+      tests: `GR-20`,
+    },
+    {
+      check: `a service without originators believes no grant`,
+      text: `    refuse('originator_unknown', 'this service has no \`originators\`, so it believes no grant');\n`,
+      instead: `    return NOTHING;\n`,
+      spec: PROOFS,
+      tests: `nobody vouches`,
+    },
+    {
+      check: `a route is judged whatever the mode of the issuer is`,
+      text: `if (terms.asked || mode === 'required')`,
+      instead: `if (mode === 'required')`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `what must be proved is judged`,
+      text: `if (terms.asked || mode === 'required')`,
+      instead: `if (terms.asked)`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `a report gives the handler no grant`,
+      text: `    return held ? { held } : NOTHING;`,
+      instead: `    return { ...(await judge(claim, terms, verifier)), held };`,
+      spec: PROOFS,
+      tests: `GR-40`,
+    },
+    {
+      check: `a report turns no other error into a verdict`,
+      text: `    if (!isRefusal(error)) throw error;\n    return { refusal: error.code };`,
+      instead: `    return { refusal: isRefusal(error) ? error.code : 'grant_invalid' };`,
+      spec: PROOFS,
+      tests: `no verdict`,
+    },
+    {
+      check: `a pair that is none is not handed on: repeated`,
+      text: `  if (others.length > 0) return { unbound: 'repeated' };\n`,
+      spec: PROOFS,
+      tests: `GR-34 off`,
+    },
+    {
+      check: `a pair that is none is not handed on: claim_only`,
+      text: `  if (text === '') return { unbound: 'claim_only' };\n`,
+      spec: PROOFS,
+      tests: `GR-34 off`,
+    },
+    {
+      check: `a pair that is none is not handed on: header_only`,
+      text: `  if (claim.tth === undefined) return { unbound: 'header_only' };\n`,
+      spec: PROOFS,
+      tests: `GR-34 off`,
+    },
+    {
+      check: `a pair that is none is not handed on: malformed`,
+      text: `  if (!isGrantText(text)) return { unbound: 'malformed' };\n`,
+      spec: PROOFS,
+      tests: `GR-34 off`,
+    },
+    {
+      check: `a pair that is none is not handed on: unequal`,
+      text: `  if (claim.tth !== grantHash(text)) return { unbound: 'unequal' };\n`,
+      spec: PROOFS,
+      tests: `GR-34 off`,
+    },
+    {
+      check: `one header has the grant`,
+      text: `  if (others.length > 0) refuse('grant_repeated', 'several Txn-Token headers');\n`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `there is a grant`,
+      text: `  if (text === '' && tth === undefined) refuse('grant_missing');\n`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `a grant that the token names has come`,
+      text: `  if (text === '') refuse('grant_mismatch', 'the token names a grant, and none came with it');\n`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `the token names the grant`,
+      text: `  if (tth === undefined) refuse('grant_mismatch', 'the token does not name the grant beside it');\n`,
+      spec: PROOFS,
+      tests: `what a refusal says`,
+    },
+    {
+      check: `the form is asked before the hash`,
+      text: `  assertGrantText(text);\n`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `the token was made for this grant`,
+      text: `  if (tth !== tokenHash) refuse('grant_mismatch', 'the token was made for another grant');\n`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `the grant is of this trust domain`,
+      text: `    refuse('grant_mismatch', 'it was made for another trust domain');\n`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `the grant is of this user`,
+      text: `  if (claims.subject !== subject) refuse('grant_mismatch', 'it was made for another user');\n`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `its originator may vouch for the user`,
+      text: `    refuse('originator_not_allowed', \`\${originator.issuer} may not vouch for this user\`);\n`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `its originator may vouch for the scope`,
+      text: `    refuse('originator_not_allowed', \`\${originator.issuer} may not vouch for this scope\`);\n`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `each scope is one of those`,
+      text: `claims.scopes.every((scope)`,
+      instead: `claims.scopes.some((scope)`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `whom and what it was made for is asked`,
+      text: `  assertMeant(claims, subject, grants);\n`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `exp is not over`,
+      text: `    refuse('grant_expired', \`exp was \${(seconds - expiresAtSeconds).toFixed(1)} s ago\`);\n`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `iat is not ahead`,
+      text: `    refuse('grant_not_yet_valid', \`iat is \${ahead} s ahead of this clock\`);\n`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `nbf is not ahead`,
+      text: `    refuse('grant_not_yet_valid', \`nbf is \${ahead} s ahead of this clock\`);\n`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `the grant is not too old`,
+      text: `    refuse('grant_expired', \`it is \${age.toFixed(1)} s old; \${limits}\`);\n`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `the smaller age counts`,
+      text: `Math.min(proof.maxAgeSeconds, ofRoute)`,
+      instead: `Math.max(proof.maxAgeSeconds, ofRoute)`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `its times are asked`,
+      text: `  assertAge(claims, terms, verifier);\n`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `what the route asks is asked`,
+      text: `  if (terms.asked) assertAsked(claims, terms.asked);\n`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `the route names its originators`,
+      text: `    if (!allowed.has(claims.issuer)) refuse('originator_not_allowed', 'by this route');\n`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `the route names its scopes`,
+      text: `    if (!claims.scopes.includes(scope)) refuse('scope_missing', scope);\n`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `the route names its acr`,
+      text: `      refuse('authentication_insufficient', \`the route asks for \${[...allowed].join(' or ')}\`);\n`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+  ]),
+  ...inFile('lib/core/grants/verify-grant.ts', [
+    {
+      check: `a grant has at most 4,096 characters`,
+      text: `  if (text.length > MAX_GRANT_LENGTH) refuse('grant_invalid', 'longer than 4096 characters');\n`,
+      spec: CORE,
+      tests: `GR-22`,
+    },
+    {
+      check: `one header has one grant`,
+      text: `  if (text.includes(',')) refuse('grant_repeated', 'several grants in one header');\n`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `a grant is visible ASCII`,
+      text: `  if (!VISIBLE_ASCII.test(text)) refuse('grant_invalid', 'not visible ASCII');\n`,
+      spec: PROOFS,
+      tests: `of a space`,
+    },
+    {
+      check: `its originator is one`,
+      text: `    refuse('originator_unknown', describeNearOriginator(claims.issuer, grants));`,
+      instead: `    [...grants.originators.values()][0] ?? refuse('originator_unknown');`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `its key is one of the originator`,
+      text: `    refuse('grant_invalid', \`kid: \${describeKnownKeys(originator.keys.health())}\`);`,
+      instead: `    (await [...grants.originators.values()].map(({ keys }) => keys.find(keyId))[2]) ?? refuse('grant_invalid');`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `its algorithm is one of the key`,
+      text: `    refuse('grant_invalid', 'alg is not the algorithm of the key');\n`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `its signature is good`,
+      text: `  await asGrant(() => assertSignature(token, { algorithm, key: key.key, load: load?.ofGrants }));\n`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `what is wrong with a grant is no verdict on the token`,
+      text: `    return refuse('grant_invalid', error.detail ?? error.code);`,
+      instead: `    throw error;`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `its JOSE header is that of a grant`,
+      text: `  assertHeaderProfile(header, unverifiedHeader, HEADER_RULES);\n`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `a known grant has the same key still`,
+      text: `  const isSameKey = key.key === known.key || key.key.equals(known.key);`,
+      instead: `  const isSameKey = true;`,
+      spec: PROOFS,
+      tests: `GR-36`,
+    },
+    {
+      check: `a known grant has its key still`,
+      text: `  if (key === undefined) return false;`,
+      instead: `  if (key === undefined) return true;`,
+      spec: PROOFS,
+      tests: `GR-36`,
+    },
+    {
+      check: `the algorithm of a known grant holds still`,
+      text: `isSameKey && key.algorithms.has(known.algorithm)`,
+      instead: `isSameKey`,
+      spec: PROOFS,
+      tests: `GR-36`,
+    },
+    {
+      check: `a known grant is asked for its originator and key`,
+      text: `known && (await isStillGood(known, grants))`,
+      instead: `known`,
+      spec: PROOFS,
+      tests: `GR-36`,
+    },
+    {
+      check: `a good grant is kept`,
+      text: `  cache.keep(tokenHash, grant, text.length);\n`,
+      spec: PROOFS,
+      tests: `GR-01`,
+    },
+  ]),
+  ...inFile('lib/core/grants/grant-cache.ts', [
+    {
+      check: `at most 10,000 grants are known`,
+      text: `this.#byHash.size > MAX_ENTRIES || `,
+      spec: GRANT_CACHE,
+      tests: `GR-44`,
+    },
+    {
+      check: `at most 16 MiB of grants are known`,
+      text: ` || this.#characters > MAX_CHARACTERS`,
+      spec: GRANT_CACHE,
+      tests: `GR-44`,
+    },
+  ]),
+  ...inFile('lib/core/grants/grant-claims.ts', [
+    {
+      check: `claims that are not those of a grant are refused`,
+      text: `  return refuse('grant_invalid', detail);`,
+      instead: `  return undefined as never;`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `exp is after iat`,
+      text: `  if (expiresAtSeconds <= issuedAtSeconds) invalid('exp is not after iat');\n`,
+      spec: CORE,
+      tests: `GR-30`,
+    },
+    {
+      check: `a life is not too long`,
+      text: `    invalid(\`exp is more than \${maxLifetimeSeconds} s after iat\`);\n`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `req_wl is there, and not empty`,
+      text: `  if ((readText(payload, 'req_wl') ?? missing('req_wl')) === '') invalid('req_wl is empty');\n`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `iss is there`,
+      text: ` ?? missing('iss')`,
+      instead: ` ?? ''`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `sub is there`,
+      text: `readText(payload, 'sub') ?? missing('sub')`,
+      instead: `readText(payload, 'sub') ?? 'urn:x:y'`,
+      spec: CORE,
+      tests: `GR-28`,
+    },
+    {
+      check: `scope is there`,
+      text: `(readText(payload, 'scope') ?? missing('scope'))`,
+      instead: `(readText(payload, 'scope') ?? 'x')`,
+      spec: CORE,
+      tests: `GR-28`,
+    },
+    {
+      check: `iat is there`,
+      text: `readSeconds(payload, 'iat') ?? missing('iat')`,
+      instead: `readSeconds(payload, 'iat') ?? (readSeconds(payload, 'exp') ?? 0) - 300`,
+      spec: CORE,
+      tests: `GR-28`,
+    },
+    {
+      check: `exp is there`,
+      text: `readSeconds(payload, 'exp') ?? missing('exp')`,
+      instead: `readSeconds(payload, 'exp') ?? issuedAtSeconds + 300`,
+      spec: CORE,
+      tests: `GR-28`,
+    },
+    {
+      check: `a text is a text`,
+      text: `  return invalid(\`\${name} is not a string\`);`,
+      instead: `  return String(value);`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `aud and txn have their forms`,
+      text: `form.test(value) ? value : invalid(\`\${name} has the wrong form\`)`,
+      instead: `value`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `sub can be the URI of a user`,
+      text: `flaw === undefined ? subject : invalid(\`sub is \${flaw}\`)`,
+      instead: `subject`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `scope has its form`,
+      text: `  return scopes.every((scope) => SCOPE_TOKEN.test(scope))\n    ? Object.freeze(scopes)\n    : invalid('scope has the wrong form');`,
+      instead: `  return Object.freeze(scopes);`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `times are finite numbers`,
+      text: `  return invalid(\`\${name} is not a finite number\`);`,
+      instead: `  return Number(value);`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `amr is a list of texts`,
+      text: `: invalid(\`\${name} is no list of texts\`)`,
+      instead: `: []`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `contexts are objects`,
+      text: `  return invalid(\`\${name} is not an object\`);`,
+      instead: `  return {};`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+  ]),
+  ...inFile('lib/core/grants/issue-grant.ts', [
+    {
+      check: `grants are made where it is configured`,
+      text: `  if (originate === undefined || trustDomain === undefined) refuse('set \`originate\`');\n`,
+      spec: ISSUED,
+      tests: `without originate`,
+    },
+    {
+      check: `grants are made of what is read`,
+      text: `    if (error instanceof ServiceTokenRefusedError) refuse(error.detail ?? error.code);\n`,
+      spec: ISSUED,
+      tests: `originate_refused`,
+    },
+    {
+      check: `grants are made of JSON`,
+      text: `    if (error instanceof JsonFlaw || error instanceof TypeError) refuse(error.message);\n`,
+      spec: ISSUED,
+      tests: `originate_refused`,
+    },
+    {
+      check: `what is made is read first`,
+      text: `  assertReadable(claims, lifetimeSeconds);\n`,
+      spec: ISSUED,
+      tests: `originate_refused`,
+    },
+    {
+      check: `a grant that is made has at most 4,096 characters`,
+      text: `  if (text.length > MAX_GRANT_LENGTH) refuse('it would be longer than 4096 characters');\n`,
+      spec: ISSUED,
+      tests: `4,096`,
+    },
+    {
+      check: `its user can be one`,
+      text: `  if (flaw !== undefined) refuse(\`the user is \${flaw}\`);\n`,
+      spec: ISSUED,
+      tests: `no URI`,
+    },
+    {
+      check: `its user is one of those that it authenticates`,
+      text: `  if (!isWithinPrefixes(subject, subjects)) refuse('the user is outside of \`originate.subjects\`');\n`,
+      spec: ISSUED,
+      tests: `originate_refused`,
+    },
+    {
+      check: `who is vouched for is asked`,
+      text: `  assertSubject(subject, originate);\n`,
+      spec: ISSUED,
+      tests: `originate_refused`,
+    },
+    {
+      check: `it lives as long as it may`,
+      text: `    refuse(\`lifetimeSeconds is no whole number from 1 to \${maxLifetimeSeconds}\`);\n`,
+      spec: ISSUED,
+      tests: `a life of`,
+    },
+    {
+      check: `its scopes have no spaces`,
+      text: `    refuse("scope is no text without spaces, such as 'notification:create', and no list of them");\n`,
+      spec: ISSUED,
+      tests: `the scope`,
+    },
+    {
+      check: `what was not made is an error`,
+      text: `  throw new ServiceSigningError('originate_refused', { detail });`,
+      instead: `  return undefined as never;`,
+      spec: ISSUED,
+      tests: `originate_refused`,
+    },
+  ]),
+  ...inFile('lib/core/verify-request.ts', [
+    {
+      check: `the user is proved`,
+      text: `  const proof = await proveUser(claims, { trusted, policy, headers: bindable }, verifier);`,
+      instead: `  const proof: ProofOutcome = { ...(await Promise.resolve()) };`,
+      spec: CORE,
+      tests: 'GR-',
+    },
+    {
+      check: `a found issuer says what it must prove`,
+      text: `    refuse(\n      'subject_not_allowed',\n      \`the finder of trustedIssuers gave no subjectProof for \${trusted.issuer}\`,\n    );\n`,
+      spec: GRANT_OPTIONS,
+      tests: `GR-38`,
+    },
+    {
+      check: `a second route that asks for proof gets it`,
+      text: `  if (policy.proof === undefined) return identity;`,
+      instead: `  if (policy !== undefined) return identity;`,
+      spec: NEST_GRANTS,
+      tests: `on express.*GR-42`,
+    },
+  ]),
+  ...inFile('lib/for-whom/service-call.context.ts', [
+    {
+      check: `who was called by a service vouches for nobody`,
+      text: `    throw new ServiceSigningError('originate_refused', { detail });\n`,
+      instead: `    void detail;\n`,
+      spec: ORIGINATE,
+      tests: `on express`,
+    },
+    {
+      check: `a grant is made or given`,
+      text: `      throw new TypeError('Give runOnBehalfOf() a grant, or let it originate one, not both.');\n`,
+      spec: ORIGINATE,
+      tests: `on express`,
+    },
+    {
+      check: `what asks for a grant is true or an object`,
+      text: `    if (typeof options !== 'object' || options === null) {`,
+      instead: `    if (options === undefined) {`,
+      spec: 'test/for-whom/grants-originated.spec.ts',
+    },
+    {
+      check: `a grant is for a user`,
+      text: `    if (subject === undefined) throw undecided('unknown');\n    const held =`,
+      instead: `    if (subject === undefined) return named;\n    const held =`,
+      spec: ORIGINATE,
+      tests: `on express`,
+    },
+    {
+      check: `whether it may vouch is asked`,
+      text: `    this.assertMayOriginate(options);\n`,
+      spec: ORIGINATE,
+      tests: `on express`,
+    },
+    {
+      check: `a grant that is over is not used`,
+      text: `    if (held.isOver(this.serviceAuth.settings.now())) throw unusable('it is over');\n`,
+      spec: ORIGINATE,
+      tests: `on express`,
+    },
+  ]),
+  ...inFile('lib/core/request-shape.ts', [
+    {
+      check: `grant is a string`,
+      text: `  if (!isGrant) fail('\`grant\`', 'a string or undefined', grant);\n`,
+      spec: SHAPES,
+    },
+  ]),
+  ...inFile('lib/for-whom/require-subject-proof.decorator.ts', [
+    {
+      check: `the smallest age of several decorators`,
+      text: `Math.min(...ages)`,
+      instead: `Math.max(...ages)`,
+      spec: NEST_GRANTS,
+      tests: `on express.*GR-41`,
+    },
+    {
+      check: `scopes of several decorators all hold`,
+      text: `asked.flatMap(({ scopes = [] }) => scopes)`,
+      instead: `(asked[0]?.scopes ?? [])`,
+      spec: NEST_GRANTS,
+      tests: `on express.*GR-41`,
+    },
+    {
+      check: `originators of several decorators all hold`,
+      text: `asked.flatMap(({ originators = [] }) => originators)`,
+      instead: `(asked[0]?.originators ?? [])`,
+      spec: NEST_GRANTS,
+      tests: `on express.*GR-41`,
+    },
+    {
+      check: `acrs of several decorators all hold`,
+      text: `asked.flatMap(({ acrs = [] }) => acrs)`,
+      instead: `(asked[0]?.acrs ?? [])`,
+      spec: NEST_GRANTS,
+      tests: `on express.*GR-41`,
+    },
+  ]),
+];
+
 /** @type {readonly Removal[]} */
 export const REMOVALS = [
+  ...GRANTS,
   ...SYNTAX,
   ...JSON_TEXT,
   ...HEADER,
@@ -1588,6 +2213,26 @@ export const REMOVALS = [
  * @type {readonly [file: string, text: string, reason: string][]}
  */
 export const EXEMPT = [
+  [
+    'lib/nest/user-lookup.ts',
+    'throw new ServiceAuthConfigError(',
+    'a problem of the options, which test/nest/module.spec.ts looks at',
+  ],
+  [
+    'lib/replay/redis-replay-store.ts',
+    "return ': call connect() of the client'",
+    'the words of a reason',
+  ],
+  [
+    'lib/core/grants/prove-subject.ts',
+    "const originator = grants.originators.get(claims.issuer) ?? refuse('originator_unknown')",
+    'cannot be: who verified the grant has asked it',
+  ],
+  [
+    'lib/core/verify-request.ts',
+    "(await settings.trustedIssuers.find(identity.issuer)) ?? refuse('issuer_unknown')",
+    'cannot be for a listed issuer; one found at run time may be gone between two handlers',
+  ],
   [
     'lib/nest/http/received-request.ts',
     'throw new ServiceAuthUsageError(',

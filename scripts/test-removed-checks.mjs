@@ -17,6 +17,7 @@ const COPIED = ['lib', 'test', 'scripts', 'package.json', 'jest.config.js', 'tsc
 const GUARDED = [
   ...filesOf('lib/core', 'token-syntax unambiguous-json jose-header claims subject token-times'),
   ...filesOf('lib/core', 'token-signature request-binding request-shape verify-request'),
+  ...filesOf('lib/core/grants', 'grant-claims prove-subject verify-grant issue-grant'),
   ...filesOf('lib/nest', 'service-jwt.guard request-authenticator user-lookup'),
   ...filesOf('lib/nest', 'route-policy request-state allow-issuers.decorator route-mark'),
   ...filesOf('lib/nest', 'unsupported-context'),

@@ -90,6 +90,15 @@ const ROWS: readonly Row[] = [
     good: having(onBehalfOf(USER)),
   },
   {
+    code: 'grant_unusable',
+    options: () => ({
+      trustDomain: 'https://test.example.org/',
+      targets: [{ baseUrl: wire.url, audience: CENSUS, grants: 'required' }],
+    }),
+    bad: having(onBehalfOf(USER)),
+    good: having(actingAsItself()),
+  },
+  {
     code: 'subject_required',
     options: () => ({ targets: [{ baseUrl: wire.url, audience: CENSUS, profile: 'original' }] }),
     bad: having(actingAsItself()),
@@ -195,6 +204,7 @@ describe.each(['http', 'fetch'] as const)('through the %s adapter', (adapter) =>
 });
 
 it('every code of a refusal to sign is among these, but for a service that has no key', () => {
+  // Making a grant sends nothing: test/core/grants/issue-grant.spec.ts.
   const provoked = [...ROWS.map(({ code }) => code), 'service_closed', 'originate_refused'];
   expect([...new Set(provoked), 'sending_disabled'].toSorted()).toEqual(
     Object.keys(SIGNING_FAILURES).toSorted(),

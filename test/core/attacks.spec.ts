@@ -6,6 +6,7 @@ import {
   ServiceTokenRefusedError,
 } from 'nestjs-service-auth/core';
 import { stoppedStore } from '../support/clocks/clocks.js';
+import { GOOD_GRANTS, GRANTS } from '../support/attacks/grants.js';
 import { BINDING, GOOD_BINDING } from '../support/attacks/binding.js';
 import { CLAIMS, GOOD_CLAIMS } from '../support/attacks/claims.js';
 import { CONTENT, GOOD_CONTENT } from '../support/attacks/content.js';
@@ -29,8 +30,9 @@ import {
   HERALD,
   NOW_SECONDS,
   SCRIBE,
-  trustedIssuers,
+  provingTrust,
 } from '../support/services/census.js';
+import { PROVED_POLICIES } from '../support/services/proved-routes.js';
 
 const ROWS = [
   ...TOKEN_SYNTAX,
@@ -42,6 +44,7 @@ const ROWS = [
   // Here bodies are bytes that are there already.
   ...BINDING.filter(({ code }) => code !== 'body_unverifiable'),
   ...CONTENT,
+  ...GRANTS,
 ];
 const GOOD = [
   ...GOOD_SIGNATURES,
@@ -50,12 +53,14 @@ const GOOD = [
   ...GOOD_TIMES,
   ...GOOD_BINDING,
   ...GOOD_CONTENT,
+  ...GOOD_GRANTS,
 ];
 
 /** What the routes of the service over HTTP ask, by the end of their target. */
 const POLICIES: Record<string, RoutePolicy> = {
   '/for-user': { subjectRequired: true },
   '/for-scribe': { allowedIssuers: [new Set([SCRIBE])] },
+  ...PROVED_POLICIES,
 };
 
 /** The attempt as Node would hand it over: header values are trimmed by its parser. */
@@ -81,7 +86,7 @@ describe('the verifier by itself', () => {
       audience: [CENSUS_ALIAS],
       signingKey: { privateKey: censusKey.privatePem },
       targets: [{ baseUrl: HERALD }],
-      trustedIssuers,
+      ...provingTrust,
       now: () => NOW_SECONDS * 1000,
       replayStore: stoppedStore(),
     });

@@ -82,6 +82,10 @@ describe('a request that comes in', () => {
       algorithm: 'ES256',
       keyId: key.keyId,
       profile: 'strict',
+      proof: 'none',
+      originator: undefined,
+      transaction: undefined,
+      proofRefusal: undefined,
       route: '/user/:id',
       durationMilliseconds: 2.5,
     };

@@ -330,6 +330,7 @@ describe('what is given to sign and verify', () => {
     ],
     ['null for a user', { subject: null }, /`subject`.*null\.$/],
     ['a URL for a user', { subject: new URL(`https://${CANARY}/`) }, /`subject`.*URL\.$/],
+    ['null for a grant', { grant: null }, /`grant`.*null\.$/],
   ])('OS-61 a request to sign with %s', async (_title, changed, about) => {
     await expectUsageError(sign(changed), about);
     expect(typeof (await sign({}))).toBe('string');

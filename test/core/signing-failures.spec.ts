@@ -20,6 +20,8 @@ const PROVOKED_ELSEWHERE: readonly SigningFailureCode[] = [
   'subject_undecided',
   'body_unsupported',
   'body_too_large',
+  // Making a grant signs no request: test/core/grants/issue-grant.spec.ts.
+  'originate_refused',
 ];
 
 interface Row {
@@ -49,7 +51,58 @@ const headerRow = (value: string | string[], twin: string): Row => ({
 
 const longestPath = `/${'p'.repeat(4096 - 'POST /'.length)}`;
 
+const TRUSTING = { trustDomain: 'https://test.example.org/' };
+const GRANT = 'header.claims.signature';
+
+const grantRows: readonly Row[] = [
+  {
+    title: 'a grant for a target that takes none',
+    code: 'grant_unusable',
+    bad: { grant: GRANT },
+    twin: {},
+  },
+  {
+    title: 'a grant of nobody',
+    code: 'grant_unusable',
+    options: TRUSTING,
+    bad: { grant: GRANT, subject: undefined },
+    twin: { grant: GRANT },
+  },
+  {
+    title: 'no grant for a user, to a target that requires one',
+    code: 'grant_unusable',
+    options: { ...TRUSTING, targets: [{ baseUrl: CENSUS, grants: 'required' }] },
+    bad: {},
+    twin: { subject: undefined },
+  },
+  ...[
+    '',
+    'a.b',
+    'a.b.c.d',
+    'a.b.c ',
+    ' a.b.c',
+    'a.b.c,a.b.c',
+    'a.b.c\r\nX: 1',
+    'a.b.=',
+    CANARY,
+  ].map((grant): Row => ({
+    title: `a grant ${JSON.stringify(grant)}`,
+    code: 'grant_unusable',
+    options: TRUSTING,
+    bad: { grant },
+    twin: { grant: GRANT },
+  })),
+  {
+    title: 'a grant of 4097 characters',
+    code: 'grant_unusable',
+    options: TRUSTING,
+    bad: { grant: `a.b.${'c'.repeat(4093)}` },
+    twin: { grant: `a.b.${'c'.repeat(4092)}` },
+  },
+];
+
 const ROWS: readonly Row[] = [
+  ...grantRows,
   ...refusedUrls('target_unknown', [
     'https://orders.service/',
     'http://census.service/',

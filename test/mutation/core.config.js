@@ -10,6 +10,6 @@ export default {
     'test/core/.*\\.spec\\.ts$',
     'test/replay/(?:memory-replay-store|digest-table)\\.spec\\.ts$',
     'test/vectors/(?:vectors|signing|published)\\.spec\\.ts$',
-    'test/properties/(?:round-trip|claims|times|replay)\\.spec\\.ts$',
+    'test/properties/(?:round-trip|claims|times|replay|grants)\\.spec\\.ts$',
   ],
 };

@@ -15,6 +15,7 @@ import { stoppedStore } from '../support/clocks/clocks.js';
 import { withParts, tokenFor, toCall, type AttemptParts } from '../support/attacks/attempt.js';
 import { BINDING } from '../support/attacks/binding.js';
 import { CLAIMS } from '../support/attacks/claims.js';
+import { GRANTS } from '../support/attacks/grants.js';
 import { JOSE_HEADER } from '../support/attacks/jose-header.js';
 import { NAMES } from '../support/attacks/names.js';
 import { SIGNATURES } from '../support/attacks/signatures.js';
@@ -27,10 +28,10 @@ import {
   HERALD,
   heraldKey,
   NOW_SECONDS,
+  provingTrust,
   SCRIBE,
   startCensus,
   strangerKey,
-  trustedIssuers,
   USER,
 } from '../support/services/census.js';
 import { type Answer, call } from '../support/http/http.js';
@@ -82,7 +83,16 @@ class HandingOnController {
   }
 }
 
-const TABLES = [TOKEN_SYNTAX, JOSE_HEADER, SIGNATURES, CLAIMS, TIMES, NAMES, BINDING].flat();
+const TABLES = [
+  TOKEN_SYNTAX,
+  JOSE_HEADER,
+  SIGNATURES,
+  CLAIMS,
+  TIMES,
+  NAMES,
+  BINDING,
+  GRANTS,
+].flat();
 /** What no event and no line may hold, whatever the tables send. */
 const SECRET = /canary|eyJ[\w-]{8}|-----BEGIN/;
 
@@ -97,7 +107,7 @@ async function startModes(
     imports: [
       ServiceAuthModule.forRoot({
         issuer: CENSUS,
-        trustedIssuers,
+        ...provingTrust,
         now: () => NOW_SECONDS * 1000,
         replayStore: stoppedStore(),
         ...options,
@@ -131,6 +141,10 @@ describe.each(ADAPTERS)('ServiceAuthObserver on %s', (adapter) => {
         algorithm: 'ES256',
         keyId: heraldKey.keyId,
         profile: 'strict',
+        proof: 'none',
+        originator: undefined,
+        transaction: undefined,
+        proofRefusal: undefined,
         route: '/modes/required/:id',
         durationMilliseconds: expect.any(Number) as number,
       },

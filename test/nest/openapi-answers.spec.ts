@@ -22,6 +22,7 @@ import {
 } from '../support/attacks/attempt.js';
 import { BINDING } from '../support/attacks/binding.js';
 import { CLAIMS } from '../support/attacks/claims.js';
+import { GRANTS } from '../support/attacks/grants.js';
 import { JOSE_HEADER } from '../support/attacks/jose-header.js';
 import { NAMES } from '../support/attacks/names.js';
 import { SIGNATURES } from '../support/attacks/signatures.js';
@@ -52,6 +53,7 @@ const ATTACKS: readonly AttackRow[] = [
   ...TIMES,
   ...NAMES,
   ...BINDING,
+  ...GRANTS,
 ];
 
 const KIB = 1024;

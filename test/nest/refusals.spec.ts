@@ -17,6 +17,7 @@ import { TABLES } from '../support/attacks/tables.js';
 import { GOOD_BINDING } from '../support/attacks/binding.js';
 import { GOOD_CLAIMS } from '../support/attacks/claims.js';
 import { GOOD_CONTENT } from '../support/attacks/content.js';
+import { GOOD_GRANTS } from '../support/attacks/grants.js';
 import { GOOD_HEADERS } from '../support/attacks/jose-header.js';
 import { GOOD_NAMES } from '../support/attacks/names.js';
 import { GOOD_SIGNATURES } from '../support/attacks/signatures.js';
@@ -25,14 +26,15 @@ import {
   accentedKey,
   BASELINE,
   CANARY,
+  edgeKey,
   HERALD,
   heraldKey,
   NOW_SECONDS,
   POSTED,
+  provingTrust,
   startCensus,
   startCensusBehind,
   USER,
-  trustedIssuers,
   twinKey,
 } from '../support/services/census.js';
 import { type Answer, call } from '../support/http/http.js';
@@ -58,6 +60,7 @@ const GOOD: readonly { title: string; change: AttemptParts }[] = [
   ...GOOD_TIMES,
   ...GOOD_BINDING,
   ...GOOD_CONTENT,
+  ...GOOD_GRANTS,
 ];
 
 interface OverridableRequest {
@@ -70,7 +73,7 @@ describe.each(ADAPTERS)('on %s', (adapter: Adapter) => {
   const logs = new LogRecorder();
   const secretsSent = new Set<string>();
   /** What lines name on purpose: the key ids that are known, and for whom a verified issuer has made a token. */
-  const namedInLog = new Set([heraldKey, accentedKey, twinKey].map(({ keyId }) => keyId));
+  const namedInLog = new Set([heraldKey, accentedKey, twinKey, edgeKey].map(({ keyId }) => keyId));
   let census: TestService;
 
   let loggedAtStart = 0;
@@ -436,8 +439,9 @@ describe.each(ADAPTERS)('on %s', (adapter: Adapter) => {
     const logged = logs.entries.slice(loggedAtStart).filter(({ level }) => level === 'debug');
     expect(logged.length).toBeGreaterThan(100);
     // Who is trusted stands in the configuration: that is no secret, and the lines name them.
-    const isTrusted = (text: string) =>
-      trustedIssuers.some(({ issuer }) => issuer.includes(text.trim()));
+    const { originators, trustedIssuers } = provingTrust;
+    const trusted = [...originators, ...trustedIssuers].map(({ issuer }) => issuer);
+    const isTrusted = (text: string) => trusted.some((issuer) => issuer.includes(text.trim()));
     const isNamed = (text: string) => [...namedInLog].some((name) => name.includes(text));
     const secrets = [...secretsSent].filter((text) => !isTrusted(text) && !isNamed(text));
     expect(secrets.length).toBeGreaterThan(1000);

@@ -19,7 +19,7 @@ import {
   CENSUS_ALIAS,
   NOW_SECONDS,
   SCRIBE,
-  trustedIssuers,
+  provingTrust,
 } from '../support/services/census.js';
 import { acceptEverything } from '../support/services/middleware.js';
 import {
@@ -28,6 +28,7 @@ import {
   startService,
   type TestService,
 } from '../support/services/service.js';
+import { ProvedRoutes } from '../support/services/proved-routes.js';
 import { sha256 } from '../support/tokens/forge.js';
 
 /** The attack catalogue's requests to one application three times: without a guard, reporting, and enforcing. */
@@ -62,6 +63,9 @@ class EchoController {
   }
 }
 
+@Controller('api/proved')
+class ProvedController extends ProvedRoutes {}
+
 type FrameworkRequest = Readable & { raw?: Readable; method: string; url: string };
 
 type Mode = 'unguarded' | 'report' | 'enforce';
@@ -78,7 +82,7 @@ async function start(adapter: Adapter, mode: Mode): Promise<Twin> {
       ServiceAuthModule.forRoot({
         issuer: CENSUS,
         audience: [CENSUS_ALIAS],
-        trustedIssuers,
+        ...provingTrust,
         maxBufferedBodyBytes: 1024,
         now: () => NOW_SECONDS * 1000,
         replayStore: stoppedStore(),
@@ -87,7 +91,7 @@ async function start(adapter: Adapter, mode: Mode): Promise<Twin> {
         reportUntil: '2100-01-01',
       }),
     ],
-    controllers: [EchoController],
+    controllers: [ProvedController, EchoController],
     configure: (app) => {
       if (adapter === 'fastify') acceptEverything(app);
       if (mode !== 'unguarded') app.useGlobalGuards(app.get(ServiceJwtGuard));

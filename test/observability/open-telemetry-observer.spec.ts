@@ -101,6 +101,7 @@ describe.each(ADAPTERS)('requests on %s', (adapter) => {
         'service_auth.algorithm': 'ES256',
         'service_auth.key.id': heraldKey.keyId,
         'service_auth.has_subject': true,
+        'service_auth.proof': 'none',
       },
       { 'service_auth.outcome': 'refused', ...refused('audience_mismatch', 'verified') },
       { 'service_auth.outcome': 'refused', ...refused('issuer_unknown', 'unknown') },

@@ -13,6 +13,13 @@ const key = createKey('EdDSA');
 const target = { baseUrl: HERALD };
 const trusted = { issuer: HERALD, publicKey: key.publicKey };
 
+/** What `originators` and `originate` need besides. */
+const PROVING = {
+  trustDomain: 'https://test.example.org/',
+  trustedIssuers: [{ ...trusted, subjectProof: { mode: 'off' } }],
+};
+const EDGE = { issuer: 'https://edge.service/', publicKey: key.publicKey, subjects: [CENSUS] };
+
 /** The least that a service of both halves must say. */
 const REQUIRED = {
   issuer: CENSUS,
@@ -78,6 +85,11 @@ const SETTINGS: Record<string, Setting> = {
     default: '',
     read: (s) => s.receiving?.publicPathPrefix,
     nullIsDefault: true,
+  },
+  trustDomain: {
+    good: fc.stringMatching(/^[\x21-\x7e]{1,256}$/),
+    default: undefined,
+    read: (s) => s.sending?.trustDomain,
   },
   signedHeaders: { ...headers, read: (s) => s.sending?.signedHeaders },
   requiredHeaders: { ...headers, read: (s) => s.receiving?.requiredHeaders },
@@ -210,6 +222,19 @@ describe('options, whatever is written', () => {
     }),
     (value: unknown) => ({ trustedIssuers: [{ ...trusted, subjects: value }] }),
     (value: unknown) => ({ trustedIssuers: [{ ...trusted, algorithms: [value] }] }),
+    (value: unknown) => ({ trustedIssuers: [{ ...trusted, subjectProof: value }] }),
+    (value: unknown) => ({ trustedIssuers: [{ ...trusted, subjectProof: { mode: value } }] }),
+    (value: unknown) => ({ targets: [{ ...target, grants: value }] }),
+    (value: unknown) => ({ targets: [{ ...target, trustDomain: value }] }),
+    (value: unknown) => ({ trustDomain: value }),
+    (value: unknown) => ({ maxGrantLifetimeSeconds: value }),
+    (value: unknown) => ({ originators: value, ...PROVING }),
+    (value: unknown) => ({ originators: [value], ...PROVING }),
+    (value: unknown) => ({ originators: [{ ...EDGE, subjects: value }], ...PROVING }),
+    (value: unknown) => ({ originators: [{ ...EDGE, scopes: value }], ...PROVING }),
+    (value: unknown) => ({ originators: [{ ...EDGE, publicKey: value ?? 5 }], ...PROVING }),
+    (value: unknown) => ({ originate: value, ...PROVING }),
+    (value: unknown) => ({ originate: { subjects: [CENSUS], lifetimeSeconds: value }, ...PROVING }),
     (value: unknown) => ({ replayStore: value }),
     (value: unknown) => ({ observer: value }),
     (value: unknown) => ({ publishedKeys: value }),

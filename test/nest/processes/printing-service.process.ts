@@ -10,6 +10,7 @@ import { createServiceAuth, ServiceAuthError } from 'nestjs-service-auth/core';
 import { type AttemptParts, tokenFor, toCall, withParts } from '../../support/attacks/attempt.js';
 import { BINDING } from '../../support/attacks/binding.js';
 import { CLAIMS } from '../../support/attacks/claims.js';
+import { GRANTS } from '../../support/attacks/grants.js';
 import { JOSE_HEADER } from '../../support/attacks/jose-header.js';
 import { NAMES } from '../../support/attacks/names.js';
 import { SIGNATURES } from '../../support/attacks/signatures.js';
@@ -17,6 +18,10 @@ import { TIMES } from '../../support/attacks/times.js';
 import { TOKEN_SYNTAX } from '../../support/attacks/token-syntax.js';
 import {
   ALL_ALGORITHMS,
+  branchKey,
+  courierKey,
+  edgeKey,
+  mailerKey,
   BASELINE,
   CANARY,
   CENSUS,
@@ -27,9 +32,11 @@ import {
   keyFor,
   NOW_SECONDS,
   POSTED,
+  partnerKey,
+  provingTrust,
+  schedulerKey,
   startCensus,
   strangerKey,
-  trustedIssuers,
   USER,
 } from '../../support/services/census.js';
 import { decodeClaims, decodeHeader } from '../../support/tokens/forge.js';
@@ -75,10 +82,19 @@ const adapter = process.argv[2] as Adapter;
 const KNOWN = [
   CENSUS,
   CENSUS_ALIAS,
-  ...trustedIssuers.map(({ issuer }) => issuer),
-  ...[heraldKey, ...ALL_ALGORITHMS.map(keyFor)].map(({ keyId }) => keyId),
+  ...[...provingTrust.trustedIssuers, ...provingTrust.originators].map(({ issuer }) => issuer),
+  ...[
+    edgeKey,
+    schedulerKey,
+    partnerKey,
+    branchKey,
+    courierKey,
+    mailerKey,
+    heraldKey,
+    ...ALL_ALGORITHMS.map(keyFor),
+  ].map(({ keyId }) => keyId),
 ];
-const TABLES = [TOKEN_SYNTAX, JOSE_HEADER, SIGNATURES, CLAIMS, TIMES, NAMES, BINDING];
+const TABLES = [TOKEN_SYNTAX, JOSE_HEADER, SIGNATURES, CLAIMS, TIMES, NAMES, BINDING, GRANTS];
 const ROWS = TABLES.flat().filter(({ only }) => only === undefined || only === adapter);
 
 const NO_REQUEST = {
@@ -90,6 +106,7 @@ const NO_REQUEST = {
 };
 
 let tokenSent = '';
+let grantSent = '';
 let isTokenOnRequest: boolean | undefined;
 
 function print(what: string, error: unknown): void {
@@ -112,7 +129,9 @@ class PrintingFilter extends BaseExceptionFilter {
       showHidden: true,
       depth: 4,
     });
-    isTokenOnRequest = tellingSegments([tokenSent]).some((segment) => shown.includes(segment));
+    isTokenOnRequest = tellingSegments([tokenSent, grantSent]).some((segment) =>
+      shown.includes(segment),
+    );
     super.catch.call(this, exception, host); // answers, and logs what is unknown
   }
 }
@@ -134,9 +153,10 @@ function secretsIn(token: string, known: readonly string[]): string[] {
 async function send(port: number, { title, code, common, change }: Case): Promise<void> {
   const attempt = withParts(withParts(BASELINE, common), change);
   tokenSent = tokenFor(attempt, NOW_SECONDS);
+  grantSent = attempt.grant ?? '';
   isTokenOnRequest = undefined;
   const request = toCall(attempt, tokenSent);
-  const { JWT: _jwt, ...others } = request.headers ?? {};
+  const { JWT: _jwt, 'Txn-Token': _grant, 'TXN-TOKEN': _other, ...others } = request.headers ?? {};
   const requestLine = `${attempt.method} ${attempt.target}`;
   const known = [...KNOWN, requestLine, 'application/json', ...stringsIn(others, false)];
   const { status, code: answered = status, headers, text } = await call(port, request);
@@ -145,7 +165,7 @@ async function send(port: number, { title, code, common, change }: Case): Promis
     expected: code,
     answered,
     answer: JSON.stringify(headers) + text,
-    secrets: secretsIn(tokenSent, known),
+    secrets: [...secretsIn(tokenSent, known), ...secretsIn(grantSent, known)],
     namedInLog: code === 'audience_mismatch' ? decodeClaims(tokenSent)['aud'] : undefined,
     isTokenOnRequest,
   };

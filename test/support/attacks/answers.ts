@@ -45,11 +45,12 @@ function challengeOf(code: RefusalCode, status: number): string | undefined {
 
 /** What a refusal must not repeat: anything of the token, of the key, of the program. */
 export function secretsOf(attempt: Attempt, token: string): string[] {
-  const segments = token.split('.').filter((segment) => segment.length > 20);
+  const texts = [token, attempt.grant ?? ''];
+  const segments = texts.flatMap((text) => text.split('.')).filter(({ length }) => length > 20);
   return [
     ...segments,
-    ...readable(() => decodeHeader(token)),
-    ...readable(() => decodeClaims(token)),
+    ...texts.flatMap((text) => readable(() => decodeHeader(text))),
+    ...texts.flatMap((text) => readable(() => decodeClaims(text))),
     CANARY,
     USER,
     attempt.key.keyId,

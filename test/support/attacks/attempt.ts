@@ -4,6 +4,7 @@ import { encode, forge, type Json, signBytes, strictParts } from '../tokens/forg
 import type { Call } from '../http/http.js';
 import type { TestKey } from '../keys/keys.js';
 import type { Adapter } from '../services/service.js';
+import { tthOf } from '../tokens/grant.js';
 
 /** One request with a token made for it: good, until a row changes something. */
 export interface Attempt {
@@ -26,6 +27,10 @@ export interface Attempt {
   readonly build: (header: Json, claims: Json, key: TestKey) => string;
   /** How the token is sent. Default: in one `JWT` header. */
   readonly send: (token: string) => OutgoingHttpHeaders;
+  /** The grant of the user, which the token names. Default: none. */
+  readonly grant: string | undefined;
+  /** How the grant is sent. Default: in one `Txn-Token` header. */
+  readonly sendGrant: (grant: string) => OutgoingHttpHeaders;
 }
 
 export type AttemptParts = Partial<Attempt>;
@@ -57,9 +62,12 @@ export function withParts(attempt: Attempt, parts: AttemptParts = {}): Attempt {
 
 /** A fresh token for the attempt, issued at `nowSeconds`. */
 export function tokenFor(attempt: Attempt, nowSeconds: number): string {
+  const { grant } = attempt;
+  const tth = grant === undefined ? undefined : tthOf(grant);
   const { header, claims } = strictParts({
     ...attempt,
     ...attempt.madeFor,
+    claims: { tth, ...attempt.claims },
     now: nowSeconds,
   });
   return attempt.build(header, claims, attempt.key);
@@ -67,7 +75,7 @@ export function tokenFor(attempt: Attempt, nowSeconds: number): string {
 
 /** The request as it is sent with `token`. */
 export function toCall(attempt: Attempt, token: string): Call {
-  const { method, target, body, contentType } = attempt;
+  const { method, target, body, contentType, grant } = attempt;
   const headers = Object.entries(attempt.headers).filter(([, value]) => value !== undefined);
   return {
     method,
@@ -77,6 +85,7 @@ export function toCall(attempt: Attempt, token: string): Call {
       ...(contentType === undefined ? {} : { 'content-type': contentType }),
       ...Object.fromEntries(headers),
       ...attempt.send(token),
+      ...(grant === undefined ? {} : attempt.sendGrant(grant)),
     },
   };
 }

@@ -2,6 +2,7 @@ import type { AttackRow } from './attempt.js';
 import { BINDING } from './binding.js';
 import { CLAIMS } from './claims.js';
 import { CONTENT } from './content.js';
+import { GRANTS } from './grants.js';
 import { JOSE_HEADER } from './jose-header.js';
 import { NAMES } from './names.js';
 import { PKCS1 } from './rsa-pkcs1.js';
@@ -22,4 +23,5 @@ export const TABLES: [string, readonly AttackRow[]][] = [
   ['issuer and audience', NAMES],
   ['request, headers and body', BINDING],
   ['what says how the body is understood', CONTENT],
+  ['grants', GRANTS],
 ];

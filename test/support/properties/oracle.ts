@@ -208,6 +208,49 @@ export function findClaimsFault(
   });
 }
 
+/** Why claims are not those of a grant that may live so long. */
+export function findGrantFault(bytes: Uint8Array, longestSeconds: number): string | undefined {
+  return faultOf(() => checkGrant(readObject(bytes), longestSeconds));
+}
+
+function checkGrant(claims: JsonMembers, longestSeconds: number): void {
+  const { iss, aud, sub, iat, exp, txn, scope, req_wl: asker } = claims;
+  demand([iss, asker].every((name) => typeof name === 'string') && asker !== '', 'iss, req_wl');
+  demand(typeof aud === 'string' && aud.length >= 1 && aud.length <= 256, 'aud');
+  demand(
+    aud.split('').every((character) => character > ' ' && character < '\x7f'),
+    'aud',
+  );
+  demand(typeof sub === 'string', 'sub');
+  checkSubject(sub);
+  demand(
+    [iat, exp].every((time) => typeof time === 'number' && Number.isFinite(time)),
+    'times',
+  );
+  const life = Number(exp) - Number(iat);
+  demand(Number(exp) > Number(iat) && life <= longestSeconds, 'exp');
+  demand(typeof txn === 'string' && txn.length >= 16 && txn.length <= 256, 'txn');
+  demand(!/[\p{Cc}\p{Z}]/u.test(txn), 'txn');
+  demand(typeof scope === 'string', 'scope');
+  const isScope = (text: string) => text !== '' && text.split('').every(isOfScope);
+  demand(scope.split(' ').every(isScope), 'scope');
+  checkContexts(claims);
+}
+
+const isOfScope = (character: string): boolean =>
+  character > ' ' && character < '\x7f' && character !== '"' && character !== '\\';
+
+function checkContexts({ acr, auth_time: authTime, amr, tctx, rctx }: JsonMembers): void {
+  demand(acr === undefined || typeof acr === 'string', 'acr');
+  demand(authTime === undefined || Number.isFinite(authTime), 'auth_time');
+  demand(
+    amr === undefined || (Array.isArray(amr) && amr.every((one) => typeof one === 'string')),
+    'amr',
+  );
+  for (const context of [tctx, rctx])
+    demand(context === undefined || isMembers(context), 'context');
+}
+
 /** Why the value of a header is not one token, by its grammar alone. */
 export function findSyntaxFault(token: string): string | undefined {
   return faultOf(() => splitToken(token));

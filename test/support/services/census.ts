@@ -39,6 +39,7 @@ import { ALGORITHMS } from '../../../lib/core/algorithms.js';
 import { type Attempt, honestly } from '../attacks/attempt.js';
 import { stoppedStore } from '../clocks/clocks.js';
 import { createKey, type TestKey } from '../keys/keys.js';
+import { ProvedRoutes } from './proved-routes.js';
 import {
   type Adapter,
   startService,
@@ -95,7 +96,7 @@ const twinKeys = [twinKey, accentedKey].map(({ publicPem, keyId }) => ({
   keyId,
 }));
 
-export const trustedIssuers: TrustedIssuerOptions[] = [
+const listed: TrustedIssuerOptions[] = [
   { issuer: HERALD, publicKey: heraldKey.publicPem },
   { issuer: SCRIBE, keys: [{ publicKey: scribeKey.publicPem, algorithms: ['Ed25519'] }] },
   {
@@ -111,6 +112,69 @@ export const trustedIssuers: TrustedIssuerOptions[] = [
     keys: [{ publicKey: keyFor(algorithm).publicPem, algorithms: [algorithm] }],
   })),
 ];
+
+/** Who may call, where nobody vouches for users. */
+export const trustedIssuers: readonly TrustedIssuerOptions[] = listed.map((issuer) => ({
+  ...issuer,
+  subjectProof: { mode: 'off' },
+}));
+
+/** Authenticates users and vouches for those of Census; calls itself too. */
+export const EDGE = 'https://edge.service/';
+/** Vouches for users of Census, for one scope alone. Its key is of another kind. */
+export const SCHEDULER = 'https://scheduler.service/';
+/** Vouches for its own users, and may not call. */
+export const PARTNER = 'https://partner.example/';
+/** Vouches for its own users, and calls for them. */
+export const BRANCH = 'https://branch.service/';
+/** Must prove that its users asked, and never acts for itself. */
+export const COURIER = 'https://courier.service/';
+/** Must prove it, with grants of up to a day where a route takes them, and may act for itself. */
+export const MAILER = 'https://mailer.service/';
+export const TRUST_DOMAIN = 'https://test.example.org/';
+export const DAY_SECONDS = 86_400;
+
+export const edgeKey = createKey();
+export const schedulerKey = createKey('Ed25519');
+export const partnerKey = createKey();
+export const branchKey = createKey();
+export const courierKey = createKey();
+export const mailerKey = createKey();
+
+const CENSUS_USERS = 'https://census.service/user/';
+const required = { mode: 'required', withoutSubject: 'refused' } as const;
+
+/** The same services, and more that call, where some vouch for users. */
+export const provingTrust = {
+  trustDomain: TRUST_DOMAIN,
+  originators: [
+    { issuer: EDGE, subjects: [CENSUS_USERS, 'urn:census:'] },
+    {
+      issuer: SCHEDULER,
+      publicKey: schedulerKey.publicPem,
+      subjects: [CENSUS_USERS],
+      scopes: ['digest:send', 'digest:read'],
+    },
+    { issuer: PARTNER, publicKey: partnerKey.publicPem, subjects: ['https://partner.example/'] },
+    { issuer: BRANCH, subjects: ['https://branch.service/user/'] },
+  ],
+  trustedIssuers: [
+    ...trustedIssuers,
+    { issuer: EDGE, publicKey: edgeKey.publicPem, subjectProof: required },
+    { issuer: COURIER, publicKey: courierKey.publicPem, subjectProof: required },
+    {
+      issuer: MAILER,
+      publicKey: mailerKey.publicPem,
+      subjectProof: { mode: 'required', withoutSubject: 'allowed', maxAgeSeconds: DAY_SECONDS },
+    },
+    {
+      issuer: BRANCH,
+      publicKey: branchKey.publicPem,
+      subjects: ['https://branch.service/user/'],
+      subjectProof: required,
+    },
+  ],
+} as const satisfies Partial<ServiceAuthModuleOptions>;
 
 /** The good request that every row changes. */
 export const BASELINE: Attempt = {
@@ -128,6 +192,8 @@ export const BASELINE: Attempt = {
   claims: { canary: CANARY },
   build: honestly,
   send: (token) => ({ JWT: token }),
+  grant: undefined,
+  sendGrant: (grant) => ({ 'Txn-Token': grant }),
 };
 
 /** A good request with a body that both frameworks parse. */
@@ -288,6 +354,10 @@ class OutcomeController {
   }
 }
 
+@Controller('proved')
+@UseGuards(ServiceJwtGuard)
+class ProvedController extends ProvedRoutes {}
+
 @Controller('twice')
 @UseGuards(ServiceJwtGuard)
 class TwiceController {
@@ -312,7 +382,7 @@ const metadataOf = (options?: CensusOptions['options']) => ({
       audience: [CENSUS_ALIAS],
       signingKey: { privateKey: censusKey.privatePem },
       targets: [{ baseUrl: HERALD }],
-      trustedIssuers,
+      ...(options?.trustedIssuers ? {} : provingTrust),
       maxBufferedBodyBytes: 1024,
       now: () => NOW_SECONDS * 1000,
       replayStore: stoppedStore(),
@@ -321,7 +391,13 @@ const metadataOf = (options?: CensusOptions['options']) => ({
     InnerModule,
     RouterModule.register([{ path: 'outer/inner', module: InnerModule }]),
   ],
-  controllers: [ThingController, VersionedController, OutcomeController, TwiceController],
+  controllers: [
+    ThingController,
+    ProvedController,
+    VersionedController,
+    OutcomeController,
+    TwiceController,
+  ],
   providers: [Resolver],
 });
 
