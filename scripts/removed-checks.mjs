@@ -2120,8 +2120,9 @@ const GRANTS = [
     },
     {
       check: `what asks for a grant is true or an object`,
-      text: `    if (typeof options !== 'object' || options === null) {`,
-      instead: `    if (options === undefined) {`,
+      text: `      throw new TypeError(
+        \`originate is true, or says what the grant says: got \${String(options)}.\`,
+      );`,
       spec: 'test/for-whom/grants-originated.spec.ts',
     },
     {

@@ -6,12 +6,15 @@ import { join } from 'node:path';
 const ROOT = join(import.meta.dirname, '..');
 const FILE = join(ROOT, 'package.json');
 
-/** @type {{ repository: string, homepage: string, bugs: string }} */
-const { repository, homepage, bugs } = JSON.parse(
-  readFileSync(join(import.meta.dirname, 'release.json'), 'utf8'),
-);
-const before = readFileSync(FILE, 'utf8');
-const { repository: _r, homepage: _h, bugs: _b, ...manifest } = JSON.parse(before);
+/** @param {string} file @returns {Record<string, unknown>} */
+const readJson = (file) => JSON.parse(readFileSync(file, 'utf8'));
+
+const { repository, homepage, bugs } =
+  /** @type {{ repository: string, homepage: string, bugs: string }} */ (
+    readJson(join(import.meta.dirname, 'release.json'))
+  );
+const before = readJson(FILE);
+const { repository: _r, homepage: _h, bugs: _b, ...manifest } = before;
 const addresses = {
   ...(repository !== '' && { repository: { type: 'git', url: `git+${repository}.git` } }),
   ...(homepage !== '' && { homepage }),
@@ -22,7 +25,7 @@ const after = { name, version, description, keywords, ...addresses, ...others };
 const text = `${JSON.stringify(after, null, 2)}\n`;
 
 if (!process.argv.includes('--check')) writeFileSync(FILE, text);
-else if (JSON.stringify(after) !== JSON.stringify(JSON.parse(before))) {
+else if (JSON.stringify(after) !== JSON.stringify(before)) {
   console.error(
     'package.json has other addresses than scripts/release.json: run `node scripts/write-release.mjs`',
   );
