@@ -7,7 +7,8 @@ const ROOT = join(import.meta.dirname, '..');
 const FILE = join(ROOT, 'package.json');
 
 /** @param {string} file @returns {Record<string, unknown>} */
-const readJson = (file) => JSON.parse(readFileSync(file, 'utf8'));
+const readJson = (file) =>
+  /** @type {Record<string, unknown>} */ (JSON.parse(readFileSync(file, 'utf8')));
 
 const { repository, homepage, bugs } =
   /** @type {{ repository: string, homepage: string, bugs: string }} */ (
