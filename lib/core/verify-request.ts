@@ -138,7 +138,7 @@ interface ProofRequest {
   readonly headers: Pick<BindableRequest, 'headerValues'>;
 }
 
-/** Whether the user asked, as far as a proof is required. A token in the original profile binds no request, and so no grant. */
+/** Whether the user asked, as far as a proof is required. A token in the original profile binds no request: it proves none. */
 function proveUser(
   { subject, payload }: Pick<VerifiedClaims, 'subject' | 'payload'>,
   { trusted, policy, headers: { headerValues } }: ProofRequest,
@@ -152,8 +152,9 @@ function proveUser(
       `the finder of trustedIssuers gave no subjectProof for ${trusted.issuer}`,
     );
   }
+  const isUnbound = policy.proof !== undefined && trusted.profile === 'original';
   return proveSubject(
-    { subject, tth: trusted.profile === 'strict' ? payload['tth'] : undefined, headerValues },
+    { subject, tth: isUnbound ? undefined : payload['tth'], headerValues },
     { proof: proof ?? NO_PROOF, asked: policy.proof },
     { grants, clockToleranceSeconds, now, knownHeaders, load, cache: knownGrants },
   );

@@ -541,6 +541,9 @@ describe.each(ADAPTERS)('grants on %s', (adapter) => {
       const { json } = await ask('/seen/plain', { ...original, grant: grantOf() });
       expect(seenOf(json)).toMatchObject({ headers: false });
       expect(seenOf(json).transaction).toBeUndefined();
+      expectRefused(await ask('/seen/proved', { ...original, grant: grantOf() }), {
+        code: 'grant_mismatch',
+      });
     });
   });
 

@@ -274,7 +274,7 @@ describe('a client of the original format', () => {
     const JWT = forge({ alg: 'ES256' }, claims, legacyKey);
     expect(await order({ JWT })).toMatchObject({
       status: 403,
-      json: { message: 'census.service does not allow this user to do that.' },
+      json: { message: 'A service that was called does not allow this.' },
     });
   });
 
