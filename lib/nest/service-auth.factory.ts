@@ -140,16 +140,23 @@ function isFolder(path: unknown): path is string {
   }
 }
 
+/** How many issuers one line of the log names. */
+const MOST_NAMES = 5;
+
 /** Only where grants count: without them, no issuer proves that the user asked. */
 function warnOfUnproved({ receiving }: ServiceAuthSettings): void {
   const { grants, trustedIssuers } = receiving ?? {};
   const originated = [...(grants?.originators.values() ?? [])].flatMap(({ subjects }) => subjects);
-  for (const { issuer, subjects, subjectProof } of trustedIssuers?.known() ?? []) {
-    if (subjectProof?.mode !== 'off' || sharedPrefix(subjects, originated) === undefined) continue;
-    new Logger('ServiceAuth').warn(
-      `Calls of ${issuer} need no proof that their user asked (subjectProof 'off'): it can name each user within its subjects.`,
-    );
-  }
+  const unproved = [...(trustedIssuers?.known() ?? [])].filter(
+    ({ subjects, subjectProof }) =>
+      subjectProof?.mode === 'off' && sharedPrefix(subjects, originated) !== undefined,
+  );
+  if (unproved.length === 0) return;
+  const names = unproved.slice(0, MOST_NAMES).map(({ issuer }) => issuer);
+  const more = unproved.length > MOST_NAMES ? ` and ${unproved.length - MOST_NAMES} more` : '';
+  new Logger('ServiceAuth').warn(
+    `Calls of ${names.join(', ')}${more} need no proof that the user asked (subjectProof 'off'): they can name each user within their subjects.`,
+  );
 }
 
 function warnOfOriginalProfile({ receiving, sending }: ServiceAuthSettings): void {

@@ -89,7 +89,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
             ? `exp is ${(-60 - skew).toFixed(1).replace('-', '')} s behind this clock`
             : `iat is ${skew.toFixed(1)} s ahead of this clock`;
         expect(logger.texts('warn').join()).toContain(
-          `: ${code}, ${distance}. Compare the clocks.`,
+          `: ${code}, ${distance}. `,
         );
         expect(answer.text + JSON.stringify(answer.headers)).not.toMatch(/clock| \d+(\.\d)? s/);
       },
