@@ -547,6 +547,16 @@ describe.each(ADAPTERS)('grants on %s', (adapter) => {
     });
   });
 
+  it('names at start the issuers that need no proof, and no others', async () => {
+    logs.entries.length = 0;
+    const census = await start();
+    await census.close();
+    const warned = logs.texts('warn').filter((text) => text.includes('need no proof'));
+    expect(warned).toHaveLength(1);
+    expect(warned.join()).toContain(`Calls of ${HERALD}`);
+    expect(warned.join()).not.toContain(COURIER);
+  });
+
   it('GR-40 that fail are served where the service only reports, and told of', async () => {
     const census = await start({ enforcement: 'report', reportUntil: '2100-01-01' });
     try {
