@@ -324,7 +324,6 @@ const REFUSAL_ROWS = {
     message: 'The grant is not valid yet.',
     cause: 'The `iat` of the grant is in the future by more than `clockToleranceSeconds`.',
     hint: 'Synchronise the clock of the originator.',
-    logHint: 'Compare the clocks of this service and of the originator.',
     page: 'grants.md',
   },
   originator_unknown: {

@@ -88,9 +88,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
           code === 'token_expired'
             ? `exp is ${(-60 - skew).toFixed(1).replace('-', '')} s behind this clock`
             : `iat is ${skew.toFixed(1)} s ahead of this clock`;
-        expect(logger.texts('warn').join()).toContain(
-          `: ${code}, ${distance}. `,
-        );
+        expect(logger.texts('warn').join()).toContain(`: ${code}, ${distance}. `);
         expect(answer.text + JSON.stringify(answer.headers)).not.toMatch(/clock| \d+(\.\d)? s/);
       },
     );

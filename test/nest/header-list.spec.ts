@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import {
+  hasTokenElsewhere,
   headerListOf,
   isNamed,
   maxHeadersCountOf,
@@ -29,7 +30,8 @@ describe('the headers of a request', () => {
   it.each<[string, object, boolean]>([
     ['a token in both lists', { rawHeaders: ['JWT', TOKEN], headers: { jwt: TOKEN } }, true],
     ['a token in the raw headers', { rawHeaders: ['JWT', TOKEN], headers: {} }, true],
-    ['a token in the headers', { rawHeaders: ['A', '1'], headers: { jwt: TOKEN } }, true],
+    ['a token in the other list', { rawHeaders: ['A', '1'], headers: { jwt: TOKEN } }, false],
+    ['a token in the only list', { headers: { jwt: TOKEN } }, true],
     ['a token, and no headers', { rawHeaders: ['JWT', TOKEN] }, true],
     ['no token', { rawHeaders: ['A', '1'], headers: { a: '1' } }, false],
     ['no token, and no headers', { rawHeaders: ['A', '1'] }, false],
@@ -46,6 +48,15 @@ describe('the headers of a request', () => {
     ],
   ])('may have a token: %s', (_what, members, expected) => {
     expect(mayHaveToken(request(members))).toBe(expected);
+  });
+
+  it.each<[object, boolean]>([
+    [{ rawHeaders: ['A', '1'], headers: { jwt: TOKEN } }, true],
+    [{ rawHeaders: ['JWT', TOKEN], headers: { jwt: '' } }, false],
+    [{ rawHeaders: ['JWT', TOKEN], headers: {} }, false],
+    [{ rawHeaders: ['JWT', TOKEN] }, false],
+  ])('have a token in the list that is not verified: %j', (members, expected) => {
+    expect(hasTokenElsewhere(request(members))).toBe(expected);
   });
 
   it('may have a token by another list than that of the request', () => {
