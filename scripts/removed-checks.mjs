@@ -331,7 +331,7 @@ const SUBJECT = inFile('lib/core/subject.ts', [
 const TIMES = inFile('lib/core/token-times.ts', [
   {
     check: 'exp is not over',
-    text: `  if (exp !== undefined && exp + tolerance <= now) refuse('token_expired', apart('exp', exp, now));\n`,
+    text: `  if (exp !== undefined && exp + tolerance <= now) refuse('token_expired', ago(exp, now));\n`,
   },
   {
     check: 'iat is not ahead',
@@ -370,16 +370,16 @@ const SIGNATURE = inFile('lib/core/token-signature.ts', [
   },
   {
     check: 'the signature is that of the key',
-    text: `  if (isGood !== true) refuse('signature_invalid');\n`,
+    text: `  if (isGood !== true) refuse('signature_invalid', keyId && describeNamedKey(keyId));\n`,
   },
   {
     check: 'a signature that is verified at once is that of the key',
-    text: `return assertGood(verify(digest, signed, options, signature));`,
+    text: `return assertGood(verify(digest, signed, options, signature), keyId);`,
     instead: 'return void verify(digest, signed, options, signature);',
   },
   {
     check: 'a signature that another thread verifies is that of the key',
-    text: `resolve(assertGood(isGood));`,
+    text: `resolve(assertGood(isGood, keyId));`,
     instead: 'resolve();',
   },
 ]);
@@ -756,7 +756,7 @@ const STORES = inFile('lib/replay/memory-replay-store.ts', [
   },
   {
     check: 'no issuer has more than its share of the store',
-    text: '      this.fail(`${issuer} has its share of the memory store (${own} of ${maxEntries} entries)`);\n',
+    text: '      this.fail(\n        `${issuer} has used up its share of the memory store (${own} of ${maxEntries} entries)`,\n      );\n',
     spec: STORE,
     tests: 'RP-20',
   },

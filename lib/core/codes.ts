@@ -114,7 +114,7 @@ const REFUSAL_ROWS = {
     message: 'The issuer of the service token is not trusted here.',
     cause:
       "The token's `iss` is not in the receiver's `trustedIssuers`. The receiver compares URIs byte for byte.",
-    hint: 'Add the issuer to `trustedIssuers`, or correct its spelling: slash, `http:` and upper case count.',
+    hint: 'Correct its spelling (slash, `http:` and upper case count), or add the issuer to `trustedIssuers` of the receiver.',
   },
   key_unknown: {
     status: 401,
@@ -123,7 +123,7 @@ const REFUSAL_ROWS = {
       'The issuer is trusted, and has no key with the `kid` of the token, or the token names none. The caller signs with a key it has not published, or the receiver has another public key for it.',
     hint: "Compare the token's `kid` with the caller's `/.well-known/jwks.json`. After a rotation, publish the new key and wait until receivers have fetched it (`maxAgeSeconds`), then sign with it.",
     logHint:
-      'Publish the new key of the caller, or add it to `trustedIssuers`. Until then the caller signs with its previous key.',
+      'Publish the new key of the caller, or add it to its `keys` here. Until then let the caller sign with its previous key.',
     page: 'keys.md#rotation',
   },
   key_unavailable: {
@@ -141,7 +141,7 @@ const REFUSAL_ROWS = {
       'The signature is not one of the named key: another private key signed under the same `kid`, somebody else signed in the name of the caller, or the token was changed.',
     hint: 'Give every key its own `kid`, and compare `nestjs-service-auth jwks <key file>` with what the receiver fetches. In other languages, an ECDSA signature is the 64 bytes of r and s (for P-256), not DER.',
     logHint:
-      'Compare the private key that the caller signs with, with the public key that this service has for it.',
+      'If the caller has a new key, give it its own key id and publish it or add it here, or let the caller use its previous key.',
   },
   claim_missing: {
     status: 401,
@@ -168,7 +168,7 @@ const REFUSAL_ROWS = {
       'The token is older than its lifetime, 60 seconds unless the caller says otherwise: it waited in a queue, the upload took longer, or the clocks differ. The log says by how many seconds.',
     hint: 'Sign immediately before sending, and again for every retry. Set the clocks by NTP (`nestjs-service-auth doctor` compares them). For slow uploads raise `tokenLifetimeSeconds` (at most 300).',
     logHint:
-      'Compare the clocks. If they agree, the caller sent an old token, or the request waited.',
+      'If this number stays equal, the clocks differ: check NTP on both hosts. If not, the caller reuses a token, or the request waited.',
   },
   token_not_yet_valid: {
     status: 401,
@@ -190,7 +190,7 @@ const REFUSAL_ROWS = {
     cause: "The token's `aud` is not a name of this service: its `issuer`, or one in `audience`.",
     hint: "Set `audience` of the caller's target (`--audience` on the command line) to the receiver's URI, byte for byte. If the receiver has a second name, list it in its `audience`.",
     logHint:
-      "Correct `audience` of the caller's target, or add the name to `audience` of this service.",
+      "Set `audience` of the caller's target (its `baseUrl` by default), or add the name to `audience` of this service.",
   },
   request_mismatch: {
     status: 401,
@@ -199,7 +199,7 @@ const REFUSAL_ROWS = {
       'The method or the request target differs from the signed one. Nearly always something between the two rewrites the path or the query, or a client sent the request again elsewhere.',
     hint: 'Find what rewrites the request. For a stripped prefix set `publicPathPrefix` of the receiver. It compares the target byte for byte, so encoding, a final slash and the order of the query count.',
     logHint:
-      'Look for a gateway that changes the path or the query. For a stripped prefix set `publicPathPrefix`.',
+      "Look for a gateway that changes path or query. If it strips a prefix, set `publicPathPrefix: '/<prefix>'` in this service.",
     page: 'gateways.md',
   },
   header_mismatch: {
@@ -243,7 +243,8 @@ const REFUSAL_ROWS = {
     cause:
       'A token with this `iss` and `jti` was accepted before: a retry sent the same token again, or somebody replays a recorded request.',
     hint: 'Sign every attempt anew: retry through the signing client. Turn off retries in proxies for signed requests. Two processes that use one key must not share a source of token ids.',
-    logHint: 'Look for a proxy or a client that sends a request again with the same token.',
+    logHint:
+      'A proxy or a client repeats the request, or the caller uses one token for many requests. Each attempt needs its own token.',
   },
   replay_store_unavailable: {
     status: 503,
@@ -323,7 +324,7 @@ const REFUSAL_ROWS = {
     status: 403,
     message: 'The grant is not valid yet.',
     cause: 'The `iat` of the grant is in the future by more than `clockToleranceSeconds`.',
-    hint: 'Synchronise the clock of the originator.',
+    hint: 'Compare the clocks of this service and of the originator, and check NTP on both.',
     page: 'grants.md',
   },
   originator_unknown: {
@@ -396,9 +397,9 @@ export type UnavailableCode = {
 const SIGNING_FAILURE_ROWS = {
   target_unknown: {
     message:
-      'The URL belongs to no configured target. Add it to `targets`, or set `unknownTargets: "send-unsigned"`.',
+      'The URL belongs to no configured target. Correct the URL, or add it to `targets`. `unknownTargets: "send-unsigned"` would send it without a token.',
     cause: 'The URL of the call lies under no `baseUrl` of `targets`.',
-    hint: "Add the service to `targets`. For calls to others use an HTTP client that does not sign, or set `unknownTargets: 'send-unsigned'`.",
+    hint: "Correct the URL, or add the service to `targets`. For calls to others use an HTTP client that does not sign, or set `unknownTargets: 'send-unsigned'`, which sends them without a token.",
   },
   target_invalid: {
     message:

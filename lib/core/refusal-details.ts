@@ -38,10 +38,16 @@ export function describeNearMiss(
   return difference && `differs from ${near} in ${difference}`;
 }
 
+/** Which key did not sign, though the token names it. Its id is the one known here, and public. */
+export function describeNamedKey(keyId: string): string {
+  return `the known key ${JSON.stringify(keyId.slice(0, MOST_CHARACTERS))} did not sign it`;
+}
+
 /** Which of its keys an issuer did not sign with. Key ids are public. */
 export function describeKnownKeys({ keyIds, ageSeconds }: KeySourceHealth): string {
   const names = listed(keyIds.map((keyId) => JSON.stringify(keyId.slice(0, MOST_CHARACTERS))));
-  return `the known keys are ${names}, ${ageSeconds === undefined ? 'configured' : `fetched ${ageSeconds} s ago`}`;
+  if (ageSeconds === undefined) return `the keys configured here are ${names}`;
+  return `the known keys are ${names}, fetched ${ageSeconds} s ago`;
 }
 
 function listed(names: readonly string[]): string {

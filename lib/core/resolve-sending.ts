@@ -11,7 +11,7 @@ import type { PublishedKeysSettings, SendingSettings, Target } from './settings.
 import type { CommonSettings, SettingsParts } from './settings-parts.js';
 
 const HOW_TO_WRITE_KEY =
-  "write { keyFile: 'herald.pem' }, { privateKey }, or { current, next, previous }";
+  "write { keyFile: '<path>' }, { privateKey }, or { current, next, previous }";
 
 const TARGET_OPTION_NAMES = [
   'baseUrl',

@@ -3,6 +3,7 @@ import { type Algorithm, ALGORITHMS } from './algorithms.js';
 import type { UnverifiedClaims, VerifiedClaims } from './claims.js';
 import { refuse } from './errors.js';
 import type { SigningKey } from './keys.js';
+import { describeNamedKey } from './refusal-details.js';
 import type { UnverifiedToken } from './token-syntax.js';
 import type { VerificationTurns } from './scheduling.js';
 
@@ -14,6 +15,8 @@ export interface SignatureCheck {
   readonly algorithm: Algorithm;
   /** The public key, which is for this algorithm. */
   readonly key: KeyObject;
+  /** The id of the key as it is known here, for the detail of a refusal. */
+  readonly keyId?: string;
   /** What else is being verified; without it, whatever takes long is left to another thread. */
   readonly load?: VerificationTurns | undefined;
 }
@@ -44,21 +47,21 @@ export async function verifyClaims(
  */
 export function assertSignature(
   token: UnverifiedToken,
-  { algorithm, key, load }: SignatureCheck,
+  { algorithm, key, keyId, load }: SignatureCheck,
 ): void | Promise<void> {
   const { digest, parameters } = ALGORITHMS[algorithm];
   const signed = Buffer.from(`${token.encodedHeader}.${token.encodedPayload}`, 'latin1');
   const signature = Buffer.from(token.encodedSignature, 'base64url');
   const options = { key, ...parameters };
   if (isQuickToVerify(key) || (isOnQuickCurve(key) && load?.takeTurn())) {
-    return assertGood(verify(digest, signed, options, signature));
+    return assertGood(verify(digest, signed, options, signature), keyId);
   }
   return new Promise((resolve, reject) => {
     verify(digest, signed, options, signature, (error, isGood) => {
       load?.end();
       try {
         if (error) throw error;
-        resolve(assertGood(isGood));
+        resolve(assertGood(isGood, keyId));
       } catch (reason) {
         reject(reason);
       }
@@ -67,8 +70,8 @@ export function assertSignature(
   });
 }
 
-function assertGood(isGood: unknown): void {
-  if (isGood !== true) refuse('signature_invalid');
+function assertGood(isGood: unknown, keyId: string | undefined): void {
+  if (isGood !== true) refuse('signature_invalid', keyId && describeNamedKey(keyId));
 }
 
 function isQuickToVerify({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): boolean {

@@ -35,7 +35,7 @@ export function assertTimes(
   const now = nowMilliseconds / 1000;
   const { expiresAtSeconds: exp, issuedAtSeconds: iat, notBeforeSeconds: nbf } = claims;
 
-  if (exp !== undefined && exp + tolerance <= now) refuse('token_expired', apart('exp', exp, now));
+  if (exp !== undefined && exp + tolerance <= now) refuse('token_expired', ago(exp, now));
   if (iat !== undefined && iat - tolerance > now) {
     refuse('token_not_yet_valid', apart('iat', iat, now));
   }
@@ -58,6 +58,11 @@ export function assertTimes(
   if (nbf !== undefined && nbf - tolerance > now) {
     refuse('token_not_yet_valid', apart('nbf', nbf, now));
   }
+}
+
+/** For the log: by how much a token has expired. The same number each time is a clock that is wrong. */
+function ago(seconds: number, now: number): string {
+  return `${(now - seconds).toFixed(1)} s ago by this clock`;
 }
 
 /** For the log: which of the two clocks is behind, and how far. */

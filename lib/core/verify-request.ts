@@ -99,7 +99,8 @@ export async function verifyRequest(
     refuse('key_unknown', describeKnownKeys(trusted.keys.health()));
   assertAlgorithm(header, key);
   const { algorithm } = header;
-  const claims = await verifyClaims(unverified, token, { algorithm, key: key.key, load });
+  const check = { algorithm, key: key.key, keyId: key.keyId, load };
+  const claims = await verifyClaims(unverified, token, check);
   knownHeaders?.keep(token.encodedHeader, token.unverifiedHeader);
   progress?.proveSignature(algorithm);
 

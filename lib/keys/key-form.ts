@@ -4,11 +4,20 @@ import { kindOf } from '../core/index.js';
 type Half = 'public' | 'private';
 type Rule = readonly [applies: (text: string) => boolean, clause: string];
 
+/** What was written into a receiver's options has left the caller. */
+const PRIVATE_AS_PUBLIC = 'is a private key, known to others by now: make a new one';
+
 /** Told by labels and shape alone: nothing of a key is quoted. The first that applies. */
 const PEM_RULES: readonly Rule[] = [
   [(pem) => /^\s*["']/.test(pem), 'has quotes around it'],
-  [(pem) => pem.includes('\\n'), 'has "\\n" as two characters, where line breaks belong'],
-  [(pem) => /BEGIN ENCRYPTED|Proc-Type: 4,ENCRYPTED/.test(pem), 'is encrypted'],
+  [
+    (pem) => pem.includes('\\n'),
+    'has "\\n" as two characters, where line breaks belong: .replaceAll("\\\\n", "\\n")',
+  ],
+  [
+    (pem) => /BEGIN ENCRYPTED|Proc-Type: 4,ENCRYPTED/.test(pem),
+    'is encrypted; decrypt it with openssl pkcs8 -topk8 -nocrypt',
+  ],
   [(pem) => pem.includes('BEGIN OPENSSH'), 'is in the format of OpenSSH'],
   [(pem) => pem.includes('BEGIN CERTIFICATE REQUEST'), 'is a certificate request'],
   [(pem) => isWithKey(pem, 'CERTIFICATE'), 'is a key and a certificate; keep the key alone'],
@@ -33,7 +42,8 @@ const TEXT_RULES: readonly Rule[] = [
 
 /** What stands in the place of a key that cannot be read, in one clause: `is encrypted`. */
 export function describeKeyForm(material: unknown, half: Half): string {
-  if (types.isKeyObject(material) || types.isCryptoKey(material)) return kindOfKey(material.type);
+  if (types.isKeyObject(material) || types.isCryptoKey(material))
+    return kindOfKey(material.type, half);
   if (ArrayBuffer.isView(material) || types.isAnyArrayBuffer(material))
     return formOfBytes(material);
   if (typeof material === 'string' && material.trim() !== '') return formOfText(material, half);
@@ -42,7 +52,8 @@ export function describeKeyForm(material: unknown, half: Half): string {
   return Object.hasOwn(material, 'kty') ? formOfJwk(material, half) : kindOf(material);
 }
 
-function kindOfKey(type: string): string {
+function kindOfKey(type: string, half: Half): string {
+  if (half === 'public' && type === 'private') return PRIVATE_AS_PUBLIC;
   return type === 'secret' ? 'is a symmetric key' : `is a ${type} key`;
 }
 
@@ -61,7 +72,7 @@ function formOfText(text: string, half: Half): string {
   if (!isPem) return 'is a text and no key';
   const label = labelsOf(text)[0] ?? '';
   if (half === 'private' && label.endsWith('PUBLIC KEY')) return 'is a public key';
-  if (half === 'public' && label.endsWith('PRIVATE KEY')) return 'is a private key';
+  if (half === 'public' && label.endsWith('PRIVATE KEY')) return PRIVATE_AS_PUBLIC;
   return 'is a PEM that cannot be read';
 }
 

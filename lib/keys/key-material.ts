@@ -45,7 +45,10 @@ export interface CheckedKey {
  */
 export function readKey(material: unknown, half: 'public' | 'private', field: string): CheckedKey {
   if (half === 'public' && isPrivateJwk(material)) {
-    fail(field, `${HOW_TO_WRITE.public}; this one is private, and known to others by now`);
+    fail(
+      field,
+      `${HOW_TO_WRITE.public}; this one is private, and known to others by now: make a new one`,
+    );
   }
   const key = toKeyObject(material, half);
   if (key?.type !== half) {
@@ -128,7 +131,7 @@ function isPrivateJwk(material: unknown): boolean {
 
 function findKeyFlaw(key: KeyObject): string | undefined {
   if (fittingAlgorithms(key).length === 0) {
-    const kind = key.asymmetricKeyType === 'rsa-pss' ? 'is an RSA key for PSS alone; ' : '';
+    const kind = key.asymmetricKeyType === 'rsa-pss' ? 'is an RSA-PSS key; ' : '';
     return `${kind}write a P-256, P-384, P-521, Ed25519 or RSA key`;
   }
   if (key.asymmetricKeyType === 'ed25519') return findEd25519Flaw(key);

@@ -64,7 +64,7 @@ function readKeyUrl(
   const flaw = `${shown(url.href)}${derived} is plain http: to another host`;
   return fail(
     'jwksUri',
-    `${flaw}; write an https: URL as jwksUri, or set allowInsecureKeyUrls: true of the service`,
+    `${flaw}; write an https: URL as jwksUri, or set allowInsecureKeyUrls: true beside trustedIssuers (in a private network only)`,
   );
 }
 

@@ -54,12 +54,20 @@ export class ReportSummary implements ServiceAuthObserver {
   }
 
   private warn({ daysLeft, endText }: Enforcement): void {
-    const counted = [...this.counts].map(([what, times]) => `${times} of ${what}`).join('; ');
+    const like = likeThese(this.counts);
     this.counts.clear();
     this.logger.warn(
-      `In ${days(daysLeft)}, from ${endText} on, the guard refuses requests like these, counted since the last such line or the start: ${counted}.`,
+      `In ${days(daysLeft)}, from ${endText} on, the guard refuses requests like ${like}.`,
     );
   }
 }
 
 const days = (count: number): string => (count === 1 ? '1 day' : `${count} days`);
+
+/** The first line comes with the first request, whose number would look harmless. */
+function likeThese(counts: ReadonlyMap<string, number>): string {
+  const [[first = '', times = 0] = [], ...others] = counts;
+  if (times === 1 && others.length === 0) return `this one of ${first}`;
+  const counted = [...counts].map(([what, number]) => `${number} of ${what}`).join('; ');
+  return `these, counted since the last such line or the start: ${counted}`;
+}

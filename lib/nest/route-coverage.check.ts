@@ -98,6 +98,10 @@ function isMessage({ kind }: HandlerCoverage): boolean {
 const INHERIT =
   'No APP_GUARD reaches messages without connectMicroservice(options, { inheritAppConfig: true }).';
 
+const GUARD = 'Write @UseGuards(ServiceJwtGuard) (option coverage).';
+const GUARD_OR_SKIP =
+  'Write @UseGuards(ServiceJwtGuard), or @SkipServiceAuth() where everybody may call (option coverage).';
+
 function describeOpen(handlers: readonly HandlerCoverage[]): string | undefined {
   const open = handlers.filter(isOpen);
   if (open.length === 0) return undefined;
@@ -113,7 +117,7 @@ function describeOpen(handlers: readonly HandlerCoverage[]): string | undefined 
     `ServiceJwtGuard does not stand before ${open.length} of ${served.length} handlers: ${listed(names)}.`,
     ...(isNoneGuarded ? ['None is guarded.'] : []),
     ...(open.some(isMessage) ? [INHERIT] : []),
-    'Write @UseGuards(ServiceJwtGuard), or @SkipServiceAuth() where everybody may call (coverage).',
+    open.some((handler) => !lacksVerification(handler)) ? GUARD_OR_SKIP : GUARD,
   ].join(' ');
 }
 
@@ -122,18 +126,21 @@ function describeResolvers(handlers: readonly HandlerCoverage[]): string | undef
     .filter(({ kind, verdict }) => kind === 'GraphQL' && verdict === 'guarded')
     .map(({ handler }) => handler);
   if (names.length === 0) return undefined;
-  return `ServiceJwtGuard does not support GraphQL and refuses every operation of ${listed(names)} (coverage).`;
+  return `ServiceJwtGuard does not support GraphQL and refuses every operation of ${listed(names)} (option coverage).`;
+}
+
+/** Whether a parameter needs a verified request, and none is verified. */
+function lacksVerification({ needs, kind, verdict }: HandlerCoverage): boolean {
+  const isVerified = kind === 'HTTP' && (verdict === 'guarded' || verdict === 'optional');
+  return needs.length > 0 && !isVerified && verdict !== 'unserved';
 }
 
 function describeNeeds(handlers: readonly HandlerCoverage[]): string | undefined {
   const names = handlers
-    .filter(({ needs, kind, verdict }) => {
-      const isVerified = kind === 'HTTP' && (verdict === 'guarded' || verdict === 'optional');
-      return needs.length > 0 && !isVerified && verdict !== 'unserved';
-    })
+    .filter(lacksVerification)
     .map(({ handler, needs }) => `${handler} with ${needs.join(' and ')}`);
   if (names.length === 0) return undefined;
-  return `No ServiceJwtGuard verifies the requests of ${listed(names)}: every call fails. Write @UseGuards(ServiceJwtGuard) on the HTTP route, and no @SkipServiceAuth() (coverage).`;
+  return `No ServiceJwtGuard verifies the requests of ${listed(names)}: every call fails. Write @UseGuards(ServiceJwtGuard) on the HTTP route, and no @SkipServiceAuth() (option coverage).`;
 }
 
 function problemOf(handler: HandlerCoverage): string {

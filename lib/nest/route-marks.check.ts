@@ -44,7 +44,7 @@ export class RouteMarksCheck implements OnModuleInit {
     }
     if (!this.canReport) this.warnOfReportOnly();
     if (!this.believesGrants) this.warnOfUnprovable();
-    if (this.setsUsers) this.tellEarlierGuards();
+    this.tellEarlierGuards();
     if (guardsEveryRoute(this.config)) return;
     for (const controller of controllersIn(this.modules)) {
       for (const name of routesNarrowedInVain(controller)) {
@@ -57,10 +57,14 @@ export class RouteMarksCheck implements OnModuleInit {
 
   /** No warning: only the application knows whether these guards read the user. */
   private tellEarlierGuards(): void {
+    const order = 'put it after ServiceJwtGuard';
+    const advice = this.setsUsers
+      ? order
+      : `${order}, and set userResolver in ServiceAuthModule: both are needed`;
     for (const [guard, [first, ...others]] of earlierGuards(this.modules, this.config)) {
       const more = others.length === 0 ? '' : ` and ${others.length} more`;
       this.logger.log(
-        `${guard} runs before ServiceJwtGuard at ${first}${more}, and finds no request.user. If it reads request.user, put it after ServiceJwtGuard.`,
+        `${guard} runs before ServiceJwtGuard at ${first}${more}, and finds no request.user. If it reads request.user, ${advice}.`,
       );
     }
   }

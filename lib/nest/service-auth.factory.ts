@@ -167,7 +167,7 @@ function warnOfOriginalProfile({ receiving, sending }: ServiceAuthSettings): voi
   }
   for (const { audience } of (sending?.targets ?? []).filter(isOriginal)) {
     logger.warn(
-      `Requests to ${audience} are signed in the original profile: tokens bind no URL and may be replayed.`,
+      `Requests to ${audience} are signed in the original profile: tokens bind no URL and may be replayed. Once it accepts strict tokens, remove profile: 'original' of the target.`,
     );
   }
 }

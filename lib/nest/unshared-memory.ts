@@ -11,7 +11,7 @@ const PLATFORMS: readonly [variable: string, platform: string][] = [
 ];
 
 const REMEDY =
-  'give replayStore a shared one (Redis), or write replayStore: new MemoryReplayStore() if there is one process';
+  'give replayStore a shared store (Redis), or write replayStore: new MemoryReplayStore() if there is one process';
 
 /**
  * Warns where a service in production remembers used tokens in the memory of its process, and nobody wrote that it

@@ -103,7 +103,7 @@ export class MemoryReplayStore implements ReplayStore {
     this.observers.add(observer);
     if (!cluster.isWorker && isMainThread) return;
     const which = isMainThread ? 'process of the cluster' : 'worker thread';
-    const reason = `each ${which} remembers for itself: give replayStore a shared one`;
+    const reason = `each ${which} remembers for itself: give replayStore a shared store (Redis)`;
     tell(observer, { type: 'replay_store_unsafe', reason });
   }
 
@@ -146,7 +146,9 @@ export class MemoryReplayStore implements ReplayStore {
     if (free <= 0) this.fail(`the memory store is full (${maxEntries} entries), for ${issuer}`);
     const own = this.sharesFairly ? this.uses.countOf(issuer) : 0;
     if (own >= free) {
-      this.fail(`${issuer} has its share of the memory store (${own} of ${maxEntries} entries)`);
+      this.fail(
+        `${issuer} has used up its share of the memory store (${own} of ${maxEntries} entries)`,
+      );
     }
   }
 

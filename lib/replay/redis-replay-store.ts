@@ -28,7 +28,7 @@ const CLOCK_MARGIN_SECONDS = 60;
 const ACCEPTS_UNCHECKED = 'they are accepted unchecked while Redis cannot tell (onUnavailable)';
 
 const LOST =
-  'Redis may be another server than before, and lack the use of a token that was issued before that';
+  'Redis may be another server than before, and may have forgotten the use of a token that was issued before that';
 
 /** For what happens at start, which no request waits for. */
 const START_MILLISECONDS = 5000;

@@ -7,7 +7,7 @@ const CHECK_MILLISECONDS = 5000;
 const OTHER = 'Redis is another server than before (a failover, or a restart)';
 const UNKNOWN = 'it cannot be told whether Redis is the server it was before';
 const CONSEQUENCE =
-  'it may lack uses, so this process answers 503 to tokens that were issued before now';
+  'it may have forgotten which tokens were used, so this process answers 503 to tokens that were issued before now';
 
 /**
  * Knows when commands began to go to another server, which may lack uses that the one before had: after a failover, or a

@@ -60,12 +60,12 @@ const MISTAKES: [title: string, change: object, problem: string][] = [
   [
     'keys over plain http of a host nobody wrote',
     trust({ issuer: 'http://herald:3000/' }),
-    "trustedIssuers[0].jwksUri: 'http://herald:3000/.well-known/jwks.json' (derived from issuer) is plain http: to another host; write an https: URL as jwksUri, or set allowInsecureKeyUrls: true of the service",
+    "trustedIssuers[0].jwksUri: 'http://herald:3000/.well-known/jwks.json' (derived from issuer) is plain http: to another host; write an https: URL as jwksUri, or set allowInsecureKeyUrls: true beside trustedIssuers (in a private network only)",
   ],
   [
     'keys over plain http',
     trust({ issuer: HERALD, jwksUri: 'http://herald:3000/keys' }),
-    "trustedIssuers[0].jwksUri: 'http://herald:3000/keys' is plain http: to another host; write an https: URL as jwksUri, or set allowInsecureKeyUrls: true of the service",
+    "trustedIssuers[0].jwksUri: 'http://herald:3000/keys' is plain http: to another host; write an https: URL as jwksUri, or set allowInsecureKeyUrls: true beside trustedIssuers (in a private network only)",
   ],
   [
     'keys at an empty URL',
@@ -90,7 +90,7 @@ const MISTAKES: [title: string, change: object, problem: string][] = [
   [
     'a path where options belong',
     { signingKey: 'h.pem' },
-    "signingKey: is a text; write { keyFile: 'herald.pem' }, { privateKey }, or { current, next, previous }",
+    "signingKey: is a text; write { keyFile: '<path>' }, { privateKey }, or { current, next, previous }",
   ],
   [
     'an option that is spelt otherwise',
@@ -138,6 +138,71 @@ it.each(MISTAKES)('%s', async (_title, change, problem) => {
   const problems = await problemsOf({ ...GOOD, ...change });
   expect(problems).toEqual([problem]);
   expect(problems.join()).not.toMatch(/canary|PRIVATE/);
+});
+
+describe.each([
+  ['an ES256 key', key],
+  ['an RS256 key', createKey('RS256')],
+])('no problem quotes %s that is written in the wrong place', (_title, { privatePem }) => {
+  const base64 = privatePem.replaceAll(/-----[A-Z ]+-----/g, '').trim();
+  const forms: [form: string, text: string][] = [
+    ['a PEM', privatePem],
+    ['on one line', privatePem.replaceAll('\n', '')],
+    ['with \\n as two characters', privatePem.replaceAll('\n', '\\n')],
+    ['base64 of a PEM', Buffer.from(privatePem).toString('base64')],
+    ['the lines between BEGIN and END', base64],
+    ['these on one line', base64.replaceAll('\n', '')],
+    ['the first of these', base64.split('\n')[0] ?? ''],
+    ['with quotes around it', JSON.stringify(privatePem)],
+    ['behind a scheme', `https://${base64.replaceAll('\n', '')}/`],
+    ['behind a folder', `/run/${base64.replaceAll('\n', '')}`],
+  ];
+  const places: [place: string, options: (text: string) => object][] = [
+    ['signingKey', (text) => ({ signingKey: text })],
+    ['signingKey.keyFile', (text) => ({ signingKey: { keyFile: text } })],
+    ['signingKey.privateKey', (text) => ({ signingKey: { privateKey: `${text}x` } })],
+    ['signingKey.keyId', (text) => ({ signingKey: { privateKey: key.privatePem, keyId: text } })],
+    [
+      'signingKey.algorithm',
+      (text) => ({ signingKey: { privateKey: key.privatePem, algorithm: text } }),
+    ],
+    ['signingKey.current', (text) => ({ signingKey: { current: text } })],
+    ['signingKey.previous', (text) => ({ signingKey: { ...GOOD.signingKey, previous: text } })],
+    ['signingKey, of a function', (text) => ({ signingKey: async () => text })],
+    ['publicKey', (text) => trust({ issuer: HERALD, publicKey: text })],
+    [
+      'the id of two keys',
+      (text) => {
+        const one = { publicKey: key.publicPem, keyId: text };
+        return trust({ issuer: HERALD, keys: [one, one] });
+      },
+    ],
+    ['a list of keys', (text) => trust({ issuer: HERALD, keys: [text] })],
+    ['algorithms', (text) => trust({ issuer: HERALD, jwksUri: HERALD, algorithms: [text] })],
+    [
+      'an originator',
+      (text) => ({ trustDomain: 'census.test', originators: [{ issuer: text, subjects: [text] }] }),
+    ],
+    ['jwksUri', (text) => trust({ issuer: HERALD, jwksUri: text })],
+    ['the issuer of a peer', (text) => trust({ issuer: text })],
+    ['subjects', (text) => trust({ issuer: HERALD, publicKey: key.publicPem, subjects: [text] })],
+    ['issuer', issuer],
+    ['audience', (text) => ({ audience: text })],
+    ['trustDomain', (text) => ({ trustDomain: text })],
+    ['baseUrl', baseUrl],
+    ['baseUrl beside audience', (text) => ({ targets: [{ baseUrl: text, audience: HERALD }] })],
+    ['the audience of a target', (text) => ({ targets: [{ baseUrl: HERALD, audience: text }] })],
+    ['a word', (text) => ({ unknownTargets: text })],
+    ['a header', (text) => ({ signedHeaders: [text] })],
+  ];
+  it.each(places)('%s', async (place, optionsWith) => {
+    for (const [form, text] of forms) {
+      const problems = (await problemsOf({ ...GOOD, ...optionsWith(text) })).join('\n');
+      const quoted = base64.split('\n').filter((line) => problems.includes(line.slice(0, 20)));
+      expect({ place, form, quoted }).toEqual({ place, form, quoted: [] });
+      expect(problems).not.toMatch(/-----|PRIVATE|LS0t/);
+    }
+  });
 });
 
 it('and none of them: a service starts', async () => {

@@ -192,7 +192,7 @@ it('key_unknown says which keys are known, five at most', async () => {
   const trustedIssuers = [{ issuer: HERALD, keys }];
   expect(await detailOf({ options: { trustedIssuers } })).toEqual([
     'key_unknown',
-    'the known keys are "key-0", "key-1", "key-2", "key-3", "key-4" and 2 more, configured',
+    'the keys configured here are "key-0", "key-1", "key-2", "key-3", "key-4" and 2 more',
   ]);
 });
 

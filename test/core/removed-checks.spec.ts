@@ -231,13 +231,13 @@ const REFUSED: [title: string, code: string, detail: string | undefined, change:
   [
     'TM-01 exp',
     'token_expired',
-    'exp is 30.0 s behind this clock',
+    '30.0 s ago by this clock',
     { claims: { iat: NOW_SECONDS - 90, exp: NOW_SECONDS - 30 } },
   ],
   [
     'TM-02 exp at the last moment',
     'token_expired',
-    `exp is ${TOLERANCE}.0 s behind this clock`,
+    `${TOLERANCE}.0 s ago by this clock`,
     { claims: { iat: NOW_SECONDS - 67, exp: NOW_SECONDS - TOLERANCE } },
   ],
   [
@@ -307,7 +307,7 @@ const REFUSED: [title: string, code: string, detail: string | undefined, change:
   [
     'SG-21 another key',
     'signature_invalid',
-    undefined,
+    `the known key "${BASELINE.key.keyId}" did not sign it`,
     { key: { ...strangerKey, keyId: BASELINE.key.keyId } },
   ],
 ];

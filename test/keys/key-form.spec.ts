@@ -26,12 +26,12 @@ const PRIVATE: [title: string, material: unknown, clause: string][] = [
   ['null', null, 'is null'],
   ['an empty text', '', 'is empty'],
   ['white space', ' \n', 'is empty'],
-  ['encrypted PKCS#8', encrypted, 'is encrypted'],
-  ['encrypted SEC1', encryptedSec1, 'is encrypted'],
+  ['encrypted PKCS#8', encrypted, 'is encrypted; decrypt it with openssl pkcs8 -topk8 -nocrypt'],
+  ['encrypted SEC1', encryptedSec1, 'is encrypted; decrypt it with openssl pkcs8 -topk8 -nocrypt'],
   [
     '\\n as two characters',
     privatePem.replaceAll('\n', '\\n'),
-    'has "\\n" as two characters, where line breaks belong',
+    'has "\\n" as two characters, where line breaks belong: .replaceAll("\\\\n", "\\n")',
   ],
   [
     'one line',
@@ -70,14 +70,14 @@ const PRIVATE: [title: string, material: unknown, clause: string][] = [
 ];
 
 const PUBLIC: [title: string, material: unknown, clause: string][] = [
-  ['a private key', privatePem, 'is a private key'],
-  ['a private key object', privateKey, 'is a private key'],
+  ['a private key', privatePem, 'is a private key, known to others by now: make a new one'],
+  ['a private key object', privateKey, 'is a private key, known to others by now: make a new one'],
   ['a certificate', certificate, 'is a certificate; take the public key out of it'],
   ['a Buffer', Buffer.from(publicPem), 'is a Buffer; write its text'],
   [
     '\\n as two characters',
     publicPem.replaceAll('\n', '\\n'),
-    'has "\\n" as two characters, where line breaks belong',
+    'has "\\n" as two characters, where line breaks belong: .replaceAll("\\\\n", "\\n")',
   ],
   ['a path', 'herald.public.pem', 'is the path of a file'],
 ];
@@ -114,7 +114,7 @@ it.each(PUBLIC)('a public key that is %s', async (_title, material, clause) => {
 
 it('a private key for RSA-PSS alone', async () => {
   expect(await problemsOf(signing(rsaPss.privateKey))).toEqual([
-    'signingKey.privateKey: is an RSA key for PSS alone; write a P-256, P-384, P-521, Ed25519 or RSA key',
+    'signingKey.privateKey: is an RSA-PSS key; write a P-256, P-384, P-521, Ed25519 or RSA key',
   ]);
 });
 

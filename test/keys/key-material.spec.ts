@@ -35,7 +35,7 @@ const ed25519 = createKey('EdDSA');
 const roca = createRocaKey('roca');
 
 const HOW_PUBLIC = 'write one public key as SPKI PEM, JWK, KeyObject or CryptoKey';
-const HOW_NOT_PRIVATE = `${HOW_PUBLIC}; this one is private, and known to others by now`;
+const HOW_NOT_PRIVATE = `${HOW_PUBLIC}; this one is private, and known to others by now: make a new one`;
 const HOW_PRIVATE = 'write one unencrypted private key as PKCS#8 PEM, JWK, KeyObject or CryptoKey';
 const HOW_ROCA =
   'write an RSA key made by another generator: this one has the flaw of CVE-2017-15361';

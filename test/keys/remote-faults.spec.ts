@@ -71,7 +71,7 @@ describe('a reply that is no usable JWK Set', () => {
     [
       'JF-07 a set of keys that are all unfit',
       serveKeys([jwkOf(key, { use: 'enc' }), { kty: 'oct', k: 'Y2FuYXJ5' }]),
-      "the set has no key that can be used (keys[0]: write a key whose use is 'sig'; keys[1]: write one public key as SPKI PEM, JWK, KeyObject or CryptoKey; this one is private, and known to others by now)",
+      "the set has no key that can be used (keys[0]: write a key whose use is 'sig'; keys[1]: write one public key as SPKI PEM, JWK, KeyObject or CryptoKey; this one is private, and known to others by now: make a new one)",
     ],
     [
       'JF-07 a set of many keys that are all unfit',

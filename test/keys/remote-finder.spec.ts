@@ -208,7 +208,9 @@ describe('while the finder is out of order', () => {
     table.rows.set(HERALD, herald({ publicKey: key.privatePem }));
     expect(only(await live(receiver, 120))).toEqual(['ok']);
     const [failure] = receiver.events.of('keys_refresh_failed');
-    expect(failure?.reason).toMatch(/publicKey: is a private key; write one public key/);
+    expect(failure?.reason).toMatch(
+      /publicKey: is a private key, known to others by now: make a new one; write one public key/,
+    );
     expect(JSON.stringify(receiver.events.all)).not.toContain('PRIVATE KEY');
   });
 

@@ -189,6 +189,26 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
       }
       expect(await linesFor(Verified)).toEqual([]);
     });
+
+    it('is not advised to be open to everybody, as others are', async () => {
+      @Controller('subject')
+      class Subject {
+        @Get()
+        find(@ServiceSubject() _subject: string) {}
+      }
+      @Controller('plain')
+      class Plain {
+        @Get()
+        find() {}
+      }
+      const openLineFor = async (controllers: Type[]) => {
+        const logger = new LogRecorder();
+        await start({ imports: [ServiceAuthModule.forRoot(receiving)], controllers, logger });
+        return logger.texts('warn').find((text) => text.includes('does not stand before'));
+      };
+      expect(await openLineFor([Subject])).not.toContain('@SkipServiceAuth()');
+      expect(await openLineFor([Subject, Plain])).toContain('@SkipServiceAuth()');
+    });
   });
 
   describe('a guard that reads request.user', () => {
@@ -228,9 +248,20 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
       const imports = [ServiceAuthModule.forRoot({ ...receiving, userResolver: users })];
       await start({ ...options, imports, logger });
       const told = logger.texts('log').filter((text) => text.includes('runs before'));
-      expect(
-        told.map((text) => /^Roles runs before ServiceJwtGuard at (.*), and/.exec(text)?.[1]),
-      ).toEqual(places);
+      expect(told).toEqual(
+        places.map(
+          (place) =>
+            `Roles runs before ServiceJwtGuard at ${place}, and finds no request.user. If it reads request.user, put it after ServiceJwtGuard. ServiceAuth`,
+        ),
+      );
+    });
+
+    it('is told of both where there is no userResolver either', async () => {
+      const logger = new LogRecorder();
+      await start({ ...first, imports: [ServiceAuthModule.forRoot(receiving)], logger });
+      expect(logger.texts('log').join('\n')).toContain(
+        'Roles runs before ServiceJwtGuard at RolesFirst.one() and 1 more, and finds no request.user. If it reads request.user, put it after ServiceJwtGuard, and set userResolver in ServiceAuthModule: both are needed.',
+      );
     });
   });
 

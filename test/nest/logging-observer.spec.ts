@@ -15,7 +15,7 @@ const HERALD = 'https://herald.service/';
 const EXPIRED: RequestRefused = {
   ...SAMPLE_EVENTS.request_refused,
   code: 'token_expired',
-  detail: 'exp is 600.0 s behind this clock',
+  detail: '600.0 s ago by this clock',
   route: '/users/:id',
 };
 const KEYS_FAILED = { ...SAMPLE_EVENTS.keys_refresh_failed, servingStale: false };
@@ -63,7 +63,7 @@ afterEach(() => {
 });
 
 const FIRST =
-  'warn Refused a request of https://herald.service/ to /users/:id: token_expired, exp is 600.0 s behind this clock. Compare the clocks. If they agree, the caller sent an old token, or the request waited.';
+  'warn Refused a request of https://herald.service/ to /users/:id: token_expired, 600.0 s ago by this clock. If this number stays equal, the clocks differ: check NTP on both hosts. If not, the caller reuses a token, or the request waited.';
 
 describe('a refused caller whose issuer is verified', () => {
   it('has a line at once, and a number when the minute is over', () => {
@@ -74,7 +74,7 @@ describe('a refused caller whose issuer is verified', () => {
     expect(log.take()).toEqual([]);
     log.pass(1);
     expect(log.take()).toEqual([
-      'warn 312 requests of https://herald.service/ refused in the last minute: token_expired, exp is 600.0 s behind this clock. Compare the clocks. If they agree, the caller sent an old token, or the request waited.',
+      'warn 312 requests of https://herald.service/ refused in the last minute: token_expired, 600.0 s ago by this clock. If this number stays equal, the clocks differ: check NTP on both hosts. If not, the caller reuses a token, or the request waited.',
     ]);
   });
 
@@ -108,7 +108,7 @@ describe('a refused caller whose issuer is verified', () => {
     log.hear({ ...EXPIRED, code: 'audience_mismatch', detail: undefined }, 500);
     expect(log.take()).toEqual([
       FIRST,
-      "warn Refused a request of https://herald.service/ to /users/:id: audience_mismatch. Correct audience of the caller's target, or add the name to audience of this service.",
+      "warn Refused a request of https://herald.service/ to /users/:id: audience_mismatch. Set audience of the caller's target (its baseUrl by default), or add the name to audience of this service.",
     ]);
   });
 
@@ -146,7 +146,7 @@ describe('a refused caller whose issuer is verified', () => {
     log.pass(60);
     expect(log.take()).toEqual([
       FIRST.replace('Refused', 'Let in (report-only mode)'),
-      'warn 40 requests of https://herald.service/ would be refused by enforcement in the last minute: token_expired, exp is 600.0 s behind this clock. Compare the clocks. If they agree, the caller sent an old token, or the request waited.',
+      'warn 40 requests of https://herald.service/ would be refused by enforcement in the last minute: token_expired, 600.0 s ago by this clock. If this number stays equal, the clocks differ: check NTP on both hosts. If not, the caller reuses a token, or the request waited.',
     ]);
   });
 
@@ -171,7 +171,7 @@ describe('a request that names a trusted issuer, and does not prove it', () => {
     detail: 'the known keys are "herald-1", fetched 25 s ago',
   };
   const SAYS =
-    'key_unknown, the known keys are "herald-1", fetched 25 s ago. Publish the new key of the caller, or add it to trustedIssuers. Until then the caller signs with its previous key. If this caller has no failures, a stranger used its name.';
+    'key_unknown, the known keys are "herald-1", fetched 25 s ago. Publish the new key of the caller, or add it to its keys here. Until then let the caller sign with its previous key. If this caller has no failures, a stranger used its name.';
 
   it('has a line at once, and a number each minute: its caller may have rotated in a hurry', () => {
     const log = startLog();
@@ -249,9 +249,9 @@ describe('an outage', () => {
     request: NO_KEYS,
     end: SAMPLE_EVENTS.keys_refreshed,
     first:
-      'warn Cannot fetch the keys of https://herald.service/: the key server cannot be reached (ECONNREFUSED). Answering 503 (key_unavailable) meanwhile. Check its key server, and the network to it.',
+      'warn Cannot fetch the keys of https://herald.service/: the key server cannot be reached (ECONNREFUSED). Answering 503 (key_unavailable) meanwhile. Check its key server (jwksUri), and the network to it.',
     minute:
-      'warn Still cannot fetch the keys of https://herald.service/, for 60 s: the key server cannot be reached (ECONNREFUSED). Answered 503 (key_unavailable) to 1000 requests in the last minute. Check its key server, and the network to it.',
+      'warn Still cannot fetch the keys of https://herald.service/, for 60 s: the key server cannot be reached (ECONNREFUSED). Answered 503 (key_unavailable) to 1000 requests in the last minute. Check its key server (jwksUri), and the network to it.',
     over: 'log Can fetch the keys of https://herald.service/ again after 90 s. Answered 503 (key_unavailable) to 1001 requests meanwhile.',
   };
   const store = {
@@ -299,7 +299,10 @@ describe('an outage', () => {
   });
 
   it.each([
-    ['the key server cannot be reached (ERR_SSL_WRONG_VERSION_NUMBER)', 'Correct jwksUri.'],
+    [
+      'the key server cannot be reached (ERR_SSL_WRONG_VERSION_NUMBER)',
+      'http: with allowInsecureKeyUrls.',
+    ],
     [
       'the key server cannot be reached (UNABLE_TO_VERIFY_LEAF_SIGNATURE)',
       'set NODE_EXTRA_CA_CERTS.',
@@ -312,7 +315,10 @@ describe('an outage', () => {
       "the set has no key that can be used (keys[0]: write a key whose use is 'sig')",
       'Let its owner publish a JWK Set with a key for signatures.',
     ],
-    ['the key server did not answer in time', 'Check its key server, and the network to it.'],
+    [
+      'the key server did not answer in time',
+      'Check its key server (jwksUri), and the network to it.',
+    ],
   ])('of keys says what to do: %s', (reason, advice) => {
     const log = startLog();
     log.hear({ ...KEYS_FAILED, reason });
@@ -330,7 +336,10 @@ describe('an outage', () => {
     ["READONLY You can't write against a read only replica.", 'to the primary.'],
     ['the memory store is full (50 entries), for https://a.service/', 'share a store in Redis.'],
     ['the clock was put back by 60.0 s: the use may be forgotten', 'or restart the service.'],
-    ['Redis may be another server than before, and lack the use', 'It ends by itself, once'],
+    [
+      'Redis may be another server than before, and may have forgotten the use',
+      'It ends by itself, once',
+    ],
     ['Redis is not connected', 'Check the replay store, and the network to it.'],
   ])('of the replay store says what to do: %s', (reason, advice) => {
     const log = startLog();
@@ -344,11 +353,16 @@ describe('an outage', () => {
     const log = startLog();
     log.hear(SAMPLE_EVENTS.replay_store_failed);
     log.hear(NO_STORE);
-    log.hear({ ...NO_STORE, detail: 'Redis may be another server than before, and lack the use' });
+    log.hear({
+      ...NO_STORE,
+      detail: 'Redis may be another server than before, and may have forgotten the use',
+    });
     log.pass(60);
     const [first, minute] = log.take();
     expect(first).toContain(': Redis is not connected. ');
-    expect(minute).toMatch(/lack the use\. Answered 503 .* to 2 requests .* It ends by itself/);
+    expect(minute).toMatch(
+      /forgotten the use\. Answered 503 .* to 2 requests .* It ends by itself/,
+    );
   });
 
   it('has its lines each minute though nothing else happens', () => {
@@ -370,7 +384,9 @@ describe('an outage', () => {
     log.hear(SAMPLE_EVENTS.keys_refresh_failed);
     log.pass(60);
     for (const line of log.take()) {
-      expect(line).toContain('Still accepting its requests with the known keys.');
+      expect(line).toContain(
+        'Still accepting its requests with the known keys, until they are too old (maxStaleSeconds), then 503.',
+      );
     }
   });
 
@@ -420,7 +436,7 @@ it('writes an object where fields are asked for, and the same sentence in it', (
     event: 'request_refused',
     code: 'token_expired',
     status: 401,
-    detail: 'exp is 600.0 s behind this clock',
+    detail: '600.0 s ago by this clock',
     issuer: HERALD,
     issuerTrust: 'verified',
     route: '/users/:id',

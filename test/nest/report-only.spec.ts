@@ -818,4 +818,13 @@ describe('enforcement', () => {
     expect(summaries()).toHaveLength(2);
     expect(summaries()[1]).toContain('2 of unknown issuers with token_missing');
   });
+
+  it('does not number the first, which would look harmless', async () => {
+    const reportUntil = new Date(Date.now() + 86_400_000);
+    const service = await start('express', { enforcement: 'report', reportUntil });
+    await call(service.port, { target: '/me' });
+    expect(service.log.texts('warn').join('\n')).toContain(
+      'the guard refuses requests like this one of unknown issuers with token_missing.',
+    );
+  });
 });

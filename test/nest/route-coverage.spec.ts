@@ -347,7 +347,7 @@ async function tableOf(start: () => Promise<unknown>): Promise<Verdicts> {
 /** The lines about handlers. */
 const linesOf = (logger: LogRecorder) =>
   logger.entries
-    .filter(({ text }) => text.includes('(coverage)'))
+    .filter(({ text }) => text.includes('(option coverage)'))
     .map(({ level, text }) => `${level}: ${text}`);
 
 describe.each(ADAPTERS)('on %s', (adapter) => {

@@ -140,7 +140,7 @@ describe('MemoryReplayStore', () => {
       for (let taken = 0; ; taken++) {
         const verdict = verdictOfUse(into, by(issuer));
         if (verdict === 'first') continue;
-        expect(verdict).toMatch(`${issuer} has its share of the memory store`);
+        expect(verdict).toMatch(`${issuer} has used up its share of the memory store`);
         return taken;
       }
     }
@@ -199,7 +199,7 @@ describe('MemoryReplayStore', () => {
       const observer = { observe: (event: ServiceAuthEvent) => void events.push(event) };
       shared.start(observer);
       for (let each = 0; each < 3; each++) fill(shared, HERALD);
-      const reason = `${HERALD} has its share of the memory store (500 of 1000 entries)`;
+      const reason = `${HERALD} has used up its share of the memory store (500 of 1000 entries)`;
       expect(events).toEqual([{ type: 'replay_store_failed', reason }]);
       shared.close(observer);
       fill(shared, 'https://scribe.service/');

@@ -107,7 +107,7 @@ describe('several processes of one service', () => {
   it('PF-10, CF-10 worker threads remember each for itself, and are warned', async () => {
     const threads = await ready(forkProcess('threads'), undefined, 2);
     const warning: unknown = expect.stringContaining(
-      'each worker thread remembers for itself: give replayStore a shared one',
+      'each worker thread remembers for itself: give replayStore a shared store (Redis)',
     );
     expect(threads.map(({ warnings }) => warnings)).toEqual([[warning], [warning]]);
     const ports = threads.map(({ port }) => port);

@@ -18,7 +18,8 @@ import { TcpProxy } from '../support/redis/tcp-proxy.js';
 import { tokenUse, verdictOf } from '../support/replay/token-use.js';
 
 const PATIENTLY = { timeoutMilliseconds: 5000 };
-const LOST = /^unavailable: Redis may be another server than before, and lack the use/;
+const LOST =
+  /^unavailable: Redis may be another server than before, and may have forgotten the use/;
 const REPORTED = /^Redis is another server than before \(a failover, or a restart\)/;
 
 describeRedis.each(CLIENTS)('which Redis it is, over %s', (name) => {

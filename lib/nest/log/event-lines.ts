@@ -199,7 +199,7 @@ function keyIds({ keyIds: known }: { readonly keyIds: readonly string[] }): stri
 
 /** What operators read of an issuer, be it listed or found, whose tokens are in the original profile. */
 export function warningOfOriginal(issuer: string): string {
-  return `Tokens of ${issuer} are accepted in the original profile: they bind no URL and may be replayed.`;
+  return `Tokens of ${issuer} are accepted in the original profile: they bind no URL and may be replayed. Let the caller sign in the strict profile, then remove profile: 'original' of this trusted issuer.`;
 }
 
 function summarise(event: ServiceAuthEvent, { count, milliseconds }: Tally): string | undefined {

@@ -4,7 +4,7 @@ type Advice = readonly [reason: RegExp, advice: string];
 const KEYS: readonly Advice[] = [
   [
     /ERR_SSL_WRONG_VERSION_NUMBER|ERR_SSL_PACKET_LENGTH/,
-    'The key server speaks http:, and its URL says https:. Correct jwksUri.',
+    'The key server speaks http:, and its URL says https:. Correct jwksUri: its TLS port, or http: with allowInsecureKeyUrls.',
   ],
   [
     /SELF_SIGNED_CERT|UNABLE_TO_(?:VERIFY|GET)/,
@@ -27,14 +27,17 @@ const STORE: readonly Advice[] = [
   ],
   [/\b(?:NOAUTH|WRONGPASS|NOPERM)\b/, 'Correct the user and the password of the Redis client.'],
   [/\bREADONLY\b/, 'Connect the Redis client to the primary.'],
-  [/memory store/, 'Raise maxEntries of the memory store, or share a store in Redis.'],
+  [
+    /memory store/,
+    'Raise maxEntries of the memory store, let the caller lower tokenLifetimeSeconds, or share a store in Redis.',
+  ],
   [/clock was put back/, 'Set the clock of this host right, or restart the service.'],
   [/another server/, 'It ends by itself, once the tokens from before have expired.'],
 ];
 
 /** What to do about keys that cannot be fetched. */
 export function adviceForKeys(reason: string): string {
-  return find(KEYS, reason) ?? 'Check its key server, and the network to it.';
+  return find(KEYS, reason) ?? 'Check its key server (jwksUri), and the network to it.';
 }
 
 /** What to do about a replay store that cannot answer. */

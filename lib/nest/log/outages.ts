@@ -206,7 +206,9 @@ function troubleWithKeys({ issuer, reason, servingStale }: KeysRefreshFailed): T
     code: 'key_unavailable',
     issuer,
     reason,
-    meanwhile: servingStale ? 'Still accepting its requests with the known keys.' : undefined,
+    meanwhile: servingStale
+      ? 'Still accepting its requests with the known keys, until they are too old (maxStaleSeconds), then 503.'
+      : undefined,
     advice: adviceForKeys(reason),
   };
 }

@@ -37,7 +37,7 @@ export const SAMPLE_EVENTS: { readonly [T in ServiceAuthEvent['type']]: EventOf<
     type: 'request_would_be_refused',
     code: 'token_expired',
     status: 401,
-    detail: '12.0 s ago',
+    detail: '12.0 s ago by this clock',
     issuer: HERALD,
     issuerTrust: 'verified',
     route: '/users',
@@ -112,6 +112,7 @@ export const SAMPLE_EVENTS: { readonly [T in ServiceAuthEvent['type']]: EventOf<
   },
   replay_store_unsafe: {
     type: 'replay_store_unsafe',
-    reason: 'each process of the cluster remembers for itself: give replayStore a shared one',
+    reason:
+      'each process of the cluster remembers for itself: give replayStore a shared store (Redis)',
   },
 };
