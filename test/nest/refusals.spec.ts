@@ -42,7 +42,7 @@ import { jwkOf, serveKeys, startKeyServer } from '../support/keys/key-server.js'
 import { LogRecorder } from '../support/observed/log-recorder.js';
 import { type Adapter, ADAPTERS, type TestService } from '../support/services/service.js';
 import { expectVerdict } from '../support/http/verdict.js';
-import { decodeClaims } from '../support/tokens/forge.js';
+import { decodeClaims, decodeHeader } from '../support/tokens/forge.js';
 
 const GOOD: readonly { title: string; change: AttemptParts }[] = [
   ...['jwt', 'JwT', 'JWT'].map((name) => ({
@@ -100,6 +100,8 @@ describe.each(ADAPTERS)('on %s', (adapter: Adapter) => {
     expectNoSecrets(answer.text + JSON.stringify(answer.headers), secrets);
     for (const secret of secrets) secretsSent.add(secret);
     if (row.code === 'audience_mismatch') namedInLog.add(String(decodeClaims(token)['aud']));
+    // The id of a key that this service knows.
+    if (row.code === 'signature_invalid') namedInLog.add(String(decodeHeader(token)['kid']));
     provoked.add(row.code);
   }
 
