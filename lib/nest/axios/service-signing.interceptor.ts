@@ -1,5 +1,5 @@
 import { HttpService } from '@nestjs/axios';
-import { Inject, Injectable, type OnModuleInit, Optional } from '@nestjs/common';
+import { Inject, Injectable, Optional } from '@nestjs/common';
 import type { AxiosAdapter, AxiosStatic } from 'axios';
 import { createSigningAdapter, signingOf, type SigningParts } from '../../clients/axios.js';
 import type { AxiosLikeConfig } from '../../clients/axios-config.js';
@@ -41,7 +41,7 @@ const ATTACHED = createSlot<Attached>();
 
 /** Makes an `HttpService` sign what it sends to the configured targets. */
 @Injectable()
-export class ServiceSigningInterceptor implements OnModuleInit {
+export class ServiceSigningInterceptor {
   private readonly axios = axiosOfNest();
 
   /**
