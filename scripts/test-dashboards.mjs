@@ -31,7 +31,8 @@ const PATIENCE_SECONDS = 60;
 
 /** Those that fire on a gauge end with the outage; the others look back for minutes. */
 const ENDING = ['ServiceAuthKeysNotFetched', 'ServiceAuthReplayStoreFailing'];
-const KEYS_FAIL_FROM_THE_START = 'ServiceAuthKeysNotFetched';
+/** Keys fail from the start, and a busy machine is slow by itself. */
+const ANY_TIME = ['ServiceAuthKeysNotFetched', 'ServiceAuthSlow'];
 
 /** What is on the PATH is there, whatever it answers. */
 const missing = ['prometheus', 'promtool', 'redis-server'].filter(
@@ -111,7 +112,7 @@ async function play({ prometheus, services, load, bad, redis }) {
   const traffic = panelQueries().filter(([name]) => /by outcome|Time to|by target|made/.test(name));
   must(traffic.length === 5, `of the traffic there are ${traffic.length} queries`);
   await until('good traffic is seen', async () => namesOf(await unanswered(prometheus, traffic)));
-  const quiet = alerts.filter(([name]) => name !== KEYS_FAIL_FROM_THE_START);
+  const quiet = alerts.filter(([name]) => !ANY_TIME.includes(name));
   const silent = new Set(namesOf(await unanswered(prometheus, quiet)));
   const loud = namesOf(quiet).filter((name) => !silent.has(name));
   must(loud.length === 0, `all goes well, and there is an answer to ${loud.join(', ')}`);

@@ -226,7 +226,8 @@ export async function startServices(exporter, redis) {
         { issuer: SCRIBE, publicKey: keys.scribe.publicKey, ...off },
         { issuer: MAILER, jwksUri: `http://127.0.0.1:${portOf(keyServer.server)}/`, ...off },
       ],
-      replayStore: new RedisReplayStore({ client: redis }),
+      // Long: a busy machine is no outage.
+      replayStore: new RedisReplayStore({ client: redis, timeoutMilliseconds: 2000 }),
     },
     UserController,
     'fastify',
