@@ -1,222 +1,229 @@
-// Tries docs/observability with real Prometheus: the rules and their tests, then each query of the dashboard and of each
-// alert against both exporters, one at a time. The metrics come from the observers, which get events of trouble and of
-// load. Needs `prometheus` and `promtool` on the PATH (Debian: apt-get install prometheus), a build, and npm.
+/**
+ * Tries docs/observability with real Prometheus: the rules and their tests, then each query of the dashboard and each alert
+ * against the metrics of real services under load, once for each exporter. First all goes well, and no alert may answer.
+ * Then everything goes wrong that is counted, and each query must answer. Then keys and replay store come back.
+ *
+ * Takes half a minute. Needs `prometheus`, `promtool` and `redis-server` on the PATH
+ * (Debian: apt-get install --no-install-recommends prometheus redis-server), a build, and npm.
+ *
+ * Where a program is missing, a line says so and nothing is tried: with `CI` set, that is a failure.
+ */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
-import { createRequire } from 'node:module';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { pathToFileURL } from 'node:url';
-import ts from 'typescript';
-import { ROOT } from './run.mjs';
+import { Redis } from 'ioredis';
+import { nodeSdk, promClient } from './dashboards/exporters.mjs';
+import { freePort } from './dashboards/free-port.mjs';
+import { kindsOf, Load, WITHOUT_KEYS } from './dashboards/load.mjs';
+import { Prometheus } from './dashboards/prometheus.mjs';
+import { startServices } from './dashboards/services.mjs';
+import { ROOT, run } from './run.mjs';
 
 const DOCS = join(ROOT, 'docs', 'observability');
 const ALERTS = join(DOCS, 'alerts.yaml');
-const ISSUER = 'https://herald.service/';
-const SECONDS = 12;
+/** Longer than it takes until keys are asked for again, at most 36 s. */
+const PATIENCE_SECONDS = 60;
 
-/** @typedef {{ observe(event: object): void }} Observer */
-/** @typedef {{ name: string, observer: Observer, text: () => Promise<string> }} Exporter */
+/** @typedef {[name: string, expression: string]} Query */
+/** @typedef {import('./dashboards/load.mjs').Kind} Kind */
 
-/**
- * What is used of two packages that this project does not install.
- *
- * @typedef {{ collect(): Promise<{ resourceMetrics: unknown }> }} Reader
- * @typedef {{ PrometheusExporter: new (options: object) => Reader, PrometheusSerializer: new () => { serialize(metrics: unknown): string } }} SdkExporter
- * @typedef {{ MeterProvider: new (options: { readers: Reader[] }) => object }} SdkMetrics
- */
+/** Those that fire on a gauge end with the outage; the others look back for minutes. */
+const ENDING = ['ServiceAuthKeysNotFetched', 'ServiceAuthReplayStoreFailing'];
+/** Keys fail from the start, and a busy machine is slow by itself. */
+const ANY_TIME = ['ServiceAuthKeysNotFetched', 'ServiceAuthSlow'];
 
-/** One second of a service to which everything happens, slow requests included. */
-const EVENTS = [
-  ...Array.from({ length: 20 }, (_, at) => ({
-    type: 'request_accepted',
-    issuer: ISSUER,
-    durationMilliseconds: at === 0 ? 900 : 400,
-  })),
-  {
-    type: 'request_refused',
-    code: 'token_expired',
-    status: 401,
-    issuer: ISSUER,
-    durationMilliseconds: 1,
-  },
-  {
-    type: 'request_refused',
-    code: 'token_expired',
-    status: 401,
-    issuer: ISSUER,
-    durationMilliseconds: 1,
-  },
-  {
-    type: 'request_refused',
-    code: 'key_unavailable',
-    status: 503,
-    issuer: ISSUER,
-    durationMilliseconds: 1,
-  },
-  { type: 'request_would_be_refused', code: 'token_missing', status: 401, durationMilliseconds: 1 },
-  { type: 'request_signed', audience: 'https://census.service/', durationMilliseconds: 1 },
-  {
-    type: 'signing_failed',
-    code: 'service_closed',
-    audience: 'https://census.service/',
-    isSentUnsigned: true,
-  },
-  { type: 'keys_refresh_failed', issuer: ISSUER, reason: 'no answer', servingStale: true },
-  { type: 'replay_store_failed', reason: 'no answer' },
-];
+/** What is on the PATH is there, whatever it answers. */
+const missing = ['prometheus', 'promtool', 'redis-server'].filter(
+  (program) => spawnSync(program, ['--version'], { stdio: 'ignore' }).error !== undefined,
+);
 
-const work = mkdtempSync(join(ROOT, 'dist', 'dashboards-'));
-
-/** @param {string} program @param {string[]} args @param {string} [cwd] */
-function mustRun(program, args, cwd) {
-  const { status } = spawnSync(program, args, { cwd, stdio: ['ignore', 'inherit', 'inherit'] });
-  if (status !== 0) throw new Error(`${program} ${args.join(' ')} ended with ${status}`);
-}
-
-/** The recipe of docs/observability.md. @returns {Promise<Exporter>} */
-async function promClient() {
-  const source = readFileSync(join(ROOT, 'test/observability/prometheus.recipe.ts'), 'utf8');
-  const { outputText } = ts.transpileModule(source, {
-    compilerOptions: {
-      module: ts.ModuleKind.ESNext,
-      target: ts.ScriptTarget.ES2022,
-      experimentalDecorators: true,
-    },
-  });
-  const file = join(work, 'recipe.mjs');
-  writeFileSync(file, outputText);
-  const { PrometheusObserver } =
-    /** @type {{ PrometheusObserver: new () => Observer & { registry: { metrics(): Promise<string> } } }} */ (
-      await import(pathToFileURL(file).href)
-    );
-  const observer = new PrometheusObserver();
-  return { name: 'prom-client', observer, text: () => observer.registry.metrics() };
-}
-
-/** The exporter of the Node SDK, which leaves the unit off names. @returns {Promise<Exporter>} */
-async function nodeSdk() {
-  const folder = join(work, 'otel');
-  mkdirSync(folder);
-  writeFileSync(join(folder, 'package.json'), '{}');
-  const packages = ['@opentelemetry/exporter-prometheus', '@opentelemetry/sdk-metrics'];
-  mustRun('npm', ['install', '--silent', '--no-audit', '--no-fund', ...packages], folder);
-  const require = createRequire(join(folder, 'package.json'));
-  const [exporting, metrics] = /** @type {[SdkExporter, SdkMetrics]} */ (packages.map(require));
-  const reader = new exporting.PrometheusExporter({ preventServerStart: true });
-  const meterProvider = new metrics.MeterProvider({ readers: [reader] });
-  const library = pathToFileURL(join(ROOT, 'dist/opentelemetry.js')).href;
-  const { OpenTelemetryObserver } =
-    /** @type {{ OpenTelemetryObserver: new (options: object) => Observer }} */ (
-      await import(library)
-    );
-  const serializer = new exporting.PrometheusSerializer();
-  return {
-    name: 'the exporter of the Node SDK',
-    observer: new OpenTelemetryObserver({ meterProvider }),
-    text: async () => serializer.serialize((await reader.collect()).resourceMetrics),
-  };
-}
-
-/** Every query: of each panel, and of each alert. @returns {[name: string, query: string][]} */
-function queries() {
+/** Each query of each panel. @returns {Query[]} */
+function panelQueries() {
   const { panels } = /** @type {{ panels: { title: string, targets: { expr: string }[] }[] }} */ (
     JSON.parse(readFileSync(join(DOCS, 'dashboard.json'), 'utf8'))
   );
-  /** @type {[string, string][]} */
-  const found = [];
-  for (const { title, targets } of panels) {
-    for (const { expr } of targets) found.push([title, expr.replaceAll('$__rate_interval', '30s')]);
+  return panels.flatMap(({ title, targets }) =>
+    targets.map(
+      ({ expr }) => /** @type {Query} */ ([title, expr.replaceAll('$__rate_interval', '30s')]),
+    ),
+  );
+}
+
+/** Asks until nothing is wrong any more. @param {string} what @param {() => Promise<string[]>} wrong */
+async function until(what, wrong) {
+  const deadline = performance.now() + PATIENCE_SECONDS * 1000;
+  let left = await wrong();
+  while (left.length > 0) {
+    if (performance.now() > deadline) throw new Error(`${what}, still not: ${left.join('; ')}`);
+    await wait(500);
+    left = await wrong();
   }
-  return found;
 }
 
-/** @param {string} url @returns {Promise<unknown>} */
-async function getJson(url) {
-  const response = await fetch(url);
-  return await response.json();
+/** @param {string} home */
+async function startRedis(home) {
+  const port = await freePort();
+  const options = ['--bind', '127.0.0.1', '--port', String(port), '--dir', home, '--save', ''];
+  const server = spawn('redis-server', options, { stdio: 'ignore' });
+  process.once('exit', () => server.kill('SIGKILL'));
+  const client = new Redis({ host: '127.0.0.1', port, retryStrategy: () => 100 });
+  client.on('error', () => undefined);
+  await client.ping();
+  const stop = async () => {
+    client.disconnect();
+    server.kill('SIGKILL');
+    await once(server, 'exit');
+  };
+  return {
+    client,
+    stop,
+    pause: () => server.kill('SIGSTOP'),
+    resume: () => server.kill('SIGCONT'),
+  };
 }
 
-/** The alerts and their expressions, as Prometheus has read them. @param {string} url @returns {Promise<[string, string][]>} */
-async function alertsAt(url) {
-  const { data } =
-    /** @type {{ data: { groups: { rules: { name: string, query: string }[] }[] } }} */ (
-      await getJson(`${url}/api/v1/rules`)
-    );
-  return data.groups.flatMap(({ rules }) =>
-    rules.map(({ name, query }) => /** @type {[string, string]} */ ([name, query])),
+/** What of `queries` has no answer. @param {Prometheus} prometheus @param {readonly Query[]} queries */
+async function unanswered(prometheus, queries) {
+  const left = [];
+  for (const query of queries) {
+    if ((await prometheus.query(query[1])).length === 0) left.push(query);
+  }
+  return left;
+}
+
+/** @param {readonly Query[]} queries */
+const namesOf = (queries) => queries.map(([name]) => name);
+
+/** @param {boolean} isTrue @param {string} what */
+function must(isTrue, what) {
+  if (!isTrue) throw new Error(what);
+}
+
+/**
+ * The three parts of a run.
+ *
+ * @param {{ prometheus: Prometheus, services: import('./dashboards/load.mjs').Services, load: Load, bad: Kind[],
+ *   redis: Awaited<ReturnType<typeof startRedis>> }} stage
+ */
+async function play({ prometheus, services, load, bad, redis }) {
+  const alerts = await prometheus.alerts();
+  const traffic = panelQueries().filter(([name]) => /by outcome|Time to|by target|made/.test(name));
+  must(traffic.length === 5, `of the traffic there are ${traffic.length} queries`);
+  await until('good traffic is seen', async () => namesOf(await unanswered(prometheus, traffic)));
+  const quiet = alerts.filter(([name]) => !ANY_TIME.includes(name));
+  const silent = new Set(namesOf(await unanswered(prometheus, quiet)));
+  const loud = namesOf(quiet).filter((name) => !silent.has(name));
+  must(loud.length === 0, `all goes well, and there is an answer to ${loud.join(', ')}`);
+
+  load.add(bad);
+  await until('each kind of request is answered as it should be', () =>
+    Promise.resolve(load.unexpected),
   );
-}
-
-/** @param {string} url @param {string} query */
-async function isEmpty(url, query) {
-  const { data } = /** @type {{ data?: { result: { value: [number, string] }[] } }} */ (
-    await getJson(`${url}/api/v1/query?query=${encodeURIComponent(query)}`)
+  let left = [...panelQueries(), ...alerts];
+  const answered = async () => namesOf((left = await unanswered(prometheus, left)));
+  await until('all but the store answers', async () =>
+    (await answered()).filter(
+      (name) => name !== 'ServiceAuthReplayStoreFailing' && name !== 'Replay store',
+    ),
   );
-  return data?.result.every(({ value }) => value[1] === 'NaN') ?? true;
+  redis.pause();
+  await until('the outage of the store is seen', answered);
+  await until('the alerts are pending', async () => {
+    const active = await prometheus.activeAlerts();
+    return namesOf(alerts).filter((name) => !active.has(name));
+  });
+  await until('each code is counted', async () => await uncounted(prometheus, bad));
+
+  redis.resume();
+  services.repairKeys();
+  const ending = alerts.filter(([name]) => ENDING.includes(name));
+  must(ending.length === ENDING.length, `${ENDING.join(', ')} are not all there`);
+  await until('keys and store are back', async () => {
+    const silentAgain = namesOf(await unanswered(prometheus, ending));
+    const stillOn = ENDING.filter((name) => !silentAgain.includes(name));
+    return load.isAccepted(WITHOUT_KEYS) ? stillOn : [...stillOn, WITHOUT_KEYS];
+  });
+  await load.end();
+  must(load.failures.length === 0, `requests failed: ${load.failures.join(', ')}`);
+  const { census, archive } = services;
+  const wire = census.requests() + archive.requests();
+  const counted = 'service_auth_requests_total';
+  await until('each request is counted once', async () => {
+    const count = await prometheus.number(counted);
+    return count === wire ? [] : [`${count} of ${wire}`];
+  });
+  return { queries: panelQueries().length, alerts: alerts.length, requests: wire };
 }
 
-/** A port that was free a moment ago. */
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
-  server.close();
-  await once(server, 'close');
-  return port;
+/** The codes of refusals that Prometheus has not seen. @param {Prometheus} prometheus @param {Kind[]} kinds */
+async function uncounted(prometheus, kinds) {
+  const codes = kinds.flatMap(([, expected]) => expected.split(' ').slice(1));
+  const queries = [...codes, 'replay_store_unavailable'].map(
+    (code) => /** @type {Query} */ ([code, `service_auth_requests_total{error_type="${code}"}`]),
+  );
+  return namesOf(await unanswered(prometheus, queries));
 }
 
-/** The names of the queries that nothing answers. @param {Exporter} exporter @returns {Promise<string[]>} */
-async function unanswered({ name, observer, text }) {
-  const service = createServer((_request, response) => {
-    response.setHeader('content-type', 'text/plain; version=0.0.4');
-    void text().then((body) => response.end(body));
-  }).listen(0, '127.0.0.1');
-  await once(service, 'listening');
-  const { port } = /** @type {import('node:net').AddressInfo} */ (service.address());
-  const load = setInterval(() => {
-    for (const event of EVENTS) observer.observe(event);
-  }, 1000);
-  const home = mkdtempSync(join(work, 'prometheus-'));
-  const config = join(home, 'prometheus.yml');
-  const scrape = [{ job_name: 'census', static_configs: [{ targets: [`127.0.0.1:${port}`] }] }];
-  // YAML is a superset of JSON.
-  const global = { scrape_interval: '1s', evaluation_interval: '1s' };
-  writeFileSync(config, JSON.stringify({ global, rule_files: [ALERTS], scrape_configs: scrape }));
-  const listen = await freePort();
-  const args = [
-    `--config.file=${config}`,
-    `--storage.tsdb.path=${join(home, 'data')}`,
-    `--web.listen-address=127.0.0.1:${listen}`,
-    '--log.level=error',
-  ];
-  const prometheus = spawn('prometheus', args, { stdio: ['ignore', 'inherit', 'inherit'] });
+/** @param {import('./dashboards/exporters.mjs').Exporter} exporter @param {string} home */
+async function testExporter(exporter, home) {
+  mkdirSync(home);
+  const start = performance.now();
+  /** @type {(() => Promise<void>)[]} */
+  const endings = [];
   try {
-    await wait(SECONDS * 1000);
-    const url = `http://127.0.0.1:${listen}`;
-    const all = [...queries(), ...(await alertsAt(url))];
-    const empty = [];
-    for (const [title, query] of all) if (await isEmpty(url, query)) empty.push(title);
+    const redis = await startRedis(home);
+    endings.push(redis.stop);
+    const services = await startServices(exporter, redis.client);
+    endings.push(services.close);
+    const { good, bad } = await kindsOf(services);
+    const load = new Load();
+    endings.push(async () => await load.end());
+    load.add(good);
+    // A Redis that has just started may have forgotten tokens that are older: until then they are undecided.
+    await until('what is good is accepted', () => Promise.resolve(load.unexpected));
+    const { herald, census, archive } = services;
+    const prometheus = await Prometheus.start(join(home, 'prometheus'), ALERTS, {
+      herald: herald.metricsPort,
+      census: census.metricsPort,
+      archive: archive.metricsPort,
+    });
+    endings.push(async () => await prometheus.stop());
+    const { queries, alerts, requests } = await play({ prometheus, services, load, bad, redis });
+    const seconds = ((performance.now() - start) / 1000).toFixed(0);
     console.log(
-      `${name}: ${all.length} queries, ${empty.length} without an answer ${empty.join(', ')}`,
+      `${exporter.name}: ${queries} queries and ${alerts} alerts answered as they should, ${requests} requests counted, ${seconds} s`,
     );
-    return empty;
   } finally {
-    clearInterval(load);
-    prometheus.kill();
-    await once(prometheus, 'exit');
-    service.close();
-    service.closeAllConnections();
+    for (const end of endings.toReversed()) await end();
   }
 }
 
-try {
-  mustRun('promtool', ['check', 'rules', ALERTS]);
-  mustRun('promtool', ['test', 'rules', join(ROOT, 'test/observability/alerts.test.yaml')]);
-  const empty = [...(await unanswered(await promClient())), ...(await unanswered(await nodeSdk()))];
-  process.exitCode = empty.length === 0 ? 0 : 1;
-} finally {
-  rmSync(work, { recursive: true, force: true });
+/** @param {string} work */
+async function test(work) {
+  run('promtool', ['check', 'rules', ALERTS]);
+  run('promtool', ['test', 'rules', join(ROOT, 'test/observability/alerts.test.yaml')]);
+  const exporters = [await promClient(work), nodeSdk(work)];
+  const results = await Promise.allSettled(
+    exporters.map(async (exporter, at) => await testExporter(exporter, join(work, String(at)))),
+  );
+  for (const [at, result] of results.entries()) {
+    if (result.status === 'fulfilled') continue;
+    process.exitCode = 1;
+    console.error(`${exporters[at]?.name}:`, result.reason);
+  }
+}
+
+if (missing.length > 0) {
+  console.log(`skipped: there is no ${missing.join(', ')}`);
+  if (process.env['CI']) process.exitCode = 1;
+} else {
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
+  const work = mkdtempSync(join(ROOT, 'dist', 'dashboards-'));
+  try {
+    await test(work);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
 }

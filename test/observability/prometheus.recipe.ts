@@ -21,6 +21,18 @@ export class PrometheusObserver implements ServiceAuthObserver {
     buckets: [0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.1, 1],
     registers: [this.registry],
   });
+  private readonly proofs = new Counter({
+    name: 'service_auth_proofs_total',
+    help: 'Requests accepted for a user, by what became of the proof that the user asked.',
+    labelNames: ['service_auth_outcome', 'error_type', 'service_auth_issuer'],
+    registers: [this.registry],
+  });
+  private readonly grantsIssued = new Counter({
+    name: 'service_auth_grants_issued_total',
+    help: 'Grants made by this service.',
+    labelNames: ['service_auth_outcome'],
+    registers: [this.registry],
+  });
   private readonly calls = new Counter({
     name: 'service_auth_calls_total',
     help: 'Requests to targets, by whether they were signed.',
@@ -42,7 +54,14 @@ export class PrometheusObserver implements ServiceAuthObserver {
   observe(event: ServiceAuthEvent): void {
     switch (event.type) {
       case 'request_accepted':
-        return this.count('accepted', '', event.issuer, event.durationMilliseconds);
+        this.count('accepted', '', event.issuer, event.durationMilliseconds);
+        if (event.proof === 'grant') this.countProof('proved', '', event.issuer);
+        if (event.proofRefusal === undefined) return;
+        return this.countProof('would_be_refused', event.proofRefusal, event.issuer);
+      case 'grant_unbound':
+        return this.countProof('unbound', event.reason, event.issuer);
+      case 'grant_issued':
+        return this.grantsIssued.inc({ service_auth_outcome: event.insteadOf ?? 'originated' });
       case 'request_refused':
         return this.count('refused', event.code, event.issuer, event.durationMilliseconds);
       case 'request_would_be_refused':
@@ -78,6 +97,14 @@ export class PrometheusObserver implements ServiceAuthObserver {
     });
     if (milliseconds === undefined) return;
     this.verifyDuration.observe({ service_auth_outcome: outcome }, milliseconds / 1000);
+  }
+
+  private countProof(outcome: string, error: string, issuer: string): void {
+    this.proofs.inc({
+      service_auth_outcome: outcome,
+      error_type: error,
+      service_auth_issuer: issuer,
+    });
   }
 
   private countCall(outcome: string, error: string, audience = 'unknown'): void {

@@ -37,4 +37,11 @@ export class ObservedEvents implements ServiceAuthObserver {
     }
     return this.of(type)[heard] as EventOf<T>;
   }
+
+  /** Resolves when so many decisions were heard. */
+  async reach(count: number): Promise<void> {
+    while (this.decisions.length < count) {
+      await new Promise((resolve) => this.waiting.push(resolve));
+    }
+  }
 }
