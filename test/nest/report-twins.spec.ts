@@ -91,7 +91,7 @@ describe.each(ADAPTERS)('enforcement on %s', (adapter) => {
         const listener = listenerOf(app, adapter);
         return await startHost(
           (raw, response) =>
-            void remade(raw, manners).then((request) => void listener(request, response)),
+            void remade(raw, manners).then((request) => listener(request, response)),
         );
       };
       const { unguarded, report, enforce } = twins;
