@@ -60,8 +60,8 @@ export interface RequestWouldBeRefused extends Omit<RequestRefused, 'type'> {
 export type UnboundReason = 'claim_only' | 'header_only' | 'unequal' | 'repeated' | 'malformed';
 
 /**
- * A request was let in whose token and grant do not belong together, where its issuer's `subjectProof` is `off`: as through a gateway that
- * drops or doubles the header `Txn-Token`. The grant is not sent on.
+ * A request was let in whose token and grant do not belong together, where the `subjectProof` of its issuer is `off`: as
+ * through a gateway that drops or doubles the header `Txn-Token`. The grant is not sent on.
  */
 export interface GrantUnbound {
   readonly type: 'grant_unbound';
