@@ -1,5 +1,6 @@
 import { GrantCache, type KnownGrant } from '../../../lib/core/grants/grant-cache.js';
 import { toVerifiedGrant } from '../../../lib/core/grants/verified-grant.js';
+import { isGrantText } from '../../../lib/core/grants/verify-grant.js';
 import { readGrantClaims } from '../../../lib/core/grants/grant-claims.js';
 import { createKey } from '../../support/keys/keys.js';
 import { decodeClaims } from '../../support/tokens/forge.js';
@@ -56,12 +57,32 @@ describe('what is known of grants', () => {
     cache.keep('other', grant, 14 * MIB);
     expect(cache.find('same')).toMatchObject(grant);
     cache.drop('same');
+    expect(cache.find('same')).toBeUndefined();
     cache.drop('same');
     cache.drop('never known');
     cache.keep('third', grant, 2 * MIB);
     expect(cache.find('same')).toBeUndefined();
     expect(cache.find('other')).toMatchObject(grant);
     expect(cache.find('third')).toMatchObject(grant);
+  });
+
+  it('goes in the order of arrival, whatever was dropped in between', () => {
+    const cache = new GrantCache();
+    const isKnown = (hash: string): boolean => cache.find(hash) !== undefined;
+    for (const hash of ['a', 'b', 'c']) cache.keep(hash, grant, 5 * MIB);
+    cache.drop('b');
+    for (const hash of ['d', 'e']) cache.keep(hash, grant, 5 * MIB);
+    expect(['a', 'b', 'c', 'd', 'e'].filter(isKnown)).toEqual(['c', 'd', 'e']);
+    cache.drop('c');
+    cache.keep('f', grant, 7 * MIB);
+    expect(['c', 'd', 'e', 'f'].filter(isKnown)).toEqual(['e', 'f']);
+  });
+
+  it.each([
+    [4096, true],
+    [4097, false],
+  ])('is a text of %i characters: %p', (length, isOne) => {
+    expect(isGrantText(`a.b.${'c'.repeat(length - 4)}`)).toBe(isOne);
   });
 
   it('is found out once at a time, and again after a failure', async () => {
