@@ -732,6 +732,15 @@ describe('enforcement', () => {
     ]);
   });
 
+  it('a second route that admits a request without a user has none to give', async () => {
+    const service = await start('express', REPORT, [FirstStep, SecondStep]);
+    const target = '/steps/optional';
+    expect(bodyOf(await herald.get(service.port, target))).toMatchObject({
+      code: 'subject_missing',
+    });
+    expect(bodyOf(await herald.get(service.port, target, USER))).toEqual({ subject: USER });
+  });
+
   it('the event of a second route says whether its issuer is verified', async () => {
     const service = await start('express', REPORT, [FirstStep, SecondStep]);
     await herald.get(service.port, '/steps/others');
