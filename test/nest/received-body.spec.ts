@@ -3,6 +3,7 @@ import { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { buffer } from 'node:stream/consumers';
+import { setImmediate } from 'node:timers/promises';
 import { ReceivedBody } from '../../lib/nest/http/body/received-body.js';
 import { sha256 } from '../support/tokens/forge.js';
 import { codeOf } from '../support/services/peers.js';
@@ -107,6 +108,44 @@ describe('ReceivedBody', () => {
     arrive(raw, `${CONTENT}!`);
     expect(await refusal).toBe('body_unverifiable');
     expect(await codeOf(async () => await digestOf(body))).toBe('body_unverifiable');
+  });
+
+  it('refused: a client that goes while its body is read', async () => {
+    const raw = received();
+    const body = new ReceivedBody(raw);
+    const refusal = codeOf(async () => await digestOf(body));
+    raw.push(CONTENT.slice(0, 5));
+    await setImmediate();
+    expect(raw.readableLength).toBe(0); // it was read
+    raw.destroy();
+    expect(await refusal).toBe('body_unverifiable');
+  });
+
+  it.each([
+    ['while it was read', {}, true],
+    ['after it was refused', { 'content-length': '32' }, false],
+  ])('refused: runs to its end, which came %s', async (_when, headers, isEarly) => {
+    const raw = received(headers);
+    const body = new ReceivedBody(raw);
+    const refusal = codeOf(async () => await digestOf(body));
+    if (isEarly) arrive(raw, `${CONTENT}!`);
+    expect(await refusal).toBe('body_unverifiable');
+    const ended = once(raw, 'end');
+    if (!isEarly) arrive(raw, CONTENT + CONTENT);
+    await ended;
+  });
+
+  it.each([
+    ['in part', CONTENT],
+    ['not at all', ''],
+  ])('held: what was there %s goes to the next reader whole', async (_what, first) => {
+    const raw = received({ 'content-length': '32' });
+    const body = new ReceivedBody(raw);
+    if (first) raw.push(first);
+    const limits = { ...LIMITS, isPassedOn: true };
+    expect(await codeOf(async () => await digestOf(body, limits))).toBe('body_unverifiable');
+    arrive(raw, (CONTENT + CONTENT).slice(first.length));
+    expect(await buffer(raw)).toEqual(Buffer.from(CONTENT + CONTENT));
   });
 
   it.each([

@@ -732,6 +732,28 @@ describe('enforcement', () => {
     ]);
   });
 
+  it('a second route that admits a request without a user has none to give', async () => {
+    const service = await start('express', REPORT, [FirstStep, SecondStep]);
+    const target = '/steps/optional';
+    expect(bodyOf(await herald.get(service.port, target))).toMatchObject({
+      code: 'subject_missing',
+    });
+    expect(bodyOf(await herald.get(service.port, target, USER))).toEqual({ subject: USER });
+  });
+
+  it('the event of a second route says whether its issuer is verified', async () => {
+    const service = await start('express', REPORT, [FirstStep, SecondStep]);
+    await herald.get(service.port, '/steps/others');
+    await call(service.port, { target: '/steps/optional' });
+    const refused = service.events.decisions.filter(
+      ({ type }) => type === 'request_would_be_refused',
+    );
+    expect(refused).toMatchObject([
+      { issuer: herald.issuer, issuerTrust: 'verified' },
+      { issuer: undefined, issuerTrust: 'unknown' },
+    ]);
+  });
+
   it.each<[string, string, string | undefined, number, object, string[]]>([
     [
       'what it asks is there',
