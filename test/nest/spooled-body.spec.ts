@@ -81,7 +81,7 @@ describe('BodySpool', () => {
     const { spool, file } = await spoolOver();
     const whole = file.writev.bind(file);
     file.writev = async (chunks) =>
-      await whole([Buffer.concat(chunks as Buffer[]).subarray(0, 3)] as never);
+      await whole([Buffer.concat(chunks as unknown as Buffer[]).subarray(0, 3)] as never);
     await spool.append([Buffer.from('sixt'), Buffer.from('een bytes...')]);
     file.writev = whole;
     await spool.append([Buffer.from(' and more')]);
@@ -206,9 +206,9 @@ describe('KeptBody', () => {
   );
 
   it.each([undefined, null])('refuses the body where `rawBody` answers %p', async (answer) => {
-    expect(await codeOf(() => keptIn(answer).body.settle())).toBe('body_consumed');
+    expect(await codeOf(async () => keptIn(answer).body.settle())).toBe('body_consumed');
     const without = new KeptBody(received(), undefined);
-    expect(await codeOf(() => without.settle())).toBe('body_consumed');
+    expect(await codeOf(async () => without.settle())).toBe('body_consumed');
     expect(() => keptIn(Buffer.alloc(1)).body.settle()).not.toThrow();
   });
 
