@@ -38,7 +38,7 @@ describe.each(ADAPTERS)(
       const { FORCE_COLOR: _colour, ...env } = process.env;
       const child = fork(project.path(PROCESS), [adapter], {
         silent: true,
-        timeout: 170_000,
+        timeout: 280_000,
         env: { ...env, NO_COLOR: '1' },
       });
       child.on('message', (one: Told) => told.push(one));
@@ -52,7 +52,7 @@ describe.each(ADAPTERS)(
         code: 0,
         printed: '',
       });
-    }, 180_000);
+    }, 290_000);
 
     it('TF-18 answers each request as the tables say, every code among them', () => {
       expect(told.length).toBeGreaterThan(600);
