@@ -16,10 +16,13 @@ export interface UnverifiedToken {
 }
 
 /**
- * How many members and items the header and the claims may have, by the code that refuses more. Names that an engine
- * has not seen before are dear: reading 100 of them costs as much as a signature.
+ * How many members and items the claims may have, those at every depth counted together. Names that an engine has not
+ * seen before cost much: reading 100 of them takes as long as a signature.
  */
-const MAX_VALUES = { header_invalid: 16, claim_invalid: 64 } as const;
+export const MAX_CLAIM_VALUES = 64;
+
+/** The same of header and claims, by the code that refuses more. */
+const MAX_VALUES = { header_invalid: 16, claim_invalid: MAX_CLAIM_VALUES } as const;
 
 const COMPACT_JWS = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
 const JOINED_TOKENS = /^[A-Za-z0-9_.-]+(?:[ \t]*,[ \t]*[A-Za-z0-9_.-]+)+$/;

@@ -4,13 +4,11 @@ import type { SendingSettings } from '../settings.js';
 import { findSubjectFlaw, isWithinPrefixes } from '../subject.js';
 import type { TokenIds } from '../token-ids.js';
 import { signClaims } from '../token-signature.js';
+import { MAX_CLAIM_VALUES } from '../token-syntax.js';
 import { JsonFlaw, readJsonObject } from '../unambiguous-json.js';
 import { isScopeToken, readGrantClaims } from './grant-claims.js';
 import type { OriginateSettings } from './grant-settings.js';
 import { GRANT_TYPE, MAX_GRANT_LENGTH } from './verify-grant.js';
-
-/** How many members and items the claims may have, those at every depth counted together. */
-const MOST_CLAIMS = 64;
 
 /** The scope of a grant whose maker names none. It satisfies no route that asks for another. */
 export const USER_PRESENT = 'user-present';
@@ -102,7 +100,7 @@ export function issueGrant(
 function assertReadable(claims: Readonly<Record<string, unknown>>, lifetimeSeconds: number): void {
   try {
     const written = Buffer.from(JSON.stringify(claims));
-    readGrantClaims(readJsonObject(written, MOST_CLAIMS), lifetimeSeconds);
+    readGrantClaims(readJsonObject(written, MAX_CLAIM_VALUES), lifetimeSeconds);
   } catch (error) {
     if (error instanceof ServiceTokenRefusedError) refuse(error.detail ?? error.code);
     if (error instanceof JsonFlaw || error instanceof TypeError) refuse(error.message);

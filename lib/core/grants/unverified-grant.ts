@@ -1,3 +1,4 @@
+import { MAX_CLAIM_VALUES } from '../token-syntax.js';
 import { JsonFlaw, readJsonObject, type UnverifiedObject } from '../unambiguous-json.js';
 import { isGrantText } from './verify-grant.js';
 
@@ -6,8 +7,6 @@ export interface UnverifiedGrant {
   readonly subject: string;
   readonly expiresAtSeconds: number;
 }
-
-const MOST_CLAIMS = 64;
 
 /** Reads for whom a grant is, and until when; undefined for what is none. */
 export function readUnverifiedGrant(text: string): UnverifiedGrant | undefined {
@@ -19,7 +18,7 @@ export function readUnverifiedGrant(text: string): UnverifiedGrant | undefined {
 
 function readPayload(payload: string): UnverifiedObject {
   try {
-    return readJsonObject(Buffer.from(payload, 'base64url'), MOST_CLAIMS);
+    return readJsonObject(Buffer.from(payload, 'base64url'), MAX_CLAIM_VALUES);
   } catch (error) {
     if (error instanceof JsonFlaw) return {};
     throw error;
