@@ -10,7 +10,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { transformSync } from '@swc/core';
+import ts from 'typescript';
 import { ROOT, run } from './run.mjs';
 
 const JAZZER = '@jazzer.js/core@4.0.0';
@@ -30,18 +30,20 @@ function compile(folder) {
   for (const entry of readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })) {
     if (!entry.endsWith('.ts') || entry.endsWith('.spec.ts')) continue;
     const source = readFileSync(join(ROOT, folder, entry), 'utf8');
-    const { code } = transformSync(source, {
-      filename: join(folder, entry),
-      jsc: {
-        target: 'es2022',
-        parser: { syntax: 'typescript', decorators: true },
-        transform: { legacyDecorator: true, decoratorMetadata: true },
+    const { outputText } = ts.transpileModule(source, {
+      fileName: join(folder, entry),
+      compilerOptions: {
+        module: ts.ModuleKind.CommonJS,
+        target: ts.ScriptTarget.ES2022,
+        experimentalDecorators: true,
+        emitDecoratorMetadata: true,
+        useDefineForClassFields: false,
+        esModuleInterop: true,
       },
-      module: { type: 'commonjs' },
     });
     const file = join(BUILD, folder, entry.replace(/\.ts$/, '.js'));
     mkdirSync(dirname(file), { recursive: true });
-    writeFileSync(file, code);
+    writeFileSync(file, outputText);
   }
 }
 

@@ -1,10 +1,10 @@
 // Makes the test vectors: npm run vectors
 //   --check   changes nothing, and fails where a file is not what would be made
 // Nothing here is random but the keys, which are made once: making the vectors again changes nothing.
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { format, resolveConfig } from 'prettier';
 import { algorithms } from './vectors/algorithms.mjs';
 import { binding } from './vectors/binding.mjs';
 import { claims } from './vectors/claims.mjs';
@@ -16,6 +16,7 @@ import { keysFile, VECTORS } from './vectors/keys.mjs';
 import { original } from './vectors/original.mjs';
 import { signing } from './vectors/signing.mjs';
 import { syntax } from './vectors/syntax.mjs';
+import { installedProgram } from './with-packages.mjs';
 
 const FILES = {
   'keys.json': keysFile,
@@ -31,15 +32,18 @@ const FILES = {
   'signing.json': signing.toJson(),
 };
 
+const LARGE_OUTPUT = /** @type {const} */ ({ encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 });
+
 const { values: args } = parseArgs({
   options: { check: { type: 'boolean' } },
 });
-const prettier = (await resolveConfig(join(VECTORS, 'keys.json'))) ?? {};
+const prettier = installedProgram('tools/lint', 'prettier');
 let stale = 0;
 mkdirSync(VECTORS, { recursive: true });
 for (const [name, content] of Object.entries(FILES)) {
   const path = join(VECTORS, name);
-  const made = await format(JSON.stringify(content), { ...prettier, parser: 'json' });
+  const input = JSON.stringify(content);
+  const made = execFileSync(prettier, ['--stdin-filepath', path], { ...LARGE_OUTPUT, input });
   const there = existsSync(path) ? readFileSync(path, 'utf8') : '';
   if (made === there) continue;
   stale += 1;

@@ -9,6 +9,7 @@ import { basename, dirname, join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import ts from 'typescript';
 import { readJson, ROOT } from './run.mjs';
+import { installedProgram } from './with-packages.mjs';
 
 /** @typedef {{ from: string, to: string, isType: boolean }} Import */
 /** @typedef {{ exports: Record<string, string | { import: { default: string } }>, scripts: object, dependencies: object, devDependencies: object }} Manifest */
@@ -116,7 +117,7 @@ function countLimitBreaches() {
   try {
     const config = join(folder, 'limits.json');
     writeFileSync(config, JSON.stringify({ categories: { correctness: 'off' }, rules: LIMITS }));
-    const oxlint = join(ROOT, 'node_modules/.bin/oxlint');
+    const oxlint = installedProgram('tools/lint', 'oxlint');
     const { stdout } = spawnSync(oxlint, ['-c', config, '-f', 'json', LIBRARY], {
       encoding: 'utf8',
       maxBuffer: 64 * 1024 * 1024,

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { installNode, RUNS_OTHER_NODES } from './other-nodes.mjs';
 import { run } from './run.mjs';
+import { installPackages } from './with-packages.mjs';
 
 const VERSIONS = ['20', '22', '24', '26'];
 const SPEC = 'test/for-whom/printed-identities.spec.ts';
@@ -21,6 +22,7 @@ if (!RUNS_OTHER_NODES) {
   process.exit();
 }
 
+installPackages('tools/tests');
 const folder = values.folder ?? mkdtempSync(join(tmpdir(), 'canaries-'));
 try {
   for (const version of values.node === undefined ? VERSIONS : [values.node]) {

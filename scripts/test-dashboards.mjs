@@ -20,6 +20,7 @@ import { kindsOf, Load, WITHOUT_KEYS } from './dashboards/load.mjs';
 import { Prometheus } from './dashboards/prometheus.mjs';
 import { startServices } from './dashboards/services.mjs';
 import { ROOT, run } from './run.mjs';
+import { installPackages } from './with-packages.mjs';
 
 const DOCS = join(ROOT, 'docs', 'observability');
 const ALERTS = join(DOCS, 'alerts.yaml');
@@ -220,7 +221,8 @@ if (missing.length > 0) {
   if (process.env['CI']) process.exitCode = 1;
 } else {
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
-  const work = mkdtempSync(join(ROOT, 'dist', 'dashboards-'));
+  installPackages('tools/tests');
+  const work = mkdtempSync(join(ROOT, 'test/observability/.dashboards-'));
   try {
     await test(work);
   } finally {

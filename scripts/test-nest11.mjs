@@ -6,34 +6,10 @@ import { inTemporaryFolder, readJson, ROOT, run } from './run.mjs';
 
 const NEST_11 = join(ROOT, 'test/package/nest-11');
 
-// What the tests do without: tools that check or build the sources.
-const TOOLS = [
-  '@arethetypeswrong/cli',
-  '@nestjs/cli',
-  '@nestjs/schematics',
-  '@stryker-mutator/core',
-  '@stryker-mutator/jest-runner',
-  'oxlint',
-  'oxlint-tsgolint',
-  'fast-jwt',
-  'http-message-signatures',
-  'jsonwebtoken',
-  '@types/jsonwebtoken',
-  '@nestjs/jwt',
-  '@nestjs/passport',
-  'passport',
-  'passport-jwt',
-  '@types/passport-jwt',
-  'prettier',
-  'publint',
-  'rolldown',
-  'typedoc',
-];
-
-// Nothing is built there. test/package is about this folder and its tools, test/cli about the build, and
-// random input about the core: not about Nest.
+// Nothing is built there, and all packages are those of one folder. test/package is about this folder and its tools,
+// test/cli about the build, and random input about the core: not about Nest.
 const NOT_COPIED =
-  /^(\.git|node_modules|dist|dist-sample|coverage|package(-lock)?\.json|test\/(package|cli|properties|fuzz)|.*\.dist\.spec\.ts)$/;
+  /^(\.git|(test\/)?node_modules|tools|dist|dist-sample|coverage|package(-lock)?\.json|test\/(package|cli|properties|fuzz)|.*\.dist\.spec\.ts)$/;
 
 /** @typedef {{ dependencies: Record<string, string>, devDependencies: Record<string, string> }} Manifest */
 
@@ -44,9 +20,9 @@ function dependenciesOf(folder) {
 }
 
 function assertSameDependencies() {
-  const here = dependenciesOf(ROOT);
+  const here = { ...dependenciesOf(ROOT), ...dependenciesOf(join(ROOT, 'tools/tests')) };
   const there = dependenciesOf(NEST_11);
-  for (const name of Object.keys(here).filter((each) => !TOOLS.includes(each))) {
+  for (const name of Object.keys(here)) {
     const isNest = name.startsWith('@nestjs/');
     if (there[name] !== undefined && (isNest || there[name] === here[name])) continue;
     const wanted = isNest ? 'the version that fits Nest 11' : here[name];

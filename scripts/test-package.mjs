@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { ENTRY_POINTS } from './entry-points.mjs';
 import { pack } from './pack.mjs';
 import { inTemporaryFolder, readJson, ROOT, run } from './run.mjs';
+import { installedProgram } from './with-packages.mjs';
 
 const CONSUMERS = join(ROOT, 'test/package/consumers');
 const TSC = join(ROOT, 'node_modules/typescript/bin/tsc');
@@ -252,6 +253,7 @@ function versionIn(lock, name) {
   return packages[`node_modules/${name}`]?.version;
 }
 
+const tool = (/** @type {string} */ name) => installedProgram('tools/package', name);
 inTemporaryFolder((folder) => {
   const tarball = pack(folder);
   check('the tarball holds what users need', () => checkFiles(tarball));
@@ -259,8 +261,8 @@ inTemporaryFolder((folder) => {
   check('no source is in two files of a build', checkCopies);
   check('what is bundled has its licence', checkLicences);
   check('jose is the only runtime dependency', () => checkManifest(tarball));
-  check('publint', () => run('npx', ['--no', 'publint', tarball, '--strict']));
-  check('attw', () => run('npx', ['--no', 'attw', tarball, '--profile', 'strict']));
+  check('publint', () => run(tool('publint'), [tarball, '--strict']));
+  check('attw', () => run(tool('attw'), [tarball, '--profile', 'strict']));
   for (const consumer of TABLE) {
     const place = join(folder, consumer.title.replaceAll(' ', '-'));
     check(consumer.title, () => checkConsumer(consumer, place, tarball));

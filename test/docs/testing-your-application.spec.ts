@@ -1,9 +1,12 @@
-import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { FLAWS, GRANT_FLAWS } from 'nestjs-service-auth/testing';
 import { typeScriptOf } from './documentation.js';
+import {
+  createFolderWithPackages,
+  type FolderWithPackages,
+} from '../support/processes/folder-with-packages.js';
 import { type ReportedTest, runVitest, testsOf } from '../support/processes/vitest-run.js';
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -32,17 +35,16 @@ function nodeIsAtLeast(major: number, minor: number): boolean {
   return itsMajor > major || (itsMajor === major && itsMinor >= minor);
 }
 
-function writePage(skipped: readonly string[]): string {
-  const folder = mkdtempSync(join(tmpdir(), 'nestjs-service-auth-page-'));
+function writePage(skipped: readonly string[]): FolderWithPackages {
+  const folder = createFolderWithPackages('page');
   for (const { file = '', code } of blocks.filter((block) => !skipped.includes(block.file ?? ''))) {
-    writeFileSync(join(folder, file), code);
+    writeFileSync(join(folder.path, file), code);
   }
-  writeFileSync(join(folder, 'failing.test.ts'), FAILING);
-  writeFileSync(join(folder, 'jest.config.mjs'), JEST_CONFIG);
+  writeFileSync(join(folder.path, 'failing.test.ts'), FAILING);
+  writeFileSync(join(folder.path, 'jest.config.mjs'), JEST_CONFIG);
   const compiler = { extends: join(ROOT, 'tsconfig.json'), include: ['*.ts'] };
-  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(compiler));
-  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
-  symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'), 'junction');
+  writeFileSync(join(folder.path, 'tsconfig.json'), JSON.stringify(compiler));
+  writeFileSync(join(folder.path, 'package.json'), '{ "type": "module" }');
   return folder;
 }
 
@@ -101,12 +103,12 @@ describe('the page about testing', () => {
     async (_runner, run, skipped) => {
       const folder = writePage([...skipped, 'vitest.config.ts']);
       try {
-        const tests = await run(folder);
+        const tests = await run(folder.path);
         const failed = tests.filter(({ status }) => status !== 'passed');
         expect(failed.map(({ fullName }) => fullName)).toEqual(['fails']);
         expect(tests.length).toBe(countTests(skipped) + failed.length);
       } finally {
-        rmSync(folder, { recursive: true });
+        folder.remove();
       }
     },
     300_000,

@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
 const ROOT = join(import.meta.dirname, '..', '..');
-const OXLINT = join(ROOT, 'node_modules/oxlint/bin/oxlint');
+const OXLINT = join(ROOT, 'tools/lint/node_modules/oxlint/bin/oxlint');
 
 interface Finding {
   readonly filename: string;

@@ -8,6 +8,7 @@ const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
 const filesIn = (folder: string): string[] =>
   readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
     .map((name) => name.replaceAll('\\', '/'))
+    .filter((name) => !name.includes('node_modules/'))
     .toSorted();
 
 const LIBRARY = filesIn('lib').filter((name) => name.endsWith('.ts'));

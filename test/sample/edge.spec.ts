@@ -1,4 +1,5 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensureKeyFiles } from '../../sample/setup/key-files.js';
@@ -8,7 +9,7 @@ import { Browser, type Tab } from './browser.js';
 import { describeInBrowser } from './chromium-binary.js';
 import { startWorld, type World } from './world.js';
 
-const AXE = join(import.meta.dirname, '../../node_modules/axe-core/axe.min.js');
+const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 const NOTIFICATION_URI = /^https:\/\/herald\.service\/notification\/[0-9a-f-]{36}\/$/;
 const userUri = (id: string) => `https://census.service/user/${id}/`;
 const OPERATOR = userUri('21');

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import type { AttemptResult } from '../../sample/page/attempt.service.js';
@@ -10,7 +11,7 @@ import { describeInBrowser } from './chromium-binary.js';
 import { call } from '../support/http/http.js';
 import { type PageProcess, startPageProcess } from './page-process.js';
 
-const AXE = join(import.meta.dirname, '../../node_modules/axe-core/axe.min.js');
+const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 const READY = "document.body?.dataset.ready === 'yes'";
 const OPERATOR = 'https://census.service/user/21/';
 const OUTCOMES = ATTEMPTS.map(({ id, expected }) => [id, expected] as const);

@@ -1,23 +1,10 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Options, transformFileSync } from '@swc/core';
+import { toJavaScript } from '../../transform.mjs';
+import { createFolderWithPackages } from './folder-with-packages.js';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
-
-/** As jest.config.js has it. */
-const OPTIONS: Options = {
-  configFile: false,
-  swcrc: false,
-  jsc: {
-    target: 'es2022',
-    parser: { syntax: 'typescript', decorators: true },
-    transform: { legacyDecorator: true, decoratorMetadata: true, useDefineForClassFields: false },
-    keepClassNames: true,
-  },
-  module: { type: 'es6' },
-};
 
 /** Each entry point is built from the file of `lib` that has its name. */
 const EXPORTS = { '.': './lib/index.js', './*': './lib/*.js' };
@@ -31,16 +18,16 @@ export interface CompiledProject {
 
 /** @param sources files besides `lib` and `test/support`, named from the root of the project */
 export function compileProject(sources: readonly string[]): CompiledProject {
-  const folder = mkdtempSync(join(tmpdir(), 'nestjs-service-auth-compiled-'));
-  const path = (source: string): string => join(folder, source.replace(/\.ts$/, '.js'));
+  const folder = createFolderWithPackages('compiled');
+  const path = (source: string): string => join(folder.path, source.replace(/\.ts$/, '.js'));
   for (const source of [...sourcesIn('lib'), ...sourcesIn('test/support'), ...sources]) {
     mkdirSync(dirname(path(source)), { recursive: true });
-    writeFileSync(path(source), transformFileSync(join(ROOT, source), OPTIONS).code);
+    const text = readFileSync(join(ROOT, source), 'utf8');
+    writeFileSync(path(source), toJavaScript(text, source).code);
   }
   const manifest = { name: 'nestjs-service-auth', type: 'module', exports: EXPORTS };
-  writeFileSync(join(folder, 'package.json'), JSON.stringify(manifest));
-  symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'), 'junction');
-  return { path, remove: () => rmSync(folder, { recursive: true }) };
+  writeFileSync(join(folder.path, 'package.json'), JSON.stringify(manifest));
+  return { path, remove: () => folder.remove() };
 }
 
 function sourcesIn(folder: string): string[] {

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
-import { join } from 'node:path';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
 const ROOT = join(import.meta.dirname, '..', '..', '..');
@@ -22,7 +23,8 @@ interface Report {
 
 /** Runs Vitest, in a process of its own, over the `*.test.ts` of a folder. */
 export async function runVitest(folder: string): Promise<readonly ReportedTest[]> {
-  const vitest = join(ROOT, 'node_modules/vitest/vitest.mjs');
+  const manifest = createRequire(import.meta.url).resolve('vitest/package.json');
+  const vitest = join(dirname(manifest), 'vitest.mjs');
   const flags = ['--config', CONFIG, '--root', folder, '--reporter', 'json', '--maxWorkers', '1'];
   return await testsOf([vitest, 'run', ...flags], folder);
 }

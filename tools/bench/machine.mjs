@@ -1,6 +1,8 @@
 /** Where figures come from: they mean nothing without it. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { cpus, release, totalmem } from 'node:os';
+import { join } from 'node:path';
 
 /** What is measured, what it is measured beside, and what both run on. */
 const PACKAGES = [
@@ -32,10 +34,20 @@ export function machine() {
   };
 }
 
+/** In the folders of packages that Node searches from here. @param {string} name */
+function manifestOf(name) {
+  const folders = createRequire(import.meta.url).resolve.paths(name) ?? [];
+  const files = folders.map((folder) => join(folder, name, 'package.json'));
+  const file = files.find((each) => existsSync(each));
+  if (file === undefined) throw new Error(`${name} is not installed`);
+  return file;
+}
+
 /** @param {string} name @returns {string} */
 function versionOf(name) {
-  const folder = name === 'nestjs-service-auth' ? '..' : `../node_modules/${name}`;
-  const manifest = readFileSync(new URL(`${folder}/package.json`, import.meta.url), 'utf8');
+  const own = new URL('../../package.json', import.meta.url);
+  const file = name === 'nestjs-service-auth' ? own : manifestOf(name);
+  const manifest = readFileSync(file, 'utf8');
   const { version } = /** @type {{ version: string }} */ (JSON.parse(manifest));
   return version;
 }
