@@ -269,7 +269,7 @@ function judge(results, { ci }) {
   const problems = findProblems(sections, inputs);
   const page = pageOf(sections, inputs);
   if (problems.length > 0 || readFileSync(PAGE, 'utf8') === page) return problems;
-  if (ci) return ['docs/attacks.md is stale: run `npm test` and commit it'];
+  if (ci) return ['docs/attacks.md is stale: run `npm run test:all` and commit it'];
   writeFileSync(PAGE, page);
   console.log('docs/attacks.md was written');
   return [];

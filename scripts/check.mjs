@@ -16,24 +16,30 @@ const ABOUT_NEST = [
   'docs',
 ].map((folder) => `test/${folder}/`);
 
-const TSC = ['tsc', '-p', 'tsconfig.json', '--noEmit'];
+const WITH_PACKAGES = 'scripts/with-packages.mjs';
+const TYPESCRIPT_7 = ['tools/typescript-7', '--', 'tsc', '-p', 'tsconfig.json', '--noEmit'];
 
 /** @type {Step[]} */
 const STEPS = [
-  ['formatting', 'npx', 'prettier', '--check', '.'],
+  ['formatting', 'npm', 'run', '--silent', 'format:check'],
+  // Each page must have its style; then the check must find slips that are planted.
+  ['packages for the style of the pages', 'node', WITH_PACKAGES, 'tools/style'],
+  ['style of the pages', 'node', 'tools/style/check.mjs'],
+  ['the check of the style', 'node', 'tools/style/test.mjs'],
+  ['addresses of the project', 'node', 'scripts/write-release.mjs', '--check'],
   // The sample imports the package by its name, so its types are those of the build.
   ['build', 'npm', 'run', '--silent', 'build'],
   ['names that users import', 'node', 'scripts/public-api.mjs'],
   ['lint', 'npm', 'run', '--silent', 'lint'],
   ['types', 'npm', 'run', '--silent', 'typecheck'],
-  ['types, TypeScript 7', 'npx', '--yes', '--package', 'typescript@7.0.2', '--', ...TSC],
+  ['types, TypeScript 7', 'node', WITH_PACKAGES, ...TYPESCRIPT_7],
   ['build of the sample', 'npx', 'tsc', '-p', 'sample'],
   ['test vectors, as they would be made', 'node', 'scripts/make-vectors.mjs', '--check'],
   ['page of errors, as it would be written', 'node', 'scripts/make-errors-page.mjs', '--check'],
-  ['reference of the exports', 'npx', 'typedoc'],
+  ['reference of the exports', 'node', WITH_PACKAGES, 'tools/lint', '--', 'typedoc'],
   ['links of the pages', 'node', 'scripts/check-links.mjs'],
   // With `--ci`, a stale page of attacks fails; in CI, so does a test that was skipped.
-  ['tests', 'npm', 'run', '--silent', 'test', '--', '--ci'],
+  ['tests', 'npm', 'run', '--silent', 'test:all', '--', '--ci'],
   ['the story of the sample', 'node', 'dist-sample/main.js', '--once'],
   ['clients in another language', 'node', 'test/sample/foreign-client.mjs'],
   ['vectors in another language', 'node', 'test/vectors/python-vectors.mjs'],
@@ -44,6 +50,10 @@ const STEPS = [
   ['hosts that are not a plain Node server', 'node', 'scripts/test-hosts.mjs'],
   // Skipped with a line where there is no Prometheus; in CI that fails.
   ['dashboard and alerts', 'node', 'scripts/test-dashboards.mjs'],
+  ['packages for the site', 'node', WITH_PACKAGES, 'tools/site'],
+  ['site', 'node', 'tools/site/build.mjs'],
+  // The whole is tried by `node tools/site/test.mjs`.
+  ['pages of the site', 'node', 'tools/site/test.mjs', '--quick'],
   ['the first page, with Nest 11', 'node', 'test/docs/getting-started.mjs', 'nest-11'],
   ['the first page, with Nest 12', 'node', 'test/docs/getting-started.mjs', 'nest-12'],
   ['tests, Nest 11', 'node', 'scripts/test-nest11.mjs', ...ABOUT_NEST],

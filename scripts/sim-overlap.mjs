@@ -25,7 +25,7 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { createServiceAuth } from 'nestjs-service-auth/core';
-import { median } from '../tools/bench/statistics.mjs';
+import { median } from '../bench/statistics.mjs';
 
 const { values } = parseArgs({
   options: {

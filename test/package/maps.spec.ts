@@ -155,3 +155,52 @@ describe('the commands on the pages', () => {
     expect(ofNode.filter((name) => !existsSync(join(ROOT, name)))).toEqual([]);
   });
 });
+
+describe('packages of tools', () => {
+  interface Manifest {
+    readonly devDependencies: Record<string, string>;
+    readonly overrides?: Record<string, string>;
+  }
+  const manifestOf = (folder: string) => JSON.parse(read(`${folder}/package.json`)) as Manifest;
+  const ofTests = Object.keys(manifestOf('tools/tests').devDependencies);
+  const [, list = ''] = read('jest.config.js').split('tests: [');
+  const listed = [...(list.split(']')[0] ?? '').matchAll(/'([^']+)'/g)].map(
+    ([, name = '']) => `${name}.spec.ts`,
+  );
+
+  /** What a file of test/ imports when it runs. */
+  const specifiersOf = (file: string): string[] =>
+    [
+      ...read(`test/${file}`)
+        .replaceAll(/^import type [^;]*;/gm, '')
+        .matchAll(/\b(?:from|import) '([^']+)'/g),
+    ].map(([, name = '']) => name);
+
+  function reachesTools(file: string, seen = new Set<string>()): boolean {
+    if (seen.has(file) || !existsSync(join(ROOT, 'test', file))) return false;
+    seen.add(file);
+    return specifiersOf(file).some((name) =>
+      name.startsWith('.')
+        ? reachesTools(posix.join(dirname(file), name).replace(/\.js$/, '.ts'), seen)
+        : ofTests.some((each) => name === each || name.startsWith(`${each}/`)),
+    );
+  }
+
+  it('are imported by specs that jest.config.js lists, which exist', () => {
+    const importing = SPECS.filter((spec) => reachesTools(spec));
+    expect(importing.length).toBeGreaterThan(5);
+    expect(importing.filter((spec) => !listed.includes(spec))).toEqual([]);
+    expect(listed.filter((spec) => !SPECS.includes(spec))).toEqual([]);
+  });
+
+  it.each(['tools/tests', 'tools/bench'])(
+    'have the types of Node in %s as the root has',
+    (folder) => {
+      const { packages } = JSON.parse(read('package-lock.json')) as {
+        packages: Record<string, { version: string }>;
+      };
+      const { version } = packages['node_modules/@types/node'] ?? {};
+      expect(manifestOf(folder).overrides?.['@types/node']).toBe(version);
+    },
+  );
+});

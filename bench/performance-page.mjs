@@ -37,7 +37,7 @@ import { fileURLToPath } from 'node:url';
  */
 /** @typedef {{ head: readonly string[], rows: readonly (readonly string[])[] }} Table */
 
-const PAGE = fileURLToPath(new URL('../../docs/performance.md', import.meta.url));
+const PAGE = fileURLToPath(new URL('../docs/performance.md', import.meta.url));
 const ALGORITHMS = ['ES256', 'EdDSA', 'RS256'];
 const OURS = 'this library, replay memory';
 

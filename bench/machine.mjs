@@ -45,7 +45,7 @@ function manifestOf(name) {
 
 /** @param {string} name @returns {string} */
 function versionOf(name) {
-  const own = new URL('../../package.json', import.meta.url);
+  const own = new URL('../package.json', import.meta.url);
   const file = name === 'nestjs-service-auth' ? own : manifestOf(name);
   const manifest = readFileSync(file, 'utf8');
   const { version } = /** @type {{ version: string }} */ (JSON.parse(manifest));
