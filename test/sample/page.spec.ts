@@ -2,7 +2,6 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
-import { join } from 'node:path';
 import type { AttemptResult } from '../../sample/page/attempt.service.js';
 import { ATTEMPTS } from '../../sample/page/attempts.js';
 import type { StoryResult } from '../../sample/page/story.service.js';
