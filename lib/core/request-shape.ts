@@ -1,7 +1,13 @@
 import { types } from 'node:util';
 import { type BodyHashAlgorithm, bodyHashAlgorithmOf, hashBody } from './body-hash.js';
 import { ServiceAuthUsageError } from './errors.js';
-import type { BodyArrival, IncomingRequest, OutgoingRequest, RequestBody } from './request.js';
+import type {
+  BodyArrival,
+  IncomingRequest,
+  OutgoingRequest,
+  RequestBody,
+  RequestToDestination,
+} from './request.js';
 
 /**
  * Asserts that a request to verify has the members of {@link IncomingRequest}, besides its body, which
@@ -34,10 +40,20 @@ export function assertIncomingRequest(request: IncomingRequest): void {
  * @throws ServiceAuthUsageError that names the member and the kind of what was given, never its content
  */
 export function assertOutgoingRequest(request: OutgoingRequest): void {
-  if (!isObject(request)) fail('the request', 'an object', request);
-  const { method, url, headers, subject, grant } = request;
-  if (!isString(method)) fail('`method`', 'a string', method);
+  assertRequestToDestination(request);
+  const { url } = request;
   if (!isString(url) && !(url instanceof URL)) fail('`url`', 'a string or URL', url);
+}
+
+/**
+ * As {@link assertOutgoingRequest}, for a request whose URL is known already.
+ *
+ * @throws ServiceAuthUsageError
+ */
+export function assertRequestToDestination(request: RequestToDestination): void {
+  if (!isObject(request)) fail('the request', 'an object', request);
+  const { method, headers, subject, grant } = request;
+  if (!isString(method)) fail('`method`', 'a string', method);
   // Headers, Map and the like have no entries of their own: nothing of them would be signed.
   const isRecord = isObject(headers) && !(Symbol.iterator in headers);
   if (!isRecord) fail('`headers`', 'a record of names and values', headers);

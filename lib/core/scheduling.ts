@@ -15,7 +15,7 @@ const LEAST_SIGNATURES = 8;
  * busy for 120 ms of CPU; in turns of 3 ms, for 7.
  */
 export class SigningTurn {
-  private readonly waiting: (() => void)[] = [];
+  private readonly waiting: Waiting[] = [];
   private wake: () => void = () => undefined;
 
   /** @param now milliseconds of a clock that does not step; one that answers nonsense makes turns of eight signatures */
@@ -30,14 +30,8 @@ export class SigningTurn {
    * @throws what `sign` throws; those that wait are signed nevertheless
    */
   atEnd<T>(sign: () => T | Promise<T>): Promise<T> {
-    return new Promise((resolve, reject) => {
-      this.waiting.push(() => {
-        try {
-          resolve(sign());
-        } catch (error) {
-          reject(error);
-        }
-      });
+    return new Promise<T>((resolve, reject) => {
+      this.waiting.push({ sign, resolve, reject });
       this.wake();
     });
   }
@@ -59,9 +53,24 @@ export class SigningTurn {
     const end = this.now() + MOST_MILLISECONDS;
     let signed = 0;
     while (signed < this.waiting.length && (signed < LEAST_SIGNATURES || this.now() < end)) {
-      this.waiting[signed++]?.();
+      settle(this.waiting[signed++]);
     }
     this.waiting.splice(0, signed);
+  }
+}
+
+/** A signature that waits for its turn, and its promise. */
+interface Waiting {
+  sign(): unknown;
+  resolve(signed: unknown): void;
+  reject(error: unknown): void;
+}
+
+function settle(waiting: Waiting | undefined): void {
+  try {
+    waiting?.resolve(waiting.sign());
+  } catch (error) {
+    waiting?.reject(error);
   }
 }
 
