@@ -9,16 +9,21 @@ import { isByteStream, readStream } from './stream-bytes.js';
  *
  * What can be read only once is replaced on the configuration too: a retry finds the bytes.
  *
- * @throws ServiceSigningError `body_unsupported`, `body_too_large`
+ * @returns a promise for anything but text and no body
+ * @throws ServiceSigningError `body_unsupported`, `body_too_large`, by the promise
  */
-export async function freezeBody(
+export function freezeBody(
   config: AxiosLikeConfig,
   maxBytes: number,
-): Promise<Buffer | undefined> {
+): Buffer | undefined | Promise<Buffer> {
   const { data } = config;
   if (data === undefined || data === null || data === '') return undefined;
   if (typeof data === 'string') return Buffer.from(data, 'utf8');
-  const bytes = await readBytes(data, config, maxBytes);
+  return replaceBody(config, maxBytes);
+}
+
+async function replaceBody(config: AxiosLikeConfig, maxBytes: number): Promise<Buffer> {
+  const bytes = await readBytes(config.data, config, maxBytes);
   config.data = bytes;
   return bytes;
 }

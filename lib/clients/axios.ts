@@ -11,6 +11,7 @@ import { withoutTraces } from './axios-outcome.js';
 import { signedTransport } from './axios-transport.js';
 import {
   type CallHeaders,
+  type ClientCall,
   type FrozenCall,
   type RequestSigner,
   signCall,
@@ -63,14 +64,7 @@ export function createSigningAdapter<Config extends AxiosLikeConfig, Response ex
   const adapter = async (config: Config): Promise<Response> => {
     // A token that is for us, or was made for another request, goes nowhere.
     for (const name of SIGNED_HEADERS) config.headers.delete(name);
-    const call = {
-      url: () => parts.getUri(config),
-      options: config,
-      subject: () => parts.subjectOf(config),
-      freeze: () => freeze(config, maxBufferedBodyBytes),
-      noteFailure: (error: unknown) => parts.noteFailure(error, config),
-    };
-    const signed = await signCall(call, signer);
+    const signed = await signCall(new AxiosCall(config, parts, maxBufferedBodyBytes), signer);
     if (signed === undefined) return await inner(config);
     assertWanted(config);
     return await sendAs(inner, toConfig(config, signed), config);
@@ -84,10 +78,33 @@ interface FrozenAxiosCall extends FrozenCall {
   readonly sentHeaders: AxiosLikeHeaders;
 }
 
-async function freeze(config: AxiosLikeConfig, maxBodyBytes: number): Promise<FrozenAxiosCall> {
-  const body = await freezeBody(config, maxBodyBytes);
-  const sentHeaders = config.headers.concat();
-  return { method: config.method ?? 'get', headers: callHeaders(sentHeaders), body, sentHeaders };
+/** A call of axios, whose configuration is its options. */
+class AxiosCall<Config extends AxiosLikeConfig> implements ClientCall<FrozenAxiosCall> {
+  constructor(
+    readonly options: Config,
+    private readonly parts: SigningParts<Config>,
+    private readonly maxBodyBytes: number,
+  ) {}
+
+  url(): string {
+    return this.parts.getUri(this.options);
+  }
+
+  subject(): CallSubject {
+    return this.parts.subjectOf(this.options);
+  }
+
+  async freeze(): Promise<FrozenAxiosCall> {
+    const { options } = this;
+    const body = await freezeBody(options, this.maxBodyBytes);
+    const sentHeaders = options.headers.concat();
+    const headers = new AxiosCallHeaders(sentHeaders);
+    return { method: options.method ?? 'get', headers, body, sentHeaders };
+  }
+
+  noteFailure(error: unknown): void {
+    this.parts.noteFailure(error, this.options);
+  }
 }
 
 /** The configuration of a signed call. */
@@ -110,18 +127,25 @@ function toConfig<Config extends AxiosLikeConfig>(
 }
 
 /** A header that the caller has set to `false` is in axios's headers, and is not sent. */
-function callHeaders(headers: AxiosLikeHeaders): CallHeaders {
-  const toRecord = (): ReturnType<CallHeaders['toRecord']> =>
-    headers.toJSON() as ReturnType<CallHeaders['toRecord']>;
-  return {
-    has: (name) => Object.keys(toRecord()).some((given) => given.toLowerCase() === name),
-    set: (name, value) => {
-      headers.delete(name);
-      headers.set(name, value);
-    },
-    delete: (name) => headers.delete(name),
-    toRecord,
-  };
+class AxiosCallHeaders implements CallHeaders {
+  constructor(private readonly sent: AxiosLikeHeaders) {}
+
+  has(name: string): boolean {
+    return Object.keys(this.toRecord()).some((given) => given.toLowerCase() === name);
+  }
+
+  set(name: string, value: string): void {
+    this.sent.delete(name);
+    this.sent.set(name, value);
+  }
+
+  delete(name: string): void {
+    this.sent.delete(name);
+  }
+
+  toRecord(): ReturnType<CallHeaders['toRecord']> {
+    return this.sent.toJSON() as ReturnType<CallHeaders['toRecord']>;
+  }
 }
 
 /** Sends `sent`; what comes of it names `config`, and the token no more. */

@@ -1,4 +1,5 @@
 import {
+  type HeldGrant,
   isSentUnsigned,
   type OutgoingRequest,
   parseTargetUrl,
@@ -63,8 +64,11 @@ export interface SignedCall<Frozen extends FrozenCall> {
   readonly frozen: Frozen;
 }
 
-/** Set anew by the client from the bytes: what a caller writes there can only contradict them. */
-const FRAMING_HEADERS = ['content-length', 'transfer-encoding'];
+/**
+ * A token is for one request, and the client sets the framing anew from the bytes: what a caller writes there can only
+ * contradict them.
+ */
+const HEADERS_SET_HERE = [...SIGNED_HEADERS, 'content-length', 'transfer-encoding'];
 
 /**
  * Signs one call of a client: finds the target of its URL, decides for whom it is made, freezes what will be sent, and
@@ -95,7 +99,8 @@ export async function signCall<Frozen extends FrozenCall>(
     prepareHeaders(frozen.headers, signer.sending.signedHeaders, url);
     isFreezing = false;
     sent = { url: toSentUrl(url), frozen };
-    const grant = await grantToSend(caller, target, signer);
+    const held = grantToSend(caller, target, signer);
+    const grant = held && (await held.text());
     const token = await target.sign({
       method: frozen.method,
       headers: frozen.headers.toRecord(),
@@ -122,15 +127,15 @@ export async function signCall<Frozen extends FrozenCall>(
 }
 
 /** The grant that goes along with a call: that of its own user alone, to a target that takes grants, while it lasts. */
-async function grantToSend(
+function grantToSend(
   { subject, grant }: CallSubject,
   target: SigningTarget,
   { settings }: RequestSigner,
-): Promise<string | undefined> {
+): HeldGrant | undefined {
   if (target.grants === 'never' || grant === undefined || grant.subject !== subject) {
     return undefined;
   }
-  if (!grant.isOver(settings.now())) return await grant.text();
+  if (!grant.isOver(settings.now())) return grant;
   if (target.grants === 'send') return undefined;
   throw new ServiceSigningError('grant_unusable', { detail: 'the grant of this user is over' });
 }
@@ -141,7 +146,7 @@ function leaveUnsigned(options: object): undefined {
 }
 
 function prepareHeaders(headers: CallHeaders, signedHeaders: readonly string[], url: URL): void {
-  for (const name of [...SIGNED_HEADERS, ...FRAMING_HEADERS]) headers.delete(name);
+  for (const name of HEADERS_SET_HERE) headers.delete(name);
   setImplied(headers, signedHeaders, url);
 }
 

@@ -185,9 +185,9 @@ export class ServiceSigningInterceptor {
     const present = signingOf(adapter);
     if (present?.owner === this.serviceAuth) return adapter;
     const plain = withoutSigning(adapter);
-    const inner: AxiosAdapter = async (config) => {
+    const inner: AxiosAdapter = (config) => {
       const sender = plain ?? withoutSigning(this.axios.defaults.adapter);
-      return await this.axios.getAdapter(sender, config)(config);
+      return this.axios.getAdapter(sender, config)(config);
     };
     return createSigningAdapter<AdapterConfig & AxiosLikeConfig, Awaited<ReturnType<AxiosAdapter>>>(
       inner,
