@@ -62,8 +62,10 @@ function withSubject<Options extends object>(
   subject: NamedSubject,
   options: Options | undefined,
 ): Options {
-  const mark = { [CALL_SUBJECT]: subject };
-  return { ...mark, ...withStandIns(readMembers(options)), ...mark } as unknown as Options;
+  const named = { [CALL_SUBJECT]: subject, ...withStandIns(readMembers(options)) };
+  // The options may name another user.
+  named[CALL_SUBJECT] = subject;
+  return named as unknown as Options;
 }
 
 /**
