@@ -91,8 +91,9 @@ async function writeDeclarations() {
   const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');
   const options = ['-p', SETTINGS, '--emitDeclarationOnly', '--outDir', CJS];
   await runBeside(process.execPath, [tsc, ...options]);
-  // Nobody imports the command line.
-  rmSync(join(CJS, basename(dirname(PROGRAM))), { recursive: true });
+  // Nobody imports the command line, nor its demo.
+  for (const name of [basename(dirname(PROGRAM)), 'demo'])
+    rmSync(join(CJS, name), { recursive: true });
   const isDeclaration = (/** @type {string} */ name) =>
     !/\.[^./\\]+$/.test(name) || name.endsWith('.d.ts');
   cpSync(CJS, DIST, { recursive: true, filter: isDeclaration });

@@ -11,9 +11,10 @@ export type Paint = (style: Style, text: string) => string;
  * @param isScreen whether the output is a terminal
  */
 export function createPaint(isScreen: boolean, variables: NodeJS.ProcessEnv): Paint {
-  const forced = variables['FORCE_COLOR'];
-  const isForced = forced !== undefined && forced !== '0' && forced !== 'false';
-  const isRefused = Boolean(variables['NO_COLOR']) || forced === '0' || forced === 'false';
-  const hasColours = isForced || (isScreen && !isRefused && variables['TERM'] !== 'dumb');
+  const { NO_COLOR: refused, FORCE_COLOR: forced, TERM: screen } = variables;
+  const hasColours =
+    forced === undefined
+      ? isScreen && !refused && screen !== 'dumb'
+      : forced !== '0' && forced !== 'false';
   return (style, text) => (hasColours ? `\u001b[${ESCAPES[style]}m${text}\u001b[0m` : text);
 }
