@@ -5,6 +5,7 @@
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import { ROOT } from './run.mjs';
 
 const PROGRAM = join(ROOT, 'dist/cli/main.js');
@@ -36,13 +37,13 @@ function spansOf(line) {
   let style = '';
   /** @type {string[]} */
   const spans = [];
-  for (const [, code, text = ''] of line.matchAll(/\u001b\[(\d+)m|([^\u001b]+)/g)) {
-    if (code !== undefined) {
-      style = CLASSES[code] ?? '';
-      continue;
-    }
-    for (const { 0: words, index } of text.matchAll(/\S+(?: \S+)*/g)) {
-      const x = (MARGIN + (column + index) * CHARACTER_WIDTH).toFixed(1);
+  for (const [index, part] of line.split('\u001b[').entries()) {
+    // What follows an escape begins with its number and an m.
+    const end = index === 0 ? 0 : part.indexOf('m') + 1;
+    if (index > 0) style = CLASSES[part.slice(0, end - 1)] ?? '';
+    const text = part.slice(end);
+    for (const { 0: words, index: place } of text.matchAll(/\S+(?: \S+)*/g)) {
+      const x = (MARGIN + (column + place) * CHARACTER_WIDTH).toFixed(1);
       const name = style === '' ? '' : ` class="${style}"`;
       spans.push(`<tspan x="${x}"${name}>${escapeXml(words)}</tspan>`);
     }
@@ -56,7 +57,7 @@ const output = execFileSync(process.execPath, [PROGRAM, 'demo'], {
   env: { ...process.env, FORCE_COLOR: '1' },
 });
 const lines = [COMMAND, ...output.trimEnd().split('\n')];
-const columns = Math.max(...lines.map((line) => line.replace(/\u001b\[\d+m/g, '').length));
+const columns = Math.max(...lines.map((line) => stripVTControlCharacters(line).length));
 const width = Math.ceil(2 * MARGIN + columns * CHARACTER_WIDTH);
 const height = 2 * MARGIN + lines.length * LINE_HEIGHT;
 
