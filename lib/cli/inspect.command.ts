@@ -47,7 +47,7 @@ interface Inspection {
 }
 
 const EXAMPLES = `
-A token on the command line is seen by whoever lists the processes: prefer standard input.
+Everyone who lists the processes sees a token on the command line: prefer standard input.
 What only the receiver knows is not checked: trust, audience, request, body and replay; of a grant
 the originators, the trust domain, and the age that its caller and the route allow.
 
@@ -233,7 +233,7 @@ async function openSource(
 const SIGNATURE_WORDS = {
   valid: 'valid',
   invalid: 'not accepted',
-  undecided: 'not checked: the keys cannot be had',
+  undecided: 'not checked: the keys are not available',
   unchecked: 'not checked; name --key or --jwks',
 } as const;
 

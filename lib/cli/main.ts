@@ -38,7 +38,7 @@ async function flush(write: NodeJS.WriteStream['write']): Promise<void> {
  */
 function reportForgotten(error: unknown): void {
   const { code, name } = Object(error) as { code?: unknown; name?: unknown };
-  terminal.err(`warning: something failed that nobody waited for (${String(code ?? name)})\n`);
+  terminal.err(`warning: work in the background failed (${String(code ?? name)})\n`);
 }
 
 process.on('unhandledRejection', reportForgotten);

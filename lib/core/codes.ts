@@ -415,7 +415,7 @@ const SIGNING_FAILURE_ROWS = {
   },
   subject_undecided: {
     message:
-      'Nobody is named for this call. Name the user: onBehalfOf(user) in the call, runOnBehalfOf(user, fn) around it, or actingAsItself().',
+      'This call names no user. Name the user: onBehalfOf(user) in the call, runOnBehalfOf(user, fn) around it, or actingAsItself().',
     cause:
       "The call names no user. With `subjectPropagation: 'explicit'`, the default, a call in a request must name one too. With `'ambient'`, the call is made outside of a verified request, after its answer, or in the turn of another request. The message ends with the reason.",
     hint: "Name the user: `onBehalfOf(caller)` in the call, with `@ServiceCaller() caller` in the handler, or `actingAsItself()`. For several calls, write `runOnBehalfOf(caller, fn)` around them. For jobs that no request started, a service whose calls are all its own sets `subjectOutsideRequest: 'act-as-itself'`.",

@@ -6,7 +6,7 @@ const ABSOLUTE_URI = /^[A-Za-z][A-Za-z0-9+.-]*:./u;
 const WEB_URI = /^https?:/i;
 const USERINFO = /^[^:]+:\/\/[^/?#]*@/;
 
-/** A subject without any of these has no dot segment, whoever decodes it. */
+/** A subject without any of these has no dot segment, in any decoding. */
 const MAYBE_DOTS = /[/\\]\.|[%\\]|[^\x21-\x7e]/;
 const ESCAPES = /(?:%[0-9a-f]{2})+/gi;
 /** Invalid escapes that lax decoders read as a dot or a slash: overlong forms, `%u002e`. */

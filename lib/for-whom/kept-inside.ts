@@ -23,7 +23,7 @@ const STEPS = ['next', 'return', 'throw'] as const;
  * subscription, a generator at each step, and a thenable that begins when it is awaited. It also covers each of them
  * in a promise.
  *
- * Values arrive in the place of the subscriber: an operator piped to the result does not run inside.
+ * Values arrive in the context of the subscriber: an operator piped to the result does not run inside.
  */
 export function keepInside<T>(result: T, place: Place): T {
   if (typeof result !== 'object' || result === null) return result;

@@ -69,6 +69,6 @@ const FOR_NOTHING = standInsFor({});
 
 function refuseToSend(): never {
   throw new ServiceAuthUsageError(
-    'Nothing was sent: onBehalfOf() and actingAsItself() need a client that signs. Import ServiceHttpModule in the module that injects HttpService (in the place of HttpModule), or ServiceFetchModule and inject ServiceFetch. With undici, call a method of the dispatcher that createSignedDispatcher() returns. Name the user in the call itself, not in a Request.',
+    'Nothing was sent: onBehalfOf() and actingAsItself() need a client that signs. Import ServiceHttpModule in the module that injects HttpService (instead of HttpModule), or ServiceFetchModule and inject ServiceFetch. With undici, call a method of the dispatcher that createSignedDispatcher() returns. Name the user in the call itself, not in a Request.',
   );
 }

@@ -114,7 +114,7 @@ function describeOpen(handlers: readonly HandlerCoverage[]): string | undefined 
     .toSorted((one, other) => one.otherGuards.length - other.otherGuards.length)
     .map(nameOf);
   return [
-    `ServiceJwtGuard does not stand before ${open.length} of ${served.length} handlers: ${listed(names)}.`,
+    `ServiceJwtGuard does not guard ${open.length} of ${served.length} handlers: ${listed(names)}.`,
     ...(isNoneGuarded ? ['None is guarded.'] : []),
     ...(open.some(isMessage) ? [INHERIT] : []),
     open.some((handler) => !lacksVerification(handler)) ? GUARD_OR_SKIP : GUARD,

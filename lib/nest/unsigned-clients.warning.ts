@@ -31,7 +31,7 @@ export class UnsignedClientsWarning implements OnApplicationBootstrap {
     const [first] = clients;
     if (!first || clients.some(({ instance }) => IS_ATTACHED.get(instance))) return;
     new Logger('ServiceAuth').warn(
-      `${issuer} has targets, and the HttpService of ${first.module} sends requests to them without a token. Import ServiceHttpModule of nestjs-service-auth/axios in the place of ${first.module}: imports: [ServiceHttpModule.register()].`,
+      `${issuer} has targets, and the HttpService of ${first.module} sends requests to them without a token. Import ServiceHttpModule of nestjs-service-auth/axios instead of ${first.module}: imports: [ServiceHttpModule.register()].`,
     );
   }
 }

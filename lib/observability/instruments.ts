@@ -69,7 +69,7 @@ function keyInstruments({ counter, gauge }: Makers) {
     signingKeyFailures: counter(
       'signing_keys.failures',
       '{failure}',
-      'Looks for a signing key that found none that can be used.',
+      'Reads of the signing key that found no usable key.',
     ),
   };
 }

@@ -25,7 +25,7 @@ const MAX_UNANSWERED = 10_000;
 /** How many seconds the clocks of processes that share a Redis may differ, without a token being used twice. */
 const CLOCK_MARGIN_SECONDS = 60;
 
-const ACCEPTS_UNCHECKED = 'they are accepted unchecked while Redis cannot tell (onUnavailable)';
+const ACCEPTS_UNCHECKED = 'they are accepted unchecked while Redis cannot decide (onUnavailable)';
 
 const LOST =
   'Redis may be another server than before, and may have forgotten the use of a token that was issued before that';

@@ -76,11 +76,11 @@ function warnOfMemory(): Check {
 }
 
 function okStore(): Check {
-  return ok(NAME, 'in reach, and tells a second use from the first');
+  return ok(NAME, 'reachable, and distinguishes a second use from the first');
 }
 
 function failBlind(): Check {
-  const message = 'it does not tell a second use from the first: tokens can be replayed';
+  const message = 'it does not distinguish a second use from the first: tokens can be replayed';
   return fail(NAME, message, "make `recordUse` answer 'first' once, then 'seen'");
 }
 

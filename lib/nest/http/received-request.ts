@@ -153,7 +153,7 @@ export class ReceivedRequest {
     removeToken(this.raw);
   }
 
-  /** Tells caches that the answer depends on the token. */
+  /** Sets headers for caches: the answer depends on the token. */
   markPrivate(): void {
     markPrivate(this.opened.response);
   }
