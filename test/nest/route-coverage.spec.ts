@@ -430,7 +430,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     await start({ controllers: [Methods, ...controllers], logger });
     const [line, ...others] = linesOf(logger);
     expect(others).toEqual([]);
-    expect(line).toMatch(/^warn: .*before 29 of 48 handlers/);
+    expect(line).toMatch(/^warn: .*guard 29 of 48 handlers/);
     expect(line).toContain('Methods.open()');
     expect(line).toContain('and 19 more');
     expect(line).not.toContain('Methods.other()');
