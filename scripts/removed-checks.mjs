@@ -1095,8 +1095,8 @@ const AT_THE_DOOR = [
   ...inFile('lib/nest/route-mark.ts', [
     {
       check: 'marks stand on the name of a method too',
-      text: '...ofNames<T>(key, places)]);\n}\n\n/** Those that only narrow',
-      instead: ']);\n}\n\n/** Those that only narrow',
+      text: '...ofNames<T>(key, places)]);\n}\n\n/** Marks that narrow',
+      instead: ']);\n}\n\n/** Marks that narrow',
       spec: WRAPPED,
       tests: 'TF-32',
     },

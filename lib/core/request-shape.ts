@@ -10,8 +10,9 @@ import type {
 } from './request.js';
 
 /**
- * Asserts that a request to verify has the members of {@link IncomingRequest}, besides its body, which
- * {@link bodyFrom} reads. Types do not hold at run time, and a member of another kind looks like an absent one.
+ * Asserts that a request to verify has the members of {@link IncomingRequest}, besides its body, which {@link
+ * bodyFrom} reads. TypeScript types are not checked at run time, and a member of another kind looks like a missing
+ * one.
  *
  * @throws ServiceAuthUsageError that names the member and the kind of what was given, never its content
  */
@@ -34,8 +35,7 @@ export function assertIncomingRequest(request: IncomingRequest): void {
 }
 
 /**
- * Asserts that a request to sign has the members of {@link OutgoingRequest}, besides its body, which is checked
- * when the request is signed.
+ * Asserts that a request to sign has the members of {@link OutgoingRequest}, besides its body, which signing checks.
  *
  * @throws ServiceAuthUsageError that names the member and the kind of what was given, never its content
  */
@@ -68,8 +68,7 @@ export function assertRequestToDestination(request: RequestToDestination): void 
 }
 
 /**
- * Gives a body the shape of a {@link RequestBody} whose answers are checked. Bytes are read from a `Uint8Array`, of
- * whatever realm.
+ * Turns a body into a {@link RequestBody} whose answers are checked. Accepts a `Uint8Array` of any realm.
  *
  * @throws ServiceAuthUsageError for anything else, and for bytes whose memory was transferred or shrunk away
  */
@@ -93,7 +92,7 @@ function bodyOfBytes(bytes: Uint8Array): RequestBody {
   };
 }
 
-/** A view of memory that is gone has no bytes, and so would look like an empty body. */
+/** A view of detached memory has no bytes, and would look like an empty body. */
 function assertNothingLost(bytes: Uint8Array): void {
   try {
     Uint8Array.prototype.at.call(bytes, 0);
@@ -104,7 +103,7 @@ function assertNothingLost(bytes: Uint8Array): void {
   }
 }
 
-// A class, since a getter in an object literal lives as long as a class does: with all it knows.
+// A class, since a getter in an object literal keeps its closure alive as long as a class does.
 class CheckedBody implements RequestBody {
   constructor(private readonly given: RequestBody) {}
 
@@ -144,7 +143,9 @@ function fail(member: string, expected: string, given: unknown): never {
   throw new ServiceAuthUsageError(`${member} must be ${expected}. Its kind is: ${kindOf(given)}.`);
 }
 
-/** The type of a value, or the name of its class. An own `constructor` may be content, so the prototype's counts. */
+/**
+ * The type of a value, or the name of its class. An own `constructor` may be content, so only the prototype's counts.
+ */
 function kindOf(value: unknown): string {
   if (!isObject(value)) return value === null ? 'null' : typeof value;
   const prototype: unknown = Object.getPrototypeOf(value);
@@ -157,7 +158,7 @@ function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null;
 }
 
-/** Every comparison with NaN is false: a limit that is none would let every list pass for a whole one. */
+/** Every comparison with NaN is false: with a limit of NaN every list would pass as complete. */
 function isCount(value: unknown): boolean {
   return value === undefined || (Number.isInteger(value) && Number(value) >= 0);
 }

@@ -17,17 +17,17 @@ import { type Destination, findDestination } from './targets.js';
 import { TokenIds } from './token-ids.js';
 import type { Stopwatch } from './verification-progress.js';
 
-/** The target that a URL belongs to, as it was looked up: no later change of the URL counts. */
+/** The target that a URL belongs to. Later changes of the URL object have no effect. */
 export interface SigningTarget {
-  /** The name of the service that is called. */
+  /** The name of the called service. */
   readonly audience: string;
   readonly profile: Profile;
-  /** Whether a call that cannot be signed fails, or is sent without a token. */
+  /** Whether a call that cannot be signed fails, or goes out without a token. */
   readonly signing: 'required' | 'best-effort';
-  /** Whether the grant of the call's user goes along: its text is given to `sign()`, and sent in `Txn-Token`. */
+  /** Whether to send the grant of the call's user: give its text to `sign()`, and send it in `Txn-Token`. */
   readonly grants: 'send' | 'required' | 'never';
   /**
-   * Signs a request to that URL. Observers are called with `request_signed`; a failure is reported by the caller, with
+   * Signs a request to that URL. Observers are called with `request_signed`. The caller reports a failure with
    * `noteSigningFailure`.
    *
    * @returns the value of the `JWT` header
@@ -37,7 +37,7 @@ export interface SigningTarget {
   sign(request: RequestToDestination): Promise<string>;
 }
 
-/** The sending half of one service, with the state that changes while it signs. */
+/** The sending half of one service, with its changing state. */
 export class Sender {
   private readonly report: SigningReport;
   private readonly signer: (Signer & GrantSigner) | undefined;
@@ -56,7 +56,7 @@ export class Sender {
     };
   }
 
-  /** @throws ServiceSigningError `sending_disabled` where the service has no `signingKey` */
+  /** @throws ServiceSigningError `sending_disabled` if the service has no `signingKey` */
   get sending(): SendingSettings {
     return this.signing.sending;
   }
@@ -110,12 +110,12 @@ export class Sender {
     this.report.failed(error, target);
   }
 
-  /** From now on nothing is signed, and what is being signed is refused: `service_closed`. */
+  /** Stops signing. Calls that wait for their signature fail with `service_closed`. */
   close(): void {
     this.isClosed = true;
   }
 
-  // Closures, so that a target that is printed shows neither keys nor settings.
+  // Closures, so that a printed target shows neither keys nor settings.
   private signingTarget(destination: Destination): SigningTarget {
     const { audience, profile, signing, grants } = destination.target;
     const sign = async (request: RequestToDestination): Promise<string> => {

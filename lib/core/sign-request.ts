@@ -18,19 +18,19 @@ import { signClaims } from './token-signature.js';
 import type { TokenIds } from './token-ids.js';
 import { MAX_TOKEN_LENGTH } from './token-syntax.js';
 
-/** RFC 9110 section 5.5, without white space at the ends. */
+/** RFC 9110 section 5.5, without leading or trailing white space. */
 const FIELD_VALUE = /^(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?$/;
 
-/** Who signs: its name, its clock, its keys, where its token ids come from, and when it signs. */
+/** The signer: its name, its clock, its keys, its source of token ids, and when it signs. */
 export interface Signer {
   readonly issuer: string;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   readonly sending: SendingSettings;
   readonly tokenIds: TokenIds;
-  /** Without one, each request is signed at once. */
+  /** If missing, each request is signed immediately. */
   readonly turn?: SigningTurn;
-  /** Is called when the turn of a request has come. What it throws is thrown, and nothing is signed. */
+  /** Called immediately before a request is signed. Its error is thrown on, and nothing is signed. */
   readonly assertOpen?: () => void;
 }
 
@@ -48,11 +48,11 @@ interface Statement extends RequestClaims {
 }
 
 /**
- * Signs a request for a target: claims who calls, whom, for which user, and (in the strict profile)
- * exactly which request. The token is for this one attempt: a retry is signed again.
+ * Signs a request for a target. The claims say who calls, whom, for which user, and (in the strict profile) exactly
+ * which request. The token is for one attempt: sign a retry again.
  *
- * The request must be final: what is changed after signing is refused by the receiver. A change while the request
- * waits for its signature does not get into the token.
+ * The request must be final: the receiver refuses a request that changed after signing. Changes while the request
+ * waits for its signature do not get into the token.
  *
  * Not async, nor is what it calls for a body of bytes: each async function keeps half a kilobyte of each call that waits.
  * Without two of them, the turn of the event loop that makes 5,000 calls takes half the time (41 to 18 ms of CPU).
@@ -124,7 +124,7 @@ function readBinding(bindable: BindableRequest): RequestBinding {
   return bindRequest(bindable, headerNames);
 }
 
-/** What the token says of the grant that is sent beside it. */
+/** The claim about the grant that the request carries. */
 function readGrant(
   { grant, subject }: Pick<RequestToDestination, 'grant' | 'subject'>,
   { target: { grants } }: Destination,
@@ -143,7 +143,7 @@ function unusable(detail: string): never {
   throw new ServiceSigningError('grant_unusable', { detail });
 }
 
-/** What a profile that does not bind the request claims of it, besides the body. */
+/** The claims of a profile that binds only the body. */
 const UNBOUND = { req: undefined, hdr: undefined };
 
 function lineAndHeaders({ req, hdr }: RequestBinding): Pick<RequestClaims, 'req' | 'hdr'> {
@@ -202,7 +202,7 @@ function toBindable(
   { signedHeaders }: SendingSettings,
 ): BindableRequest {
   const values = readHeaders(headers);
-  // Clients take the host from the URL where the caller names none.
+  // Clients take a missing host from the URL.
   if (!values.has('host')) values.set('host', [host]);
   return {
     method: method.toUpperCase(),
@@ -223,7 +223,7 @@ function readHeaders(headers: RequestToDestination['headers']): Map<string, read
   return read;
 }
 
-/** A receiver could not tell which of several values was meant, and no header carries other characters. */
+/** Asserts one value of allowed characters: a receiver could not choose between several values. */
 function assertSignable(request: BindableRequest, headerNames: ReadonlySet<string>): void {
   for (const name of headerNames) {
     const values = request.headerValues(name);
