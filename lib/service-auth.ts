@@ -137,8 +137,8 @@ export class ServiceAuth {
    *
    * @throws ServiceTokenRefusedError with a code of `REFUSALS`
    * @throws ServiceAuthUnavailableError `key_unavailable`, `replay_store_unavailable`
-   * @throws ServiceAuthUsageError in a service without `trustedIssuers`, and for a request that is not an {@link
-   *   IncomingRequest}, such as one with a parsed body
+   * @throws ServiceAuthUsageError in a service without `trustedIssuers`, and for a request that is not an
+   *   {@link IncomingRequest}, such as one with a parsed body
    */
   async verify(
     request: IncomingRequest,
