@@ -15,9 +15,10 @@ await runner.run(async () => {
   if (notificationUri) await playRefusals(stage.environment, notificationUri, narrator);
   if (!narrator.concludes()) process.exitCode = 1;
   if (isOnce) return;
-  await runner.openPage(stage, pagePort);
+  const url = await runner.openPage(stage, pagePort);
+  narrator.heading(`See it: ${url}`);
   narrator.heading(
     'Page and services stay up; Ctrl-C stops them. Clients to try: sample/clients/python.',
   );
-  await stage.services.ended;
+  await runner.interrupted;
 });
