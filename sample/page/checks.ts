@@ -71,7 +71,8 @@ export const CHECKS: readonly Check[] = [
 
 /** Why a receiver refuses, for the visitor of the page: the caller reads less. */
 const REASONS: Partial<Record<RefusalCode, string>> = {
-  token_missing: 'There is no JWT header. The route is guarded, so the guard looks at nothing else.',
+  token_missing:
+    'There is no JWT header. The route is guarded, so the guard looks at nothing else.',
   token_malformed: 'The JWT header does not have the form of a token.',
   algorithm_refused:
     'The token names an algorithm that the protocol does not have. There is no “none” and no shared secret: the receiver’s key decides which signature counts.',

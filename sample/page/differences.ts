@@ -48,7 +48,11 @@ const COMPARISONS: Readonly<Record<string, Compare>> = {
   ],
   signature_invalid: (request, token) => rewrittenClaims(request, token),
   algorithm_refused: (request, token) => [
-    signed('Algorithm (alg)', tokenPartsOf(request.original ?? request)?.header['alg'], token?.header['alg']),
+    signed(
+      'Algorithm (alg)',
+      tokenPartsOf(request.original ?? request)?.header['alg'],
+      token?.header['alg'],
+    ),
   ],
   token_expired: (_request, token) => [ended('Good until (exp)', IN_TOKEN, token?.claims['exp'])],
   token_replayed: (_request, token) => [
@@ -70,7 +74,7 @@ const COMPARISONS: Readonly<Record<string, Compare>> = {
       what: 'Key id (kid)',
       left: { label: IN_TOKEN, text: textOf(token?.header['kid']) },
       right: {
-        label: 'published by another.service',
+        label: `published by ${claim(token, 'iss')}`,
         text: textOf(request.original && tokenPartsOf(request.original)?.header['kid']),
       },
     },
@@ -149,7 +153,9 @@ function ended(what: string, where: string, seconds: unknown): Difference {
 function rewrittenClaims({ original }: ForgedRequest, token: Parts): Difference[] {
   const before = original && tokenPartsOf(original);
   if (!before || !token) return [];
-  const names = Object.keys(before.claims).filter((name) => before.claims[name] !== token.claims[name]);
+  const names = Object.keys(before.claims).filter(
+    (name) => before.claims[name] !== token.claims[name],
+  );
   return names
     .filter((name) => typeof before.claims[name] === 'string')
     .map((name) => signed(`Claim ${name}`, before.claims[name], token.claims[name]));

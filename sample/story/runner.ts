@@ -4,8 +4,10 @@ import { startPage } from '../page/start-page.js';
 import { ensureKeyFiles } from '../setup/key-files.js';
 import { SERVICE_URIS } from '../setup/services.js';
 import { findFreePorts } from './free-ports.js';
+import { openKeyRing } from './key-ring.js';
 import { startMailbox } from './mailbox.js';
 import { Narrator } from './narrator.js';
+import { startReplayMemory } from './replay-memory.js';
 import type { ServiceStatus } from './service-process.js';
 import { ServiceProcesses } from './service-processes.js';
 import type { Stage } from './story.js';
@@ -71,7 +73,11 @@ export class Runner {
     const made = ensureKeyFiles(wanted.keys);
     const mailbox = wanted.smtpUrl === undefined ? await this.keep(startMailbox()) : undefined;
     const smtpUrl = wanted.smtpUrl ?? mailbox?.url ?? '';
-    const baseUrls = await this.services.startAll({ ...wanted, ports, smtpUrl });
+    const keyRing = wanted.heraldKeyFile ? undefined : await this.keep(openKeyRing(wanted.keys));
+    const heraldKeyFile = wanted.heraldKeyFile ?? keyRing?.file;
+    const { url: replayMemoryUrl } = await this.keep(startReplayMemory());
+    const options = { ...wanted, heraldKeyFile, ports, smtpUrl, replayMemoryUrl };
+    const baseUrls = await this.services.startAll(options);
 
     this.narrator.heading('Four services, each in a process of its own');
     for (const name of ['census', 'herald', 'another', 'edge'] as const) {
@@ -82,7 +88,8 @@ export class Runner {
     const novelty = made.length > 0 ? `made: ${made.join(', ')}` : 'kept';
     this.narrator.fact('keys', `in ${shortest(wanted.keys)}, ${novelty}`);
     const { services } = this;
-    return { environment: { ...wanted, baseUrls, smtpUrl }, services, mailbox };
+    const environment = { ...wanted, heraldKeyFile, baseUrls, smtpUrl };
+    return { environment, services, mailbox, keyRing: keyRing?.file };
   }
 
   /** What is opened after everything was stopped is closed at once. */
