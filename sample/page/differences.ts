@@ -189,9 +189,9 @@ function receiverOf({ url }: ForgedRequest): string {
   return new URL(url).pathname.startsWith('/user/') ? SERVICE_URIS.census : SERVICE_URIS.herald;
 }
 
-/** SHA-256 in base64url, as `bdy` has it. */
+/** SHA-256 in hex, as `bdy` has it. */
 function hashOf(body: string): string {
-  return createHash('sha256').update(body).digest('base64url');
+  return createHash('sha256').update(body).digest('hex');
 }
 
 function timeOf(milliseconds: number): string {

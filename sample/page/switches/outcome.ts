@@ -48,7 +48,7 @@ export function outcomeOfStory(title: string, { steps, status }: StoryResult): O
 function reasonOf({ kind, from, to, status = 0, code }: Step, last: number | undefined): string {
   if (kind === 'lost' && from === 'you') return 'Edge is stopped: the browser gets no answer.';
   if (kind === 'lost') {
-    return `${nameOf(to)} is stopped. ${nameOf(from)} gets no answer, and answers 502 itself. The browser reads ${last}: nothing was done unverified.`;
+    return `${nameOf(to)} is stopped. ${nameOf(from)} gets no answer, and answers 502 itself. The browser reads ${last}.`;
   }
   const said = code === undefined ? String(status) : `${status} ${code}`;
   const passedOn = last === status ? '' : ` The browser reads ${last}.`;

@@ -44,11 +44,11 @@ export const SWITCHES: readonly Switch[] = [
   {
     id: 'replica',
     title: 'Start a second Census',
-    does: 'Two processes of one service. The page sends one request to the first process, and the same request, every byte, to the second.',
+    does: 'Two processes of one service, with one memory of used tokens or with two. The page sends one request to the first process, and the same bytes to the second.',
     actions: [
-      { id: 'shared', label: 'With a shared memory' },
-      { id: 'apart', label: 'Each with its own memory' },
-      { id: 'stop', label: 'Stop the second' },
+      { id: 'shared', label: 'One shared memory' },
+      { id: 'apart', label: 'Two memories' },
+      { id: 'stop', label: 'Stop it' },
     ],
   },
   {
