@@ -20,8 +20,15 @@ const terminal: Terminal = {
   },
   now: () => Date.now(),
   isScreen,
-  hasColours: isScreen && !env['NO_COLOR'] && env['TERM'] !== 'dumb',
+  hasColours: areColoursWanted(),
 };
+
+/** Screens get colours; NO_COLOR takes them away, and FORCE_COLOR gives them to files and pipes too. */
+function areColoursWanted(): boolean {
+  const { NO_COLOR: refused, FORCE_COLOR: forced, TERM: screen } = env;
+  if (forced !== undefined) return forced !== '0' && forced !== 'false';
+  return isScreen && !refused && screen !== 'dumb';
+}
 
 /** A reader that has seen enough (`| head`) is no failure. */
 function endQuietly(error: NodeJS.ErrnoException): void {

@@ -7,6 +7,7 @@ import { KeyHealth, ServiceAuthConfigError } from 'nestjs-service-auth';
 import type { ServiceMessage } from '../story/messages.js';
 import { reportHops } from '../story/report-hops.middleware.js';
 import { reportKeys } from '../story/report-keys.js';
+import { ReportingLogger } from '../story/report-log.js';
 import {
   type Environment,
   portTaken,
@@ -42,7 +43,9 @@ async function listen(
   port: number,
   configure?: (app: NestExpressApplication) => void,
 ): Promise<number> {
-  const logger = new ConsoleLogger({ prefix: name, logLevels: ['warn', 'error', 'fatal'] });
+  const logger = process.send
+    ? new ReportingLogger((line) => void report({ kind: 'log', ...line }))
+    : new ConsoleLogger({ prefix: name, logLevels: ['warn', 'error', 'fatal'] });
   const app = await NestFactory.create<NestExpressApplication>(module, {
     logger,
     abortOnError: false,

@@ -1,11 +1,18 @@
 import { relative } from 'node:path';
-import { PAGE_PORT, readEnvironment, readPort, SetupError } from '../setup/environment.js';
+import {
+  baseUrlAt,
+  PAGE_PORT,
+  readEnvironment,
+  readPort,
+  SetupError,
+} from '../setup/environment.js';
 import { startPage } from '../page/start-page.js';
 import { ensureKeyFiles } from '../setup/key-files.js';
-import { SERVICE_URIS } from '../setup/services.js';
+import { SERVICE_URIS, type ServiceName } from '../setup/services.js';
 import { findFreePorts } from './free-ports.js';
 import { openKeyRing } from './key-ring.js';
 import { startMailbox } from './mailbox.js';
+import type { LogLine } from './messages.js';
 import { Narrator } from './narrator.js';
 import { startReplayMemory } from './replay-memory.js';
 import type { ServiceStatus } from './service-process.js';
@@ -24,8 +31,12 @@ export class Runner {
   private readonly services = new ServiceProcesses();
   private readonly opened: Closable[] = [];
   private isStopping = false;
+  /** The lines of the logs, with the services that wrote them; undefined: they are shown at once. */
+  private keptLog: Map<string, Set<ServiceName>> | undefined = new Map();
   /** Resolves at the first signal that ends the sample. */
   readonly interrupted = new Promise<void>((resolve) => {
+    // The reader of our output has gone, `| head` for one.
+    process.stdout.once('error', () => process.exit(1));
     for (const signal of SIGNALS) {
       // Once: the second Ctrl-C ends this process at once, and the services end with it.
       process.once(signal, () => {
@@ -37,7 +48,8 @@ export class Runner {
 
   /** Runs `play` until it is over or a signal ends it (Ctrl-C, SIGTERM, SIGHUP); then stops everything. */
   async run(play: () => Promise<void>): Promise<void> {
-    this.services.onChange((status) => this.tellEnding(status));
+    this.services.onChange((status) => this.tellState(status));
+    this.services.onLog((name, line) => this.tellLog(name, line));
     try {
       await Promise.race([play(), this.interrupted]);
     } catch (error) {
@@ -48,6 +60,15 @@ export class Runner {
     } finally {
       await this.stop();
     }
+  }
+
+  /** Shows what the services have logged until now, each line once. From now on, lines are shown as they come. */
+  tellLogs(): void {
+    const lines = [...(this.keptLog ?? [])];
+    this.keptLog = undefined;
+    if (lines.length > 0)
+      this.narrator.heading('What the services wrote into their logs meanwhile');
+    for (const [line, names] of lines) this.narrator.quote(`${[...names].join(', ')}, ${line}`);
   }
 
   /** Shows everything on a page of its own. @returns where that is, when it can be asked for */
@@ -76,17 +97,14 @@ export class Runner {
     const keyRing = wanted.heraldKeyFile ? undefined : await this.keep(openKeyRing(wanted.keys));
     const heraldKeyFile = wanted.heraldKeyFile ?? keyRing?.file;
     const { url: replayMemoryUrl } = await this.keep(startReplayMemory());
-    const options = { ...wanted, heraldKeyFile, ports, smtpUrl, replayMemoryUrl };
-    const baseUrls = await this.services.startAll(options);
 
-    this.narrator.heading('Four services, each in a process of its own');
-    for (const name of ['census', 'herald', 'another', 'edge'] as const) {
-      this.narrator.fact(SERVICE_URIS[name], `at ${baseUrls[name]}`);
-    }
+    this.narrator.heading('Starting four services, each in a process of its own');
     const mailServer = mailbox ? `at ${mailbox.url}, embedded` : 'that of SMTP_URL';
     this.narrator.fact('mail server', mailServer);
     const novelty = made.length > 0 ? `made: ${made.join(', ')}` : 'kept';
     this.narrator.fact('keys', `in ${shortest(wanted.keys)}, ${novelty}`);
+    const options = { ...wanted, heraldKeyFile, ports, smtpUrl, replayMemoryUrl };
+    const baseUrls = await this.services.startAll(options);
     const { services } = this;
     const environment = { ...wanted, heraldKeyFile, baseUrls, smtpUrl };
     return { environment, services, mailbox, keyRing: keyRing?.file };
@@ -108,16 +126,23 @@ export class Runner {
     await services;
   }
 
-  private tellEnding({ name, state, reason, pid }: ServiceStatus): void {
-    if (this.isStopping || reason === undefined) return;
+  private tellState({ name, replica, state, port, reason }: ServiceStatus): void {
+    if (this.isStopping || (replica > 1 && reason === undefined)) return;
     const service = SERVICE_URIS[name];
-    if (state === 'starting') {
-      this.narrator.fact(service, `ended by itself (${reason}); it is started again`);
-    } else if (state === 'up') {
-      this.narrator.fact(service, `listens again, as process ${pid}`);
+    if (state === 'up') {
+      const again = reason === undefined ? '' : ' again';
+      this.narrator.fact(service, `listens${again} at ${baseUrlAt(port)}`);
+    } else if (state === 'starting' && reason !== undefined) {
+      this.narrator.fact(service, `ended by itself (${reason}) and is started again`);
     } else if (state === 'failed') {
       this.narrator.fact(service, `stays down: ${reason}`);
     }
+  }
+
+  private tellLog(name: ServiceName, { level, text }: LogLine): void {
+    const line = `${level}: ${text}`;
+    if (this.keptLog) this.keptLog.set(line, new Set([...(this.keptLog.get(line) ?? []), name]));
+    else this.narrator.quote(`${name}, ${line}`);
   }
 }
 

@@ -2,7 +2,7 @@ import { EventEmitter, on } from 'node:events';
 import { baseUrlAt, type Environment, PORTS, SetupError } from '../setup/environment.js';
 import type { ServiceName } from '../setup/services.js';
 import type { Ports } from './free-ports.js';
-import type { Hop, KnownKeys, RunnerMessage, ServiceMessage } from './messages.js';
+import type { Hop, KnownKeys, LogLine, RunnerMessage, ServiceMessage } from './messages.js';
 import { ServiceProcess, type ServiceStatus } from './service-process.js';
 
 const PATIENCE_MILLISECONDS = 10_000;
@@ -50,6 +50,7 @@ export class ServiceProcesses {
   private readonly keyNews = new EventEmitter();
   private readonly knownKeys = new Map<ServiceName, KnownKeys>();
   private readonly changes = new EventEmitter<{ change: [status: ServiceStatus] }>();
+  private readonly logs = new EventEmitter<{ line: [name: ServiceName, line: LogLine] }>();
   private options: StartOptions | undefined;
   private isStopping = false;
 
@@ -147,6 +148,11 @@ export class ServiceProcesses {
     this.changes.on('change', listener);
   }
 
+  /** Calls the listener with every warning and error that a service logs from now on, replicas included. */
+  onLog(listener: (name: ServiceName, line: LogLine) => void): void {
+    this.logs.on('line', listener);
+  }
+
   /** Calls the listener with every request that a service answers from now on, replicas included. */
   onHop(name: ServiceName, listener: (hop: Hop) => void): void {
     this.hops.on(name, listener);
@@ -201,6 +207,7 @@ export class ServiceProcesses {
 
   private hear(message: ServiceMessage, name: ServiceName, replica: number): void {
     if (message.kind === 'hop') this.hops.emit(name, message);
+    if (message.kind === 'log') this.logs.emit('line', name, message);
     if (message.kind === 'keys' && replica === 1) {
       this.knownKeys.set(name, message.keys);
       this.keyNews.emit(name, message.keys);
