@@ -42,16 +42,14 @@ async function shoot({ name, width, height, scheme }) {
     );
     await page.screenshot({ path, fullPage: isWhole });
   };
-  /** @type {(selector: string) => Promise<void>} */
-  const click = async (selector) =>
-    await page.$eval(selector, (found) => /** @type {HTMLElement} */ (found).click());
+  /** @type {(selector: string) => Promise<unknown>} */
+  const click = async (selector) => await page.evaluate(`${found(selector)}.click()`);
+  /** @type {(selector: string) => Promise<unknown>} */
+  const scrollTo = async (selector) =>
+    await page.evaluate(`${found(selector)}.scrollIntoView({ block: 'start' })`);
   /** @type {(text: string) => Promise<unknown>} */
   const untilStep = async (text) =>
-    await page.waitForFunction(
-      (wanted) => document.querySelector('#progress')?.textContent === wanted,
-      {},
-      text,
-    );
+    await page.waitForFunction(`${found('#progress')}.textContent === ${JSON.stringify(text)}`);
 
   await shot('1-first');
   await click('#play');
@@ -62,7 +60,7 @@ async function shoot({ name, width, height, scheme }) {
   for (const id of ['body', 'audience', 'user-absent']) {
     await click(`[data-attempt=${id}] button[type=submit]`);
     await page.waitForSelector(`.current [data-attempt=${id}]`);
-    await page.$eval(`[data-attempt=${id}]`, (card) => card.scrollIntoView({ block: 'start' }));
+    await scrollTo(`[data-attempt=${id}]`);
     await shot(`4-${id}`);
   }
   await click('[data-attempt=replay] .quiet');
@@ -74,7 +72,7 @@ async function shoot({ name, width, height, scheme }) {
   await click('[data-switch=service] [data-action=stop]');
   await page.waitForSelector('.current [data-switch=service]');
   await page.waitForSelector('[data-service=herald][data-state=stopped]');
-  await page.$eval('#switches', (place) => place.scrollIntoView({ block: 'start' }));
+  await scrollTo('#switches');
   await shot('5-switches');
   await click('#play');
   await untilStep('Step 5 of 5');
@@ -85,4 +83,9 @@ async function shoot({ name, width, height, scheme }) {
   await click('[data-switch=replica] [data-action=stop]');
   await page.waitForSelector('[data-switch=replica] [data-action=stop]:disabled');
   await page.close();
+}
+
+/** The expression of an element. @param {string} selector */
+function found(selector) {
+  return `document.querySelector(${JSON.stringify(selector)})`;
 }

@@ -22,7 +22,7 @@ export function curlOf(requests: readonly SentRequest[]): CurlCommand {
 function commandOf({ method, url, headers, body }: SentRequest): string {
   const lines = Object.entries(headers).map(([name, value]) => `-H ${quote(`${name}: ${value}`)}`);
   if (body !== '') lines.push(`--data-raw ${quote(body)}`);
-  return [`curl -i -X ${method} ${quote(url)}`, ...lines].join(' \\\n  ');
+  return [`curl -i -w '\\n' -X ${method} ${quote(url)}`, ...lines].join(' \\\n  ');
 }
 
 /** One word of a POSIX shell: all characters count as they are. */

@@ -90,8 +90,8 @@ function labelOf(layout, step, at) {
   if (!layout.isNarrow) {
     const y = layout.yOf(at) + (badge === '' ? 4 : -3);
     const text = svg('text', { class: 'line', x: 10, y }, number);
-    text.append(svg('tspan', { x: 30 }, step.line));
-    if (badge !== '') text.append(svg('tspan', { class: 'badge', x: 30, dy: 14 }, badge));
+    text.append(' ', svg('tspan', { x: 30 }, step.line));
+    if (badge !== '') text.append(' ', svg('tspan', { class: 'badge', x: 30, dy: 14 }, badge));
     return text;
   }
   const width = (step.line.length + badge.length + 4) * CHARACTER;
@@ -112,5 +112,7 @@ function badgeOf({ token }) {
 /** What a screen reader says of an arrow. @param {Drawn} step @param {number} at */
 export function spokenOf(step, at) {
   const badge = badgeOf(step);
-  return `Step ${at + 1}: ${nameOf(step.from)} to ${nameOf(step.to)}, ${step.line}${badge && `, ${badge}`}`;
+  // It begins with what the label shows.
+  const label = `${at + 1} ${step.line}${badge && ` ${badge}`}`;
+  return `${label}: ${nameOf(step.from)} to ${nameOf(step.to)}`;
 }

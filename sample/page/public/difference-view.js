@@ -35,11 +35,12 @@ export function differenceView(differences) {
  */
 function marked(text, isOther) {
   const line = element('code', { class: 'compared' });
+  const characters = Array.from(text);
   let run = '';
-  for (const [at, character] of [...text].entries()) {
+  for (const [at, character] of characters.entries()) {
     const next = isOther(at + 1);
     run += character;
-    if (at + 1 < [...text].length && next === isOther(at)) continue;
+    if (at + 1 < characters.length && next === isOther(at)) continue;
     line.append(isOther(at) ? element('mark', {}, run) : run);
     run = '';
   }
@@ -55,8 +56,8 @@ function marked(text, isOther) {
  * @returns {[(at: number) => boolean, (at: number) => boolean]} whether the character differs
  */
 function compare(left, right) {
-  const one = [...left];
-  const other = [...right];
+  const one = Array.from(left);
+  const other = Array.from(right);
   if ([left, right].includes('(none)')) return [() => true, () => true];
   if (one.length === other.length) {
     const isOther = (/** @type {number} */ at) => one[at] !== other[at];

@@ -78,6 +78,7 @@ async function run({ shown, action, choice }, { item, working }, refresh) {
   const { id, title } = shown;
   setBusy(item, true);
   working.textContent = WAITING[`${id}/${action}`] ?? 'At work …';
+  let trouble = '';
   try {
     const result = await turnSwitch({ id, action, choice });
     const verdicts = result.outcomes.map(({ verdict }) => verdict);
@@ -86,14 +87,13 @@ async function run({ shown, action, choice }, { item, working }, refresh) {
       outcome: verdicts.join(', ') || 'done',
       content: switchResultView(result),
     });
-    working.textContent = '';
     byId('call-status', HTMLElement).textContent = `${result.told} ${verdicts.join(', ')}`;
   } catch (error) {
-    working.textContent = messageOf(error);
-  } finally {
-    setBusy(item, false);
-    await refresh();
+    trouble = messageOf(error);
   }
+  setBusy(item, false);
+  await refresh();
+  working.textContent = trouble;
 }
 
 /**
