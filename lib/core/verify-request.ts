@@ -39,17 +39,17 @@ import { verifyClaims } from './token-signature.js';
 import { readToken } from './token-syntax.js';
 import type { DecisionMode, VerificationProgress } from './verification-progress.js';
 
-/** What one route asks of a caller, besides a good token. It can only narrow. */
+/** What one route requires of a caller besides a valid token. It can only narrow. */
 export interface RoutePolicy {
-  /** Each list must name the issuer; no list: every trusted issuer may call. */
+  /** Each set must contain the issuer; without a set, every trusted issuer may call. */
   readonly allowedIssuers?: readonly ReadonlySet<string>[];
   /** Whether the caller must name a user. */
   readonly subjectRequired?: boolean;
-  /** A proof that the user asked, whatever the configuration asks of the issuer. Undefined: what that asks. */
+  /** The proof that the route requires. Undefined: what the configuration requires of the issuer. */
   readonly proof?: ProofPolicy | undefined;
 }
 
-/** Who verifies: its settings, its clock, and what it remembers of other requests. */
+/** The verifier: its settings, its clock, and what it remembers of other requests. */
 export interface Verifier {
   readonly settings: ReceivingSettings;
   /** Milliseconds since the epoch. */
@@ -58,22 +58,21 @@ export interface Verifier {
   readonly load?: VerificationLoad;
   /** Grants that were verified before. */
   readonly knownGrants?: GrantCache;
-  /** Notes how far this request came, for the event of the decision. */
+  /** Records the progress of this request, for the event of the decision. */
   readonly progress?: VerificationProgress | undefined;
-  /** With `report` the first use of a token is recorded apart from those that count. Default `enforce`. */
+  /** With `report`, uses of tokens are recorded separately from those of enforced requests. Default `enforce`. */
   readonly enforcement?: DecisionMode | undefined;
 }
 
 /**
- * Verifies the one token of a request, in the order of protocol section 4: cheap steps first, and
- * the first use is recorded last. On return the request is what its issuer signed, was not seen
- * before, and satisfies `policy`.
+ * Verifies the one token of a request, in the order of protocol section 4: cheap steps first, the replay store last.
+ * On return the request is the one that its issuer signed, its token was not used before, and it satisfies `policy`.
  *
- * Does not check that the subject exists: that is the application's knowledge.
+ * Does not check that the subject exists: only the application knows.
  *
  * @throws ServiceTokenRefusedError with the code of the first step that fails
  * @throws ServiceAuthUnavailableError `key_unavailable`, `replay_store_unavailable`
- * @throws ServiceAuthUsageError for a request that is no {@link IncomingRequest}, such as one with a parsed body
+ * @throws ServiceAuthUsageError for a request that is not an {@link IncomingRequest}, such as one with a parsed body
  */
 export async function verifyRequest(
   request: IncomingRequest,
@@ -112,11 +111,11 @@ export async function verifyRequest(
   const binding = bindAsClaimed(bindable, claims, { rules, refusalDetails });
   const digest = claims.body && (await binding.bdy(claims.body.algorithm));
   assertBody(bindable, claims.body, digest);
-  // Again, since a slow body takes time to arrive: a token is judged by the time of the decision.
+  // Again, since a slow body takes time to arrive: the time of the decision counts.
   assertTimes(claims, limits, now());
   assertPolicy(claims, trusted, policy);
   const proof = await proveUser(claims, { trusted, policy, headers: bindable }, verifier);
-  // And again, since keys of an originator may take time to arrive.
+  // And again, since fetching the keys of an originator takes time.
   assertTimes(claims, limits, now());
   const use = tokenUse(claims, limits, now());
   if (use) assertFirst(await recordUse(enforcement === 'report' ? apart(use) : use, settings));
@@ -126,20 +125,23 @@ export async function verifyRequest(
   return withHeld(createIdentity({ ...claims, audience }, verified), proof);
 }
 
-/** The identity, which calls for its user take the grant from. */
+/** Adds the grant to the identity, so that calls for its user can pass it on. */
 function withHeld(identity: ServiceIdentity, { held }: ProofOutcome): ServiceIdentity {
   if (held) holdGrant(identity, held);
   return identity;
 }
 
-/** Who calls, what its route asks, and what came beside the token. */
+/** The caller, what the route requires, and the headers of the request. */
 interface ProofRequest {
   readonly trusted: TrustedIssuer;
   readonly policy: RoutePolicy;
   readonly headers: Pick<BindableRequest, 'headerValues'>;
 }
 
-/** Whether the user asked, as far as a proof is required. A token in the original profile binds no request: it proves none. */
+/**
+ * Checks whether the user asked, if a proof is required. A token in the original profile binds no request, so it
+ * proves nothing of the user.
+ */
 function proveUser(
   { subject, payload }: Pick<VerifiedClaims, 'subject' | 'payload'>,
   { trusted, policy, headers: { headerValues } }: ProofRequest,
@@ -162,9 +164,9 @@ function proveUser(
 }
 
 /**
- * Asserts that a caller who was verified for one route satisfies what another one asks, to which the request was handed on.
+ * Asserts that a caller verified for one route satisfies another route, to which the request was handed on.
  *
- * @returns the identity, with the grant where the route asks for a proof
+ * @returns the identity, with the grant if the route requires a proof
  * @throws ServiceTokenRefusedError, ServiceAuthUnavailableError as {@link verifyRequest} does for policy and proof
  */
 export async function verifyForRoute(
@@ -199,12 +201,14 @@ function readAudience(claims: VerifiedClaims, settings: ReceivingSettings): stri
 const CONTENT_HEADERS: ReadonlySet<string> = new Set(['content-type', 'content-encoding']);
 const NO_HEADERS: ReadonlyMap<string, string> = new Map();
 
-/** What a token must bind, and how much a refusal says of the difference. */
+/** What a token must bind, and how much the detail of a refusal says. */
 interface BindingTerms extends Pick<ReceivingSettings, 'refusalDetails'> {
   readonly rules: ProfileRules;
 }
 
-/** Binds a request whose content is settled, and asserts that the token claims the same of it, its body aside. */
+/**
+ * Computes the binding of a request with settled content, and asserts that the token has the same `req` and `hdr`.
+ */
 function bindAsClaimed(
   bindable: BindableRequest,
   claims: VerifiedClaims,
@@ -225,7 +229,7 @@ function bindAsClaimed(
   return binding;
 }
 
-/** The request as a token binds it. Its whole list of headers is there. */
+/** The request as a token binds it, with its complete list of headers. */
 function readRequest(
   request: IncomingRequest,
   { publicPathPrefix, requiredHeaders }: ReceivingSettings,
@@ -241,7 +245,7 @@ function readRequest(
   };
 }
 
-/** Each header that the token binds was received with that value. */
+/** Asserts that each header that the token binds has the received value. */
 function assertBoundHeaders(
   bound: ReadonlyMap<string, string>,
   received: Readonly<Record<string, string>>,
@@ -252,7 +256,7 @@ function assertBoundHeaders(
   }
 }
 
-/** Each header that must be bound, and that the request carries, is bound. */
+/** Asserts that the token binds each required header of the request. */
 function assertRequiredHeaders(
   required: ReadonlySet<string>,
   bound: ReadonlyMap<string, string>,
@@ -265,7 +269,7 @@ function assertRequiredHeaders(
   }
 }
 
-/** What the receiver asks for may be named; any other name is a word of the token. */
+/** A detail may name headers that the receiver requires; other names are text of the token. */
 function nameFor(name: string, required: ReadonlySet<string>): string {
   return required.has(name) || CONTENT_HEADERS.has(name) ? name : 'another header in hdr';
 }
@@ -284,7 +288,7 @@ function assertBody(
   if (digest !== claim?.digest) refuse('body_mismatch', describeBody(request));
 }
 
-/** Servers remove `chunked` alone. Under any other coding the bytes received are not the content. */
+/** Servers remove only `chunked`. With any other coding, the received bytes are not the content. */
 function assertTransferCoding(request: BindableRequest): void {
   const [coding = 'chunked', ...others] = request.headerValues('transfer-encoding');
   if (coding.toLowerCase() !== 'chunked' || others.length > 0) {
@@ -301,7 +305,7 @@ function assertPolicy(claims: VerifiedClaims, trusted: TrustedIssuer, policy: Ro
 }
 
 /**
- * Asserts that a caller satisfies what one route asks, be it verified for this route or for another.
+ * Asserts that a caller satisfies one route, whether it was verified for this route or for another.
  *
  * @throws ServiceTokenRefusedError `issuer_not_allowed`, `subject_missing`
  */
@@ -315,7 +319,7 @@ export function assertRoutePolicy(
   if (policy.subjectRequired && caller.subject === undefined) refuse('subject_missing');
 }
 
-/** What a replay store must remember of a token; undefined in the original profile, where a token may have no id. */
+/** What a replay store must remember of a token; undefined for a token without an id (original profile). */
 function tokenUse(
   claims: VerifiedClaims,
   { maxLifetimeSeconds, clockToleranceSeconds }: TimeLimits,
@@ -336,12 +340,12 @@ function tokenUse(
   };
 }
 
-/** The use in a space of its own: no token id has a space. */
+/** Separates the uses in report-only mode: a token id never contains a space. */
 function apart(use: TokenUse): TokenUse {
   return { ...use, tokenId: `report ${use.tokenId}` };
 }
 
-/** @param verdict what the store answered */
+/** @param verdict the answer of the store */
 function assertFirst(verdict: unknown): void {
   if (verdict === 'seen') refuse('token_replayed');
   if (verdict !== 'first') {
@@ -352,8 +356,8 @@ function assertFirst(verdict: unknown): void {
 }
 
 /**
- * Begins to record the use before it waits for anything: its time is the time of the decision. Whatever a store throws,
- * the use is undecided.
+ * Calls the store before it waits for anything, so the time of the use is the time of the decision. Any error of a
+ * store leaves the use undecided.
  */
 async function recordUse(use: TokenUse, { replayStore }: ReceivingSettings): Promise<unknown> {
   try {

@@ -17,21 +17,21 @@ import { LiveUses } from './live-uses.js';
 import { StoreOutage } from './store-outage.js';
 import { digestTokenUse } from './token-use-digest.js';
 
-/** What a `MemoryReplayStore` is made with. */
+/** The options of a `MemoryReplayStore`. */
 export interface MemoryReplayStoreOptions {
-  /** The most live uses that are remembered; beyond it requests are refused with 503. Default 1,000,000. */
+  /** The most live uses in memory; over this limit requests are refused with 503. Default 1,000,000. */
   maxEntries?: number;
   /**
-   * How much of that one issuer may take. `half-of-free`: as many places as it leaves free, so that it is refused
-   * before the others are. `all`: every place, for a service with one caller. Default `half-of-free`.
+   * The share of one issuer. `half-of-free`: as many places as it leaves free, so that it is refused before other
+   * issuers. `all`: every place, for a service with one caller. Default `half-of-free`.
    */
   issuerShare?: 'half-of-free' | 'all';
   /**
-   * What becomes of tokens that were issued before the store was made, and may have been used before a
-   * restart. `refuse` counts them as used, and those that do not say when they were issued. Default `accept`.
+   * What the store does with tokens issued before it was created, which may have been used before a restart. `refuse`
+   * counts them as used, and also tokens without `iat`. Default `accept`.
    */
   issuedBeforeStart?: 'accept' | 'refuse';
-  /** A clock that never steps, in milliseconds. Default `performance.now`. */
+  /** A monotonic clock, in milliseconds. Default `performance.now`. */
   monotonicNow?: () => number;
 }
 
@@ -42,24 +42,24 @@ const OPTION_NAMES = [
   'monotonicNow',
 ] as const satisfies (keyof MemoryReplayStoreOptions)[];
 
-/** Each grows by itself, so that no request pays for the growth of all. */
+/** Each table grows by itself, so that no request pays for the growth of all. */
 const TABLES = 256;
-/** More slots than this for each live use are those of a burst that is over. */
+/** More slots than this for each live use remain from a past burst. */
 const MOST_SLOTS_FOR_EACH = 4;
 
 /**
- * Remembers used tokens in the memory of one process: exact, bounded, without timers. Several
- * processes of one service need a store they share.
+ * Remembers used tokens in the memory of one process: exact, bounded, without timers. Several processes of one
+ * service need a shared store.
  *
- * Entries are forgotten by a clock that never steps, a second's worth at a time. A wall clock that was put back
- * makes forgotten tokens valid again: whatever could have been forgotten is refused with 503.
+ * Entries expire by a monotonic clock, in steps of one second. A wall clock that is set back makes forgotten tokens
+ * valid again: the store refuses tokens that it could have forgotten, with 503.
  *
- * An issuer may hold as many uses as there are free places. Alone it gets half of the store, and each of `n`
- * issuers that take all they can gets one part of `n + 1`: the last part stays free for issuers that call later.
+ * An issuer may have as many uses as there are free places. Alone it gets half of the store. Each of `n` issuers that
+ * take all they can gets one part of `n + 1`. The last part stays free for issuers that call later.
  */
 export class MemoryReplayStore implements ReplayStore {
   private readonly tables = Array.from({ length: TABLES }, () => new DigestTable());
-  /** Keeps callers from making up ids whose digests crowd one place of a table. */
+  /** Prevents callers from choosing ids whose digests collide in a table. */
   private readonly salt = randomBytes(16).toString('base64url');
   private readonly uses = new LiveUses();
   private readonly clock = new ClockHistory(0);
@@ -74,7 +74,7 @@ export class MemoryReplayStore implements ReplayStore {
   private readonly refusesIssuedBeforeStart: boolean;
   private usedSlots = 0;
   private nextToRebuild = 0;
-  /** Seconds since the start; what is forgotten in it, or before, is forgotten. */
+  /** Seconds since the start. Uses that end in this second, or before, are forgotten. */
   private sweptSecond = 0;
 
   /** @throws ServiceAuthConfigError listing every problem, each as `field: what to write` */
@@ -90,14 +90,14 @@ export class MemoryReplayStore implements ReplayStore {
     this.startedAt = this.monotonicNow();
   }
 
-  /** How many uses are remembered. */
+  /** The number of remembered uses. */
   get size(): number {
     return this.uses.total;
   }
 
   /**
-   * Begins to report trouble. Warns in a worker of `node:cluster`, which PM2's cluster mode is too, and in a worker
-   * thread: the others do not see these uses.
+   * Begins to report failures. Warns in a worker thread and in a worker of `node:cluster`, also in PM2's cluster
+   * mode: other workers do not see these uses.
    */
   start(observer: ServiceAuthObserver): void {
     this.observers.add(observer);
@@ -107,7 +107,7 @@ export class MemoryReplayStore implements ReplayStore {
     tell(observer, { type: 'replay_store_unsafe', reason });
   }
 
-  /** Reports to this observer no more. */
+  /** Stops reporting to this observer. */
   close(observer: ServiceAuthObserver): void {
     this.observers.delete(observer);
   }
@@ -118,7 +118,7 @@ export class MemoryReplayStore implements ReplayStore {
     if (this.refusesIssuedBeforeStart && !isIssuedWithin(secondsSinceStart, use)) return 'seen';
     this.sweep(now);
     const digest = this.digestOf(use);
-    const table = this.tableAt(digest[3]); // inside of it the first word says where
+    const table = this.tableAt(digest[3]); // within a table, the first word of the digest gives the place
     const place = table.locate(digest, this.sweptSecond);
     if (place.isLive) return 'seen';
     this.assertNotForgotten(use, now);
@@ -174,7 +174,10 @@ export class MemoryReplayStore implements ReplayStore {
     return wanted < LAST_SECOND ? wanted : LAST_SECOND;
   }
 
-  /** Forgets what is due, at most once a second: counts it out, and leaves the slots to later uses. */
+  /**
+   * Forgets expired uses, at most once a second: subtracts them from the counts, and leaves their slots to later
+   * uses.
+   */
   private sweep(milliseconds: number): void {
     const now = secondOf(milliseconds) - secondOf(this.startedAt);
     if (now <= this.sweptSecond) return;
@@ -182,7 +185,7 @@ export class MemoryReplayStore implements ReplayStore {
     this.sweptSecond = now;
   }
 
-  /** After a burst the tables are large and hold little that lives: they are built anew, one with each use. */
+  /** After a burst the tables are large, with few live uses. Each use rebuilds one table. */
   private shrink(): void {
     if (this.usedSlots <= MOST_SLOTS_FOR_EACH * this.uses.total + TABLES) return;
     const table = this.tableAt(this.nextToRebuild++);

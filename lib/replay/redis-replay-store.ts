@@ -19,28 +19,28 @@ import { ServerWatch } from './server-watch.js';
 import { StoreOutage } from './store-outage.js';
 import { digestTokenUse } from './token-use-digest.js';
 
-/** How many commands may wait for a Redis that says nothing. Beyond it requests are refused at once. */
+/** The most commands that may wait for a silent Redis. Over this limit requests are refused immediately. */
 const MAX_UNANSWERED = 10_000;
 
-/** How far the clocks of processes that share a Redis may differ without a token being used twice. */
+/** How many seconds the clocks of processes that share a Redis may differ, without a token being used twice. */
 const CLOCK_MARGIN_SECONDS = 60;
 
-const ACCEPTS_UNCHECKED = 'they are accepted unchecked while Redis cannot tell (onUnavailable)';
+const ACCEPTS_UNCHECKED = 'they are accepted unchecked while Redis cannot decide (onUnavailable)';
 
 const LOST =
   'Redis may be another server than before, and may have forgotten the use of a token that was issued before that';
 
-/** For what happens at start, which no request waits for. */
+/** The time limit at start, for which no request waits. */
 const START_MILLISECONDS = 5000;
 
 /**
- * Remembers used tokens in a Redis that all processes of a service share: one `SET key 1 PX ... NX` for
- * each. What Redis does not answer in time, or answers otherwise, is refused with 503; so is
- * every request while the client is not connected, which is never asked to queue a command.
+ * Remembers used tokens in a Redis that all processes of a service share: one `SET key 1 PX ... NX` for each. If
+ * Redis does not answer in time, or gives another answer, the request is refused with 503. So is every request while
+ * the client is not connected: the store never lets it queue a command.
  *
- * A wall clock that was put back makes tokens valid again that Redis has forgotten: those are refused with 503.
+ * A wall clock that is set back makes tokens valid again that Redis has forgotten: those are refused with 503.
  *
- * Is as good as the Redis is: what that loses (`FLUSHALL`, a restart, a failover, eviction) can be used
+ * The store depends on Redis: a token whose use Redis loses (`FLUSHALL`, a restart, a failover, eviction) can be used
  * once more until it expires.
  */
 export class RedisReplayStore implements ReplayStore {
@@ -86,7 +86,7 @@ export class RedisReplayStore implements ReplayStore {
     }
   }
 
-  /** Begins to report trouble, looks whether Redis may evict keys, and warns of a loose option. */
+  /** Begins to report failures, checks whether Redis may evict keys, and warns of a loose option. */
   async start(observer: ServiceAuthObserver): Promise<void> {
     this.observers.add(observer);
     const { connection, onUnavailable, requireConnectionAtStart } = this.settings;
@@ -101,12 +101,12 @@ export class RedisReplayStore implements ReplayStore {
     else this.reportFailedConnection(observer);
   }
 
-  /** Reports to this observer no more. The client stays as it is. */
+  /** Stops reporting to this observer. The client stays open. */
   close(observer: ServiceAuthObserver): void {
     this.observers.delete(observer);
   }
 
-  /** A clock that was put back makes tokens valid again that Redis has forgotten. */
+  /** A clock that is set back makes tokens valid again that Redis has forgotten. */
   private assertNotForgotten(use: TokenUse): void {
     const steadySeconds = this.settings.monotonicNow() / 1000;
     const seconds = this.clock.putBackSeconds(use, steadySeconds);
@@ -129,7 +129,7 @@ export class RedisReplayStore implements ReplayStore {
     const answering = this.write(use).finally(() => (this.unanswered -= 1));
     const answer = await withinDeadline(timeoutMilliseconds, answering);
     if (this.server.isChecking) await withinDeadline(timeoutMilliseconds, this.server.settled());
-    // What a lost connection left open is sent again, and then finds the key that it set itself.
+    // After a lost connection the client sends the command again, which then finds the key that it set itself.
     if (asked !== this.connections) throw new Error('the connection to Redis was lost meanwhile');
     if (answer === null) return 'seen';
     if (answer === 'OK') {
@@ -139,7 +139,7 @@ export class RedisReplayStore implements ReplayStore {
     throw new Error('Redis answered neither OK nor nil');
   }
 
-  /** The clock was put back, though not into a time of which uses are known: was that right, by the clock of Redis? */
+  /** The clock was set back, but not into a time with known uses. Checks the new time against the clock of Redis. */
   private async assertClock({ nowSeconds }: TokenUse): Promise<void> {
     const { connection, timeoutMilliseconds } = this.settings;
     const info = await withinDeadline(timeoutMilliseconds, connection.info('server'));
@@ -158,7 +158,7 @@ export class RedisReplayStore implements ReplayStore {
     const setting = connection.setIfAbsent(key, millisecondsToRemember(use));
     if (!waitForReplicas) return await setting;
     const { count, timeoutMilliseconds } = waitForReplicas;
-    // Both at once, so that they go over the same connection.
+    // Both together, so that they use the same connection.
     const waiting = connection.waitForReplicas(count, timeoutMilliseconds);
     const [answer, replicas] = await Promise.all([setting, waiting]);
     if (answer !== 'OK' || (typeof replicas === 'number' && replicas >= count)) return answer;
@@ -177,7 +177,7 @@ export class RedisReplayStore implements ReplayStore {
     this.outage.begin(this.lastError);
   }
 
-  /** What happened before anybody listened. A client that is still connecting is not in trouble. */
+  /** Reports failures from before the start. A client that is still connecting has not failed. */
   private reportFailedConnection(observer: ServiceAuthObserver): void {
     const isConnecting = this.settings.connection.isConnecting();
     const reason = isConnecting ? this.lastError : `Redis is not connected${this.because()}`;
@@ -190,7 +190,7 @@ export class RedisReplayStore implements ReplayStore {
     return this.connections > 0 ? ' any more' : ' yet';
   }
 
-  /** Never throws: whoever may not look is told so. */
+  /** Never throws: reports a missing permission instead. */
   private async reportEviction(): Promise<void> {
     const info = this.settings.connection.info('memory');
     const reason = await withinDeadline(START_MILLISECONDS, info).then(
@@ -217,8 +217,8 @@ export class RedisReplayStore implements ReplayStore {
 }
 
 /**
- * Counted from when the token was issued, and a margin longer than anybody may still accept it: this
- * process's clock may be ahead of the others', or be put back later.
+ * Counted from the `iat` of the token, plus a margin beyond its last acceptance: the clock of this process may be
+ * ahead of other clocks, or be set back later.
  */
 function millisecondsToRemember({
   forgetAtSeconds,
@@ -230,7 +230,7 @@ function millisecondsToRemember({
   return Math.max(0, milliseconds) + CLOCK_MARGIN_SECONDS * 1000;
 }
 
-/** The text alone: the error objects of clients hold commands, credentials among them. */
+/** Only the text: error objects of clients contain commands, including credentials. */
 function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return 'the client failed';
   const code: unknown = Reflect.get(error, 'code');
