@@ -33,7 +33,7 @@ export const NEEDS_TOOLS = {
     'observability/open-telemetry-observer',
     'observability/prometheus',
     'sample/edge',
-    'sample/page',
+    'sample/page-browser',
     'sample/swagger-ui',
     'testing/clients',
     'testing/grants',
