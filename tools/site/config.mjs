@@ -8,6 +8,11 @@ const { label, base, versions, sidebar } = JSON.parse(
 /** What a reader of the screen says of the button is what stands on it. */
 const SEARCH = { button: { buttonText: 'Search', buttonAriaLabel: 'Search Ctrl K' } };
 
+/** A component of the theme. @param {string} text @param {string} href */
+function versionLink(text, href) {
+  return { component: 'VersionLink', props: { text, href } };
+}
+
 /** A header without a text is no header: readers of the screen would announce it. */
 function emptyHeaders(/** @type {{ tokens: any[] }} */ { tokens }) {
   for (const [at, token] of tokens.entries()) {
@@ -31,12 +36,8 @@ export default {
       {
         text: label,
         items: [
-          { text: 'next', link: '/', target: '_self' },
-          ...versions.map((/** @type {string} */ minor) => ({
-            text: minor,
-            link: `/${minor}/`,
-            target: '_self',
-          })),
+          versionLink('next', '/'),
+          ...versions.map((/** @type {string} */ minor) => versionLink(minor, `/${minor}/`)),
         ],
       },
     ],

@@ -1,6 +1,6 @@
 // The default theme, and diagrams that are drawn in the browser.
 import DefaultTheme from 'vitepress/theme';
-import { nextTick, onMounted, watch } from 'vue';
+import { h, nextTick, onMounted, watch } from 'vue';
 import { useData, useRoute } from 'vitepress';
 import './style.css';
 
@@ -17,8 +17,16 @@ async function draw(isDark) {
   await mermaid.run({ nodes: blocks });
 }
 
+/** Leads to the pages of another version. VitePress would put the folder of this one before a link of its own. */
+const VersionLink = ({ text, href }) =>
+  h('div', h('a', { class: 'version-link', href, target: '_self' }, text));
+VersionLink.props = ['text', 'href'];
+
 export default {
   extends: DefaultTheme,
+  enhanceApp({ app }) {
+    app.component('VersionLink', VersionLink);
+  },
   setup() {
     const route = useRoute();
     const { isDark } = useData();
