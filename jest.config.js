@@ -75,7 +75,7 @@ export const SOURCES = {
   ],
   extensionsToTreatAsEsm: ['.ts'],
   // Where @nestjs/microservices, of the root, finds the client of MQTT.
-  modulePaths: ['<rootDir>/tools/tests/node_modules'],
+  modulePaths: ['<rootDir>/test/node_modules'],
   moduleNameMapper: {
     // Sources import each other as './x.js' (nodenext); the files on disk are './x.ts'.
     '^(\\.{1,2}/.*)\\.js$': '$1',
