@@ -1,4 +1,4 @@
-// The reference of everything that can be imported: `npx typedoc`. A symbol without a docstring fails it.
+// The reference of everything that can be imported: `npm run docs`. A symbol without a docstring fails it.
 import { readFileSync } from 'node:fs';
 
 const { name, exports } = JSON.parse(readFileSync('package.json', 'utf8'));

@@ -1,5 +1,5 @@
 // Reads the pages, and the comments of lib, for style: `node tools/style/check.mjs [--averages] [file ...]`.
-// Needs `npm ci --prefix tools/style`, and the TypeScript of the repository.
+// Needs `node scripts/with-packages.mjs tools/style`, and the TypeScript of the repository.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
