@@ -1,4 +1,6 @@
 import {
+  ANSWER_FAILURES,
+  type AnswerFailureCode,
   type RefusalCode,
   REFUSALS,
   SIGNING_FAILURES,
@@ -66,6 +68,24 @@ export class ServiceSigningError extends ServiceAuthError {
   constructor(code: SigningFailureCode, details: { detail?: string } & ErrorOptions = {}) {
     const { detail, cause } = details;
     const { message } = SIGNING_FAILURES[code];
+    super(detail === undefined ? message : `${message} (${detail})`, { cause });
+    this.code = code;
+    this.detail = detail;
+  }
+}
+
+/** The answer to a message is not believed. What it said is not handed on. */
+export class ServiceAnswerRefusedError extends ServiceAuthError {
+  override readonly name = 'ServiceAnswerRefusedError';
+  readonly code: AnswerFailureCode;
+  readonly detail: string | undefined;
+
+  constructor(
+    code: AnswerFailureCode,
+    details: { detail?: string | undefined } & ErrorOptions = {},
+  ) {
+    const { detail, cause } = details;
+    const { message } = ANSWER_FAILURES[code];
     super(detail === undefined ? message : `${message} (${detail})`, { cause });
     this.code = code;
     this.detail = detail;

@@ -1,5 +1,6 @@
 import type { SubjectProof } from './grants/grant-settings.js';
 import type { KeySource } from './keys.js';
+import type { CallTransport } from './messages/message.js';
 import type { Profile } from './profiles.js';
 
 /** A service that may call, and what it may do. */
@@ -14,6 +15,10 @@ export interface TrustedIssuer {
    * somebody vouches for users whom it may speak for: its users are refused.
    */
   readonly subjectProof: SubjectProof | undefined;
+  /** The ways in which it may call. */
+  readonly transports: ReadonlySet<CallTransport>;
+  /** What its messages sign: the JSON text of their data, or the bytes of the whole message. */
+  readonly messageBodies: 'json' | 'raw';
 }
 
 /** Port: which issuers are trusted. An unknown one costs no fetch of keys and no signature work. */

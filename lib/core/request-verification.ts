@@ -2,15 +2,17 @@ import { ServiceTokenRefusedError } from './errors.js';
 import { type ServiceAuthObserver, tell } from './events.js';
 import type { ServiceIdentity } from './identity.js';
 import type { IncomingRequest } from './request.js';
+import type { IncomingMessage } from './messages/message.js';
 import {
-  type RoutePolicy,
-  type Verifier,
-  verifyForRoute,
-  verifyRequest,
-} from './verify-request.js';
+  type MessageTerms,
+  type VerifiedMessage,
+  verifyMessage,
+} from './messages/verify-message.js';
+import type { RoutePolicy, Verifier } from './verification-steps.js';
+import { verifyForRoute, verifyRequest } from './verify-request.js';
 
 /**
- * The verification of one request: {@link prove} verifies it, then {@link accepted} or {@link failed} takes the decision
+ * The verification of one request or message: {@link prove} verifies it, then {@link accepted} or {@link failed} takes the decision
  * of the application. Observers get one event, for the first of these two calls, and `grant_unbound` beside it where a
  * grant came that is not the token's.
  */
@@ -26,6 +28,11 @@ export class RequestVerification {
   /** Verifies the request, and emits nothing. Returns, checks and throws what {@link verifyRequest} does. */
   prove(request: IncomingRequest, policy: RoutePolicy = {}): Promise<ServiceIdentity> {
     return verifyRequest(request, policy, this.verifier);
+  }
+
+  /** Verifies a message, and emits nothing. Returns, checks and throws what {@link verifyMessage} does. */
+  proveMessage(message: IncomingMessage, terms: MessageTerms): Promise<VerifiedMessage> {
+    return verifyMessage(message, terms, this.verifier);
   }
 
   /**

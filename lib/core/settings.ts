@@ -32,6 +32,10 @@ export interface ReceivingSettings {
   readonly clockToleranceSeconds: number;
   /** The longest `exp - iat`, for each profile. */
   readonly maxTokenLifetimeSeconds: Readonly<Record<Profile, number>>;
+  /** The longest life of the token of an event or job. */
+  readonly maxMessageLifetimeSeconds: number;
+  /** Further audiences of events: broadcasts. */
+  readonly topics: ReadonlySet<string>;
   /** Put before the received request target before it is compared; empty when nothing strips a prefix. */
   readonly publicPathPrefix: string;
   /** Lower-case names of headers a strict token must bind whenever the request carries them. */
@@ -53,6 +57,8 @@ export interface SendingSettings {
   readonly targets: readonly Target[];
   readonly unknownTargets: 'refuse' | 'send-unsigned';
   readonly tokenLifetimeSeconds: number;
+  readonly messageLifetimeSeconds: number;
+  readonly jobLifetimeSeconds: number;
   /** Lower-case names of headers to bind besides those that describe the content. */
   readonly signedHeaders: readonly string[];
   readonly subjectOutsideRequest: 'refuse' | 'act-as-itself';

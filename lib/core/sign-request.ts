@@ -1,6 +1,7 @@
 import { MAX_REQUEST_LINE_LENGTH } from './claims.js';
 import { ServiceSigningError } from './errors.js';
 import { grantHash, isGrantText } from './grants/verify-grant.js';
+import { MESSAGE_VERBS } from './messages/message.js';
 import { PROFILES, type ProfileRules } from './profiles.js';
 import {
   type BindableRequest,
@@ -11,7 +12,7 @@ import {
 import type { RequestToDestination } from './request.js';
 import { bodyFrom } from './request-shape.js';
 import type { SigningTurn } from './scheduling.js';
-import type { SendingSettings } from './settings.js';
+import type { SendingSettings, Target } from './settings.js';
 import { findSubjectFlaw } from './subject.js';
 import type { Destination } from './targets.js';
 import { signClaims } from './token-signature.js';
@@ -53,7 +54,7 @@ interface Statement {
  * @param request as `assertOutgoingRequest` wants it
  * @returns the value of the `JWT` header
  * @throws ServiceSigningError `subject_invalid`, `subject_required`, `header_unsignable`,
- *   `request_too_long`, `token_too_large`, `grant_unusable`
+ *   `request_too_long`, `token_too_large`, `grant_unusable`, `method_unsignable`
  * @throws ServiceAuthUsageError for a body that is neither bytes nor a `RequestBody`
  */
 export async function signRequest(
@@ -61,6 +62,7 @@ export async function signRequest(
   destination: Destination,
   signer: Signer,
 ): Promise<string> {
+  assertMethod(request.method);
   const rules = PROFILES[destination.target.profile];
   const sub = readSubject(request.subject, rules);
   const bindable = toBindable(request, destination, signer.sending);
@@ -69,12 +71,18 @@ export async function signRequest(
   const binding = readBinding(bindable);
   const { req, hdr } = rules.bindsRequest ? requestClaims(binding) : UNBOUND;
   const bdy = body.hasContent ? await binding.bdy(rules.bodyHash) : undefined;
-  const tth = readGrant(request, destination);
+  const tth = readGrant(request, destination.target);
   const statement: Statement = { sub, req, hdr, bdy, tth };
   const sign = (): string | Promise<string> => signStatement(statement, destination, signer);
   const token = await (signer.turn ? signer.turn.atEnd(sign) : sign());
   if (token.length > MAX_TOKEN_LENGTH) throw new ServiceSigningError('token_too_large');
   return token;
+}
+
+/** No token of a request can pass for one of a message, whose words these are. */
+function assertMethod(method: string): void {
+  if (!MESSAGE_VERBS.has(method.toUpperCase())) return;
+  throw new ServiceSigningError('method_unsignable', { detail: method });
 }
 
 function readBinding(bindable: BindableRequest): RequestBinding {
@@ -84,9 +92,9 @@ function readBinding(bindable: BindableRequest): RequestBinding {
 }
 
 /** What the token says of the grant that is sent beside it. */
-function readGrant(
+export function readGrant(
   { grant, subject }: Pick<RequestToDestination, 'grant' | 'subject'>,
-  { target: { grants } }: Destination,
+  { grants }: Pick<Target, 'grants'>,
 ): string | undefined {
   if (grant === undefined) {
     if (grants === 'required' && subject !== undefined) unusable('the call has none');
@@ -134,7 +142,7 @@ function signStatement(
   return signClaims(claims, header, signingKey);
 }
 
-function readSubject(subject: string | undefined, rules: ProfileRules): string | undefined {
+export function readSubject(subject: string | undefined, rules: ProfileRules): string | undefined {
   if (subject === undefined) {
     if (rules.requiredClaims.includes('sub')) throw new ServiceSigningError('subject_required');
     return undefined;

@@ -27,7 +27,11 @@ export class SigningReport {
   }
 
   /** Tells that a request was signed. */
-  signed({ subject }: RequestToDestination, target: Target, stopwatch: Stopwatch): void {
+  signed(
+    { subject }: Pick<RequestToDestination, 'subject'>,
+    target: Pick<Target, 'audience' | 'profile'>,
+    stopwatch: Stopwatch,
+  ): void {
     tell(this.observer, {
       type: 'request_signed',
       audience: target.audience,

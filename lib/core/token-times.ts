@@ -61,12 +61,12 @@ export function assertTimes(
 }
 
 /** For the log: by how much a token has expired. The same number each time is a clock that is wrong. */
-function ago(seconds: number, now: number): string {
+export function ago(seconds: number, now: number): string {
   return `${(now - seconds).toFixed(1)} s ago by this clock`;
 }
 
 /** For the log: which of the two clocks is behind, and how far. */
-function apart(name: string, seconds: number, now: number): string {
+export function apart(name: string, seconds: number, now: number): string {
   const side = seconds > now ? 'ahead of' : 'behind';
   return `${name} is ${Math.abs(seconds - now).toFixed(1)} s ${side} this clock`;
 }
