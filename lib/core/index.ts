@@ -94,7 +94,15 @@ export type {
   TrustedIssuerOptions,
 } from './options.js';
 export type { Profile } from './profiles.js';
-export type { ReplayStore, TokenUse, TokenUseVerdict } from './replay.js';
+export {
+  isLeasing,
+  type Lease,
+  type LeasingReplayStore,
+  type ReplayStore,
+  type ReservationVerdict,
+  type TokenUse,
+  type TokenUseVerdict,
+} from './replay.js';
 export {
   type BodyArrival,
   GRANT_HEADER,
