@@ -114,7 +114,15 @@ export { readMessageText, writeMessageText, type WrittenData } from './messages/
 export { type MessageTarget, type SignedMessage } from './messages/sign-message.js';
 export { type MessageTerms, type VerifiedMessage } from './messages/verify-message.js';
 export type { Profile } from './profiles.js';
-export type { ReplayStore, TokenUse, TokenUseVerdict } from './replay.js';
+export {
+  isLeasing,
+  type Lease,
+  type LeasingReplayStore,
+  type ReplayStore,
+  type ReservationVerdict,
+  type TokenUse,
+  type TokenUseVerdict,
+} from './replay.js';
 export {
   type BodyArrival,
   GRANT_HEADER,
