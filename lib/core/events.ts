@@ -128,6 +128,14 @@ export type ServiceAuthEvent =
   | GrantUnbound
   | GrantIssued
   | RequestFailed
+  /** A broker has delivered a message that was handled before: the handler did not run again. */
+  | {
+      readonly type: 'duplicate_dropped';
+      readonly issuer: string;
+      readonly route: string | undefined;
+    }
+  /** A handler ran for longer than its lease: its message may have been handled twice. */
+  | { readonly type: 'lease_lost'; readonly issuer: string; readonly route: string | undefined }
   | RequestSigned
   | SigningFailed
   /** The keys of an issuer were fetched, or found unchanged. */

@@ -41,10 +41,10 @@ export class RequestVerification {
    */
   async proveForRoute(
     identity: ServiceIdentity,
-    request: IncomingRequest,
+    call: IncomingRequest | IncomingMessage,
     policy: RoutePolicy,
   ): Promise<ServiceIdentity> {
-    return await verifyForRoute(identity, { request, policy }, this.verifier);
+    return await verifyForRoute(identity, { call, policy }, this.verifier);
   }
 
   /** Whether the signature of the token is that of a trusted issuer. False where no observer is configured. */
@@ -59,6 +59,13 @@ export class RequestVerification {
     for (const event of this.verifier.progress?.acceptance(identity) ?? []) {
       tell(this.observer, event);
     }
+  }
+
+  /** A broker has delivered a message that was handled before: emits `duplicate_dropped` in the place of a decision. */
+  duplicate(issuer: string, route: string | undefined): void {
+    if (this.isDecided) return;
+    this.isDecided = true;
+    tell(this.observer, { type: 'duplicate_dropped', issuer, route });
   }
 
   /**

@@ -8,8 +8,7 @@ import {
 import { OptionReader, ProblemList } from './option-reader.js';
 import { shown } from './option-words.js';
 import { type IssuerDirectory, listedIssuers, type TrustedIssuer } from './issuers.js';
-import { type CallTransport, TRANSPORTS } from './messages/message.js';
-import { MAX_DELAY_SECONDS } from './messages/sign-message.js';
+import { type CallTransport, MAX_DELAY_SECONDS, TRANSPORTS } from './messages/message.js';
 import type { TrustedIssuerFinder, TrustedIssuerOptions } from './options.js';
 import { PROFILES } from './profiles.js';
 import type { ReplayStore } from './replay.js';

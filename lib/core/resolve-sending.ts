@@ -2,7 +2,7 @@ import { isHashAvailable } from './body-hash.js';
 import { isTrustDomain } from './grants/grant-claims.js';
 import { readOriginate } from './grants/resolve-originate.js';
 import type { SigningKeySource } from './keys.js';
-import { MAX_DELAY_SECONDS } from './messages/sign-message.js';
+import { MAX_DELAY_SECONDS } from './messages/message.js';
 import { OptionReader } from './option-reader.js';
 import type { PublishedKeysOptions, TargetOptions } from './options.js';
 import { kindOf, shown, travellingSpelling } from './option-words.js';

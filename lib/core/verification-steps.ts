@@ -9,7 +9,7 @@ import type { TrustedIssuer } from './issuers.js';
 import type { JoseHeader } from './jose-header.js';
 import type { VerificationKey } from './keys.js';
 import type { KnownHeaders } from './known-headers.js';
-import { describeAudience } from './refusal-details.js';
+import { describeAudience, describeNearMiss } from './refusal-details.js';
 import type { TokenUse } from './replay.js';
 import type { BindableRequest } from './request-binding.js';
 import type { CallTransport } from './messages/message.js';
@@ -79,10 +79,27 @@ export function proveUser(
   );
 }
 
-/** An issuer that is trusted for other ways in is unknown here: nothing of it is looked at. */
-export function assertTransport({ transports }: TrustedIssuer, transport: CallTransport): void {
-  if (transports.has(transport)) return;
-  refuse('issuer_unknown', `its issuer is trusted for ${[...transports].join(' and ')} alone`);
+/**
+ * The issuer that a token names, if it is trusted for this way of calling. One that is trusted for other ways is as
+ * unknown here as any.
+ *
+ * @throws ServiceTokenRefusedError `issuer_unknown`
+ * @throws ServiceAuthUnavailableError `key_unavailable` when that cannot be decided now
+ */
+export async function findTrustedIssuer(
+  unverifiedIssuer: string,
+  transport: CallTransport,
+  { trustedIssuers }: Pick<ReceivingSettings, 'trustedIssuers'>,
+): Promise<TrustedIssuer> {
+  const trusted =
+    (await trustedIssuers.find(unverifiedIssuer)) ??
+    refuse('issuer_unknown', describeNearMiss(unverifiedIssuer, trustedIssuers));
+  const { transports } = trusted;
+  if (transports.has(transport)) return trusted;
+  return refuse(
+    'issuer_unknown',
+    `its issuer is trusted for ${[...transports].join(' and ')} alone`,
+  );
 }
 
 export function assertAlgorithm(header: JoseHeader, key: VerificationKey): void {

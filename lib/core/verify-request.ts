@@ -2,12 +2,8 @@ import { assertClaimsProfile, type BodyClaim, readClaims, type VerifiedClaims } 
 import { refuse } from './errors.js';
 import { createIdentity, markVerified, type ServiceIdentity } from './identity.js';
 import { assertHeaderProfile, readJoseHeader } from './jose-header.js';
-import {
-  describeBody,
-  describeKnownKeys,
-  describeNearMiss,
-  describeRequestLine,
-} from './refusal-details.js';
+import { describeBody, describeKnownKeys, describeRequestLine } from './refusal-details.js';
+import type { IncomingMessage } from './messages/message.js';
 import { PROFILES, type ProfileRules } from './profiles.js';
 import {
   type BindableRequest,
@@ -32,7 +28,7 @@ import {
   assertFirst,
   assertPolicy,
   assertRoutePolicy,
-  assertTransport,
+  findTrustedIssuer,
   proveUser,
   readAudience,
   recordUse,
@@ -64,10 +60,7 @@ export async function verifyRequest(
   const header = readJoseHeader(token.unverifiedHeader);
   const unverified = readClaims(token.unverifiedPayload);
 
-  const trusted =
-    (await settings.trustedIssuers.find(unverified.issuer)) ??
-    refuse('issuer_unknown', describeNearMiss(unverified.issuer, settings.trustedIssuers));
-  assertTransport(trusted, 'http');
+  const trusted = await findTrustedIssuer(unverified.issuer, 'http', settings);
   progress?.nameIssuer(trusted.issuer);
   const rules = PROFILES[trusted.profile];
   assertHeaderProfile(header, token.unverifiedHeader, rules);
@@ -113,7 +106,10 @@ export async function verifyRequest(
  */
 export async function verifyForRoute(
   identity: ServiceIdentity,
-  { request, policy }: { readonly request: IncomingRequest; readonly policy: RoutePolicy },
+  {
+    call,
+    policy,
+  }: { readonly call: IncomingRequest | IncomingMessage; readonly policy: RoutePolicy },
   verifier: Verifier,
 ): Promise<ServiceIdentity> {
   assertRoutePolicy(identity, policy);
@@ -121,7 +117,7 @@ export async function verifyForRoute(
   const { settings } = verifier;
   const trusted = (await settings.trustedIssuers.find(identity.issuer)) ?? refuse('issuer_unknown');
   const claims = { subject: identity.subject, payload: identity.claims };
-  const headers = readRequest(request, settings);
+  const headers = 'rawHeaders' in call ? readRequest(call, settings) : call;
   const proof = await proveUser(claims, { trusted, policy, headers }, verifier);
   return withHeld(markVerified({ ...identity, grant: proof.grant }, settings), proof);
 }

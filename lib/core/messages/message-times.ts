@@ -1,7 +1,7 @@
 import type { VerifiedClaims } from '../claims.js';
 import { refuse } from '../errors.js';
 import { ago, apart } from '../token-times.js';
-import { MAX_DELAY_SECONDS } from './sign-message.js';
+import { MAX_DELAY_SECONDS } from './message.js';
 
 /** How long a message may be valid, and how far two clocks may be apart. */
 export interface MessageTimeLimits {

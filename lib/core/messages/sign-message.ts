@@ -6,13 +6,10 @@ import type { SendingSettings, Target } from '../settings.js';
 import { readGrant, readSubject, type Signer } from '../sign-request.js';
 import { signClaims } from '../token-signature.js';
 import { MAX_TOKEN_LENGTH } from '../token-syntax.js';
-import { messageLine, type OutgoingMessage } from './message.js';
+import { MAX_DELAY_SECONDS, messageLine, type OutgoingMessage } from './message.js';
 
 /** The JOSE header of a message's token: RFC 8725 section 3.11 asks for a type of its own. */
 export const MESSAGE_TYPE = 'msg+jwt';
-
-/** The longest time between `iat` and `nbf` of a message, in seconds: for so long its key must stay published. */
-export const MAX_DELAY_SECONDS = 7 * 24 * 60 * 60;
 
 /** Whom a message is for, and whether grants go along. `audience` is a service, or with `EMIT` a topic. */
 export type MessageTarget = Pick<Target, 'audience' | 'grants'>;

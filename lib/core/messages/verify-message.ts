@@ -4,7 +4,7 @@ import { refuse } from '../errors.js';
 import { createIdentity, type ServiceIdentity } from '../identity.js';
 import type { TrustedIssuer } from '../issuers.js';
 import { assertHeaderProfile, readJoseHeader } from '../jose-header.js';
-import { describeKnownKeys, describeNearMiss } from '../refusal-details.js';
+import { describeKnownKeys } from '../refusal-details.js';
 import type { TokenUse } from '../replay.js';
 import { TOKEN_HEADER } from '../request.js';
 import type { ReceivingSettings } from '../settings.js';
@@ -15,7 +15,7 @@ import {
   assertAlgorithm,
   assertFirst,
   assertPolicy,
-  assertTransport,
+  findTrustedIssuer,
   proveUser,
   readAudience,
   recordUse,
@@ -75,10 +75,8 @@ export async function verifyMessage(
   const header = readJoseHeader(token.unverifiedHeader);
   const unverified = readClaims(token.unverifiedPayload, MESSAGE_LINE);
 
-  const trusted =
-    (await settings.trustedIssuers.find(unverified.issuer)) ??
-    refuse('issuer_unknown', describeNearMiss(unverified.issuer, settings.trustedIssuers));
-  assertTransport(trusted, message.verb === 'JOB' ? 'jobs' : 'messages');
+  const transport = message.verb === 'JOB' ? 'jobs' : 'messages';
+  const trusted = await findTrustedIssuer(unverified.issuer, transport, settings);
   progress?.nameIssuer(trusted.issuer);
   if (trusted.profile === 'original') refuse('header_invalid', 'messages need the strict profile');
   assertHeaderProfile(header, token.unverifiedHeader, HEADER_RULES);
