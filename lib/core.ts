@@ -10,6 +10,7 @@ export {
   type AnswerOptions,
   answerOf,
   type BodyHashAlgorithm,
+  type DuplicateDropped,
   type GrantIssued,
   type GrantOptions,
   type GrantUnbound,
@@ -20,6 +21,7 @@ export {
   type KeySourceHealth,
   type KeySourceOptions,
   type Lease,
+  type LeaseLost,
   type LeasingReplayStore,
   type OriginateOptions,
   type OriginatorOptions,
@@ -77,7 +79,8 @@ export {
 export { actingAsItself, onBehalfOf } from './for-whom/call-options.js';
 export type { CallContext, CallSubject } from './for-whom/call-subject.js';
 export type { CallUser } from './for-whom/named-subject.js';
-export { MemoryReplayStore, type MemoryReplayStoreOptions } from './replay/memory-replay-store.js';
+export { MemoryReplayStore } from './replay/memory-replay-store.js';
+export type { MemoryReplayStoreOptions } from './replay/memory-replay-store.options.js';
 export {
   createServiceAuth,
   type JwkSet,

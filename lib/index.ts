@@ -1,4 +1,5 @@
 export {
+  type DuplicateDropped,
   type GrantIssued,
   type GrantOptions,
   type GrantUnbound,
@@ -7,6 +8,7 @@ export {
   type KeyMaterial,
   type KeySourceHealth,
   type Lease,
+  type LeaseLost,
   type LeasingReplayStore,
   type OriginateCall,
   type OriginateOptions,
@@ -89,5 +91,6 @@ export {
   ServiceSubject,
   type ServiceSubjectOptions,
 } from './for-whom/service-subject.decorator.js';
-export { MemoryReplayStore, type MemoryReplayStoreOptions } from './replay/memory-replay-store.js';
+export { MemoryReplayStore } from './replay/memory-replay-store.js';
+export type { MemoryReplayStoreOptions } from './replay/memory-replay-store.options.js';
 export { ServiceAuth, type VerifyOptions } from './service-auth.js';

@@ -99,6 +99,25 @@ export interface RequestFailed {
   readonly durationMilliseconds: number;
 }
 
+/**
+ * A handler ended, and the reservation of its delivery was no longer its own: it ran without renewing for longer than the
+ * lease, or the replay store lost the reservation. Another delivery of the same message may have run meanwhile.
+ */
+export interface LeaseLost {
+  readonly type: 'lease_lost';
+  readonly issuer: string;
+  /** The pattern or the queue of the handler; undefined where it is not known. */
+  readonly route: string | undefined;
+}
+
+/** A delivery was dropped without running its handler, since the message was handled before: brokers deliver at least once. */
+export interface DuplicateDropped {
+  readonly type: 'duplicate_dropped';
+  readonly issuer: string;
+  /** The pattern or the queue of the handler; undefined where it is not known. */
+  readonly route: string | undefined;
+}
+
 /** A request that goes out was signed. */
 export interface RequestSigned {
   readonly type: 'request_signed';
@@ -128,14 +147,8 @@ export type ServiceAuthEvent =
   | GrantUnbound
   | GrantIssued
   | RequestFailed
-  /** A broker has delivered a message that was handled before: the handler did not run again. */
-  | {
-      readonly type: 'duplicate_dropped';
-      readonly issuer: string;
-      readonly route: string | undefined;
-    }
-  /** A handler ran for longer than its lease: its message may have been handled twice. */
-  | { readonly type: 'lease_lost'; readonly issuer: string; readonly route: string | undefined }
+  | LeaseLost
+  | DuplicateDropped
   | RequestSigned
   | SigningFailed
   /** The keys of an issuer were fetched, or found unchanged. */

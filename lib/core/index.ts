@@ -33,10 +33,12 @@ export {
   ServiceTokenRefusedError,
 } from './errors.js';
 export {
+  type DuplicateDropped,
   flushObserver,
   type GrantIssued,
   type GrantUnbound,
   type IssuerTrust,
+  type LeaseLost,
   NO_OBSERVER,
   type RequestAccepted,
   type RequestAnonymous,

@@ -1,0 +1,253 @@
+import { randomBytes } from 'node:crypto';
+import { RpcException } from '@nestjs/microservices';
+import {
+  type IncomingMessage,
+  isLeasing,
+  isRefusal,
+  type LeasingReplayStore,
+  type RequestVerification,
+  type RoutePolicy,
+  ServiceAuthUnavailableError,
+  ServiceAuthUsageError,
+  type ServiceIdentity,
+  ServiceTokenRefusedError,
+  tell,
+  type VerifiedMessage,
+} from '../../core/index.js';
+import { reserveUse } from '../../replay/leased-use.js';
+import type { ServiceAuth } from '../../service-auth.js';
+import type { CallRefusal, ReceivedCall } from '../received-call.js';
+import type { RequestState, Verification } from '../request-state.js';
+import type { MessageDelivery } from './message-delivery.js';
+import type { MessageReception } from './message-reception.js';
+
+/** Of this process alone: events that every replica wants are counted for each. */
+const INSTANCE = randomBytes(12).toString('base64url');
+
+const NO_HEADERS: ReadonlyMap<string, readonly string[]> = new Map();
+
+/** One message that was delivered, as guards and decorators look at it. */
+export class ReceivedMessage implements ReceivedCall<IncomingMessage> {
+  private headers: ReadonlyMap<string, readonly string[]> | undefined;
+
+  /** @param data what handlers will get */
+  constructor(
+    private readonly delivery: MessageDelivery,
+    private readonly data: unknown,
+    private readonly reception: MessageReception,
+  ) {}
+
+  get state(): RequestState {
+    return this.delivery.state;
+  }
+
+  get route(): string {
+    return this.delivery.endpoint.pattern;
+  }
+
+  get hasToken(): boolean {
+    return (this.readHeaders().get('jwt') ?? []).length > 0;
+  }
+
+  toVerify(): IncomingMessage {
+    const { endpoint, context } = this.delivery;
+    const headers = this.readHeaders();
+    return {
+      verb: endpoint.isEvent ? 'EMIT' : 'SEND',
+      route: endpoint.transport.routeOf(context),
+      headerValues: (name) => headers.get(name) ?? [],
+      data: this.data,
+      bytes: endpoint.transport.bytesOf(context),
+    };
+  }
+
+  beginVerification(verifier: object, isReport: boolean): Verification {
+    const { state } = this;
+    const verification: Verification = { verifier, isReport, previous: state.verification };
+    state.verification = verification;
+    return verification;
+  }
+
+  async prove(
+    incoming: IncomingMessage,
+    policy: RoutePolicy,
+    verification: RequestVerification,
+  ): Promise<ServiceIdentity> {
+    const { endpoint } = this.delivery;
+    const isHeld = endpoint.isEvent && endpoint.isRedelivered;
+    this.assertDelivery();
+    const terms = { policy, space: this.space, replay: isHeld ? 'leave' : 'record' } as const;
+    const verified = await this.dropDuplicates(verification, async () =>
+      verification.proveMessage(incoming, terms),
+    );
+    if (isHeld) await this.reserve(verified, verification);
+    if (verified.wantsAnswer) this.signAnswers(verified);
+    return verified.identity;
+  }
+
+  async proveForRoute(
+    incoming: IncomingMessage,
+    { identity, policy }: { readonly identity: ServiceIdentity; readonly policy: RoutePolicy },
+    verification: RequestVerification,
+  ): Promise<ServiceIdentity> {
+    return await verification.proveForRoute(identity, incoming, policy);
+  }
+
+  /** On the RPC context, which handlers get with `@Ctx()`. */
+  setUser(user: unknown): void {
+    Reflect.set(this.delivery.context, 'user', user);
+  }
+
+  removeToken(): void {
+    this.readHeaders();
+    const { endpoint, context } = this.delivery;
+    const carrier = endpoint.transport.headersOf(context);
+    for (const name of carrier?.names() ?? []) {
+      if (isSigned(name)) carrier?.remove(name);
+    }
+  }
+
+  /** No cache keeps messages. */
+  markPrivate(): void {
+    return undefined;
+  }
+
+  refuse(error: CallRefusal): Error {
+    // A reservation that failed has said what becomes of the message.
+    this.delivery.refused ??= refusalOf(error, this.delivery.endpoint.isEvent);
+    return toRpcException(error);
+  }
+
+  /** The answer to a message has no place for it. */
+  reportRefusal(): void {
+    return undefined;
+  }
+
+  private get serviceAuth(): ServiceAuth {
+    return this.reception.serviceAuth;
+  }
+
+  /** Whose uses of one token exclude each other. A request has one receiver; an event has one in each subscription. */
+  private get space(): string {
+    const { isEvent, pattern, group } = this.delivery.endpoint;
+    if (!isEvent) return 'SEND';
+    const { issuer } = this.serviceAuth.settings;
+    const consumer = this.reception.isForEachInstance ? INSTANCE : '';
+    return `EMIT ${JSON.stringify([issuer, pattern, group ?? '', consumer])}`;
+  }
+
+  /** @throws ServiceAuthUsageError where an event would be lost without a word */
+  private assertDelivery(): void {
+    const { isEvent, isAcknowledgedUnread, pattern } = this.delivery.endpoint;
+    if (!isEvent || !isAcknowledgedUnread || this.reception.isAtMostOnce) return;
+    throw new ServiceAuthUsageError(
+      `RabbitMQ forgets each event for ${JSON.stringify(pattern)} before its handler has run (noAck: true): write noAck: false in the options of the server, or delivery: 'at-most-once' in ServiceMessagesModule.forRoot().`,
+    );
+  }
+
+  /** Where several consumers get one message, all but one of them see its token a second time: no attack, and no answer. */
+  private async dropDuplicates(
+    verification: RequestVerification,
+    prove: () => Promise<VerifiedMessage>,
+  ): Promise<VerifiedMessage> {
+    try {
+      return await prove();
+    } catch (error) {
+      const isSeen = error instanceof ServiceTokenRefusedError && error.code === 'token_replayed';
+      if (isSeen && this.delivery.endpoint.isFanOut) this.drop(verification);
+      throw error;
+    }
+  }
+
+  private drop(verification: RequestVerification): void {
+    this.delivery.refused = 'drop';
+    verification.duplicate(this.route);
+  }
+
+  private async reserve(
+    { use, identity }: VerifiedMessage,
+    verification: RequestVerification,
+  ): Promise<void> {
+    const { settings } = this.serviceAuth;
+    const { now, monotonicNow, observer } = settings;
+    const { leaseMilliseconds } = this.reception;
+    const held = await reserveUse(this.store, use, {
+      leaseMilliseconds,
+      mayRenewUntilSeconds: use.forgetAtSeconds,
+      now,
+      monotonicNow,
+      waitMilliseconds: this.reception.takeWait() ? leaseMilliseconds : 0,
+    }).finally(() => this.reception.endWait());
+    if (held === 'seen') {
+      this.drop(verification);
+      throw new ServiceTokenRefusedError('token_replayed');
+    }
+    if (held === 'busy') {
+      this.delivery.refused = 'requeue';
+      throw new ServiceAuthUnavailableError('message_busy');
+    }
+    const { route } = this;
+    this.delivery.claim = {
+      commit: async () => {
+        if ((await held.commit()) === 'owned') return;
+        tell(observer, { type: 'lease_lost', issuer: identity.issuer, route });
+      },
+      release: async () => await held.release(),
+    };
+  }
+
+  private get store(): LeasingReplayStore {
+    const { replayStore } = this.serviceAuth.receiving;
+    if (isLeasing(replayStore)) return replayStore;
+    throw new ServiceAuthUsageError(
+      'The replayStore has no reserve(): events that a broker delivers again need MemoryReplayStore, RedisReplayStore, or a store with the methods of LeasingReplayStore.',
+    );
+  }
+
+  private signAnswers({ identity, use }: VerifiedMessage): void {
+    const { audience: answerer, issuer: asker, tokenId = use.tokenId } = identity;
+    const signer = this.serviceAuth.answerSigner({ answerer, asker, tokenId });
+    this.delivery.answers = {
+      sign: async (part) => {
+        const JWT = await signer.sign(part);
+        return part.text === undefined ? { JWT } : { JWT, text: part.text };
+      },
+    };
+  }
+
+  /** Read once: the token is removed later, and the guard of another service needs it too. */
+  private readHeaders(): ReadonlyMap<string, readonly string[]> {
+    return (this.headers ??= this.collectHeaders());
+  }
+
+  private collectHeaders(): ReadonlyMap<string, readonly string[]> {
+    const { endpoint, context } = this.delivery;
+    const carrier = endpoint.transport.headersOf(context);
+    if (!carrier) return NO_HEADERS;
+    const headers = new Map<string, readonly string[]>();
+    for (const name of carrier.names().filter(isSigned)) {
+      const lower = name.toLowerCase();
+      headers.set(lower, [...(headers.get(lower) ?? []), ...carrier.values(name)]);
+    }
+    return headers;
+  }
+}
+
+function isSigned(name: string): boolean {
+  const lower = name.toLowerCase();
+  return lower === 'jwt' || lower === 'txn-token';
+}
+
+/** What cannot be decided now is delivered again, if it is an event: the caller of a request gets the answer. */
+function refusalOf({ status }: CallRefusal, isEvent: boolean): 'requeue' | 'dead-letter' {
+  return status === 503 && isEvent ? 'requeue' : 'dead-letter';
+}
+
+/** The answer of Nest's own filter: `status`, and the code and fixed sentence of the refusal. */
+export function toRpcException(error: CallRefusal): RpcException {
+  const { code, message } = error;
+  return new RpcException({ status: 'error', code, message });
+}
+
+/** Whether an error is one that {@link ReceivedMessage} answers. */
+export const isAnswered = isRefusal;
