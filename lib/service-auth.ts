@@ -7,6 +7,7 @@ import {
   type IncomingRequest,
   type IssuedGrant,
   type KeySource,
+  type KeySourceOptions,
   type KeySourceHealth,
   type MessageTarget,
   type OriginateCall,
@@ -55,6 +56,8 @@ export interface VerifyOptions {
 /** Both paths of one configured service: a request going out, a request coming in. */
 export class ServiceAuth {
   private timer: NodeJS.Timeout | undefined;
+  /** The keys of services that answer messages, by their names. */
+  private readonly answerers = new Map<string, KeySource>();
   private readonly sender: Sender;
   private readonly receiver: Receiver;
 
@@ -232,6 +235,28 @@ export class ServiceAuth {
     return sending?.publishedKeys && { keys: sending.signingKeys.published() };
   }
 
+  /**
+   * The keys of a service whose answers to messages are verified: those given, else those of the trusted issuer of this
+   * name, else those it publishes. They are kept fresh from now on.
+   *
+   * @throws ServiceAuthConfigError with `field: what to write`
+   * @internal
+   */
+  async keysOfAnswerer(options: KeySourceOptions): Promise<KeySource> {
+    const { issuer, publicKey, keys, jwksUri } = options;
+    const { receiving, keyFetch } = this.settings;
+    const isGiven = publicKey !== undefined || keys !== undefined || jwksUri !== undefined;
+    const trusted = [...(receiving?.trustedIssuers.known() ?? [])].find(
+      (each) => each.issuer === issuer,
+    );
+    if (trusted && !isGiven) return trusted.keys;
+    const source = await createKeySource(options, keyFetch);
+    this.answerers.get(issuer)?.close();
+    this.answerers.set(issuer, source);
+    source.refreshIfDue();
+    return source;
+  }
+
   /** How the keys of each issuer stand. */
   keyHealth(): ReadonlyMap<string, KeySourceHealth> {
     return new Map([...this.keySources()].map(({ issuer, keys }) => [issuer, keys.health()]));
@@ -242,6 +267,7 @@ export class ServiceAuth {
     const { receiving } = this.settings;
     yield* receiving?.grants?.originators.values() ?? [];
     yield* receiving?.trustedIssuers.known() ?? [];
+    for (const [issuer, keys] of this.answerers) yield { issuer, keys };
   }
 
   /**
@@ -282,6 +308,7 @@ export class ServiceAuth {
     for (const { keys } of this.settings.receiving?.grants?.originators.values() ?? [])
       keys.close();
     this.settings.receiving?.trustedIssuers.close();
+    for (const keys of this.answerers.values()) keys.close();
     this.settings.receiving?.replayStore.close?.(this.settings.observer);
     flushObserver(this.settings.observer);
   }

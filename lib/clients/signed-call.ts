@@ -122,10 +122,10 @@ export async function signCall<Frozen extends FrozenCall>(
 }
 
 /** The grant that goes along with a call: that of its own user alone, to a target that takes grants, while it lasts. */
-async function grantToSend(
+export async function grantToSend(
   { subject, grant }: CallSubject,
-  target: SigningTarget,
-  { settings }: RequestSigner,
+  target: Pick<SigningTarget, 'grants'>,
+  { settings }: Pick<RequestSigner, 'settings'>,
 ): Promise<string | undefined> {
   if (target.grants === 'never' || grant === undefined || grant.subject !== subject) {
     return undefined;

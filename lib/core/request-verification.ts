@@ -62,10 +62,11 @@ export class RequestVerification {
   }
 
   /** A broker has delivered a message that was handled before: emits `duplicate_dropped` in the place of a decision. */
-  duplicate(issuer: string, route: string | undefined): void {
+  duplicate(route: string | undefined): void {
     if (this.isDecided) return;
     this.isDecided = true;
-    tell(this.observer, { type: 'duplicate_dropped', issuer, route });
+    const { issuer } = this.verifier.progress ?? {};
+    if (issuer !== undefined) tell(this.observer, { type: 'duplicate_dropped', issuer, route });
   }
 
   /**

@@ -81,7 +81,7 @@ export async function resolveSettings(
   assertOwnDomain(reader, trustDomain, namesOf({ issuer, receiving, sending }));
   reader.problems.assertNone();
   const { observer } = keyFetch;
-  return Object.freeze({ issuer, now, monotonicNow, receiving, sending, observer });
+  return Object.freeze({ issuer, now, monotonicNow, receiving, sending, observer, keyFetch });
 }
 
 function readTrustDomain(reader: OptionReader): string | undefined {

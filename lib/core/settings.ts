@@ -5,6 +5,7 @@ import type { SigningKeySource } from './keys.js';
 import type { Profile } from './profiles.js';
 import type { RefusalDetailLevel } from './refusal-details.js';
 import type { ReplayStore } from './replay.js';
+import type { KeyFetchSettings } from './settings-parts.js';
 
 /** What the library reads at run time: options with every default filled in and every value checked. Frozen. */
 export interface ServiceAuthSettings {
@@ -19,6 +20,8 @@ export interface ServiceAuthSettings {
   /** Undefined in a service that only receives. */
   readonly sending: SendingSettings | undefined;
   readonly observer: ServiceAuthObserver;
+  /** With what keys of further services are fetched. */
+  readonly keyFetch: KeyFetchSettings;
 }
 
 /** The half that verifies requests. */

@@ -41,7 +41,7 @@ export class Stopwatch {
 
 /** How far the verification of one request came: what the event that tells of the decision is made of. */
 export class VerificationProgress {
-  private issuer: string | undefined;
+  private namedIssuer: string | undefined;
   private algorithm: Algorithm | undefined;
   private verifiedAfter: number | undefined;
   private proof: ProofOutcome = {};
@@ -53,7 +53,7 @@ export class VerificationProgress {
 
   /** The token names this issuer, who is trusted. */
   nameIssuer(issuer: string): void {
-    this.issuer = issuer;
+    this.namedIssuer = issuer;
   }
 
   /** Its signature is good. */
@@ -112,6 +112,11 @@ export class VerificationProgress {
   private reasonOf(error: unknown): RequestFailed['reason'] {
     if (error instanceof ServiceAuthUsageError) return 'usage_error';
     return this.verifiedAfter === undefined ? 'unexpected_error' : 'admission_error';
+  }
+
+  /** The trusted issuer that the token names. */
+  get issuer(): string | undefined {
+    return this.namedIssuer;
   }
 
   /** How far the issuer can be believed, as far as the verification has come. */

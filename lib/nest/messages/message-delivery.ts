@@ -15,6 +15,8 @@ export interface MessageEndpoint {
   readonly isFanOut: boolean;
   /** Whether the broker delivers a message again that was not acknowledged. */
   readonly isRedelivered: boolean;
+  /** How many messages the broker hands out before one is acknowledged; infinite where it has no limit. */
+  readonly prefetchCount: number;
   /** Whether messages are gone once they are delivered, though the broker could deliver again. */
   readonly isAcknowledgedUnread: boolean;
 }

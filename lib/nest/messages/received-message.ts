@@ -1,9 +1,7 @@
-import { randomBytes } from 'node:crypto';
 import { RpcException } from '@nestjs/microservices';
 import {
   type IncomingMessage,
   isLeasing,
-  isRefusal,
   type LeasingReplayStore,
   type RequestVerification,
   type RoutePolicy,
@@ -19,22 +17,24 @@ import type { ServiceAuth } from '../../service-auth.js';
 import type { CallRefusal, ReceivedCall } from '../received-call.js';
 import type { RequestState, Verification } from '../request-state.js';
 import type { MessageDelivery } from './message-delivery.js';
-import type { MessageReception } from './message-reception.js';
-
-/** Of this process alone: events that every replica wants are counted for each. */
-const INSTANCE = randomBytes(12).toString('base64url');
+import { MessageReception } from './message-reception.js';
 
 const NO_HEADERS: ReadonlyMap<string, readonly string[]> = new Map();
 
 /** One message that was delivered, as guards and decorators look at it. */
 export class ReceivedMessage implements ReceivedCall<IncomingMessage> {
   private headers: ReadonlyMap<string, readonly string[]> | undefined;
+  /** That of the service which began last to verify it. */
+  private begun: MessageReception | undefined;
 
-  /** @param data what handlers will get */
+  /**
+   * @param data what handlers will get
+   * @param isForEachInstance whether each replica handles it
+   */
   constructor(
     private readonly delivery: MessageDelivery,
     private readonly data: unknown,
-    private readonly reception: MessageReception,
+    private readonly isForEachInstance: boolean,
   ) {}
 
   get state(): RequestState {
@@ -63,6 +63,7 @@ export class ReceivedMessage implements ReceivedCall<IncomingMessage> {
 
   beginVerification(verifier: object, isReport: boolean): Verification {
     const { state } = this;
+    this.begun = MessageReception.of(verifier);
     const verification: Verification = { verifier, isReport, previous: state.verification };
     state.verification = verification;
     return verification;
@@ -74,14 +75,16 @@ export class ReceivedMessage implements ReceivedCall<IncomingMessage> {
     verification: RequestVerification,
   ): Promise<ServiceIdentity> {
     const { endpoint } = this.delivery;
+    const reception = this.reception;
+    this.assertDelivery(reception);
     const isHeld = endpoint.isEvent && endpoint.isRedelivered;
-    this.assertDelivery();
-    const terms = { policy, space: this.space, replay: isHeld ? 'leave' : 'record' } as const;
+    const space = reception.spaceOf(endpoint, this.isForEachInstance);
+    const terms = { policy, space, replay: isHeld ? 'leave' : 'record' } as const;
     const verified = await this.dropDuplicates(verification, async () =>
       verification.proveMessage(incoming, terms),
     );
-    if (isHeld) await this.reserve(verified, verification);
-    if (verified.wantsAnswer) this.signAnswers(verified);
+    if (isHeld) await this.reserve(verified, { verification, reception });
+    if (verified.wantsAnswer) this.signAnswers(verified.identity, reception);
     return verified.identity;
   }
 
@@ -123,23 +126,15 @@ export class ReceivedMessage implements ReceivedCall<IncomingMessage> {
     return undefined;
   }
 
-  private get serviceAuth(): ServiceAuth {
-    return this.reception.serviceAuth;
-  }
-
-  /** Whose uses of one token exclude each other. A request has one receiver; an event has one in each subscription. */
-  private get space(): string {
-    const { isEvent, pattern, group } = this.delivery.endpoint;
-    if (!isEvent) return 'SEND';
-    const { issuer } = this.serviceAuth.settings;
-    const consumer = this.reception.isForEachInstance ? INSTANCE : '';
-    return `EMIT ${JSON.stringify([issuer, pattern, group ?? '', consumer])}`;
+  private get reception(): MessageReception {
+    if (this.begun) return this.begun;
+    throw new ServiceAuthUsageError('No service has begun to verify this message.');
   }
 
   /** @throws ServiceAuthUsageError where an event would be lost without a word */
-  private assertDelivery(): void {
+  private assertDelivery({ isAtMostOnce }: MessageReception): void {
     const { isEvent, isAcknowledgedUnread, pattern } = this.delivery.endpoint;
-    if (!isEvent || !isAcknowledgedUnread || this.reception.isAtMostOnce) return;
+    if (!isEvent || !isAcknowledgedUnread || isAtMostOnce) return;
     throw new ServiceAuthUsageError(
       `RabbitMQ forgets each event for ${JSON.stringify(pattern)} before its handler has run (noAck: true): write noAck: false in the options of the server, or delivery: 'at-most-once' in ServiceMessagesModule.forRoot().`,
     );
@@ -165,48 +160,37 @@ export class ReceivedMessage implements ReceivedCall<IncomingMessage> {
   }
 
   private async reserve(
-    { use, identity }: VerifiedMessage,
-    verification: RequestVerification,
+    { use, identity: { issuer, expiresAtSeconds = 0 } }: VerifiedMessage,
+    { verification, reception }: Reserving,
   ): Promise<void> {
-    const { settings } = this.serviceAuth;
-    const { now, monotonicNow, observer } = settings;
-    const { leaseMilliseconds } = this.reception;
-    const held = await reserveUse(this.store, use, {
-      leaseMilliseconds,
-      mayRenewUntilSeconds: use.forgetAtSeconds,
-      now,
-      monotonicNow,
-      waitMilliseconds: this.reception.takeWait() ? leaseMilliseconds : 0,
-    }).finally(() => this.reception.endWait());
+    const { leaseMilliseconds, serviceAuth } = reception;
+    const { now, monotonicNow, observer } = serviceAuth.settings;
+    const store = leasingStoreOf(serviceAuth);
+    const { clockToleranceSeconds } = serviceAuth.receiving;
+    const mayRenewUntilSeconds = expiresAtSeconds + clockToleranceSeconds;
+    const times = { leaseMilliseconds, mayRenewUntilSeconds };
+    const held = await reception.whileWaiting(
+      this.delivery.endpoint,
+      async (waitMilliseconds) =>
+        await reserveUse(store, use, { ...times, now, monotonicNow, waitMilliseconds }),
+    );
     if (held === 'seen') {
       this.drop(verification);
       throw new ServiceTokenRefusedError('token_replayed');
     }
-    if (held === 'busy') {
-      this.delivery.refused = 'requeue';
-      throw new ServiceAuthUnavailableError('message_busy');
-    }
+    if (held === 'busy') throw new ServiceAuthUnavailableError('message_busy');
     const { route } = this;
     this.delivery.claim = {
       commit: async () => {
-        if ((await held.commit()) === 'owned') return;
-        tell(observer, { type: 'lease_lost', issuer: identity.issuer, route });
+        if ((await held.commit()) === 'lost') tell(observer, { type: 'lease_lost', issuer, route });
       },
       release: async () => await held.release(),
     };
   }
 
-  private get store(): LeasingReplayStore {
-    const { replayStore } = this.serviceAuth.receiving;
-    if (isLeasing(replayStore)) return replayStore;
-    throw new ServiceAuthUsageError(
-      'The replayStore has no reserve(): events that a broker delivers again need MemoryReplayStore, RedisReplayStore, or a store with the methods of LeasingReplayStore.',
-    );
-  }
-
-  private signAnswers({ identity, use }: VerifiedMessage): void {
-    const { audience: answerer, issuer: asker, tokenId = use.tokenId } = identity;
-    const signer = this.serviceAuth.answerSigner({ answerer, asker, tokenId });
+  private signAnswers(identity: ServiceIdentity, { serviceAuth }: MessageReception): void {
+    const { audience: answerer, issuer: asker, tokenId = '' } = identity;
+    const signer = serviceAuth.answerSigner({ answerer, asker, tokenId });
     this.delivery.answers = {
       sign: async (part) => {
         const JWT = await signer.sign(part);
@@ -238,6 +222,18 @@ function isSigned(name: string): boolean {
   return lower === 'jwt' || lower === 'txn-token';
 }
 
+interface Reserving {
+  readonly verification: RequestVerification;
+  readonly reception: MessageReception;
+}
+
+function leasingStoreOf({ receiving: { replayStore } }: ServiceAuth): LeasingReplayStore {
+  if (isLeasing(replayStore)) return replayStore;
+  throw new ServiceAuthUsageError(
+    'The replayStore has no reserve(): events that a broker delivers again need MemoryReplayStore, RedisReplayStore, or a store with the methods of LeasingReplayStore.',
+  );
+}
+
 /** What cannot be decided now is delivered again, if it is an event: the caller of a request gets the answer. */
 function refusalOf({ status }: CallRefusal, isEvent: boolean): 'requeue' | 'dead-letter' {
   return status === 503 && isEvent ? 'requeue' : 'dead-letter';
@@ -248,6 +244,3 @@ export function toRpcException(error: CallRefusal): RpcException {
   const { code, message } = error;
   return new RpcException({ status: 'error', code, message });
 }
-
-/** Whether an error is one that {@link ReceivedMessage} answers. */
-export const isAnswered = isRefusal;

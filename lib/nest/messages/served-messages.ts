@@ -94,8 +94,15 @@ function endpointOf(
     group,
     isFanOut: name === 'Redis' || (['NATS', 'MQTT'].includes(name) && !isShared),
     isRedelivered: name === 'RabbitMQ' && !noAck,
+    prefetchCount: readPrefetch(options),
     isAcknowledgedUnread: noAck,
   };
+}
+
+/** In Nest and in AMQP, 0 is no limit. */
+function readPrefetch(options: unknown): number {
+  const count: unknown = Reflect.get(Object(options) as object, 'prefetchCount');
+  return typeof count === 'number' && count > 0 ? count : Infinity;
 }
 
 function watch(callback: Handler, endpoint: MessageEndpoint): Handler {

@@ -1,5 +1,4 @@
 import { Observable } from 'rxjs';
-import { writeMessageText } from '../../core/index.js';
 import type { AnswerParts } from './message-delivery.js';
 
 /** What is sent in the place of a value that a handler answers: the `response` of a packet of Nest. */
@@ -33,6 +32,9 @@ export function signAnswers(
   });
 }
 
+/** In the words of Nest's own filter. */
+const UNWRITABLE = { status: 'error', message: 'Internal server error' };
+
 type Part = Parameters<AnswerParts['sign']>[0];
 
 interface Sink {
@@ -44,6 +46,7 @@ interface Sink {
 class PartQueue {
   private waiting: Waiting | undefined;
   private sending: Promise<void> = Promise.resolve();
+  private isOver = false;
 
   constructor(
     private readonly answers: AnswerParts,
@@ -52,7 +55,9 @@ class PartQueue {
 
   value(value: unknown): void {
     this.flush();
-    const waiting = { text: textOf(value) };
+    const text = this.write(value);
+    if (text === undefined) return;
+    const waiting = { text };
     this.waiting = waiting;
     queueMicrotask(() => {
       if (this.waiting === waiting) this.flush();
@@ -61,15 +66,29 @@ class PartQueue {
 
   error(error: unknown): void {
     this.flush();
-    this.send({ text: textOf(error), isError: true, isEnd: true });
+    const text = this.write(error);
+    if (text === undefined) return;
+    this.send({ text, isError: true, isEnd: true });
     this.finish();
   }
 
   end(): void {
+    if (this.isOver) return;
     const { waiting } = this;
     this.waiting = undefined;
     this.send({ text: waiting?.text, isError: false, isEnd: true });
     this.finish();
+  }
+
+  /** Undefined for a value that no JSON text has: then the answer ends with an error. */
+  private write(value: unknown): string | undefined {
+    if (this.isOver) return undefined;
+    try {
+      return textOf(value);
+    } catch {
+      this.error(UNWRITABLE);
+      return undefined;
+    }
   }
 
   private flush(): void {
@@ -83,6 +102,7 @@ class PartQueue {
   }
 
   private finish(): void {
+    this.isOver = true;
     this.sending.then(
       () => this.sink.complete(),
       (error: unknown) => this.sink.error(error),
@@ -90,7 +110,7 @@ class PartQueue {
   }
 }
 
-/** Nest leaves out a value that is undefined; in an answer it is null. */
+/** As Nest itself writes it: what a caller that wants no signature gets. Nest leaves out what is undefined; here it is null. */
 function textOf(value: unknown): string {
-  return writeMessageText(value === undefined ? null : value).text;
+  return JSON.stringify(value) ?? 'null';
 }
