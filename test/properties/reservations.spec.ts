@@ -72,8 +72,13 @@ abstract class Step implements fc.AsyncCommand<Model, Real> {
 
   abstract run(model: Model, real: Real): Promise<void>;
 
+  /** No multiple of what passes, so that no step is at the very end of a lease. */
+  protected get leaseSeconds(): number {
+    return this.seconds + 50;
+  }
+
   protected hold(model: Model): void {
-    const untilSeconds = model.passedSeconds + this.seconds;
+    const untilSeconds = model.passedSeconds + this.leaseSeconds;
     model.uses.set(this.id, { owner: this.owner, untilSeconds });
   }
 
@@ -91,7 +96,7 @@ class Reserve extends Step {
   async run(model: Model, real: Real): Promise<void> {
     const known = holderIn(model, this.id);
     const expected = known === 'done' ? 'seen' : known ? 'busy' : 'first';
-    const lease = leaseOf(this.owner, this.seconds);
+    const lease = leaseOf(this.owner, this.leaseSeconds);
     const answer = await answerOf(() => real.store.reserve(useOf(real, this.id), lease));
     if (expectAnswer(model, answer, expected) && expected === 'first') this.hold(model);
   }
@@ -100,7 +105,7 @@ class Reserve extends Step {
 class Renew extends Step {
   async run(model: Model, real: Real): Promise<void> {
     const isOwn = this.isOwn(model);
-    const lease = leaseOf(this.owner, this.seconds);
+    const lease = leaseOf(this.owner, this.leaseSeconds);
     expect(await real.store.renew(useOf(real, this.id), lease)).toBe(isOwn);
     if (isOwn) this.hold(model);
   }
@@ -135,11 +140,10 @@ class RecordUse extends Step {
   }
 }
 
-/** Time passes: never exactly a lease, of which the last moment is nobody's. */
 class Pass extends Step {
   async run(model: Model, real: Real): Promise<void> {
-    model.passedSeconds += this.seconds + 50;
-    await real.pass(this.seconds + 50);
+    model.passedSeconds += this.seconds;
+    await real.pass(this.seconds);
   }
 }
 
