@@ -10,6 +10,7 @@ export class Backoff {
   constructor(
     private readonly mostMilliseconds: number,
     private readonly monotonicNow: () => number,
+    private readonly longestPauseMilliseconds = MOST_MILLISECONDS,
   ) {
     this.startedAt = monotonicNow();
   }
@@ -19,7 +20,7 @@ export class Backoff {
     const passed = Math.max(this.paused, this.monotonicNow() - this.startedAt);
     const left = this.mostMilliseconds - passed;
     if (!(left > 0)) return undefined;
-    const pause = Math.min(this.pause, left);
+    const pause = Math.min(this.pause, this.longestPauseMilliseconds, left);
     this.pause = Math.min(this.pause * 2, MOST_MILLISECONDS);
     this.paused += pause;
     return pause;

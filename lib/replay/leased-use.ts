@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type Lease,
   type LeasingReplayStore,
@@ -49,7 +48,7 @@ export async function reserveUse(
     if (verdict === 'seen') return 'seen';
     const pause = backoff.next();
     if (pause === undefined) return 'busy';
-    await sleep(pause);
+    await timePasses(pause);
   }
 }
 
@@ -114,6 +113,11 @@ export class LeasedUse {
     return Math.max(1, Math.floor(this.held.leaseMilliseconds / 3));
   }
 
+  /** Pauses no longer than between renewals, so that the lease lasts meanwhile. */
+  private newBackoff(mostMilliseconds: number): Backoff {
+    return new Backoff(mostMilliseconds, this.held.monotonicNow, this.renewalMilliseconds);
+  }
+
   private schedule(milliseconds: number): void {
     this.timer = setTimeout(() => void this.keepRenewed(), milliseconds).unref();
   }
@@ -126,8 +130,8 @@ export class LeasedUse {
       this.failures = undefined;
       return this.schedule(this.renewalMilliseconds);
     }
-    this.failures ??= new Backoff(Infinity, this.held.monotonicNow);
-    this.schedule(Math.min(this.failures.next() ?? 0, this.renewalMilliseconds));
+    this.failures ??= this.newBackoff(Infinity);
+    this.schedule(this.failures.next() ?? this.renewalMilliseconds);
   }
 
   /** Undefined where the store gives no answer. */
@@ -142,14 +146,14 @@ export class LeasedUse {
   private async writeDone(): Promise<'owned' | 'lost'> {
     clearTimeout(this.timer);
     const { store, use, held } = this;
-    const backoff = new Backoff(held.leaseMilliseconds, held.monotonicNow);
+    const backoff = this.newBackoff(held.leaseMilliseconds);
     for (;;) {
       const committing = attempt(async () => await store.commit(use, held.lease.owner));
       const isOwned = await inTime(held.leaseMilliseconds, committing);
       if (typeof isOwned === 'boolean') return isOwned ? 'owned' : 'lost';
       const pause = backoff.next();
       if (pause === undefined) return 'lost';
-      await sleep(Math.min(pause, this.renewalMilliseconds));
+      await timePasses(pause);
       await this.renew();
     }
   }
@@ -170,6 +174,10 @@ async function attempt(work: () => Promise<unknown>): Promise<unknown> {
   } catch {
     return undefined;
   }
+}
+
+async function timePasses(milliseconds: number): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 /** Undefined where a store says nothing. */

@@ -63,31 +63,14 @@ export class RedisReplayStore implements LeasingReplayStore {
   }
 
   async recordUse(use: TokenUse): Promise<TokenUseVerdict> {
-    this.assertNotForgotten(use);
-    try {
-      const verdict = await this.record(use);
-      this.outage.end();
-      return verdict;
-    } catch (cause) {
-      const unchecked = this.settings.onUnavailable === 'accept-unchecked';
-      this.outage.count(messageOf(cause), unchecked ? use.issuer : undefined);
-      if (unchecked) return 'first';
-      throw unavailable(cause);
-    }
+    const unchecked = this.settings.onUnavailable === 'accept-unchecked';
+    return await this.decide(use, unchecked, async () => await this.record(use));
   }
 
   /** Reserves a use. A `first` is never given without Redis, whatever `onUnavailable` says. */
   async reserve(use: TokenUse, lease: Lease): Promise<ReservationVerdict> {
-    const length = lengthOf(lease);
-    this.assertNotForgotten(use);
-    try {
-      const verdict = await this.makeReservation(use, lease.owner, length);
-      this.outage.end();
-      return verdict;
-    } catch (cause) {
-      this.outage.count(messageOf(cause), undefined);
-      throw unavailable(cause);
-    }
+    const args = [lease.owner, `${lengthOf(lease)}`];
+    return await this.decide(use, false, async () => await this.makeReservation(use, args));
   }
 
   async renew(use: TokenUse, lease: Lease): Promise<boolean> {
@@ -133,26 +116,40 @@ export class RedisReplayStore implements LeasingReplayStore {
     throw new ServiceAuthUnavailableError('replay_store_unavailable', { detail });
   }
 
+  /** @param unchecked whether the answer is `first` where there is none */
+  private async decide<T>(use: TokenUse, unchecked: boolean, ask: () => Promise<T>) {
+    this.assertNotForgotten(use);
+    try {
+      if (this.mayBePutBack(use)) await this.assertClock(use);
+      this.redis.server.note(use);
+      const verdict = await ask();
+      this.outage.end();
+      return verdict;
+    } catch (cause) {
+      this.outage.count(messageOf(cause), unchecked ? use.issuer : undefined);
+      if (unchecked) return 'first';
+      throw unavailable(cause);
+    }
+  }
+
   private async record(use: TokenUse): Promise<TokenUseVerdict> {
     const { connection } = this.settings;
-    if (this.mayBePutBack(use)) await this.assertClock(use);
-    this.redis.server.note(use);
     const answer = await this.redis.ask(async () => {
       const setting = connection.setIfAbsent(this.keyOf(use), millisecondsToRemember(use));
       return await this.redis.replicated(setting, (said) => said === 'OK');
     });
     if (answer === null) return 'seen';
     if (answer !== 'OK') throw new Error('Redis answered neither OK nor nil');
-    this.assertNotLost(use);
-    return 'first';
+    return this.firstOf(use);
   }
 
-  private async makeReservation(use: TokenUse, owner: string, milliseconds: number) {
-    if (this.mayBePutBack(use)) await this.assertClock(use);
-    this.redis.server.note(use);
-    const answer = await this.run(RESERVE, use, [owner, `${milliseconds}`]);
-    if (answer === 'seen' || answer === 'busy') return answer;
-    this.assertNotLost(use);
+  private async makeReservation(use: TokenUse, args: string[]): Promise<ReservationVerdict> {
+    const answer = await this.run(RESERVE, use, args);
+    return answer === 'seen' || answer === 'busy' ? answer : this.firstOf(use);
+  }
+
+  private firstOf(use: TokenUse): 'first' {
+    if (this.redis.server.mayHaveLost(use)) throw new Error(LOST);
     return 'first';
   }
 
@@ -169,10 +166,6 @@ export class RedisReplayStore implements LeasingReplayStore {
     throw new Error(
       `the clock was put back, and is ${apart.toFixed(1)} s apart from that of Redis`,
     );
-  }
-
-  private assertNotLost(use: TokenUse): void {
-    if (this.redis.server.mayHaveLost(use)) throw new Error(LOST);
   }
 
   /** Of a delivery that was let in: what fails is reported, and is no request that was refused. */
