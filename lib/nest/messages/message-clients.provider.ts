@@ -55,7 +55,6 @@ export class MessageClients implements OnModuleInit {
     @Optional()
     @Inject(ServiceCallContext)
     private readonly callContext: ServiceCallContext | undefined,
-    @Inject(MESSAGE_CLIENTS) private readonly clients: readonly MessageClientOptions[],
     @Inject(ModuleRef) private readonly moduleRef: ModuleRef,
   ) {}
 
@@ -67,11 +66,15 @@ export class MessageClients implements OnModuleInit {
     const { serviceAuth, callContext } = this;
     if (!serviceAuth || !callContext) throw missingServiceAuth('ServiceMessagesModule');
     const problems = new ProblemList();
-    for (const [index, options] of this.clients.entries()) {
+    for (const [index, options] of this.clients().entries()) {
       const reader = new OptionReader(options, OPTION_NAMES, problems.under(`clients[${index}]`));
       await this.sign(reader, { serviceAuth, callContext });
     }
     problems.assertNone();
+  }
+
+  private clients(): readonly MessageClientOptions[] {
+    return this.moduleRef.get<readonly MessageClientOptions[]>(MESSAGE_CLIENTS);
   }
 
   private async sign(reader: OptionReader, signer: ClientSigner): Promise<void> {

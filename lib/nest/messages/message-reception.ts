@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { ServiceAuthUsageError } from '../../core/index.js';
-import { ServiceAuth } from '../../service-auth.js';
+import type { ServiceAuth } from '../../service-auth.js';
 import type { MessageEndpoint } from './message-delivery.js';
 
 /** How a service receives messages: `ServiceMessagesModule.forRoot()`. */

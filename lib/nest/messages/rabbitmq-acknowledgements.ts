@@ -3,9 +3,9 @@ import type { MessageDelivery, Refused } from './message-delivery.js';
 
 /** The channel of amqplib, as far as it is needed. */
 interface Channel {
-  ack(message: object, allUpTo?: boolean): void;
-  nack(message: object, allUpTo?: boolean, requeue?: boolean): void;
-  reject(message: object, requeue?: boolean): void;
+  ack: (message: object, allUpTo?: boolean) => void;
+  nack: (message: object, allUpTo?: boolean, requeue?: boolean) => void;
+  reject: (message: object, requeue?: boolean) => void;
 }
 
 /** A message that was not acknowledged yet, and what is known of it. */

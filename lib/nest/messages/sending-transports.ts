@@ -24,8 +24,8 @@ export interface UnpackedData {
 export interface SendingTransport {
   readonly name: string;
   /** The pattern as the receiver will see it. */
-  routeOf(pattern: unknown): string;
-  unpack(given: unknown): UnpackedData;
+  readonly routeOf: (pattern: unknown) => string;
+  readonly unpack: (given: unknown) => UnpackedData;
   /** What in the options of the client keeps tokens from arriving; undefined where nothing does. */
   readonly flaw: string | undefined;
 }
@@ -59,8 +59,8 @@ interface Kind {
   readonly name: string;
   /** Whether the pattern is sent as text in the packet, rather than as the name of a place. */
   readonly usesPatternText: boolean;
-  unpack(given: unknown): UnpackedData;
-  flawOf(client: object): string | undefined;
+  readonly unpack: (given: unknown) => UnpackedData;
+  readonly flawOf: (client: object) => string | undefined;
 }
 
 const noFlaw = (): undefined => undefined;
@@ -145,16 +145,18 @@ function unpackNats(given: unknown): UnpackedData {
 /** Nest 12 uses @nats-io/transport-node, Nest 11 uses nats: the one that is installed makes the headers. */
 async function newNatsHeaders(): Promise<NatsHeaders> {
   for (const name of ['@nats-io/transport-node', 'nats']) {
-    const client = await import(name).catch(() => undefined);
-    const headers: unknown = client && Reflect.get(client as object, 'headers');
+    const client: unknown = await import(name).catch(() => undefined);
+    const headers: unknown = Reflect.get(Object(client) as object, 'headers');
     if (typeof headers === 'function') return Reflect.apply(headers, undefined, []) as NatsHeaders;
   }
   throw new ServiceSigningError('message_unsignable', { detail: 'no client of NATS is installed' });
 }
 
 /** Without a token that the application copied from somewhere. */
-function unsigned(headers: unknown): Record<string, unknown> {
-  const entries = Object.entries(Object(headers) as Record<string, unknown>);
+function unsigned<Value>(
+  headers: Readonly<Record<string, Value>> | undefined,
+): Record<string, Value> {
+  const entries = Object.entries(headers ?? {});
   return Object.fromEntries(entries.filter(([name]) => isUnsigned(name)));
 }
 

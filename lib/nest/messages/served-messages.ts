@@ -28,14 +28,16 @@ import { receivingTransport } from './receiving-transports.js';
 
 type Handler = ((...args: unknown[]) => unknown) & { next?: unknown };
 
-interface AddHandler {
-  addHandler(
+/** `Server.addHandler` of Nest. */
+type AddHandler = (
+  this: object,
+  ...registration: [
     pattern: unknown,
     callback: Handler,
     isEventHandler?: boolean,
     extras?: Readonly<Record<string, unknown>>,
-  ): void;
-}
+  ]
+) => void;
 
 const IS_WATCHED = createSlot<true>();
 
@@ -54,15 +56,17 @@ export function serveMessagesIn(context: ServiceCallContext): () => void {
  * a guard does not learn how the handler ended, and an interceptor is inside of the guards and of filters.
  */
 function watchServers(): void {
-  const prototype = Server.prototype as unknown as AddHandler;
+  const prototype: object = Server.prototype;
   if (IS_WATCHED.get(prototype)) return;
   IS_WATCHED.set(prototype, true);
-  const add = prototype.addHandler;
-  prototype.addHandler = function (pattern, callback, isEventHandler = false, extras = {}) {
+  const add = Reflect.get(prototype, 'addHandler') as AddHandler;
+  const addWatched: AddHandler = function (...registration) {
+    const [pattern, callback, isEventHandler = false, extras = {}] = registration;
     const endpoint = endpointOf(this, { pattern, isEventHandler, extras });
     const watched = endpoint ? watch(callback, endpoint) : callback;
     Reflect.apply(add, this, [pattern, watched, isEventHandler, extras]);
   };
+  Reflect.set(prototype, 'addHandler', addWatched);
 }
 
 interface Registration {
@@ -118,7 +122,9 @@ function watch(callback: Handler, endpoint: MessageEndpoint): Handler {
   // Nest chains the handlers of one event here, and each looks for the next one on itself.
   Object.defineProperty(watched, 'next', {
     get: () => callback.next,
-    set: (next: unknown) => (callback.next = next),
+    set: (next: unknown) => {
+      callback.next = next;
+    },
     configurable: true,
   });
   return watched;

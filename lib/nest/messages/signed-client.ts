@@ -37,10 +37,14 @@ export interface ClientSigner {
   readonly callContext: ServiceCallContext;
 }
 
+type Send = (pattern: unknown, data: unknown) => Observable<unknown>;
+type CreatePacket = (this: object, pattern: unknown, data: unknown) => { metadata?: object };
+
+/** What of a `ClientProxy` is replaced. Before Nest 12.0.4 there is no `createPacket`. */
 interface Methods {
-  send(pattern: unknown, data: unknown): Observable<unknown>;
-  emit(pattern: unknown, data: unknown): Observable<unknown>;
-  createPacket?(pattern: unknown, data: unknown): { metadata?: unknown };
+  send: Send;
+  emit: Send;
+  createPacket?: CreatePacket;
 }
 
 const SIGNED = createSlot<true>();
@@ -55,25 +59,21 @@ export function signClient(
   SIGNED.set(client, true);
   const methods = client as Methods;
   const [send, emit] = [methods.send.bind(client), methods.emit.bind(client)];
-  if (methods.createPacket) carryMetadata(methods, client);
+  if (methods.createPacket) methods.createPacket = carryingMetadata(methods.createPacket);
   const calls = new SignedCalls(settings, signer);
   methods.send = (pattern, data) => calls.send(pattern, data, send);
   methods.emit = (pattern, data) => calls.emit(pattern, data, emit);
 }
 
 /** Nest asks this for each packet that leaves, and lets it hold metadata. */
-function carryMetadata(methods: Methods, client: object): void {
-  const create = methods.createPacket;
-  methods.createPacket = (pattern, given) => {
-    const isSigned = given instanceof DataWithMetadata;
-    const data = isSigned ? given.data : given;
-    const packet = Reflect.apply(create as () => { metadata?: unknown }, client, [pattern, data]);
-    if (isSigned) packet.metadata = { ...(packet.metadata as object), ...given.metadata };
+function carryingMetadata(create: CreatePacket): CreatePacket {
+  return function (pattern, given) {
+    if (!(given instanceof DataWithMetadata)) return Reflect.apply(create, this, [pattern, given]);
+    const packet = Reflect.apply(create, this, [pattern, given.data]);
+    packet.metadata = { ...packet.metadata, ...given.metadata };
     return packet;
   };
 }
-
-type Send = Methods['send'];
 
 /** A message as its sender gave it, and for whom it is sent. */
 interface Draft {
