@@ -38,16 +38,16 @@ const WHERE: Readonly<Record<Exclude<Kind, 'refusal'>, string>> = {
 interface ExplainedCode {
   readonly code: string;
   readonly kind: Kind;
-  /** What answers a refusal; null for what no request answers. */
+  /** The status of a refusal; null for other codes. */
   readonly status: number | null;
   readonly message: string;
   readonly cause: string;
   readonly hint: string;
-  /** The page of the documentation that says more. */
+  /** The page of the documentation with more about it. */
   readonly page: string | null;
 }
 
-/** Adds the command that says what a code means and what to do about it. */
+/** Adds the command that explains a code and what to do about it. */
 export function addExplain(program: Command, terminal: Terminal, finish: Finish): void {
   program
     .command('explain')
