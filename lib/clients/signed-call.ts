@@ -133,11 +133,11 @@ export async function signCall<Frozen extends FrozenCall>(
 }
 
 /** The grant that goes along with a call: that of its own user alone, to a target that takes grants, while it lasts. */
-export async function grantToSend(
+export function grantToSend(
   { subject, grant }: CallSubject,
   target: Pick<SigningTarget, 'grants'>,
   { settings }: Pick<RequestSigner, 'settings'>,
-): Promise<string | undefined> {
+): HeldGrant | undefined {
   if (target.grants === 'never' || grant === undefined || grant.subject !== subject) {
     return undefined;
   }

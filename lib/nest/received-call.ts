@@ -46,11 +46,11 @@ export interface ReceivedCall<Incoming = unknown> {
   setUser(user: unknown): void;
   /** Takes the token out of the call, so that no logger and no handler passes it on. */
   removeToken(): void;
-  /** Tells caches that the answer depends on the token, where there are any. */
+  /** Marks for caches that the answer depends on the token, where there are any. */
   markPrivate(): void;
   /** The exception that answers a refusal. @param realm the name of the service in a challenge */
   refuse(error: CallRefusal, realm: string): Error;
-  /** Tells the caller why its call would be refused, where an answer has room for it. */
+  /** Notes for the caller why its call would be refused, where an answer has room for it. */
   reportRefusal(error: CallRefusal): void;
 }
 
