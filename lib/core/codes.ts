@@ -55,6 +55,8 @@ interface Refusal<Status extends RefusalStatus = RefusalStatus> extends Explanat
   readonly status: Status;
   /** Other statuses that answer the same code. */
   readonly otherStatuses?: readonly RefusalStatus[];
+  /** Whether it refuses messages and jobs alone. No HTTP request gets it. */
+  readonly isOfMessages?: true;
 }
 
 const REFUSAL_ROWS = {
@@ -254,6 +256,16 @@ const REFUSAL_ROWS = {
     hint: 'Bring Redis back (`nestjs-service-auth doctor` tries it), or raise `maxEntries` of the memory store. If the clock was put back, wait or restart the service.',
     logHint: 'Check the replay store.',
     page: 'replay.md',
+  },
+  message_busy: {
+    status: 503,
+    isOfMessages: true,
+    message: 'Another delivery of this message is being handled.',
+    cause:
+      'The broker has delivered a message or job again while its first delivery is still handled: by a process that lives, or by one that has died and whose lease is not over.',
+    hint: 'Nothing, as a rule: the broker delivers it again. Where it stays so, give handlers that take long a longer `leaseSeconds`, and look for processes that stop without closing.',
+    logHint: 'The broker delivers it again. A longer `leaseSeconds` suits handlers that take long.',
+    page: 'messages.md',
   },
   issuer_not_allowed: {
     status: 403,
@@ -474,6 +486,19 @@ const SIGNING_FAILURE_ROWS = {
       'What is sent depends on something that is known only while it is sent, as with a body that the client itself would serialise in its own way.',
     hint: 'Give the client a string, bytes, an object it serialises as JSON, a form, or a stream.',
   },
+  message_unsignable: {
+    message: 'The data of this message cannot be signed.',
+    cause:
+      'The data is no JSON value: undefined, a function, a BigInt, bytes, an object that holds itself, or it is too deep or too large. A client of a broker with a `serializer` of its own sends other data than was signed.',
+    hint: 'Send plain data: objects, arrays, text, numbers, booleans and null. Write bytes as base64 text.',
+    page: 'messages.md',
+  },
+  method_unsignable: {
+    message:
+      'SEND, EMIT and JOB are words of messages, so no HTTP request with such a method is signed.',
+    cause: 'The method of the request is one of the words that tokens of messages begin with.',
+    hint: 'Use a method of HTTP.',
+  },
   body_too_large: {
     message: 'The streamed body is larger than `maxBufferedBodyBytes`, so it cannot be signed.',
     cause: 'A stream is read into memory to be signed, and is longer than the limit.',
@@ -489,7 +514,39 @@ export const SIGNING_FAILURES: {
 /** A stable code of {@link SIGNING_FAILURES}. */
 export type SigningFailureCode = keyof typeof SIGNING_FAILURES;
 
-/** What a developer has to correct. The message of the error has the details. */
+const ANSWER_FAILURE_ROWS = {
+  answer_unsigned: {
+    message: 'The answer to the message is not signed.',
+    cause:
+      'Somebody else than the called service answered, or the called service cannot sign: it has no `signingKey`, does not guard this handler, or its guard refused the message. What the answer says of that proves nothing.',
+    hint: "Give the called service a `signingKey` and `ServiceMessagesModule`. Look at its log for a refusal. A service that cannot sign answers is called with `answers: 'unsigned'`.",
+    page: 'messages.md#answers',
+  },
+  answer_invalid: {
+    message: 'The signature of the answer, or the form of its token, is not acceptable.',
+    cause:
+      'The answer was not signed with a known key of the called service, or it was changed on the way.',
+    hint: 'Compare `keys` or `jwksUri` of the client in `forClients()` with the published keys of the called service.',
+    page: 'messages.md#answers',
+  },
+  answer_mismatch: {
+    message: 'The answer was made for another message, or a part of it is missing.',
+    cause:
+      'The answer is of another service or to another message, one of several answers is missing, came twice or out of order, or something followed the last one.',
+    hint: 'Look for a client of the broker that copies or drops answers.',
+    page: 'messages.md#answers',
+  },
+} satisfies Record<string, Explanation>;
+
+/** Why the answer to a message was not believed: code, why, and what to do. */
+export const ANSWER_FAILURES: {
+  readonly [Code in keyof typeof ANSWER_FAILURE_ROWS]: Explanation;
+} = ANSWER_FAILURE_ROWS;
+
+/** A stable code of {@link ANSWER_FAILURES}. */
+export type AnswerFailureCode = keyof typeof ANSWER_FAILURES;
+
+/** What a developer has to correct: the message of the error has the particulars. */
 export const SETUP_ERRORS: Readonly<Record<'config_error' | 'usage_error', Explanation>> = {
   config_error: {
     message: 'Service auth is not configured correctly.',

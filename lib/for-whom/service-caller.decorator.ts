@@ -5,7 +5,7 @@ import {
   type Type,
 } from '@nestjs/common';
 import { ServiceAuthUsageError, type ServiceIdentity } from '../core/index.js';
-import { ReceivedRequest } from '../nest/http/received-request.js';
+import { callKindOf } from '../nest/received-call.js';
 import { needsVerification } from '../nest/parameter-need.js';
 import { rawRequestOf, type Verification, wasSeenByAGuard } from '../nest/request-state.js';
 
@@ -37,14 +37,10 @@ export const ServiceCaller: (...pipes: Pipe[]) => ParameterDecorator = createPar
  * @throws ServiceAuthUsageError where no guard has looked at the request
  */
 export function verificationFor(context: ExecutionContext, decorator: string): Verification {
-  const request: unknown =
-    context.getType() === 'http' ? context.switchToHttp().getRequest() : undefined;
-  const verification =
-    typeof request === 'object' && request !== null
-      ? ReceivedRequest.of(request).state.verification
-      : undefined;
+  const kind = callKindOf(context);
+  const verification = kind?.of(context)?.state.verification;
   if (verification === undefined) {
-    throw new ServiceAuthUsageError(`${decorator} ${describeMissing(request)}`);
+    throw new ServiceAuthUsageError(`${decorator} ${describeMissing(context)}`);
   }
   return verification;
 }
@@ -54,7 +50,9 @@ const NO_GUARD =
 const TWO_COPIES =
   'and the guard of this route are of two copies of nestjs-service-auth: let every file either import or require it, and install it once (npm ls nestjs-service-auth).';
 
-function describeMissing(request: unknown): string {
+function describeMissing(context: ExecutionContext): string {
+  const request: unknown =
+    context.getType() === 'http' ? context.switchToHttp().getRequest() : undefined;
   const isRequest = typeof request === 'object' && request !== null;
   return isRequest && wasSeenByAGuard(rawRequestOf(request)) ? TWO_COPIES : NO_GUARD;
 }

@@ -5,8 +5,8 @@ import {
   type Type,
 } from '@nestjs/common';
 import { ServiceTokenRefusedError } from '../core/index.js';
-import { toHttpException } from '../nest/http/http-exception.js';
 import { needsVerification } from '../nest/parameter-need.js';
+import { refusalIn } from '../nest/received-call.js';
 import { verificationFor } from './service-caller.decorator.js';
 
 /** The options of `@ServiceSubject()`. */
@@ -24,7 +24,7 @@ const decorateSubject = createParamDecorator(
       const { identity, wouldBeRefused } = verificationFor(context, '@ServiceSubject()');
       if (identity?.subject !== undefined || options?.optional) return identity?.subject;
       if (wouldBeRefused) return undefined;
-      throw toHttpException(new ServiceTokenRefusedError('subject_missing'));
+      throw refusalIn(context, new ServiceTokenRefusedError('subject_missing'));
     },
   ),
 );

@@ -160,6 +160,8 @@ function kindOf(event: ServiceAuthEvent): string | undefined {
       return `${event.type} ${event.proofRefusal} ${event.issuer}`;
     case 'grant_unbound':
       return `${event.type} ${event.reason} ${event.issuer}`;
+    case 'lease_lost':
+      return `${event.type} ${event.issuer}`;
     case 'request_failed':
       return event.reason === 'admission_error' ? undefined : `${event.type} ${event.reason}`;
     case 'signing_failed': {

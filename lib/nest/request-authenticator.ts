@@ -3,7 +3,6 @@ import { type ExecutionContext, Inject, Injectable } from '@nestjs/common';
 import {
   type DecisionMode,
   describeRefusal,
-  type IncomingRequest,
   isRefusal,
   type ServiceAuthEvent,
   type ServiceIdentity,
@@ -13,7 +12,7 @@ import {
 import { ServiceAuth } from '../service-auth.js';
 import type { BodySettings } from './http/body/verifiable-body.js';
 import { Enforcement } from './enforcement.js';
-import { ReceivedRequest } from './http/received-request.js';
+import { type ReceivedCall, receivedCallIn } from './received-call.js';
 import { type Verification, verificationBy } from './request-state.js';
 import type { Route } from './route-policy.js';
 import { MODULE_OPTIONS_TOKEN } from './service-auth.module-definition.js';
@@ -28,8 +27,8 @@ type AuthenticatorOptions = Pick<
 
 /** One verification of a request, after its begin. */
 interface Attempt {
-  readonly request: ReceivedRequest;
-  readonly incoming: IncomingRequest;
+  readonly request: ReceivedCall;
+  readonly incoming: unknown;
   readonly route: Route;
   readonly verification: Verification;
 }
@@ -41,7 +40,7 @@ interface Handover extends Pick<Attempt, 'request' | 'route'> {
 
 type Refusal = Parameters<typeof describeRefusal>[0];
 
-/** Verifies a request once, for all guards, and finds the application's user. */
+/** Verifies a request or message once, whatever asks, and turns what was proved into the application's user. */
 @Injectable()
 export class RequestAuthenticator {
   private readonly bodySettingsByRoute = new WeakMap<Route, BodySettings>();
@@ -60,7 +59,7 @@ export class RequestAuthenticator {
   }
 
   /**
-   * Refuses an execution context whose type is not `http`.
+   * Refuses an execution context of a type that no imported module knows.
    *
    * @throws the exception of that type, with `context_unsupported`
    */
@@ -74,12 +73,12 @@ export class RequestAuthenticator {
    * Verifies a request, or waits for a running verification. It asserts the requirements of each route: a handler
    * that calls next() hands the request on to another route.
    *
-   * @returns the identity; undefined for an anonymous caller if the route admits one
-   * @throws an HTTP exception with the status and code of the refusal
+   * @returns who calls; undefined for an anonymous caller where the route admits one
+   * @throws an exception of the context's own kind, with the code of the refusal
    * @throws ServiceAuthUsageError in a service without `trustedIssuers`
    */
   authenticate(context: ExecutionContext, route: Route): Promise<ServiceIdentity | undefined> {
-    const request = ReceivedRequest.servedIn(context);
+    const request = receivedCallIn(context);
     const isReport = this.enforcement.reports(route);
     const begun = verificationBy(this.serviceAuth, request.state);
     if (begun?.result && (isReport || !begun.isReport)) {
@@ -141,7 +140,8 @@ export class RequestAuthenticator {
       if (!identity) return { identity };
       const incoming = request.toVerify(this.bodySettingsFor(route, isReport));
       const proof = this.serviceAuth.beginVerification({ route: request.route, enforcement });
-      return { identity: await proof.proveForRoute(identity, incoming, route.policy) };
+      const { policy } = route;
+      return { identity: await request.proveForRoute(incoming, { identity, policy }, proof) };
     } catch (error) {
       if (!isRefusal(error)) throw error;
       // A separate decision: the previous route has let the request in.
@@ -169,7 +169,7 @@ export class RequestAuthenticator {
     const enforcement = verification.isReport ? 'report' : 'enforce';
     const proof = this.serviceAuth.beginVerification({ route: request.route, enforcement });
     try {
-      const identity = await proof.prove(incoming, route.policy);
+      const identity = await request.prove(incoming, route.policy, proof);
       verification.isOfService = true;
       if (this.users.isConfigured) request.setUser(await this.users.resolve(identity));
       verification.identity = identity;
@@ -186,11 +186,11 @@ export class RequestAuthenticator {
     }
   }
 
-  private removeToken(request: ReceivedRequest): void {
+  private removeToken(request: ReceivedCall): void {
     if (this.options.tokenAfterVerification !== 'keep') request.removeToken();
   }
 
-  private refuse(request: ReceivedRequest, error: Refusal): Error {
+  private refuse(request: ReceivedCall, error: Refusal): Error {
     return request.refuse(error, this.serviceAuth.receiving.realm);
   }
 

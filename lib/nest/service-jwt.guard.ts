@@ -6,6 +6,7 @@ import {
   Optional,
 } from '@nestjs/common';
 import { ServiceAuthUsageError } from '../core/index.js';
+import { callKindOf } from './received-call.js';
 import { RequestAuthenticator } from './request-authenticator.js';
 import { routeOf } from './route-policy.js';
 
@@ -43,8 +44,8 @@ export class ServiceJwtGuard implements CanActivate {
   /** Whether the request may go on. @throws HttpException the answer to a refused request */
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const authenticator = this.found();
-    // First, so that nothing, not even a decorator, opens a context that this guard does not know.
-    if (context.getType() !== 'http') return await authenticator.refuseContext(context);
+    // First of all, so that nothing opens a context this guard does not know: not even a decorator.
+    if (callKindOf(context) === undefined) return await authenticator.refuseContext(context);
     const route = routeOf(context);
     if (route.mode === 'skip') return true;
     await authenticator.authenticate(context, route);

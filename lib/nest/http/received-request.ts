@@ -6,8 +6,11 @@ import {
   type IncomingRequest,
   refusalHeaders,
   type RequestBody,
+  type RequestVerification,
+  type RoutePolicy,
   type ServiceAuthUnavailableError,
   ServiceAuthUsageError,
+  type ServiceIdentity,
   type ServiceTokenRefusedError,
 } from '../../core/index.js';
 import { noteGuard, rawRequestOf, type RequestState, type Verification } from '../request-state.js';
@@ -134,7 +137,25 @@ export class ReceivedRequest {
     };
   }
 
-  /** Begins the verification by one service, separate from those by other services. */
+  /** Verifies the request. Emits nothing. */
+  prove(
+    incoming: IncomingRequest,
+    policy: RoutePolicy,
+    verification: RequestVerification,
+  ): Promise<ServiceIdentity> {
+    return verification.prove(incoming, policy);
+  }
+
+  /** Asserts what another route asks, to which the request was handed on. Emits nothing. */
+  proveForRoute(
+    incoming: IncomingRequest,
+    { identity, policy }: { readonly identity: ServiceIdentity; readonly policy: RoutePolicy },
+    verification: RequestVerification,
+  ): Promise<ServiceIdentity> {
+    return verification.proveForRoute(identity, incoming, policy);
+  }
+
+  /** Begins the verification by one service, which stays apart from those by others. */
   beginVerification(verifier: object, isReport: boolean): Verification {
     const verification: Verification = { verifier, isReport, previous: this.state.verification };
     this.state.verification = verification;
