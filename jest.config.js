@@ -27,6 +27,7 @@ export const NEEDS_TOOLS = {
     'docs/testing-your-application',
     'for-whom/printed-identities',
     'nest/key-health',
+    'nest/messages/service-messages.module',
     'nest/openapi-answers',
     'nest/openapi-document',
     'nest/pino-redaction',
