@@ -94,6 +94,8 @@ process.exitCode = problems.length === 0 ? 0 : 1;
  */
 async function lookAt(names, size, scheme) {
   const tab = await browser.newPage();
+  // Generous: a busy machine is no failure.
+  tab.setDefaultTimeout(300_000);
   await tab.setViewport({ width: size.width, height: size.height });
   await tab.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]);
   tab.on('request', (request) => {
