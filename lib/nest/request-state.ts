@@ -1,19 +1,27 @@
 import type { ServiceIdentity } from '../core/index.js';
 
+/** What a handler may know of the caller. */
+export interface Outcome {
+  /** What was proved, once it is; undefined for a route that would refuse the request. */
+  readonly identity?: ServiceIdentity | undefined;
+  /** Whether the route would refuse the request, and lets it in without an identity. */
+  readonly wouldBeRefused?: boolean;
+}
+
 /** What the guard of one service has made of a request. */
-export interface Verification {
+export interface Verification extends Outcome {
   /** The `ServiceAuth` that verifies: what one service proved is nothing to another in the same application. */
   readonly verifier: object;
   /** A second guard of the same service waits for the same result. */
   result?: Promise<ServiceIdentity | undefined>;
-  /** What was proved, once it is; undefined for a route that would refuse the request. */
   identity?: ServiceIdentity | undefined;
   /** Whether the caller is proved to be a service, also while the user of the application is looked up, or not found. */
   isOfService?: boolean;
   /** Whether it only reports: its result counts for no route that refuses. */
   readonly isReport: boolean;
-  /** Whether the route that serves the request would refuse it, and lets it in without an identity. */
   wouldBeRefused?: boolean;
+  /** What the resolvers of a GraphQL request made of it that would refuse it, by what they ask: one request has many. */
+  inResolvers?: Map<object, Outcome>;
   /** That of another service of the application, whose guard ran before. */
   readonly previous: Verification | undefined;
 }

@@ -45,6 +45,7 @@ class Served {
   constructor(
     readonly request: HttpRequest,
     readonly response: HttpResponse,
+    readonly pattern: string | undefined,
   ) {}
 }
 
@@ -82,10 +83,24 @@ export class ReceivedRequest {
   /** The one of a request that Nest is about to serve. The context must be one of HTTP. */
   static servedIn(context: ExecutionContext): ReceivedRequest {
     const http = context.switchToHttp();
-    const request = http.getRequest<HttpRequest>();
+    return ReceivedRequest.serving(http.getRequest<object>(), http.getResponse<object>());
+  }
+
+  /**
+   * The one of a request that something else than a route of Nest is about to serve.
+   *
+   * @param pattern what stands for the route in events. Default: the one that the framework has found
+   */
+  static serving(request: object, response: object, pattern?: string): ReceivedRequest {
     const received = ReceivedRequest.of(request);
-    received.served = new Served(request, http.getResponse<HttpResponse>());
+    received.served = new Served(request, response as HttpResponse, pattern);
     return received;
+  }
+
+  /** The one of a request that a guard has begun to verify; undefined for any other object. */
+  static verified(request: object): ReceivedRequest | undefined {
+    const received = REQUESTS.get(rawRequestOf(request));
+    return received?.state.verification && received;
   }
 
   /** Whether a guard may verify the request, or has verified it. False only if it surely has no token. */
@@ -96,9 +111,9 @@ export class ReceivedRequest {
   /** The pattern of the route that was found for it, as `/users/:id`; undefined where it is not known. */
   get route(): string | undefined {
     // Never the path itself: of those a caller can make up any number.
-    const { route, routeOptions } = this.opened.request;
-    const pattern = route?.path ?? routeOptions?.url;
-    return typeof pattern === 'string' ? pattern : undefined;
+    const { request, pattern } = this.opened;
+    const found = pattern ?? request.route?.path ?? request.routeOptions?.url;
+    return typeof found === 'string' ? found : undefined;
   }
 
   /** Whether it has a token, or may have one: false only if the whole list of headers was seen, without a token. */
@@ -174,7 +189,10 @@ export class ReceivedRequest {
 
   /** Tells the caller, in a header of the answer, why its request would be refused. */
   reportRefusal({ code }: ServiceTokenRefusedError | ServiceAuthUnavailableError): void {
-    setHeader(this.opened.response, 'JWT-Report', code);
+    const { response } = this.opened;
+    // An answer in parts may have begun.
+    const { headersSent } = rawRequestOf(response) as ServerResponse;
+    if (!headersSent) setHeader(response, 'JWT-Report', code);
   }
 
   private get opened(): Served {
