@@ -10,7 +10,7 @@ export type EndpointMode = 'required' | 'optional' | 'open';
 /** One GraphQLModule of an application. */
 export interface GraphQLEndpoint {
   readonly mode: EndpointMode;
-  /** Whether guards run before `@ResolveField()` too. */
+  /** Whether guards run before `@ResolveField()` and `@ResolveReference()` too. */
   readonly guardsFields: boolean;
   /** The modules whose resolvers it serves; empty: all. */
   readonly include: readonly unknown[];
@@ -20,13 +20,21 @@ export interface GraphQLEndpoint {
 export interface ResolverMethod {
   readonly type: Type;
   readonly name: string;
-  /** Whether guards run before it only where its endpoint says so: `@ResolveField()`. */
+  /** Whether guards run before it only where its endpoint says so: a field, or a reference. */
   readonly isField: boolean;
 }
 
 /** Where @nestjs/graphql keeps what its decorators say. */
-export const RESOLVER_KEYS = ['graphql:resolver_type', 'graphql:resolve_reference'];
-const FIELD_KEY = 'graphql:resolve_property';
+const OPERATION = 'graphql:resolver_type';
+const REFERENCE = 'graphql:resolve_reference';
+const FIELD = 'graphql:resolve_property';
+
+/** Whether GraphQL calls a method, and how; a field is reached by what returns its object alone. */
+export function resolverKindOf(method: object): 'operation' | 'reference' | 'field' | undefined {
+  if (Reflect.hasMetadata(OPERATION, method)) return 'operation';
+  if (Reflect.hasMetadata(REFERENCE, method)) return 'reference';
+  return Reflect.hasMetadata(FIELD, method) ? 'field' : undefined;
+}
 
 /** On the class of a driver: how its endpoint treats requests. */
 const ENDPOINT_MODE = 'nestjs-service-auth:graphql-endpoint';
@@ -52,9 +60,8 @@ export function resolversIn(modules: ModulesContainer): ResolverMethod[] {
   );
   return [...new Set(types)].filter(isClass).flatMap((type) =>
     methodNamesOf(type).flatMap((name) => {
-      const has = (key: string): boolean => Reflect.hasMetadata(key, handlerOf(type, name));
-      const isField = has(FIELD_KEY);
-      return isField || RESOLVER_KEYS.some(has) ? [{ type, name, isField }] : [];
+      const kind = resolverKindOf(handlerOf(type, name));
+      return kind ? [{ type, name, isField: kind !== 'operation' }] : [];
     }),
   );
 }

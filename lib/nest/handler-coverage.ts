@@ -3,9 +3,9 @@ import { PATH_METADATA, ROUTE_ARGS_METADATA } from '@nestjs/common/constants.js'
 import type { ModulesContainer } from '@nestjs/core';
 import { BindingWitness, type GlobalGuardReach, type Reach } from './global-guard-reach.js';
 import {
-  type EndpointMode,
+  type GraphQLEndpoint,
   graphqlEndpointsIn,
-  RESOLVER_KEYS,
+  resolverKindOf,
   servesModules,
 } from './graphql-endpoints.js';
 import { guardsOn, handlerOf, hasGuard, isServiceGuard, methodNamesOf } from './guarded-routes.js';
@@ -53,8 +53,8 @@ interface Found {
   readonly declared: object;
   readonly kind: HandlerKind;
   readonly isStatic: boolean;
-  /** How the endpoints of GraphQL that serve it treat requests; undefined for other handlers. */
-  readonly endpoints?: readonly EndpointMode[];
+  /** The endpoints of GraphQL that serve it; undefined for other handlers. */
+  readonly endpoints?: readonly GraphQLEndpoint[];
 }
 
 /** Where the packages keep what their decorators say; they need not be installed. */
@@ -95,25 +95,26 @@ function ofController(wrapper: Wrapper): Found[] {
   });
 }
 
-/** How each endpoint treats requests that serves the resolvers of a class. */
-function endpointsServing({ metatype }: Wrapper, modules: ModulesContainer): EndpointMode[] {
+/** The endpoints that serve the resolvers of a class. */
+function endpointsServing({ metatype }: Wrapper, modules: ModulesContainer): GraphQLEndpoint[] {
   const all = graphqlEndpointsIn(modules);
   // Something else than GraphQLModule serves them, and verifies nothing that we know of.
-  if (all.length === 0) return ['open'];
+  if (all.length === 0) return [{ mode: 'open', guardsFields: false, include: [] }];
   const hosts = [...modules.values()].filter(({ providers }) =>
     [...providers.values()].some((each) => each.metatype === metatype),
   );
-  return all.filter((endpoint) => servesModules(endpoint, hosts)).map(({ mode }) => mode);
+  return all.filter((endpoint) => servesModules(endpoint, hosts));
 }
 
-function ofProvider(wrapper: Wrapper, endpoints: () => EndpointMode[]): Found[] {
+function ofProvider(wrapper: Wrapper, endpoints: () => GraphQLEndpoint[]): Found[] {
   const isGateway = Reflect.hasMetadata(IS_GATEWAY, wrapper.metatype as object);
   return methodsOf(wrapper).flatMap((method) => {
     const { declared } = method;
     const has = (key: string): boolean => Reflect.hasMetadata(key, declared);
     const kinds: HandlerKind[] = [];
     if (isGateway && has(IS_SOCKET_MESSAGE)) kinds.push('WebSocket');
-    if (RESOLVER_KEYS.some(has)) kinds.push('GraphQL');
+    const resolver = resolverKindOf(declared);
+    if (resolver && resolver !== 'field') kinds.push('GraphQL');
     return kinds.map((kind) => ({
       ...method,
       kind,
@@ -171,18 +172,21 @@ function judgeResolver(
   reach: GlobalGuardReach,
 ): Pick<HandlerCoverage, 'verdict' | 'refusesAll'> {
   if (!reach.servesHttp || endpoints.length === 0) return { verdict: 'unserved' };
-  const isGuarded =
+  const hasAny =
     hasGuard({ handler: declared, controller: type }) || reach.resolvers(isStatic) === 'guarded';
+  const isField = resolverKindOf(declared) !== 'operation';
+  const isGuardedBy = ({ guardsFields }: GraphQLEndpoint) => hasAny && (!isField || guardsFields);
   const { mode } = readRoute(declared, type);
-  const through = (endpoint: EndpointMode): Verdict => {
-    if (endpoint === 'required') return 'guarded';
+  const through = (endpoint: GraphQLEndpoint): Verdict => {
+    if (endpoint.mode === 'required') return 'guarded';
     if (mode === 'skip') return 'skipped';
-    if (!isGuarded) return 'open';
-    return mode === 'optional' && endpoint === 'optional' ? 'optional' : 'guarded';
+    if (!isGuardedBy(endpoint)) return 'open';
+    return mode === 'optional' && endpoint.mode === 'optional' ? 'optional' : 'guarded';
   };
   const verdicts = endpoints.map(through);
   const verdict = LAXNESS.find((each) => verdicts.includes(each)) ?? 'guarded';
-  const refusesAll = isGuarded && mode !== 'skip' && endpoints.every((each) => each === 'open');
+  const refusesAll =
+    mode !== 'skip' && endpoints.every((each) => each.mode === 'open' && isGuardedBy(each));
   return refusesAll ? { verdict, refusesAll } : { verdict };
 }
 

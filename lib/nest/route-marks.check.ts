@@ -69,7 +69,7 @@ export class RouteMarksCheck implements OnModuleInit {
       );
     } else if (isField && !graphqlEndpointsIn(this.modules).every((each) => each.guardsFields)) {
       this.logger.warn(
-        `${what} GraphQL runs no guard before a field. Write fieldResolverEnhancers: ['guards'] in GraphQLModule, or move the decorator to the query.`,
+        `${what} GraphQL runs no guard before fields and references. Write fieldResolverEnhancers: ['guards'] in GraphQLModule, or move the decorator to the query.`,
       );
     }
   }

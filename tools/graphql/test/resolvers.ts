@@ -89,7 +89,9 @@ export class PersonResolver {
     return `secret of ${id} for ${issuer}`;
   }
   @Mutation(() => String)
-  async keep(@Args('file', { type: () => UploadScalar }) file: Promise<FileUpload>): Promise<string> {
+  async keep(
+    @Args('file', { type: () => UploadScalar }) file: Promise<FileUpload>,
+  ): Promise<string> {
     const { createReadStream } = await file;
     this.handled.push('keep');
     return await text(createReadStream());

@@ -13,10 +13,7 @@ import {
   MercuriusFederationDriver,
   type MercuriusFederationDriverConfig,
 } from '@nestjs/mercurius';
-import {
-  ServiceAuthModule,
-  type ServiceAuthModuleOptions,
-} from 'nestjs-service-auth';
+import { ServiceAuthModule, type ServiceAuthModuleOptions } from 'nestjs-service-auth';
 import { guardedDriver, type GuardedDriverOptions } from 'nestjs-service-auth/graphql';
 import type { Answer } from '../../../test/support/http/http.js';
 import { ObservedEvents } from '../../../test/support/observed/observed-events.js';
@@ -49,10 +46,7 @@ export interface Stack {
   subgraph(options?: EndpointOptions): DynamicModule;
 }
 
-function driverOf<T extends object>(
-  driver: Type<T>,
-  { guard }: EndpointOptions,
-): Type<T> {
+function driverOf<T extends object>(driver: Type<T>, { guard }: EndpointOptions): Type<T> {
   return guard ? guardedDriver(driver, guard) : driver;
 }
 
