@@ -51,5 +51,6 @@ const others = args.filter((each) => each !== '--nest-11');
 if (args.includes('--nest-11')) inTemporaryFolder((folder) => testOnNest11(folder, others));
 else {
   install(ROOT);
+  run('node', ['node_modules/typescript/bin/tsc', '-p', FOLDER]);
   test(ROOT, others);
 }

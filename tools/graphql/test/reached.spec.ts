@@ -39,7 +39,7 @@ function takeUploads(stack: Stack) {
     else if (stack.isMercurius) await app.register(mercuriusUpload as never);
     else {
       const uploads = new WeakSet<object>();
-      const fastify = app.getHttpAdapter().getInstance();
+      const fastify = (app as NestFastifyApplication).getHttpAdapter().getInstance();
       fastify.addContentTypeParser('multipart/form-data', (request, _payload, done) => {
         uploads.add(request.raw);
         done(null);
