@@ -1,3 +1,4 @@
+// oxlint-disable typescript/no-unsafe-assignment, typescript/no-unsafe-call, typescript/no-unsafe-member-access -- packages without types here
 // What the guard costs for each further field of a GraphQL operation, beside a guard that does nothing:
 //   npm run build && node scripts/test-graphql.mjs && node bench/graphql-fields.mjs [rounds]
 // One request is signed and verified over HTTP. Its fields are then resolved again and again by graphql-js, in pairs: the one

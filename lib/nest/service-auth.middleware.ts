@@ -51,7 +51,7 @@ interface Continuations {
   readonly fail: (error: unknown) => void;
 }
 
-type FastifyDone = (error?: Error | null) => void;
+type FastifyDone = (error?: Error) => void;
 
 /**
  * Verifies requests to what is mounted beside the controllers, where no guard of Nest stands: a proxy, a dashboard, an

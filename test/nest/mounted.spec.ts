@@ -13,6 +13,8 @@ import {
 import { ServiceHttpModule } from 'nestjs-service-auth/axios';
 import { ServiceAuthTesting } from 'nestjs-service-auth/testing';
 import { lastValueFrom } from 'rxjs';
+import type { INestApplication } from '@nestjs/common';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { call } from '../support/http/http.js';
 import { createKey } from '../support/keys/keys.js';
 import { ObservedEvents } from '../support/observed/observed-events.js';
@@ -36,6 +38,9 @@ class WhomController {
 
 /** What stands for a proxy or a dashboard: it answers what it was sent. */
 type Mounted = (request: IncomingMessage, response: ServerResponse) => void;
+
+const fastifyOf = (app: INestApplication) =>
+  (app as NestFastifyApplication).getHttpAdapter().getInstance();
 
 describe.each(ADAPTERS)('on %s', (adapter) => {
   const events = new ObservedEvents();
@@ -93,10 +98,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
           app.use('/legacy', middleware.express(options), mounted);
           return;
         }
-        await app
-          .getHttpAdapter()
-          .getInstance()
-          .register(async (scope) => {
+        await fastifyOf(app).register(async (scope) => {
             scope.removeAllContentTypeParsers();
             scope.addContentTypeParser('*', (_request, payload, done) => done(null, payload));
             scope.addHook('preHandler', middleware.fastify(options));

@@ -12,6 +12,8 @@ import {
   ServiceJwtGuard,
   SkipServiceAuth,
 } from 'nestjs-service-auth';
+import type { INestApplication } from '@nestjs/common';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { call } from '../support/http/http.js';
 import { ObservedEvents } from '../support/observed/observed-events.js';
 import { Caller } from '../support/services/caller.js';
@@ -121,6 +123,9 @@ class EndpointController {
 const refused = (code: string, word = 'FORBIDDEN') => ({ code: word, serviceAuth: { code } });
 const missing = refused('token_missing', 'UNAUTHENTICATED');
 
+const fastifyOf = (app: INestApplication) =>
+  (app as NestFastifyApplication).getHttpAdapter().getInstance();
+
 describe.each(ADAPTERS)('on %s', (adapter) => {
   const events = new ObservedEvents();
   beforeEach(() => events.decisions.splice(0));
@@ -151,7 +156,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     (app: Parameters<NonNullable<TestServiceOptions['configure']>>[0]): void => {
       const middleware = app.get(ServiceAuthMiddleware);
       if (adapter === 'express') app.use(middleware.express(options));
-      else app.getHttpAdapter().getInstance().addHook('preHandler', middleware.fastify(options));
+      else fastifyOf(app).addHook('preHandler', middleware.fastify(options));
     };
 
   const fieldsOf = (...names: Field[]) => `?fields=${names.join(',')}`;
@@ -227,7 +232,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
       configure: (app) => {
         const middleware = app.select(RegistryModule).get(ServiceAuthMiddleware, { strict: false });
         if (adapter === 'express') app.use(middleware.express());
-        else app.getHttpAdapter().getInstance().addHook('preHandler', middleware.fastify());
+        else fastifyOf(app).addHook('preHandler', middleware.fastify());
       },
     });
     const target = `/graphql${fieldsOf('plain', 'open')}`;
