@@ -78,6 +78,13 @@ export {
   RequireServiceAuth,
   SkipServiceAuth,
 } from './nest/route-mode.decorator.js';
+export {
+  type FastifyReplyLike,
+  type MountOptions,
+  type ServiceAuthExpressMiddleware,
+  type ServiceAuthFastifyHook,
+  ServiceAuthMiddleware,
+} from './nest/service-auth.middleware.js';
 export { ServiceAuthModule } from './nest/service-auth.module.js';
 export type {
   ServiceAuthModuleOptions,

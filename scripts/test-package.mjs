@@ -34,6 +34,7 @@ const PEERS = {
   './axios': [...PEERS_OF_NEST, ...AXIOS],
   './cache': [...PEERS_OF_NEST, ...CACHE],
   './fetch': PEERS_OF_NEST,
+  './graphql': PEERS_OF_NEST,
   './openapi': [...PEERS_OF_NEST, '@nestjs/swagger'],
   './opentelemetry': ['@opentelemetry/api'],
   './redis': [],

@@ -72,8 +72,8 @@ const REFUSAL_ROWS = {
     status: 401,
     message: 'A service token is required in the JWT header.',
     cause:
-      'The request has no `JWT` header, or an empty one. The HTTP client does not sign, the target has another origin or path prefix than the URL of the call, or a proxy dropped the header.',
-    hint: 'Send with a client that signs: import `ServiceHttpModule` in place of `HttpModule`. If the caller does sign, let the proxy pass the `JWT` header. Mark a route that is open to everybody with `@SkipServiceAuth()`.',
+      'The request has no `JWT` header, or an empty one. The HTTP client does not sign, the target has another origin or path prefix than the URL of the call, or a proxy dropped the header. In a resolver of GraphQL: its endpoint verified no request.',
+    hint: 'Send with a client that signs: import `ServiceHttpModule` in place of `HttpModule`. If the caller does sign, let the proxy pass the `JWT` header. Mark a route that is open to everybody with `@SkipServiceAuth()`. For GraphQL write `driver: guardedDriver(...)`.',
     logHint: 'Check that the caller signs, and that no proxy removes the `JWT` header.',
   },
   token_repeated: {
@@ -385,7 +385,7 @@ const REFUSAL_ROWS = {
     status: 403,
     message: 'Service tokens are not supported here.',
     cause:
-      'The guard stands before something that is not HTTP: a WebSocket, RPC or GraphQL handler.',
+      'The guard stands before something that does not come over HTTP: a WebSocket or RPC handler.',
     hint: 'Take the guard off handlers that are not HTTP, and guard these with one of their own.',
   },
 } satisfies Record<string, Refusal>;

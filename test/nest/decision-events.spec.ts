@@ -231,11 +231,11 @@ describe.each(ADAPTERS)('ServiceAuthObserver on %s', (adapter) => {
   it('tells of a request of a kind that is not supported', async () => {
     const told = new ObservedEvents();
     const census = await startCensus({ adapter, options: { observer: told } });
-    await send({ target: '/api/outcome/graphql' }, census.port);
+    await send({ target: '/api/outcome/queue' }, census.port);
     await census.close();
     expect(told.decisions).toMatchObject([
       { type: 'request_accepted', route: '/api/outcome/:contextType' },
-      { type: 'request_refused', code: 'context_unsupported', detail: 'graphql', status: 403 },
+      { type: 'request_refused', code: 'context_unsupported', detail: 'queue', status: 403 },
     ]);
   });
 

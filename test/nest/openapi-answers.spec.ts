@@ -142,7 +142,7 @@ describe.each(ADAPTERS)('the answers described on %s', (adapter) => {
 
   it('are those to a handler that runs outside of HTTP', async () => {
     expectAccepted(await send(census, { target: '/api/outcome/http' }));
-    const answer = await send(census, { target: '/api/outcome/graphql' });
+    const answer = await send(census, { target: '/api/outcome/queue' });
     expectAnswer(answer, 'context_unsupported', 403);
   });
 

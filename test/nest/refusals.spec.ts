@@ -238,7 +238,7 @@ describe.each(ADAPTERS)('on %s', (adapter: Adapter) => {
         title: '',
         code: 'context_unsupported',
         common: { target: '/api/outcome/http' },
-        change: { target: '/api/outcome/graphql' },
+        change: { target: '/api/outcome/queue' },
       });
     });
 
