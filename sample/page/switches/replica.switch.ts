@@ -8,7 +8,7 @@ import type { Forger } from '../forger.js';
 import { outcomeOf, type SwitchResult } from './outcome.js';
 
 const LOOK_EVERY_MILLISECONDS = 300;
-const MOST_LOOKS = 100;
+const MOST_LOOKS = 200;
 
 export interface ShownReplica {
   /** Where the second process listens. */

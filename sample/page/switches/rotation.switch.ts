@@ -18,11 +18,11 @@ import type { StoryService } from '../story.service.js';
 import type { Step } from '../steps.js';
 import { type Outcome, outcomeOf, outcomeOfStory, type SwitchResult } from './outcome.js';
 
-/** Herald lets its keys be kept for 60 seconds. */
-const CACHE_PATIENCE_MILLISECONDS = 75_000;
+/** Herald lets its keys be kept for 60 seconds. A busy machine takes longer. */
+const CACHE_PATIENCE_MILLISECONDS = 150_000;
 /** Herald reads its file every second. */
 const LOOK_EVERY_MILLISECONDS = 300;
-const MOST_LOOKS = 60;
+const MOST_LOOKS = 200;
 
 /** `one`: one key; `published`: the next key too; `signing`: the next key signs, the old one is published. */
 export type RotationPhase = 'one' | 'published' | 'signing';
