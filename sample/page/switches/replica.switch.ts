@@ -68,7 +68,7 @@ export class ReplicaSwitch {
     for (let looks = 0; looks < MOST_LOOKS; looks += 1) {
       const { answer } = await exchange(sentTo(await this.forger.heraldForOperator(), url));
       if (answer?.status === 200) return;
-      await sleep(LOOK_EVERY_MILLISECONDS);
+      await sleep(LOOK_EVERY_MILLISECONDS, undefined, { ref: false });
     }
     throw new ConflictException('The second Census cannot fetch the keys of Herald and Edge.');
   }

@@ -139,7 +139,7 @@ function keyIdOf({ from, token }: Step): unknown {
 async function until(message: string, isSo: () => Promise<boolean>): Promise<void> {
   for (let looks = 0; looks < MOST_LOOKS; looks += 1) {
     if (await isSo()) return;
-    await sleep(LOOK_EVERY_MILLISECONDS);
+    await sleep(LOOK_EVERY_MILLISECONDS, undefined, { ref: false });
   }
   throw new ConflictException(message);
 }
