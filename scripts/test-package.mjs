@@ -34,6 +34,7 @@ const PEERS = {
   './cache': [...PEERS_OF_NEST, ...CACHE],
   './fetch': PEERS_OF_NEST,
   './graphql': PEERS_OF_NEST,
+  './microservices': [...PEERS_OF_NEST, '@nestjs/microservices'],
   './openapi': [...PEERS_OF_NEST, '@nestjs/swagger'],
   './opentelemetry': ['@opentelemetry/api'],
   './redis': [],
