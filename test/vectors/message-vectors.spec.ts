@@ -1,6 +1,5 @@
 import type { JsonWebKey } from 'node:crypto';
 import {
-  type CallTransport,
   createServiceAuth,
   type Profile,
   type ServiceAuth,
@@ -10,6 +9,7 @@ import {
 import { from } from 'rxjs';
 import {
   type AnsweredMessage,
+  type CallTransport,
   type IncomingMessage,
   type KeySource,
   type MessageVerb,
