@@ -44,7 +44,7 @@ describeWithClients.each(
     const keys = [{ publicKey: reportsKey.publicPem, keyId: 'reports-1' }];
     const trustedIssuers = [{ issuer: REPORTS, keys, messages: { bodies } }];
     census = await CensusService.start({ place, options: { trustedIssuers } });
-  }, 120_000);
+  }, 400_000);
 
   afterAll(async () => {
     await census?.close();

@@ -131,7 +131,7 @@ describe('the digests of a whole run', () => {
     return written;
   }
 
-  const check = (minutes: number, property: fc.IRawProperty<[string]>) => {
+  const check = (minutes: number, property: fc.IProperty<[string]>) => {
     const interruptAfterTimeLimit = minutes * 60_000;
     fc.assert(property, { numRuns: RUNS, interruptAfterTimeLimit, markInterruptAsFailure: true });
   };

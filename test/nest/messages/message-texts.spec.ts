@@ -34,18 +34,19 @@ const READINGS: readonly ((text: string) => string)[] = [
 
 const attempt = fc.tuple(jsonText, fc.constantFrom(...READINGS));
 
-describe.each(INSTALLED_TRANSPORTS)('random data over $name', ({ name, start }) => {
+describe.each(INSTALLED_TRANSPORTS)('random data over $name', (transport) => {
+  const { name } = transport;
   let place: MeetingPlace;
   let census: CensusService;
   let herald: HeraldService;
   let plain: PlainPeer;
 
   beforeAll(async () => {
-    place = await start();
+    place = await transport.start();
     census = await CensusService.start({ place });
     herald = await HeraldService.start({ place });
     plain = await PlainPeer.open(name, place, QUEUE);
-  }, 120_000);
+  }, 400_000);
 
   afterAll(async () => {
     await plain?.close();

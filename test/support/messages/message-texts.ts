@@ -14,12 +14,13 @@ const anyNumber = fc
   );
 
 /** Texts that are read, or written, as one and the same thing by a careless reader. */
-const lookalike = fc.constantFrom(
-  ...['null', '1e999', '-1e999', '1.7976931348623157e308', '1.7976931348623159e308'],
-  ...['0', '-0', '0.0', '-0.0', '0e9', '-0e-9', '1e-400', '-1e-400', '5e-324', '-2e-324'],
-  ...['1', '1.0', '1e0', '10e-1', '9007199254740993', '9007199254740992', '1e21', '1E+21'],
-  ...['"\\u0061"', '"a"', '"\\/"', '"/"', '"\\ud83d"', '"\\uD83D"', '[]', '[ ]', '{}'],
-);
+const LOOKALIKES = [
+  ['null', '1e999', '-1e999', '1.7976931348623157e308', '1.7976931348623159e308'],
+  ['0', '-0', '0.0', '-0.0', '0e9', '-0e-9', '1e-400', '-1e-400', '5e-324', '-2e-324'],
+  ['1', '1.0', '1e0', '10e-1', '9007199254740993', '9007199254740992', '1e21', '1E+21'],
+  ['"\\u0061"', '"a"', '"\\/"', '"/"', '"\\ud83d"', '"\\uD83D"', '[]', '[ ]', '{}'],
+];
+const lookalike = fc.constantFrom(...LOOKALIKES.flat());
 
 const character = fc.oneof(
   fc.stringMatching(/^[\u0020!#-[\]-\u007e\u00e9\u2028\u{1f600}]$/u),
@@ -138,11 +139,15 @@ function together(kind: string, parts: readonly Reading[], isShallow: boolean): 
   };
 }
 
-const ESCAPES = new Map([
-  ...[...'"\\/'].map((one) => [one, one] as const),
-  ...(['b\b', 'f\f', 'n\n', 'r\r', 't\t'] as const).map(
-    ([letter = '', code = '']) => [letter, code] as const,
-  ),
+const ESCAPES: ReadonlyMap<string, string> = new Map([
+  ['"', '"'],
+  ['\\', '\\'],
+  ['/', '/'],
+  ['b', '\b'],
+  ['f', '\f'],
+  ['n', '\n'],
+  ['r', '\r'],
+  ['t', '\t'],
 ]);
 
 function readString(token: string): Reading {
