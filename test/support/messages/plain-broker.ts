@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
-import { connect as connectAmqp } from 'amqplib';
+import { connect as connectAmqp, type ConsumeMessage } from 'amqplib';
 import { Redis } from 'ioredis';
 import { connectAsync } from 'mqtt';
 import type { MeetingPlace, TransportName } from './brokers.js';
@@ -228,9 +228,13 @@ async function openRabbitMq({ place, queue, onReply }: Opening): Promise<Wire> {
   const connection = await connectAmqp(`amqp://guest:guest@127.0.0.1:${place.port}`);
   const channel = await connection.createChannel();
   const { queue: replyTo } = await channel.assertQueue('', { exclusive: true, autoDelete: true });
-  await channel.consume(replyTo, (reply) => reply && onReply(reply.content.toString()), {
-    noAck: true,
-  });
+  const take = (reply: ConsumeMessage | null): void => {
+    if (!reply) return;
+    // Over RabbitMQ, the answers of Nest have their id beside the packet.
+    const id: unknown = reply.properties.correlationId;
+    onReply(JSON.stringify({ id, ...parse(reply.content.toString()) }));
+  };
+  await channel.consume(replyTo, take, { noAck: true });
   const handlers = new Map<string, OnFrame>();
   let isServing = false;
   return {
@@ -244,19 +248,22 @@ async function openRabbitMq({ place, queue, onReply }: Opening): Promise<Wire> {
       if (isServing) return;
       isServing = true;
       await channel.assertQueue(queue, { durable: false });
-      const take = (message: Parameters<Parameters<typeof channel.consume>[1]>[0]): void => {
+      const serve = (message: ConsumeMessage | null): void => {
         if (!message) return;
         const text = message.content.toString();
         const id = idOf(text);
         const headers = (message.properties.headers ?? {}) as Headers;
         const frame = { pattern: String(parse(text)['pattern']), text, headers, id };
-        const { replyTo: to, correlationId } = message.properties as unknown as Record<string, string>;
+        const { replyTo: to, correlationId } = message.properties as unknown as Record<
+          string,
+          string
+        >;
         handlers.get(frame.pattern)?.(frame, (packet) => {
           const content = Buffer.from(JSON.stringify({ id, ...packet }));
           channel.sendToQueue(to ?? '', content, { correlationId });
         });
       };
-      await channel.consume(queue, take, { noAck: true });
+      await channel.consume(queue, serve, { noAck: true });
     },
     async close() {
       await channel.close();
