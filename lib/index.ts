@@ -1,14 +1,25 @@
 export {
+  ANSWER_FAILURES,
+  type AnswerFailureCode,
+  type CallTransport,
+  type DuplicateDropped,
   type GrantIssued,
   type GrantOptions,
   type GrantUnbound,
+  type IncomingMessage,
   type IssuerTrust,
   type KeySourceOptions,
   type KeyMaterial,
   type KeySourceHealth,
+  type Lease,
+  type LeaseLost,
+  type LeasingReplayStore,
+  type MessageTarget,
+  type MessageVerb,
   type OriginateCall,
   type OriginateOptions,
   type OriginatorOptions,
+  type OutgoingMessage,
   type Profile,
   type PublicKeyOptions,
   type PublishedKeysOptions,
@@ -22,6 +33,8 @@ export {
   type RequestRefused,
   type RequestSigned,
   type RequestWouldBeRefused,
+  type ReservationVerdict,
+  ServiceAnswerRefusedError,
   ServiceAuthConfigError,
   ServiceAuthError,
   type ServiceAuthEvent,
@@ -35,6 +48,7 @@ export {
   SIGNING_FAILURES,
   type SigningFailed,
   type SigningFailureCode,
+  type SignedMessage,
   type SigningKeyFileOptions,
   type SigningKeyOptions,
   type SigningKeyRingOptions,
@@ -45,6 +59,7 @@ export {
   type TokenUseVerdict,
   type TrustedIssuerFinder,
   type TrustedIssuerOptions,
+  type TrustedMessagesOptions,
   type UnboundReason,
   type VerifiedGrant,
 } from './core/index.js';
@@ -63,6 +78,13 @@ export {
   RequireServiceAuth,
   SkipServiceAuth,
 } from './nest/route-mode.decorator.js';
+export {
+  type FastifyReplyLike,
+  type MountOptions,
+  type ServiceAuthExpressMiddleware,
+  type ServiceAuthFastifyHook,
+  ServiceAuthMiddleware,
+} from './nest/service-auth.middleware.js';
 export { ServiceAuthModule } from './nest/service-auth.module.js';
 export type {
   ServiceAuthModuleOptions,
@@ -86,5 +108,6 @@ export {
   ServiceSubject,
   type ServiceSubjectOptions,
 } from './for-whom/service-subject.decorator.js';
-export { MemoryReplayStore, type MemoryReplayStoreOptions } from './replay/memory-replay-store.js';
+export { MemoryReplayStore } from './replay/memory-replay-store.js';
+export type { MemoryReplayStoreOptions } from './replay/memory-replay-store.options.js';
 export { ServiceAuth, type VerifyOptions } from './service-auth.js';

@@ -1,11 +1,17 @@
 import {
+  type AnsweredMessage,
+  type AnswerSigner,
   flushObserver,
   type GrantOptions,
+  type IncomingMessage,
   type IncomingRequest,
   type IssuedGrant,
   type KeySource,
+  type KeySourceOptions,
   type KeySourceHealth,
+  type MessageTarget,
   type OriginateCall,
+  type OutgoingMessage,
   type OutgoingRequest,
   type PublishedKey,
   Receiver,
@@ -19,6 +25,7 @@ import {
   type ServiceAuthSettings,
   ServiceAuthUnavailableError,
   type ServiceIdentity,
+  type SignedMessage,
   type SigningTarget,
 } from './core/index.js';
 import { FoundIssuers } from './keys/found-issuers.js';
@@ -51,6 +58,8 @@ export interface VerifyOptions {
 /** One configured service: it signs outgoing requests, and verifies received ones. */
 export class ServiceAuth {
   private timer: NodeJS.Timeout | undefined;
+  /** The keys of services that answer messages, by their names. */
+  private readonly answerers = new Map<string, KeySource>();
   private readonly sender: Sender;
   private readonly receiver: Receiver;
 
@@ -81,9 +90,31 @@ export class ServiceAuth {
   }
 
   /**
-   * Makes a grant: this service vouches for a user. Send it in the header `Txn-Token` of calls for that user, and
-   * pass it to `sign()`. Observers are called with `grant_issued`. This method does not know the request being
-   * served. In a Nest application, call `ServiceGrants.issue()`, which refuses if the caller is a service.
+   * Signs a message that is about to be sent over a broker, or a job that is about to be queued. Observers are called with
+   * `request_signed` or `signing_failed`.
+   *
+   * @param target whom it is for; a topic only with `EMIT`
+   * @returns the value of the header `JWT`, and the id that a signed answer refers to
+   * @throws ServiceSigningError with a code of `SIGNING_FAILURES`
+   */
+  signMessage(message: OutgoingMessage, target: MessageTarget): Promise<SignedMessage> {
+    return this.sender.signMessage(message, target);
+  }
+
+  /**
+   * Signs the parts of the answer to a message.
+   *
+   * @throws ServiceSigningError `sending_disabled`, `service_closed`
+   * @internal
+   */
+  answerSigner(message: AnsweredMessage): AnswerSigner {
+    return this.sender.answerSigner(message);
+  }
+
+  /**
+   * Makes a grant: this service vouches that a user is there. Send it in the header `Txn-Token` of calls that are made for
+   * that user, and give it to `sign()`. Observers are called with `grant_issued`. This method knows of no request: in a Nest
+   * application, call `ServiceGrants.issue()`, which refuses where the caller is a service.
    *
    * @returns the value of the header
    * @throws ServiceSigningError `originate_refused`; `sending_disabled`, `service_closed`
@@ -157,8 +188,33 @@ export class ServiceAuth {
   }
 
   /**
-   * Begins to verify a request on which the application decides too. The caller calls `prove()`, looks up its user,
-   * and then calls `accepted(identity)` or `failed(error)`. Observers get no event before that.
+   * Verifies a message or job that was received: on return it is what its issuer signed, its use is recorded, and it
+   * satisfies `policy`. For code that reads a broker without Nest; where the broker delivers again, a message that failed
+   * after this is refused when it comes again.
+   *
+   * @throws ServiceTokenRefusedError, ServiceAuthUnavailableError as {@link verify}
+   * @throws ServiceAuthUsageError in a service without `trustedIssuers`
+   */
+  async verifyMessage(
+    message: IncomingMessage,
+    policy: RoutePolicy = {},
+    options: VerifyOptions = {},
+  ): Promise<ServiceIdentity> {
+    const verification = this.beginVerification(options);
+    try {
+      const terms = { policy, space: message.verb, replay: 'record' } as const;
+      const { identity } = await verification.proveMessage(message, terms);
+      verification.accepted(identity);
+      return identity;
+    } catch (error) {
+      verification.failed(error);
+      throw error;
+    }
+  }
+
+  /**
+   * Begins to verify a request that the application decides on too: it calls `prove()`, looks up its user, and then calls
+   * `accepted(identity)` or `failed(error)`. Observers get no event before that.
    *
    * @throws ServiceAuthUsageError in a service without `trustedIssuers`
    * @internal
@@ -183,7 +239,29 @@ export class ServiceAuth {
     return sending?.publishedKeys && { keys: sending.signingKeys.published() };
   }
 
-  /** The state of the keys of each issuer. */
+  /**
+   * The keys of a service whose answers to messages are verified: those given, else those of the trusted issuer of this
+   * name, else those it publishes. They are kept fresh from now on.
+   *
+   * @throws ServiceAuthConfigError with `field: what to write`
+   * @internal
+   */
+  async keysOfAnswerer(options: KeySourceOptions): Promise<KeySource> {
+    const { issuer, publicKey, keys, jwksUri } = options;
+    const { receiving, keyFetch } = this.settings;
+    const isGiven = publicKey !== undefined || keys !== undefined || jwksUri !== undefined;
+    const trusted = [...(receiving?.trustedIssuers.known() ?? [])].find(
+      (each) => each.issuer === issuer,
+    );
+    if (trusted && !isGiven) return trusted.keys;
+    const source = await createKeySource(options, keyFetch);
+    this.answerers.get(issuer)?.close();
+    this.answerers.set(issuer, source);
+    source.refreshIfDue();
+    return source;
+  }
+
+  /** How the keys of each issuer stand. */
   keyHealth(): ReadonlyMap<string, KeySourceHealth> {
     return new Map([...this.keySources()].map(({ issuer, keys }) => [issuer, keys.health()]));
   }
@@ -193,6 +271,7 @@ export class ServiceAuth {
     const { receiving } = this.settings;
     yield* receiving?.grants?.originators.values() ?? [];
     yield* receiving?.trustedIssuers.known() ?? [];
+    for (const [issuer, keys] of this.answerers) yield { issuer, keys };
   }
 
   /**
@@ -233,6 +312,7 @@ export class ServiceAuth {
     for (const { keys } of this.settings.receiving?.grants?.originators.values() ?? [])
       keys.close();
     this.settings.receiving?.trustedIssuers.close();
+    for (const keys of this.answerers.values()) keys.close();
     this.settings.receiving?.replayStore.close?.(this.settings.observer);
     flushObserver(this.settings.observer);
   }

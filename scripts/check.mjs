@@ -42,6 +42,8 @@ const STEPS = [
   // One of each module system; the others take a minute each: `node scripts/test-consumers.mjs`.
   ['applications of users', 'node', 'scripts/test-consumers.mjs', ...APPLICATIONS],
   ['hosts that are not a plain Node server', 'node', 'scripts/test-hosts.mjs'],
+  ['GraphQL, with Nest 12', 'node', 'scripts/test-graphql.mjs'],
+  ['GraphQL, with Nest 11', 'node', 'scripts/test-graphql.mjs', '--nest-11'],
   // Skipped with a line where there is no Prometheus; in CI that fails.
   ['dashboard and alerts', 'node', 'scripts/test-dashboards.mjs'],
   ['the first page, with Nest 11', 'node', 'test/docs/getting-started.mjs', 'nest-11'],

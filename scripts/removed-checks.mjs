@@ -13,6 +13,8 @@
 const CORE = 'test/core/attacks.spec.ts';
 const NEIGHBOURS = 'test/core/removed-checks.spec.ts';
 const STORE = 'test/replay/memory-replay-store.spec.ts';
+const MEMORY_LEASES = 'test/replay/memory-reservations.spec.ts';
+const REDIS_LEASES = 'test/replay/redis-reservations.spec.ts';
 const HTTP = 'test/nest/refusals.spec.ts';
 const SEQUENCES = 'test/nest/attack-sequences.spec.ts';
 const GUARD = 'test/nest/guard-checks.spec.ts';
@@ -741,12 +743,13 @@ const CONTENT_HEADERS = inFile('lib/core/request-binding.ts', [
 const STORES = inFile('lib/replay/memory-replay-store.ts', [
   {
     check: 'a use that lives is seen',
-    text: `    if (place.isLive) return 'seen';\n`,
+    text: `    if (place.isLive || this.reservations.find(key, now)) return 'seen';\n`,
     spec: STORE,
   },
   {
     check: 'what could have been forgotten is undecided',
-    text: '    this.assertNotForgotten(use, now);\n',
+    text: '    this.assertNotForgotten(use, now);\n    this.assertRoomFor(use.issuer);\n    this.remember',
+    instead: '    this.assertRoomFor(use.issuer);\n    this.remember',
     spec: STORE,
   },
   {
@@ -762,9 +765,48 @@ const STORES = inFile('lib/replay/memory-replay-store.ts', [
   },
   {
     check: 'where asked, what was issued before the start is taken for used',
-    text: `    if (this.refusesIssuedBeforeStart && !isIssuedWithin(secondsSinceStart, use)) return 'seen';\n`,
+    text: `    if (this.countsAsUsed(use, now)) return 'seen';\n`,
     spec: 'test/nest/shared-replay-store.spec.ts',
     tests: 'RP-13|PF-03',
+  },
+  {
+    check: 'a use that is done is never reserved',
+    text: `    if (this.digests.locate(digestOf(key), this.sweptSecond).isLive) return 'seen';\n`,
+    spec: MEMORY_LEASES,
+  },
+  {
+    check: 'a use that a delivery holds is busy',
+    text: `    if (this.reservations.find(key, now)) return 'busy';\n`,
+    spec: MEMORY_LEASES,
+  },
+  {
+    check: 'where asked, a message that was signed before the start is undecided',
+    text: `    if (this.countsAsUsed(use, now)) this.fail('it was issued before the memory store was made');\n`,
+    spec: MEMORY_LEASES,
+    tests: 'RP-13',
+  },
+  {
+    check: 'a message whose use could have been forgotten is undecided',
+    text: '    this.assertNotForgotten(use, now);\n    this.reservations.delete(key);\n',
+    instead: '    this.reservations.delete(key);\n',
+    spec: MEMORY_LEASES,
+    tests: 'RP-19',
+  },
+  {
+    check: 'nobody renews the reservation of another',
+    text: '    if (this.reservations.find(key, this.settings.monotonicNow())?.owner !== lease.owner)\n      return false;\n',
+    spec: MEMORY_LEASES,
+  },
+  {
+    check: 'nobody releases the reservation of another',
+    text: '    if (this.reservations.find(key, this.settings.monotonicNow())?.owner !== owner) return;\n',
+    spec: MEMORY_LEASES,
+  },
+  {
+    check: 'a commit says that its reservation was lost',
+    text: 'return reservation?.owner === owner;',
+    instead: 'return true;',
+    spec: MEMORY_LEASES,
   },
 ]);
 
@@ -787,7 +829,7 @@ const REDIS = inFile('lib/replay/redis-replay-store.ts', [
   },
   {
     check: 'a clock put back to a time that is not known is compared with that of Redis',
-    text: '    if (this.clock.wasPast(use, monotonicNow() / 1000)) await this.assertClock(use);\n',
+    text: '      if (this.mayBePutBack(use)) await this.assertClock(use);\n',
     spec: 'test/replay/redis-replay-store.spec.ts',
     tests: 'RP-19',
   },
@@ -805,21 +847,6 @@ const REDIS = inFile('lib/replay/redis-replay-store.ts', [
     tests: 'RP-19',
   },
   {
-    check: 'a client that is not connected is not asked',
-    text: '    if (!connection.isReady()) throw new Error(`Redis is not connected${this.because()}`);\n',
-    spec: 'test/replay/redis-outages.spec.ts',
-  },
-  {
-    check: 'commands do not pile up',
-    text: '      throw new Error(`${MAX_UNANSWERED} commands are waiting for Redis`);\n',
-    spec: 'test/replay/redis-outages.spec.ts',
-  },
-  {
-    check: 'an answer over another connection is none',
-    text: `    if (asked !== this.connections) throw new Error('the connection to Redis was lost meanwhile');\n`,
-    spec: 'test/replay/redis-outages.spec.ts',
-  },
-  {
     check: 'a token that Redis knows is refused',
     text: `    if (answer === null) return 'seen';\n`,
     instead: `    if (answer === null) return 'first';\n`,
@@ -828,27 +855,96 @@ const REDIS = inFile('lib/replay/redis-replay-store.ts', [
   },
   {
     check: 'what the server before may have recorded is undecided',
-    text: '      if (this.server.mayHaveLost(use)) throw new Error(LOST);\n',
+    text: '    if (this.redis.server.mayHaveLost(use)) throw new Error(LOST);\n',
     spec: 'test/replay/redis-servers.spec.ts',
     tests: 'RF-13',
   },
   {
     check: 'any other answer is none',
-    text: `    throw new Error('Redis answered neither OK nor nil');\n`,
-    instead: `    return 'first';\n`,
+    text: `    if (answer !== 'OK') throw new Error('Redis answered neither OK nor nil');\n`,
     spec: 'test/replay/redis-refusals.spec.ts',
   },
   {
     check: 'what Redis cannot tell is refused',
-    text: `      throw new ServiceAuthUnavailableError('replay_store_unavailable', {
-        detail: messageOf(cause),
-        cause,
-      });\n`,
+    text: `      if (unchecked) return 'first';\n      throw unavailable(cause);\n`,
     instead: `      return 'first';\n`,
     spec: 'test/nest/shared-replay-store.spec.ts',
     tests: 'RF-0',
   },
 ]);
+
+const REDIS_COMMANDS = [
+  ...inFile('lib/replay/redis-commands.ts', [
+    {
+      check: 'a client that is not connected is not asked',
+      text: '    if (!this.settings.connection.isReady()) throw new Error(this.notConnected());\n',
+      spec: 'test/replay/redis-outages.spec.ts',
+    },
+    {
+      check: 'commands do not pile up',
+      text: '    throw new Error(`${MAX_UNANSWERED} commands are waiting for Redis`);\n',
+      spec: 'test/replay/redis-outages.spec.ts',
+    },
+    {
+      check: 'an answer over another connection is none',
+      text: `    if (asked !== this.connections) throw new Error('the connection to Redis was lost meanwhile');\n`,
+      spec: 'test/replay/redis-outages.spec.ts',
+    },
+  ]),
+  ...inFile('lib/replay/redis-replay-store.ts', [
+    {
+      check: 'any other answer to a script is none',
+      text: "    throw new Error(`Redis answered none of ${answers.join(', ')}`);\n",
+      instead: '    return answers[0];\n',
+      spec: REDIS_LEASES,
+      tests: 'RP-17',
+    },
+    {
+      check: 'nothing is reserved without Redis',
+      text: 'return await this.decide(use, false, async',
+      instead:
+        "return await this.decide(use, this.settings.onUnavailable === 'accept-unchecked', async",
+      spec: REDIS_LEASES,
+      tests: 'RF-02',
+    },
+  ]),
+  ...inFile('lib/replay/redis-lease-scripts.ts', [
+    {
+      check: 'a use that is done in Redis is never reserved',
+      text: "return 'seen'`",
+      instead: "return 'first'`",
+      spec: REDIS_LEASES,
+      tests: 'RP-21',
+    },
+    {
+      check: 'a use that a delivery holds in Redis is busy',
+      text: "if string.sub(value, 1, 2) == 'r:' then return 'busy' end\n",
+      spec: REDIS_LEASES,
+      tests: 'RP-21',
+    },
+    {
+      check: 'nobody renews the reservation of another in Redis',
+      text: "if redis.call('GET', KEYS[1]) ~= 'r:' .. ARGV[1] then return 'lost' end\nredis.call('PEXPIRE'",
+      instead: "redis.call('PEXPIRE'",
+      spec: REDIS_LEASES,
+      tests: 'RP-22',
+    },
+    {
+      check: 'nobody releases the reservation of another in Redis',
+      text: "if redis.call('GET', KEYS[1]) ~= 'r:' .. ARGV[1] then return 'lost' end\nredis.call('DEL'",
+      instead: "redis.call('DEL'",
+      spec: REDIS_LEASES,
+      tests: 'RP-22',
+    },
+    {
+      check: 'a commit writes done over the reservation of another',
+      text: " or string.sub(value, 1, 2) == 'r:' then\n  redis.call('SET', KEYS[1], '1'",
+      instead: " then\n  redis.call('SET', KEYS[1], '1'",
+      spec: REDIS_LEASES,
+      tests: 'RP-22',
+    },
+  ]),
+];
 
 const LARGE = 'test/nest/large-bodies.spec.ts';
 const UNSEEN = 'test/nest/unseen-bodies.spec.ts';
@@ -2201,6 +2297,7 @@ export const REMOVALS = [
   ...STORES,
   ...USES,
   ...REDIS,
+  ...REDIS_COMMANDS,
   ...BODIES,
   ...AT_THE_DOOR,
   ...CHOICES,
@@ -2220,7 +2317,7 @@ export const EXEMPT = [
     'a problem of the options, which test/nest/module.spec.ts looks at',
   ],
   [
-    'lib/replay/redis-replay-store.ts',
+    'lib/replay/redis-commands.ts',
     "return ': call connect() of the client'",
     'the words of a reason',
   ],
@@ -2245,11 +2342,6 @@ export const EXEMPT = [
     'what the stand-ins throw with, and an entry takes those out',
   ],
   [
-    'lib/replay/memory-replay-store.ts',
-    'reader.problems.assertNone()',
-    'options, which the specs of the store refuse',
-  ],
-  [
     'lib/core/request-shape.ts',
     'return fail(',
     'what readDigest throws with, and an entry takes that out',
@@ -2259,33 +2351,18 @@ export const EXEMPT = [
     'throw new ServiceAuthUsageError(',
     'what the checks above it throw with',
   ],
-  [
-    'lib/replay/memory-replay-store.ts',
-    'throw new RangeError(`there is no table',
-    'cannot be: the index is taken modulo the number of tables',
-  ],
-  [
-    'lib/replay/memory-replay-store.ts',
-    `throw new ServiceAuthConfigError(['maxEntries`,
-    'about configuration, not about a request',
-  ],
-  [
-    'lib/replay/memory-replay-store.ts',
-    'throw new ServiceAuthConfigError(["issuerShare',
-    'about configuration, not about a request',
-  ],
-  [
-    'lib/replay/memory-replay-store.ts',
-    'throw new ServiceAuthConfigError(["issuedBeforeStart',
-    'about configuration, not about a request',
-  ],
   ['lib/replay/memory-replay-store.ts', `return 'first';`, 'lets in, refuses nothing'],
   ['lib/replay/redis-replay-store.ts', `return 'first';`, 'lets in, refuses nothing'],
-  ['lib/replay/redis-replay-store.ts', `return 'the client failed'`, 'words for the log'],
+  ['lib/replay/redis-commands.ts', `return 'the client failed'`, 'words for the log'],
+  [
+    'lib/replay/redis-commands.ts',
+    'this.assertSendable()',
+    'entries take out what it refuses: no connection, too many commands',
+  ],
   ['lib/replay/redis-replay-store.ts', 'assertConnected', 'about the start, not about a request'],
   [
-    'lib/replay/redis-replay-store.ts',
-    `throw new ServiceAuthUnavailableError('replay_store_unavailable', {`,
+    'lib/replay/redis-commands.ts',
+    "throw new ServiceAuthUnavailableError('replay_store_unavailable', {",
     'the one of the start; that of a request has an entry',
   ],
   [
@@ -2304,7 +2381,7 @@ export const EXEMPT = [
     'then no number is near enough either, and the next line refuses',
   ],
   [
-    'lib/replay/redis-replay-store.ts',
+    'lib/replay/redis-commands.ts',
     'throw new Error(`fewer than ${count}',
     'of an option that is off unless given; tested with RF-05',
   ],

@@ -33,6 +33,8 @@ const PEERS = {
   './axios': [...PEERS_OF_NEST, ...AXIOS],
   './cache': [...PEERS_OF_NEST, ...CACHE],
   './fetch': PEERS_OF_NEST,
+  './graphql': PEERS_OF_NEST,
+  './microservices': [...PEERS_OF_NEST, '@nestjs/microservices'],
   './openapi': [...PEERS_OF_NEST, '@nestjs/swagger'],
   './opentelemetry': ['@opentelemetry/api'],
   './redis': [],

@@ -26,7 +26,7 @@ const GUARDED = [
   ...filesOf('lib/for-whom', 'service-call.context kept-inside'),
   ...filesOf('lib/nest/http', 'received-request private-answer header-list http-exception'),
   ...filesOf('lib/nest/http/body', 'received-body verifiable-body body-drain body-limits'),
-  ...filesOf('lib/replay', 'memory-replay-store redis-replay-store'),
+  ...filesOf('lib/replay', 'memory-replay-store redis-replay-store redis-commands'),
 ];
 
 /** A line that refuses, throws or asserts; not one that declares what does. */

@@ -52,10 +52,11 @@ const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
  * Reads the claims: each has the type and form of protocol section 3, or is absent. Later steps check which claims
  * are required, and whether they are true.
  *
+ * @param line the form of `req`
  * @throws ServiceTokenRefusedError `claim_invalid`, `claim_missing` (only `iss`, which names the profile)
  * @see RFC 7519 section 4.1
  */
-export function readClaims(payload: UnverifiedObject): UnverifiedClaims {
+export function readClaims(payload: UnverifiedObject, line = REQUEST_LINE): UnverifiedClaims {
   return {
     issuer: readName(payload, 'iss') ?? refuse('claim_missing', 'iss'),
     audience: readName(payload, 'aud'),
@@ -64,7 +65,7 @@ export function readClaims(payload: UnverifiedObject): UnverifiedClaims {
     issuedAtSeconds: readSeconds(payload, 'iat'),
     expiresAtSeconds: readSeconds(payload, 'exp'),
     notBeforeSeconds: readSeconds(payload, 'nbf'),
-    requestLine: readRequestLine(payload),
+    requestLine: readRequestLine(payload, line),
     boundHeaders: readBoundHeaders(payload),
     body: readBodyClaim(payload),
     payload,
@@ -109,8 +110,8 @@ function readMatching(payload: UnverifiedObject, name: string, form: RegExp): st
   return refuse('claim_invalid', `${name} has the wrong form`);
 }
 
-function readRequestLine(payload: UnverifiedObject): string | undefined {
-  const line = readMatching(payload, 'req', REQUEST_LINE);
+function readRequestLine(payload: UnverifiedObject, form: RegExp): string | undefined {
+  const line = readMatching(payload, 'req', form);
   if (line !== undefined && line.length > MAX_REQUEST_LINE_LENGTH) {
     refuse('claim_invalid', 'req is too long');
   }

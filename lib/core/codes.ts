@@ -55,6 +55,8 @@ interface Refusal<Status extends RefusalStatus = RefusalStatus> extends Explanat
   readonly status: Status;
   /** Other statuses that answer the same code. */
   readonly otherStatuses?: readonly RefusalStatus[];
+  /** Whether it refuses messages and jobs alone. No HTTP request gets it. */
+  readonly isOfMessages?: true;
 }
 
 const REFUSAL_ROWS = {
@@ -70,8 +72,8 @@ const REFUSAL_ROWS = {
     status: 401,
     message: 'A service token is required in the JWT header.',
     cause:
-      'The request has no `JWT` header, or an empty one. The HTTP client does not sign, the target has another origin or path prefix than the URL of the call, or a proxy dropped the header.',
-    hint: 'Send with a client that signs: import `ServiceHttpModule` in place of `HttpModule`. If the caller does sign, let the proxy pass the `JWT` header. Mark a route that is open to everybody with `@SkipServiceAuth()`.',
+      'The request has no `JWT` header, or an empty one. The HTTP client does not sign, the target has another origin or path prefix than the URL of the call, or a proxy dropped the header. In a resolver of GraphQL: its endpoint verified no request.',
+    hint: 'Send with a client that signs: import `ServiceHttpModule` in place of `HttpModule`. If the caller does sign, let the proxy pass the `JWT` header. Mark a route that is open to everybody with `@SkipServiceAuth()`. For GraphQL write `driver: guardedDriver(...)`.',
     logHint: 'Check that the caller signs, and that no proxy removes the `JWT` header.',
   },
   token_repeated: {
@@ -114,7 +116,9 @@ const REFUSAL_ROWS = {
     message: 'The issuer of the service token is not trusted here.',
     cause:
       "The token's `iss` is not in the receiver's `trustedIssuers`. The receiver compares URIs byte for byte.",
-    hint: 'Correct its spelling (slash, `http:` and upper case count), or add the issuer to `trustedIssuers` of the receiver.',
+    hint: 'Write the issuer in the same way on both sides (slash, `http:` and upper case count), or add it to `trustedIssuers` of the receiver.',
+    logHint:
+      'Write it in the same way on both sides (the final slash counts), or add it to trustedIssuers.',
   },
   key_unknown: {
     status: 401,
@@ -255,6 +259,16 @@ const REFUSAL_ROWS = {
     logHint: 'Check the replay store.',
     page: 'replay.md',
   },
+  message_busy: {
+    status: 503,
+    isOfMessages: true,
+    message: 'Another delivery of this message is being handled.',
+    cause:
+      'The broker has delivered a message or job again while its first delivery is still handled: by a process that lives, or by one that has died and whose lease is not over.',
+    hint: 'Nothing, as a rule: the broker delivers it again. Where it stays so, give handlers that take long a longer `leaseSeconds`, and look for processes that stop without closing.',
+    logHint: 'The broker delivers it again. A longer `leaseSeconds` suits handlers that take long.',
+    page: 'messages.md',
+  },
   issuer_not_allowed: {
     status: 403,
     message: 'This service may not call this route.',
@@ -373,7 +387,7 @@ const REFUSAL_ROWS = {
     status: 403,
     message: 'Service tokens are not supported here.',
     cause:
-      'The guard stands before something that is not HTTP: a WebSocket, RPC or GraphQL handler.',
+      'The guard stands before something that does not come over HTTP: a WebSocket or RPC handler.',
     hint: 'Take the guard off handlers that are not HTTP, and guard these with one of their own.',
   },
 } satisfies Record<string, Refusal>;
@@ -474,6 +488,19 @@ const SIGNING_FAILURE_ROWS = {
       'What is sent depends on something that is known only while it is sent, as with a body that the client itself would serialise in its own way.',
     hint: 'Give the client a string, bytes, an object it serialises as JSON, a form, or a stream.',
   },
+  message_unsignable: {
+    message: 'The data of this message cannot be signed.',
+    cause:
+      'The data is no JSON value: undefined, a function, a BigInt, bytes, an object that holds itself, or it is too deep or too large. A client of a broker with a `serializer` of its own sends other data than was signed.',
+    hint: 'Send plain data: objects, arrays, text, numbers, booleans and null. Write bytes as base64 text.',
+    page: 'messages.md',
+  },
+  method_unsignable: {
+    message:
+      'SEND, EMIT and JOB are words of messages, so no HTTP request with such a method is signed.',
+    cause: 'The method of the request is one of the words that tokens of messages begin with.',
+    hint: 'Use a method of HTTP.',
+  },
   body_too_large: {
     message: 'The streamed body is larger than `maxBufferedBodyBytes`, so it cannot be signed.',
     cause: 'A stream is read into memory to be signed, and is longer than the limit.',
@@ -489,7 +516,39 @@ export const SIGNING_FAILURES: {
 /** A stable code of {@link SIGNING_FAILURES}. */
 export type SigningFailureCode = keyof typeof SIGNING_FAILURES;
 
-/** What a developer has to correct. The message of the error has the details. */
+const ANSWER_FAILURE_ROWS = {
+  answer_unsigned: {
+    message: 'The answer to the message is not signed.',
+    cause:
+      'Somebody else than the called service answered, or the called service cannot sign: it has no `signingKey`, does not guard this handler, or its guard refused the message. What the answer says of that proves nothing.',
+    hint: "Give the called service a `signingKey` and `ServiceMessagesModule`. Look at its log for a refusal. A service that cannot sign answers is called with `answers: 'unsigned'`.",
+    page: 'messages.md#answers',
+  },
+  answer_invalid: {
+    message: 'The signature of the answer, or the form of its token, is not acceptable.',
+    cause:
+      'The answer was not signed with a known key of the called service, or it was changed on the way.',
+    hint: 'Compare `keys` or `jwksUri` of the client in `forClients()` with the published keys of the called service.',
+    page: 'messages.md#answers',
+  },
+  answer_mismatch: {
+    message: 'The answer was made for another message, or a part of it is missing.',
+    cause:
+      'The answer is of another service or to another message, one of several answers is missing, came twice or out of order, or something followed the last one.',
+    hint: 'Look for a client of the broker that copies or drops answers.',
+    page: 'messages.md#answers',
+  },
+} satisfies Record<string, Explanation>;
+
+/** Why the answer to a message was not believed: code, why, and what to do. */
+export const ANSWER_FAILURES: {
+  readonly [Code in keyof typeof ANSWER_FAILURE_ROWS]: Explanation;
+} = ANSWER_FAILURE_ROWS;
+
+/** A stable code of {@link ANSWER_FAILURES}. */
+export type AnswerFailureCode = keyof typeof ANSWER_FAILURES;
+
+/** What a developer has to correct: the message of the error has the particulars. */
 export const SETUP_ERRORS: Readonly<Record<'config_error' | 'usage_error', Explanation>> = {
   config_error: {
     message: 'Service auth is not configured correctly.',

@@ -1,4 +1,6 @@
 import {
+  ANSWER_FAILURES,
+  type AnswerFailureCode,
   type RefusalCode,
   REFUSALS,
   SIGNING_FAILURES,
@@ -74,7 +76,25 @@ export class ServiceSigningError extends ServiceAuthError {
   }
 }
 
-/** The configuration is wrong. The message lists every problem, each as `field: what to write`. */
+/** The answer to a message is not believed. What it said is not handed on. */
+export class ServiceAnswerRefusedError extends ServiceAuthError {
+  override readonly name = 'ServiceAnswerRefusedError';
+  readonly code: AnswerFailureCode;
+  readonly detail: string | undefined;
+
+  constructor(
+    code: AnswerFailureCode,
+    details: { detail?: string | undefined } & ErrorOptions = {},
+  ) {
+    const { detail, cause } = details;
+    const { message } = ANSWER_FAILURES[code];
+    super(detail === undefined ? message : `${message} (${detail})`, { cause });
+    this.code = code;
+    this.detail = detail;
+  }
+}
+
+/** The configuration is wrong. Lists every problem found, each as `field: what to write`. */
 export class ServiceAuthConfigError extends ServiceAuthError {
   override readonly name = 'ServiceAuthConfigError';
   readonly code = 'config_error';

@@ -105,6 +105,25 @@ export interface RequestFailed {
   readonly durationMilliseconds: number;
 }
 
+/**
+ * A handler ended, and the reservation of its delivery was no longer its own: it ran without renewing for longer than the
+ * lease, or the replay store lost the reservation. Another delivery of the same message may have run meanwhile.
+ */
+export interface LeaseLost {
+  readonly type: 'lease_lost';
+  readonly issuer: string;
+  /** The pattern or the queue of the handler; undefined where it is not known. */
+  readonly route: string | undefined;
+}
+
+/** A delivery was dropped without running its handler, since the message was handled before: brokers deliver at least once. */
+export interface DuplicateDropped {
+  readonly type: 'duplicate_dropped';
+  readonly issuer: string;
+  /** The pattern or the queue of the handler; undefined where it is not known. */
+  readonly route: string | undefined;
+}
+
 /** A request that goes out was signed. */
 export interface RequestSigned {
   readonly type: 'request_signed';
@@ -134,6 +153,8 @@ export type ServiceAuthEvent =
   | GrantUnbound
   | GrantIssued
   | RequestFailed
+  | LeaseLost
+  | DuplicateDropped
   | RequestSigned
   | SigningFailed
   /** The service fetched the keys of an issuer, or found them unchanged. */

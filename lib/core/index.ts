@@ -9,6 +9,8 @@ export {
 export { type BodyHashAlgorithm, hashBody } from './body-hash.js';
 export { withinDeadline } from './deadline.js';
 export {
+  ANSWER_FAILURES,
+  type AnswerFailureCode,
   isRefusalCode,
   REFUSALS,
   type RefusalCode,
@@ -22,6 +24,7 @@ export {
 export {
   isRefusal,
   type RefusalDetails,
+  ServiceAnswerRefusedError,
   ServiceAuthConfigError,
   ServiceAuthError,
   ServiceAuthUnavailableError,
@@ -30,10 +33,12 @@ export {
   ServiceTokenRefusedError,
 } from './errors.js';
 export {
+  type DuplicateDropped,
   flushObserver,
   type GrantIssued,
   type GrantUnbound,
   type IssuerTrust,
+  type LeaseLost,
   NO_OBSERVER,
   type RequestAccepted,
   type RequestAnonymous,
@@ -91,10 +96,35 @@ export type {
   SubjectProofOptions,
   TargetOptions,
   TrustedIssuerFinder,
+  TrustedMessagesOptions,
   TrustedIssuerOptions,
 } from './options.js';
+export {
+  type AnsweredMessage,
+  type AnswerPart,
+  AnswerSigner,
+  AnswerVerifier,
+} from './messages/answer-token.js';
+export {
+  type CallTransport,
+  type IncomingMessage,
+  jobRoute,
+  type MessageVerb,
+  type OutgoingMessage,
+} from './messages/message.js';
+export { readMessageText, writeMessageText, type WrittenData } from './messages/message-text.js';
+export { type MessageTarget, type SignedMessage } from './messages/sign-message.js';
+export { type MessageTerms, type VerifiedMessage } from './messages/verify-message.js';
 export type { Profile } from './profiles.js';
-export type { ReplayStore, TokenUse, TokenUseVerdict } from './replay.js';
+export {
+  isLeasing,
+  type Lease,
+  type LeasingReplayStore,
+  type ReplayStore,
+  type ReservationVerdict,
+  type TokenUse,
+  type TokenUseVerdict,
+} from './replay.js';
 export {
   type BodyArrival,
   GRANT_HEADER,
@@ -128,4 +158,5 @@ export { TokenIds } from './token-ids.js';
 export { JsonFlaw, readJsonObject } from './unambiguous-json.js';
 export { readUnverifiedBodyHash } from './unverified-body-hash.js';
 export { type DecisionMode, describeRefusal } from './verification-progress.js';
-export { assertRoutePolicy, type RoutePolicy, verifyRequest } from './verify-request.js';
+export { verifyRequest } from './verify-request.js';
+export { assertRoutePolicy, recordUse, type RoutePolicy } from './verification-steps.js';

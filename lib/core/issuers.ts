@@ -1,5 +1,6 @@
 import type { SubjectProof } from './grants/grant-settings.js';
 import type { KeySource } from './keys.js';
+import type { CallTransport } from './messages/message.js';
 import type { Profile } from './profiles.js';
 
 /** A service that may call, and what it may do. */
@@ -14,6 +15,10 @@ export interface TrustedIssuer {
    * `subjectProof`, if an originator vouches for users whom it may speak for. Then calls for users are refused.
    */
   readonly subjectProof: SubjectProof | undefined;
+  /** The ways in which it may call. */
+  readonly transports: ReadonlySet<CallTransport>;
+  /** What its messages sign: the JSON text of their data, or the bytes of the whole message. */
+  readonly messageBodies: 'json' | 'raw';
 }
 
 /** Port: finds trusted issuers. An unknown issuer costs neither a fetch of keys nor a signature check. */

@@ -1,6 +1,7 @@
 import type { JsonWebKey, KeyObject, webcrypto } from 'node:crypto';
 import type { Algorithm } from './algorithms.js';
 import type { ServiceAuthObserver } from './events.js';
+import type { CallTransport } from './messages/message.js';
 import type { Profile } from './profiles.js';
 import type { ReplayStore } from './replay.js';
 
@@ -84,6 +85,16 @@ export interface TrustedIssuerOptions extends KeySourceOptions {
    * an originator vouches for users whom this issuer may speak for.
    */
   subjectProof?: SubjectProofOptions;
+  /** The ways in which it may call: `http`, `messages`, `jobs`. Default: all. */
+  transports?: readonly CallTransport[];
+  /** How its messages are signed, where another client than that of this library sends them. */
+  messages?: TrustedMessagesOptions;
+}
+
+/** How the messages of one issuer are signed. */
+export interface TrustedMessagesOptions {
+  /** `raw`: the digest of the bytes of the whole message, in the claim `raw` (RabbitMQ, MQTT). Default `json`. */
+  bodies?: 'json' | 'raw';
 }
 
 /** What a receiver requires of the calls of one issuer besides a valid token. */
@@ -207,7 +218,18 @@ export interface ServiceAuthOptions {
   originate?: OriginateOptions;
   /** The lifetime in seconds of a token that this service signs, 1 to 300. Default 60. */
   tokenLifetimeSeconds?: number;
-  /** The longest lifetime in seconds of an accepted strict token, 1 to 3600. Default 300. */
+  /** How long the token of an event that is sent here lives, 1 to 604800. Default 600. */
+  messageLifetimeSeconds?: number;
+  /** How long the token of a job that is queued here lives after its delay, 1 to 604800. Default 3600. */
+  jobLifetimeSeconds?: number;
+  /**
+   * The longest life of the token of an event or job that is accepted, 1 to 604800. Default 3600. Above it, `replayStore` must
+   * be one that processes share.
+   */
+  maxMessageLifetimeSeconds?: number;
+  /** Names of broadcasts whose events this service takes, beside those that are sent to it by name. */
+  topics?: readonly string[];
+  /** The longest life of a strict token that is accepted, 1 to 3600. Default 300. */
   maxTokenLifetimeSeconds?: number;
   /** How many seconds the clocks of caller and receiver may differ, 0 to 60. Default 5. */
   clockToleranceSeconds?: number;

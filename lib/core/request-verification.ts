@@ -2,17 +2,19 @@ import { ServiceTokenRefusedError } from './errors.js';
 import { type ServiceAuthObserver, tell } from './events.js';
 import type { ServiceIdentity } from './identity.js';
 import type { IncomingRequest } from './request.js';
+import type { IncomingMessage } from './messages/message.js';
 import {
-  type RoutePolicy,
-  type Verifier,
-  verifyForRoute,
-  verifyRequest,
-} from './verify-request.js';
+  type MessageTerms,
+  type VerifiedMessage,
+  verifyMessage,
+} from './messages/verify-message.js';
+import type { RoutePolicy, Verifier } from './verification-steps.js';
+import { verifyForRoute, verifyRequest } from './verify-request.js';
 
 /**
- * The verification of one request: {@link prove} verifies it, then {@link accepted} or {@link failed} takes the
- * decision of the application. Observers are called with one event, for the first of these two calls. A grant that
- * does not belong to the token adds `grant_unbound`.
+ * The verification of one request or message: {@link prove} verifies it, then {@link accepted} or {@link failed} takes the decision
+ * of the application. Observers get one event, for the first of these two calls, and `grant_unbound` beside it where a
+ * grant came that is not the token's.
  */
 export class RequestVerification {
   private isDecided = false;
@@ -28,16 +30,21 @@ export class RequestVerification {
     return verifyRequest(request, policy, this.verifier);
   }
 
+  /** Verifies a message, and emits nothing. Returns, checks and throws what {@link verifyMessage} does. */
+  proveMessage(message: IncomingMessage, terms: MessageTerms): Promise<VerifiedMessage> {
+    return verifyMessage(message, terms, this.verifier);
+  }
+
   /**
    * Asserts what another route requires of a verified request, and emits nothing. Returns the identity, with the
    * grant if that route requires a proof; throws what {@link verifyForRoute} does.
    */
   async proveForRoute(
     identity: ServiceIdentity,
-    request: IncomingRequest,
+    call: IncomingRequest | IncomingMessage,
     policy: RoutePolicy,
   ): Promise<ServiceIdentity> {
-    return await verifyForRoute(identity, { request, policy }, this.verifier);
+    return await verifyForRoute(identity, { call, policy }, this.verifier);
   }
 
   /** Whether a trusted issuer has signed the token. False if no observer is configured. */
@@ -52,6 +59,14 @@ export class RequestVerification {
     for (const event of this.verifier.progress?.acceptance(identity) ?? []) {
       tell(this.observer, event);
     }
+  }
+
+  /** A broker has delivered a message that was handled before: emits `duplicate_dropped` instead of a decision. */
+  duplicate(route: string | undefined): void {
+    if (this.isDecided) return;
+    this.isDecided = true;
+    const { issuer } = this.verifier.progress ?? {};
+    if (issuer !== undefined) tell(this.observer, { type: 'duplicate_dropped', issuer, route });
   }
 
   /**

@@ -8,6 +8,7 @@ import {
 import { OptionReader, ProblemList } from './option-reader.js';
 import { shown } from './option-words.js';
 import { type IssuerDirectory, listedIssuers, type TrustedIssuer } from './issuers.js';
+import { type CallTransport, MAX_DELAY_SECONDS, TRANSPORTS } from './messages/message.js';
 import type { TrustedIssuerFinder, TrustedIssuerOptions } from './options.js';
 import { PROFILES } from './profiles.js';
 import type { ReplayStore } from './replay.js';
@@ -23,6 +24,8 @@ const ISSUER_OPTION_NAMES = [
   'profile',
   'subjects',
   'subjectProof',
+  'transports',
+  'messages',
 ] as const satisfies (keyof TrustedIssuerOptions)[];
 
 /** Resolves the receiving half; undefined if the service trusts no issuer, and so only sends. */
@@ -33,7 +36,7 @@ export async function resolveReceiving(
 ): Promise<ReceivingSettings | undefined> {
   const { issuer, maxBufferedBodyBytes, trustDomain } = common;
   const audiences = new Set([issuer, ...reader.uris('audience')]);
-  const limits = readLimits(reader);
+  const limits = { ...readLimits(reader), ...readMessageLimits(reader) };
   const replayStore =
     reader.port<ReplayStore>('replayStore', 'recordUse') ?? parts.createReplayStore();
   const requireKeysAtStart = reader.flag('requireKeysAtStart');
@@ -88,7 +91,17 @@ function readLimits(reader: OptionReader) {
   };
 }
 
-/** A listed issuer by its name. Issuers that are looked up at run time are not listed. */
+/** What events and jobs are measured by. */
+function readMessageLimits(reader: OptionReader) {
+  const maxMessageLifetimeSeconds = reader.integer('maxMessageLifetimeSeconds', {
+    from: 1,
+    to: MAX_DELAY_SECONDS,
+    fallback: 3600,
+  });
+  return { maxMessageLifetimeSeconds, topics: new Set(reader.uris('topics')) };
+}
+
+/** Of issuers that are looked up at run time, none is listed. */
 function findListed(name: string, issuers: IssuerDirectory | undefined): TrustedIssuer | undefined {
   return [...(issuers?.known() ?? [])].find(({ issuer }) => issuer === name);
 }
@@ -162,11 +175,37 @@ async function resolveTrustedIssuer(
   const subjects = reader.subjectPrefixes('subjects');
   const subjectProof = readSubjectProof(reader, { profile, subjects, originated });
   const isConfigured = reader.raw('publicKey') !== undefined || reader.raw('keys') !== undefined;
+  const transports = readTransports(reader);
+  const messageBodies = readMessageBodies(reader);
   const keyOptions = { issuer: issuer ?? '', ...reader.keyOptions() };
   if (issuer === undefined && !isConfigured) return undefined;
   const keys = await problems.attempt(async () => await parts.createKeySource(keyOptions));
   if (issuer === undefined || keys === undefined) return undefined;
-  return Object.freeze({ issuer, profile, keys, subjects, subjectProof });
+  return Object.freeze({
+    issuer,
+    profile,
+    keys,
+    subjects,
+    subjectProof,
+    transports,
+    messageBodies,
+  });
+}
+
+function readTransports(reader: OptionReader): ReadonlySet<CallTransport> {
+  const what = `write a list of ${TRANSPORTS.map(shown).join(', ')}`;
+  return new Set(reader.value('transports', isTransports, what) ?? TRANSPORTS);
+}
+
+function isTransports(value: unknown): value is CallTransport[] {
+  const known: ReadonlySet<unknown> = new Set(TRANSPORTS);
+  return Array.isArray(value) && value.length > 0 && value.every((each) => known.has(each));
+}
+
+function readMessageBodies(options: OptionReader): 'json' | 'raw' {
+  const problems = options.problems.under('messages');
+  const written = new OptionReader(options.raw('messages') ?? {}, ['bodies'], problems);
+  return written.word('bodies', ['json', 'raw'], 'json');
 }
 
 function readPathPrefix(reader: OptionReader): string {

@@ -2,6 +2,7 @@ import { isHashAvailable } from './body-hash.js';
 import { isTrustDomain } from './grants/grant-claims.js';
 import { readOriginate } from './grants/resolve-originate.js';
 import type { SigningKeySource } from './keys.js';
+import { MAX_DELAY_SECONDS } from './messages/message.js';
 import { OptionReader } from './option-reader.js';
 import type { PublishedKeysOptions, TargetOptions } from './options.js';
 import { kindOf, shown, travellingSpelling } from './option-words.js';
@@ -61,6 +62,16 @@ function readChoices(reader: OptionReader) {
       to: 300,
       fallback: 60,
     }),
+    messageLifetimeSeconds: reader.integer('messageLifetimeSeconds', {
+      from: 1,
+      to: MAX_DELAY_SECONDS,
+      fallback: 600,
+    }),
+    jobLifetimeSeconds: reader.integer('jobLifetimeSeconds', {
+      from: 1,
+      to: MAX_DELAY_SECONDS,
+      fallback: 3600,
+    }),
     signedHeaders: reader.headerNames('signedHeaders'),
   };
 }
@@ -77,7 +88,10 @@ async function readSigningKey(
     return undefined;
   }
   if (!hasTargets && reader.raw('originate') === undefined) {
-    reader.report('targets', 'name the services to call, or remove signingKey');
+    reader.report(
+      'targets',
+      'name the services to call, write [] where only messages are signed, or remove signingKey',
+    );
   }
   if (typeof signingKey !== 'function' && !isObject(signingKey)) {
     return reader.report('signingKey', `${kindOf(signingKey)}; ${HOW_TO_WRITE_KEY}`);
@@ -114,8 +128,6 @@ function resolveTargets(
   const targets = reader.list('targets', (item, problems) =>
     resolveTarget(new OptionReader(item, TARGET_OPTION_NAMES, problems), trustDomain),
   );
-  if (reader.isEmptyList('targets'))
-    reader.report('targets', 'name at least one service, or leave it out');
   const places = new Set<string>();
   for (const { origin, pathPrefix } of targets ?? []) {
     const place = origin + pathPrefix;

@@ -26,7 +26,11 @@ const OPTION_NAMES = [
   'unknownTargets',
   'subjectOutsideRequest',
   'tokenLifetimeSeconds',
+  'messageLifetimeSeconds',
+  'jobLifetimeSeconds',
   'maxTokenLifetimeSeconds',
+  'maxMessageLifetimeSeconds',
+  'topics',
   'clockToleranceSeconds',
   'publicPathPrefix',
   'signedHeaders',
@@ -72,10 +76,11 @@ export async function resolveSettings(
       'name the services that may call, or set signingKey to call others',
     );
   }
+  assertOwnTopics(reader, { issuer, receiving, sending, trustDomain });
   assertOwnDomain(reader, trustDomain, namesOf({ issuer, receiving, sending }));
   reader.problems.assertNone();
   const { observer } = keyFetch;
-  return Object.freeze({ issuer, now, monotonicNow, receiving, sending, observer });
+  return Object.freeze({ issuer, now, monotonicNow, receiving, sending, observer, keyFetch });
 }
 
 function readTrustDomain(reader: OptionReader): string | undefined {
@@ -83,12 +88,12 @@ function readTrustDomain(reader: OptionReader): string | undefined {
   return reader.value('trustDomain', isTrustDomain, what);
 }
 
-/** Every service name in these settings. */
-function namesOf({
-  issuer,
-  receiving,
-  sending,
-}: Pick<ServiceAuthSettings, 'issuer' | 'receiving' | 'sending'>): Set<string> {
+interface NamedSettings extends Pick<ServiceAuthSettings, 'issuer' | 'receiving' | 'sending'> {
+  readonly trustDomain?: string | undefined;
+}
+
+/** Every name of a service that occurs in these settings. */
+function namesOf({ issuer, receiving, sending }: NamedSettings): Set<string> {
   return new Set([
     issuer,
     ...(receiving?.audiences ?? []),
@@ -107,6 +112,19 @@ function assertOwnDomain(
   if (trustDomain === undefined || !names.has(trustDomain)) return;
   const what = "write another name than that of a service, such as 'https://prod.example.org/'";
   reader.report('trustDomain', `${shown(trustDomain)} is the name of a service; ${what}`);
+}
+
+/** An event for everybody must not pass for one to a service, nor a token for a grant. */
+function assertOwnTopics(reader: OptionReader, settings: NamedSettings): void {
+  const { trustDomain } = settings;
+  const names = namesOf(settings);
+  for (const topic of settings.receiving?.topics ?? []) {
+    if (!names.has(topic) && topic !== trustDomain) continue;
+    reader.report(
+      'topics',
+      `${shown(topic)} is the name of a service or trust domain; write another`,
+    );
+  }
 }
 
 function readClock(reader: OptionReader): () => number {

@@ -6,6 +6,9 @@ import {
   issueGrant,
   type OriginateCall,
 } from './grants/issue-grant.js';
+import { type AnsweredMessage, AnswerSigner } from './messages/answer-token.js';
+import type { OutgoingMessage } from './messages/message.js';
+import { type MessageTarget, type SignedMessage, signMessage } from './messages/sign-message.js';
 import type { Profile } from './profiles.js';
 import type { OutgoingRequest, RequestToDestination } from './request.js';
 import { assertOutgoingRequest, assertRequestToDestination } from './request-shape.js';
@@ -89,6 +92,27 @@ export class Sender {
       if (isSentUnsigned(error, destination?.target)) return undefined;
       throw error;
     }
+  }
+
+  /** As `ServiceAuth.signMessage`. */
+  async signMessage(message: OutgoingMessage, target: MessageTarget): Promise<SignedMessage> {
+    try {
+      this.assertOpen();
+      const stopwatch = this.report.start();
+      const signed = await signMessage(message, target, this.signing);
+      this.assertOpen();
+      if (stopwatch) this.report.signed(message, { ...target, profile: 'strict' }, stopwatch);
+      return signed;
+    } catch (error) {
+      this.noteFailure(error, { audience: target.audience, signing: 'required' });
+      throw error;
+    }
+  }
+
+  /** As `ServiceAuth.answerSigner`. */
+  answerSigner(message: AnsweredMessage): AnswerSigner {
+    this.assertOpen();
+    return new AnswerSigner(message, this.sending, this.settings.now);
   }
 
   /** As `ServiceAuth.originate`. */

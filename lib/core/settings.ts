@@ -5,6 +5,7 @@ import type { SigningKeySource } from './keys.js';
 import type { Profile } from './profiles.js';
 import type { RefusalDetailLevel } from './refusal-details.js';
 import type { ReplayStore } from './replay.js';
+import type { KeyFetchSettings } from './settings-parts.js';
 
 /** What the library reads at run time: checked options with every default. Frozen. */
 export interface ServiceAuthSettings {
@@ -19,6 +20,8 @@ export interface ServiceAuthSettings {
   /** Undefined in a service that only receives. */
   readonly sending: SendingSettings | undefined;
   readonly observer: ServiceAuthObserver;
+  /** With what keys of further services are fetched. */
+  readonly keyFetch: KeyFetchSettings;
 }
 
 /** The half that verifies requests. */
@@ -32,7 +35,11 @@ export interface ReceivingSettings {
   readonly clockToleranceSeconds: number;
   /** The longest `exp - iat`, for each profile. */
   readonly maxTokenLifetimeSeconds: Readonly<Record<Profile, number>>;
-  /** Added in front of the received request target before the comparison; empty if no gateway removes a prefix. */
+  /** The longest life of the token of an event or job. */
+  readonly maxMessageLifetimeSeconds: number;
+  /** Further audiences of events: broadcasts. */
+  readonly topics: ReadonlySet<string>;
+  /** Put before the received request target before it is compared; empty when nothing strips a prefix. */
   readonly publicPathPrefix: string;
   /** Lower-case names of headers that a strict token must bind if the request has them. */
   readonly requiredHeaders: readonly string[];
@@ -53,7 +60,9 @@ export interface SendingSettings {
   readonly targets: readonly Target[];
   readonly unknownTargets: 'refuse' | 'send-unsigned';
   readonly tokenLifetimeSeconds: number;
-  /** Lower-case names of headers to bind, besides the headers that describe the content. */
+  readonly messageLifetimeSeconds: number;
+  readonly jobLifetimeSeconds: number;
+  /** Lower-case names of headers to bind besides those that describe the content. */
   readonly signedHeaders: readonly string[];
   readonly subjectOutsideRequest: 'refuse' | 'act-as-itself';
   readonly maxBufferedBodyBytes: number;

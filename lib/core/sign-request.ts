@@ -1,6 +1,7 @@
 import { MAX_REQUEST_LINE_LENGTH } from './claims.js';
 import { ServiceSigningError } from './errors.js';
 import { grantHash, isGrantText } from './grants/verify-grant.js';
+import { MESSAGE_VERBS } from './messages/message.js';
 import { PROFILES, type ProfileRules } from './profiles.js';
 import {
   type BindableRequest,
@@ -11,7 +12,7 @@ import {
 import type { RequestToDestination } from './request.js';
 import { bodyFrom } from './request-shape.js';
 import type { SigningTurn } from './scheduling.js';
-import type { SendingSettings } from './settings.js';
+import type { SendingSettings, Target } from './settings.js';
 import { findSubjectFlaw } from './subject.js';
 import type { Destination } from './targets.js';
 import { signClaims } from './token-signature.js';
@@ -60,7 +61,7 @@ interface Statement extends RequestClaims {
  * @param request as `assertOutgoingRequest` wants it
  * @returns the value of the `JWT` header
  * @throws ServiceSigningError `subject_invalid`, `subject_required`, `header_unsignable`,
- *   `request_too_long`, `grant_unusable`, at once or by the promise; `token_too_large` by the promise
+ *   `request_too_long`, `grant_unusable`, `method_unsignable`, at once or by the promise; `token_too_large` by the promise
  * @throws ServiceAuthUsageError for a body that is neither bytes nor a `RequestBody`
  */
 export function signRequest(
@@ -78,9 +79,10 @@ function readStatement(
   destination: Destination,
   sending: SendingSettings,
 ): Statement | Promise<Statement> {
+  assertMethod(request.method);
   const rules = PROFILES[destination.target.profile];
   const sub = readSubject(request.subject, rules);
-  const tth = readGrant(request, destination);
+  const tth = readGrant(request, destination.target);
   const bindable = toBindable(request, destination, sending);
   const { body } = bindable;
   const claims = body.settle ? claimsOnceSettled(bindable, rules) : requestClaims(bindable, rules);
@@ -118,6 +120,12 @@ function signInTurn(
   return signer.turn ? signer.turn.atEnd(sign) : Promise.resolve(sign());
 }
 
+/** No token of a request can pass for one of a message, whose words these are. */
+function assertMethod(method: string): void {
+  if (!MESSAGE_VERBS.has(method.toUpperCase())) return;
+  throw new ServiceSigningError('method_unsignable', { detail: method });
+}
+
 function readBinding(bindable: BindableRequest): RequestBinding {
   const headerNames = headersToBind(bindable);
   assertSignable(bindable, headerNames);
@@ -125,9 +133,9 @@ function readBinding(bindable: BindableRequest): RequestBinding {
 }
 
 /** The claim about the grant that the request carries. */
-function readGrant(
+export function readGrant(
   { grant, subject }: Pick<RequestToDestination, 'grant' | 'subject'>,
-  { target: { grants } }: Destination,
+  { grants }: Pick<Target, 'grants'>,
 ): string | undefined {
   if (grant === undefined) {
     if (grants === 'required' && subject !== undefined) unusable('the call has none');
@@ -181,7 +189,7 @@ function assertSendable(token: string): string {
   return token;
 }
 
-function readSubject(subject: string | undefined, rules: ProfileRules): string | undefined {
+export function readSubject(subject: string | undefined, rules: ProfileRules): string | undefined {
   if (subject === undefined) {
     if (rules.requiredClaims.includes('sub')) throw new ServiceSigningError('subject_required');
     return undefined;

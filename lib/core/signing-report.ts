@@ -26,8 +26,12 @@ export class SigningReport {
     return this.observer === NO_OBSERVER ? undefined : new Stopwatch(this.monotonicNow);
   }
 
-  /** Emits `request_signed`. */
-  signed({ subject }: RequestToDestination, target: Target, stopwatch: Stopwatch): void {
+  /** Reports a request that was signed. */
+  signed(
+    { subject }: Pick<RequestToDestination, 'subject'>,
+    target: Pick<Target, 'audience' | 'profile'>,
+    stopwatch: Stopwatch,
+  ): void {
     tell(this.observer, {
       type: 'request_signed',
       audience: target.audience,

@@ -58,13 +58,13 @@ export function assertTimes(
   }
 }
 
-/** For the log: how long ago a token expired. The same number each time means a wrong clock. */
-function ago(seconds: number, now: number): string {
+/** For the log: by how much a token has expired. The same number each time is a clock that is wrong. */
+export function ago(seconds: number, now: number): string {
   return `${(now - seconds).toFixed(1)} s ago by this clock`;
 }
 
-/** For the log: which of the two clocks is behind, and by how much. */
-function apart(name: string, seconds: number, now: number): string {
+/** For the log: which of the two clocks is behind, and how far. */
+export function apart(name: string, seconds: number, now: number): string {
   const side = seconds > now ? 'ahead of' : 'behind';
   return `${name} is ${Math.abs(seconds - now).toFixed(1)} s ${side} this clock`;
 }

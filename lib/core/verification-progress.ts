@@ -41,7 +41,7 @@ export class Stopwatch {
 
 /** The progress of the verification of one request, from which the event of the decision is made. */
 export class VerificationProgress {
-  private issuer: string | undefined;
+  private namedIssuer: string | undefined;
   private algorithm: Algorithm | undefined;
   private verifiedAfter: number | undefined;
   private proof: ProofOutcome = {};
@@ -53,7 +53,7 @@ export class VerificationProgress {
 
   /** The token names this trusted issuer. */
   nameIssuer(issuer: string): void {
-    this.issuer = issuer;
+    this.namedIssuer = issuer;
   }
 
   /** The signature is valid. */
@@ -114,7 +114,12 @@ export class VerificationProgress {
     return this.verifiedAfter === undefined ? 'unexpected_error' : 'admission_error';
   }
 
-  /** How much is proved about the issuer at this point of the verification. */
+  /** The trusted issuer that the token names. */
+  get issuer(): string | undefined {
+    return this.namedIssuer;
+  }
+
+  /** How far the issuer can be believed, as far as the verification has come. */
   get trust(): IssuerTrust {
     if (this.issuer === undefined) return 'unknown';
     return this.algorithm === undefined ? 'claimed' : 'verified';

@@ -1,22 +1,10 @@
 import { assertClaimsProfile, type BodyClaim, readClaims, type VerifiedClaims } from './claims.js';
-import { refuse, ServiceAuthUnavailableError } from './errors.js';
-import { GrantCache } from './grants/grant-cache.js';
-import { NO_PROOF, type ProofPolicy } from './grants/grant-settings.js';
-import { holdGrant } from './grants/held-grant.js';
-import { type ProofOutcome, proveSubject } from './grants/prove-subject.js';
+import { refuse } from './errors.js';
 import { createIdentity, markVerified, type ServiceIdentity } from './identity.js';
-import { assertHeaderProfile, type JoseHeader, readJoseHeader } from './jose-header.js';
-import type { VerificationKey } from './keys.js';
-import type { KnownHeaders } from './known-headers.js';
-import {
-  describeAudience,
-  describeBody,
-  describeKnownKeys,
-  describeNearMiss,
-  describeRequestLine,
-} from './refusal-details.js';
+import { assertHeaderProfile, readJoseHeader } from './jose-header.js';
+import { describeBody, describeKnownKeys, describeRequestLine } from './refusal-details.js';
+import type { IncomingMessage } from './messages/message.js';
 import { PROFILES, type ProfileRules } from './profiles.js';
-import type { TokenUse } from './replay.js';
 import {
   type BindableRequest,
   bindRequest,
@@ -30,39 +18,25 @@ import {
   TOKEN_HEADER,
 } from './request.js';
 import { assertIncomingRequest, bodyFrom } from './request-shape.js';
-import type { TrustedIssuer } from './issuers.js';
-import type { VerificationLoad } from './scheduling.js';
 import type { ReceivingSettings } from './settings.js';
-import { isWithinPrefixes } from './subject.js';
-import { assertTimes, timeLimits, type TimeLimits } from './token-times.js';
+import { assertTimes, timeLimits } from './token-times.js';
 import { verifyClaims } from './token-signature.js';
 import { readToken } from './token-syntax.js';
-import type { DecisionMode, VerificationProgress } from './verification-progress.js';
-
-/** What one route requires of a caller besides a valid token. It can only narrow. */
-export interface RoutePolicy {
-  /** Each set must contain the issuer; without a set, every trusted issuer may call. */
-  readonly allowedIssuers?: readonly ReadonlySet<string>[];
-  /** Whether the caller must name a user. */
-  readonly subjectRequired?: boolean;
-  /** The proof that the route requires. Undefined: what the configuration requires of the issuer. */
-  readonly proof?: ProofPolicy | undefined;
-}
-
-/** The verifier: its settings, its clock, and what it remembers of other requests. */
-export interface Verifier {
-  readonly settings: ReceivingSettings;
-  /** Milliseconds since the epoch. */
-  readonly now: () => number;
-  readonly knownHeaders?: KnownHeaders;
-  readonly load?: VerificationLoad;
-  /** Grants that were verified before. */
-  readonly knownGrants?: GrantCache;
-  /** Records the progress of this request, for the event of the decision. */
-  readonly progress?: VerificationProgress | undefined;
-  /** With `report`, uses of tokens are recorded separately from those of enforced requests. Default `enforce`. */
-  readonly enforcement?: DecisionMode | undefined;
-}
+import {
+  apart,
+  assertAlgorithm,
+  assertFirst,
+  assertPolicy,
+  assertRoutePolicy,
+  findTrustedIssuer,
+  proveUser,
+  readAudience,
+  recordUse,
+  type RoutePolicy,
+  tokenUse,
+  type Verifier,
+  withHeld,
+} from './verification-steps.js';
 
 /**
  * Verifies the one token of a request, in the order of protocol section 4: cheap steps first, the replay store last.
@@ -85,9 +59,7 @@ export async function verifyRequest(
   const header = readJoseHeader(token.unverifiedHeader);
   const unverified = readClaims(token.unverifiedPayload);
 
-  const trusted =
-    (await settings.trustedIssuers.find(unverified.issuer)) ??
-    refuse('issuer_unknown', describeNearMiss(unverified.issuer, settings.trustedIssuers));
+  const trusted = await findTrustedIssuer(unverified.issuer, 'http', settings);
   progress?.nameIssuer(trusted.issuer);
   const rules = PROFILES[trusted.profile];
   assertHeaderProfile(header, token.unverifiedHeader, rules);
@@ -125,44 +97,6 @@ export async function verifyRequest(
   return withHeld(createIdentity({ ...claims, audience }, verified), proof);
 }
 
-/** Adds the grant to the identity, so that calls for its user can pass it on. */
-function withHeld(identity: ServiceIdentity, { held }: ProofOutcome): ServiceIdentity {
-  if (held) holdGrant(identity, held);
-  return identity;
-}
-
-/** The caller, what the route requires, and the headers of the request. */
-interface ProofRequest {
-  readonly trusted: TrustedIssuer;
-  readonly policy: RoutePolicy;
-  readonly headers: Pick<BindableRequest, 'headerValues'>;
-}
-
-/**
- * Checks whether the user asked, if a proof is required. A token in the original profile binds no request, so it
- * proves nothing of the user.
- */
-function proveUser(
-  { subject, payload }: Pick<VerifiedClaims, 'subject' | 'payload'>,
-  { trusted, policy, headers: { headerValues } }: ProofRequest,
-  { settings, now, knownHeaders, load, knownGrants = new GrantCache() }: Verifier,
-): ProofOutcome | Promise<ProofOutcome> {
-  const { grants, clockToleranceSeconds } = settings;
-  const { subjectProof: proof } = trusted;
-  if (proof === undefined && subject !== undefined) {
-    refuse(
-      'subject_not_allowed',
-      `the finder of trustedIssuers gave no subjectProof for ${trusted.issuer}`,
-    );
-  }
-  const isUnbound = policy.proof !== undefined && trusted.profile === 'original';
-  return proveSubject(
-    { subject, tth: isUnbound ? undefined : payload['tth'], headerValues },
-    { proof: proof ?? NO_PROOF, asked: policy.proof },
-    { grants, clockToleranceSeconds, now, knownHeaders, load, cache: knownGrants },
-  );
-}
-
 /**
  * Asserts that a caller verified for one route satisfies another route, to which the request was handed on.
  *
@@ -171,7 +105,10 @@ function proveUser(
  */
 export async function verifyForRoute(
   identity: ServiceIdentity,
-  { request, policy }: { readonly request: IncomingRequest; readonly policy: RoutePolicy },
+  {
+    call,
+    policy,
+  }: { readonly call: IncomingRequest | IncomingMessage; readonly policy: RoutePolicy },
   verifier: Verifier,
 ): Promise<ServiceIdentity> {
   assertRoutePolicy(identity, policy);
@@ -179,23 +116,9 @@ export async function verifyForRoute(
   const { settings } = verifier;
   const trusted = (await settings.trustedIssuers.find(identity.issuer)) ?? refuse('issuer_unknown');
   const claims = { subject: identity.subject, payload: identity.claims };
-  const headers = readRequest(request, settings);
+  const headers = 'rawHeaders' in call ? readRequest(call, settings) : call;
   const proof = await proveUser(claims, { trusted, policy, headers }, verifier);
   return withHeld(markVerified({ ...identity, grant: proof.grant }, settings), proof);
-}
-
-function assertAlgorithm(header: JoseHeader, key: VerificationKey): void {
-  if (!key.algorithms.has(header.algorithm)) {
-    refuse('algorithm_refused', 'alg is not the algorithm of the key');
-  }
-}
-
-function readAudience(claims: VerifiedClaims, settings: ReceivingSettings): string {
-  const { audience } = claims;
-  if (audience === undefined || !settings.audiences.has(audience)) {
-    refuse('audience_mismatch', describeAudience(audience, settings.audiences));
-  }
-  return audience;
 }
 
 const CONTENT_HEADERS: ReadonlySet<string> = new Set(['content-type', 'content-encoding']);
@@ -293,77 +216,5 @@ function assertTransferCoding(request: BindableRequest): void {
   const [coding = 'chunked', ...others] = request.headerValues('transfer-encoding');
   if (coding.toLowerCase() !== 'chunked' || others.length > 0) {
     refuse('body_unverifiable', 'the body: a transfer coding besides chunked');
-  }
-}
-
-function assertPolicy(claims: VerifiedClaims, trusted: TrustedIssuer, policy: RoutePolicy): void {
-  const { subject } = claims;
-  assertRoutePolicy({ issuer: trusted.issuer, subject }, policy);
-  if (subject !== undefined && trusted.subjects && !isWithinPrefixes(subject, trusted.subjects)) {
-    refuse('subject_not_allowed');
-  }
-}
-
-/**
- * Asserts that a caller satisfies one route, whether it was verified for this route or for another.
- *
- * @throws ServiceTokenRefusedError `issuer_not_allowed`, `subject_missing`
- */
-export function assertRoutePolicy(
-  caller: Pick<ServiceIdentity, 'issuer' | 'subject'>,
-  policy: RoutePolicy,
-): void {
-  for (const allowed of policy.allowedIssuers ?? []) {
-    if (!allowed.has(caller.issuer)) refuse('issuer_not_allowed');
-  }
-  if (policy.subjectRequired && caller.subject === undefined) refuse('subject_missing');
-}
-
-/** What a replay store must remember of a token; undefined for a token without an id (original profile). */
-function tokenUse(
-  claims: VerifiedClaims,
-  { maxLifetimeSeconds, clockToleranceSeconds }: TimeLimits,
-  nowMilliseconds: number,
-): TokenUse | undefined {
-  const { issuer, tokenId, issuedAtSeconds } = claims;
-  if (tokenId === undefined) return undefined;
-  const nowSeconds = nowMilliseconds / 1000;
-  const expiresAtSeconds =
-    claims.expiresAtSeconds ?? (issuedAtSeconds ?? nowSeconds) + maxLifetimeSeconds;
-  return {
-    issuer,
-    tokenId,
-    forgetAtSeconds: expiresAtSeconds + clockToleranceSeconds,
-    nowSeconds,
-    issuedAtSeconds,
-    clockToleranceSeconds,
-  };
-}
-
-/** Separates the uses in report-only mode: a token id never contains a space. */
-function apart(use: TokenUse): TokenUse {
-  return { ...use, tokenId: `report ${use.tokenId}` };
-}
-
-/** @param verdict the answer of the store */
-function assertFirst(verdict: unknown): void {
-  if (verdict === 'seen') refuse('token_replayed');
-  if (verdict !== 'first') {
-    throw new ServiceAuthUnavailableError('replay_store_unavailable', {
-      detail: 'the store answered neither "first" nor "seen"',
-    });
-  }
-}
-
-/**
- * Calls the store before it waits for anything, so the time of the use is the time of the decision. Any error of a
- * store leaves the use undecided.
- */
-async function recordUse(use: TokenUse, { replayStore }: ReceivingSettings): Promise<unknown> {
-  try {
-    return await replayStore.recordUse(use);
-  } catch (cause) {
-    if (cause instanceof ServiceAuthUnavailableError) throw cause;
-    throw new ServiceAuthUnavailableError('replay_store_unavailable', { cause });
   }
 }

@@ -5,9 +5,15 @@ import {
   type Type,
 } from '@nestjs/common';
 import { ServiceAuthUsageError, type ServiceIdentity } from '../core/index.js';
-import { ReceivedRequest } from '../nest/http/received-request.js';
+import { callKindOf } from '../nest/received-call.js';
 import { needsVerification } from '../nest/parameter-need.js';
-import { rawRequestOf, type Verification, wasSeenByAGuard } from '../nest/request-state.js';
+import {
+  type Outcome,
+  rawRequestOf,
+  type Verification,
+  wasSeenByAGuard,
+} from '../nest/request-state.js';
+import { isResolver, outcomeInResolver } from '../nest/resolver-context.js';
 
 type Pipe = Type<PipeTransform> | PipeTransform;
 
@@ -27,34 +33,46 @@ export const ServiceCaller: (...pipes: Pipe[]) => ParameterDecorator = createPar
   needsVerification(
     '@ServiceCaller()',
     (_data: undefined, context: ExecutionContext): ServiceIdentity | undefined =>
-      verificationFor(context, '@ServiceCaller()').identity,
+      outcomeFor(context, '@ServiceCaller()').identity,
   ),
 );
 
 /**
- * The verification of the request by the guard that began last.
+ * What a handler may know of its caller: of the guard that began last.
+ *
+ * @throws ServiceAuthUsageError where no guard, and no endpoint of GraphQL, has looked at the request
+ */
+export function outcomeFor(context: ExecutionContext, decorator: string): Outcome {
+  if (!isResolver(context)) return verificationFor(context, decorator);
+  const outcome = outcomeInResolver(context);
+  if (outcome) return outcome;
+  throw new ServiceAuthUsageError(`${decorator} ${NO_ENDPOINT}`);
+}
+
+/**
+ * What the guard that began last has made of a request over HTTP.
  *
  * @throws ServiceAuthUsageError where no guard has looked at the request
  */
 export function verificationFor(context: ExecutionContext, decorator: string): Verification {
-  const request: unknown =
-    context.getType() === 'http' ? context.switchToHttp().getRequest() : undefined;
-  const verification =
-    typeof request === 'object' && request !== null
-      ? ReceivedRequest.of(request).state.verification
-      : undefined;
+  const kind = callKindOf(context);
+  const verification = kind?.of(context)?.state.verification;
   if (verification === undefined) {
-    throw new ServiceAuthUsageError(`${decorator} ${describeMissing(request)}`);
+    throw new ServiceAuthUsageError(`${decorator} ${describeMissing(context)}`);
   }
   return verification;
 }
 
+const NO_ENDPOINT =
+  "needs a verified request: write driver: guardedDriver(...) from 'nestjs-service-auth/graphql' in the GraphQLModule of this resolver. Only requests over HTTP are verified.";
 const NO_GUARD =
   'needs a verified request: add @UseGuards(ServiceJwtGuard) to the route, or { provide: APP_GUARD, useExisting: ServiceJwtGuard } to the application, and no @SkipServiceAuth().';
 const TWO_COPIES =
   'and the guard of this route are of two copies of nestjs-service-auth: let every file either import or require it, and install it once (npm ls nestjs-service-auth).';
 
-function describeMissing(request: unknown): string {
+function describeMissing(context: ExecutionContext): string {
+  const request: unknown =
+    context.getType() === 'http' ? context.switchToHttp().getRequest() : undefined;
   const isRequest = typeof request === 'object' && request !== null;
   return isRequest && wasSeenByAGuard(rawRequestOf(request)) ? TWO_COPIES : NO_GUARD;
 }

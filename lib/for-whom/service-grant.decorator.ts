@@ -6,7 +6,7 @@ import {
 } from '@nestjs/common';
 import type { VerifiedGrant } from '../core/index.js';
 import { needsVerification } from '../nest/parameter-need.js';
-import { verificationFor } from './service-caller.decorator.js';
+import { outcomeFor } from './service-caller.decorator.js';
 
 type Pipe = Type<PipeTransform> | PipeTransform;
 
@@ -22,6 +22,6 @@ export const ServiceGrant: (...pipes: Pipe[]) => ParameterDecorator = createPara
   needsVerification(
     '@ServiceGrant()',
     (_data: undefined, context: ExecutionContext): VerifiedGrant | undefined =>
-      verificationFor(context, '@ServiceGrant()').identity?.grant,
+      outcomeFor(context, '@ServiceGrant()').identity?.grant,
   ),
 );

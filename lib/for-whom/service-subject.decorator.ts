@@ -5,9 +5,10 @@ import {
   type Type,
 } from '@nestjs/common';
 import { ServiceTokenRefusedError } from '../core/index.js';
-import { toHttpException } from '../nest/http/http-exception.js';
 import { needsVerification } from '../nest/parameter-need.js';
-import { verificationFor } from './service-caller.decorator.js';
+import { refusalIn } from '../nest/received-call.js';
+import { isResolver, toResolverException } from '../nest/resolver-context.js';
+import { outcomeFor } from './service-caller.decorator.js';
 
 /** The options of `@ServiceSubject()`. */
 export interface ServiceSubjectOptions {
@@ -21,10 +22,11 @@ const decorateSubject = createParamDecorator(
   needsVerification(
     '@ServiceSubject()',
     (options: ServiceSubjectOptions | undefined, context: ExecutionContext): string | undefined => {
-      const { identity, wouldBeRefused } = verificationFor(context, '@ServiceSubject()');
+      const { identity, wouldBeRefused } = outcomeFor(context, '@ServiceSubject()');
       if (identity?.subject !== undefined || options?.optional) return identity?.subject;
       if (wouldBeRefused) return undefined;
-      throw toHttpException(new ServiceTokenRefusedError('subject_missing'));
+      const refusal = new ServiceTokenRefusedError('subject_missing');
+      throw isResolver(context) ? toResolverException(refusal) : refusalIn(context, refusal);
     },
   ),
 );

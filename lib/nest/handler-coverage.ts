@@ -2,9 +2,16 @@ import type { Type } from '@nestjs/common';
 import { PATH_METADATA, ROUTE_ARGS_METADATA } from '@nestjs/common/constants.js';
 import type { ModulesContainer } from '@nestjs/core';
 import { BindingWitness, type GlobalGuardReach, type Reach } from './global-guard-reach.js';
+import {
+  type GraphQLEndpoint,
+  graphqlEndpointsIn,
+  resolverKindOf,
+  servesModules,
+} from './graphql-endpoints.js';
 import { guardsOn, handlerOf, hasGuard, isServiceGuard, methodNamesOf } from './guarded-routes.js';
 import type { ModuleNode } from './module-graph.js';
 import { needOfParameter } from './parameter-need.js';
+import { isVerifiable } from './received-call.js';
 import { readRoute } from './route-policy.js';
 
 /** The kind of call that reaches a handler. */
@@ -23,6 +30,8 @@ export interface HandlerCoverage {
   readonly handler: string;
   readonly kind: HandlerKind;
   readonly verdict: Verdict;
+  /** `ServiceJwtGuard` refuses every request of it: its GraphQL endpoint verifies none. */
+  readonly refusesAll?: true;
   /** The names of its other guards. */
   readonly otherGuards: readonly string[];
   /** The decorators of its parameters that need a verified request. */
@@ -45,6 +54,8 @@ interface Found {
   readonly declared: object;
   readonly kind: HandlerKind;
   readonly isStatic: boolean;
+  /** The endpoints of GraphQL that serve it; undefined for other handlers. */
+  readonly endpoints?: readonly GraphQLEndpoint[];
 }
 
 /** The metadata keys of optional packages. */
@@ -52,7 +63,6 @@ const MESSAGE_KIND = 'microservices:handler_type';
 const MESSAGE_TRANSPORT = 'microservices:transport';
 const IS_GATEWAY = 'websockets:is_gateway';
 const IS_SOCKET_MESSAGE = 'websockets:message_mapping';
-const RESOLVER_KEYS = ['graphql:resolver_type', 'graphql:resolve_reference'];
 
 /** `PatternHandler.EVENT` of @nestjs/microservices. */
 const EVENT = 2;
@@ -62,7 +72,9 @@ export function coverageOf(modules: ModulesContainer, reach: GlobalGuardReach): 
   const nodes = [...modules.values()];
   const found = [
     ...unique(nodes.flatMap(({ controllers }) => [...controllers.values()])).flatMap(ofController),
-    ...unique(nodes.flatMap(({ providers }) => [...providers.values()])).flatMap(ofProvider),
+    ...unique(nodes.flatMap(({ providers }) => [...providers.values()])).flatMap((wrapper) =>
+      ofProvider(wrapper, () => endpointsServing(wrapper, modules)),
+    ),
   ];
   return found.map((handler) => judge(handler, reach));
 }
@@ -84,15 +96,32 @@ function ofController(wrapper: Wrapper): Found[] {
   });
 }
 
-function ofProvider(wrapper: Wrapper): Found[] {
+/** The endpoints that serve the resolvers of a class. */
+function endpointsServing({ metatype }: Wrapper, modules: ModulesContainer): GraphQLEndpoint[] {
+  const all = graphqlEndpointsIn(modules);
+  // Something else than GraphQLModule serves them, and verifies nothing that we know of.
+  if (all.length === 0) return [{ mode: 'open', guardsFields: false, include: [] }];
+  const hosts = [...modules.values()].filter(({ providers }) =>
+    [...providers.values()].some((each) => each.metatype === metatype),
+  );
+  return all.filter((endpoint) => servesModules(endpoint, hosts));
+}
+
+function ofProvider(wrapper: Wrapper, endpoints: () => GraphQLEndpoint[]): Found[] {
   const isGateway = Reflect.hasMetadata(IS_GATEWAY, wrapper.metatype as object);
   return methodsOf(wrapper).flatMap((method) => {
     const { declared } = method;
     const has = (key: string): boolean => Reflect.hasMetadata(key, declared);
     const kinds: HandlerKind[] = [];
     if (isGateway && has(IS_SOCKET_MESSAGE)) kinds.push('WebSocket');
-    if (RESOLVER_KEYS.some(has)) kinds.push('GraphQL');
-    return kinds.map((kind) => ({ ...method, kind, called: declared }));
+    const resolver = resolverKindOf(declared);
+    if (resolver && resolver !== 'field') kinds.push('GraphQL');
+    return kinds.map((kind) => ({
+      ...method,
+      kind,
+      called: declared,
+      ...(kind === 'GraphQL' && { endpoints: endpoints() }),
+    }));
   });
 }
 
@@ -115,7 +144,7 @@ function judge(handler: Found, reach: GlobalGuardReach): HandlerCoverage {
   return {
     handler: `${type.name}.${name}()${suffix}`,
     kind,
-    verdict: verdictOn(handler, reach),
+    ...(handler.endpoints ? judgeResolver(handler, reach) : { verdict: verdictOn(handler, reach) }),
     otherGuards: namesOfOthers([
       ...(kind === 'HTTP' ? reach.globalGuards : []),
       ...guardsOn({ handler: called, controller: type }),
@@ -130,19 +159,49 @@ function verdictOn(handler: Found, reach: GlobalGuardReach): Verdict {
   if (served === undefined) return 'unserved';
   const guarded: Reach = hasGuard({ handler: called, controller: type }) ? 'guarded' : served;
   const { mode } = readRoute(kind === 'HTTP' ? called : declared, type);
-  // These decorators open only HTTP. They do not open a guarded message handler.
-  if (guarded === 'guarded' && (kind !== 'HTTP' || mode === 'required')) return 'guarded';
+  // These decorators open only what the guard can verify. It refuses the rest.
+  if (guarded === 'guarded' && (!isVerifiedKind(kind) || mode === 'required')) return 'guarded';
   if (mode === 'skip') return 'skipped';
   return guarded === 'guarded' ? 'optional' : guarded;
 }
 
+/** Whether the guard verifies calls of this kind: over HTTP, and messages where ServiceMessagesModule is imported. */
+export function isVerifiedKind(kind: HandlerKind): boolean {
+  return kind === 'HTTP' || ((kind === 'message' || kind === 'event') && isVerifiable('rpc'));
+}
+
 /** Whether the guards of the application protect a handler; undefined if it is never called. */
+/** From the laxest on: a resolver that several endpoints serve is as open as through the laxest of them. */
+const LAXNESS = ['open', 'skipped', 'optional', 'guarded'] as const satisfies Verdict[];
+
+function judgeResolver(
+  { type, declared, isStatic, endpoints = [] }: Found,
+  reach: GlobalGuardReach,
+): Pick<HandlerCoverage, 'verdict' | 'refusesAll'> {
+  if (!reach.servesHttp || endpoints.length === 0) return { verdict: 'unserved' };
+  const hasAny =
+    hasGuard({ handler: declared, controller: type }) || reach.resolvers(isStatic) === 'guarded';
+  const isField = resolverKindOf(declared) !== 'operation';
+  const isGuardedBy = ({ guardsFields }: GraphQLEndpoint) => hasAny && (!isField || guardsFields);
+  const { mode } = readRoute(declared, type);
+  const through = (endpoint: GraphQLEndpoint): Verdict => {
+    if (endpoint.mode === 'required') return 'guarded';
+    if (mode === 'skip') return 'skipped';
+    if (!isGuardedBy(endpoint)) return 'open';
+    return mode === 'optional' && endpoint.mode === 'optional' ? 'optional' : 'guarded';
+  };
+  const verdicts = endpoints.map(through);
+  const verdict = LAXNESS.find((each) => verdicts.includes(each)) ?? 'guarded';
+  const refusesAll =
+    mode !== 'skip' && endpoints.every((each) => each.mode === 'open' && isGuardedBy(each));
+  return refusesAll ? { verdict, refusesAll } : { verdict };
+}
+
+/** Whether the guards of the application reach a handler; undefined where nothing calls it. */
 function reachOf({ kind, declared, isStatic }: Found, reach: GlobalGuardReach): Reach | undefined {
   switch (kind) {
     case 'HTTP':
       return reach.servesHttp ? reach.http : undefined;
-    case 'GraphQL':
-      return reach.servesHttp ? reach.resolvers(isStatic) : undefined;
     case 'WebSocket':
       return reach.serves ? reach.gateways(isStatic) : undefined;
     default:

@@ -1,9 +1,9 @@
 import { tmpdir } from 'node:os';
 import { type ExecutionContext, Inject, Injectable } from '@nestjs/common';
 import {
+  assertRoutePolicy,
   type DecisionMode,
   describeRefusal,
-  type IncomingRequest,
   isRefusal,
   type ServiceAuthEvent,
   type ServiceIdentity,
@@ -13,9 +13,10 @@ import {
 import { ServiceAuth } from '../service-auth.js';
 import type { BodySettings } from './http/body/verifiable-body.js';
 import { Enforcement } from './enforcement.js';
-import { ReceivedRequest } from './http/received-request.js';
+import type { ReceivedCall } from './received-call.js';
 import { type Verification, verificationBy } from './request-state.js';
-import type { Route } from './route-policy.js';
+import { placeOfResolver, requestBehind, toResolverException } from './resolver-context.js';
+import { asksNothing, type Route } from './route-policy.js';
 import { MODULE_OPTIONS_TOKEN } from './service-auth.module-definition.js';
 import type { ServiceAuthModuleOptions } from './service-auth.options.js';
 import { refuseUnsupported } from './unsupported-context.js';
@@ -28,20 +29,24 @@ type AuthenticatorOptions = Pick<
 
 /** One verification of a request, after its begin. */
 interface Attempt {
-  readonly request: ReceivedRequest;
-  readonly incoming: IncomingRequest;
+  readonly request: ReceivedCall;
+  readonly incoming: unknown;
   readonly route: Route;
   readonly verification: Verification;
 }
 
-/** A request that one route handed on to another. */
+/** A request that one route handed on to another, or an endpoint of GraphQL to a resolver. */
 interface Handover extends Pick<Attempt, 'request' | 'route'> {
   readonly isReport: boolean;
+  /** The route, for the event. */
+  readonly place: string | undefined;
+  /** The exception that answers a refusal. */
+  readonly answer: (error: Refusal) => Error;
 }
 
 type Refusal = Parameters<typeof describeRefusal>[0];
 
-/** Verifies a request once, for all guards, and finds the application's user. */
+/** Verifies a request or message once, whatever asks, and turns what was proved into the application's user. */
 @Injectable()
 export class RequestAuthenticator {
   private readonly bodySettingsByRoute = new WeakMap<Route, BodySettings>();
@@ -60,7 +65,7 @@ export class RequestAuthenticator {
   }
 
   /**
-   * Refuses an execution context whose type is not `http`.
+   * Refuses an execution context of a type that no imported module knows.
    *
    * @throws the exception of that type, with `context_unsupported`
    */
@@ -74,22 +79,60 @@ export class RequestAuthenticator {
    * Verifies a request, or waits for a running verification. It asserts the requirements of each route: a handler
    * that calls next() hands the request on to another route.
    *
-   * @returns the identity; undefined for an anonymous caller if the route admits one
-   * @throws an HTTP exception with the status and code of the refusal
+   * @returns who calls; undefined for an anonymous caller where the route admits one
+   * @throws an exception of the context's own kind, with the code of the refusal
    * @throws ServiceAuthUsageError in a service without `trustedIssuers`
    */
-  authenticate(context: ExecutionContext, route: Route): Promise<ServiceIdentity | undefined> {
-    const request = ReceivedRequest.servedIn(context);
+  authenticate(request: ReceivedCall, route: Route): Promise<ServiceIdentity | undefined> {
     const isReport = this.enforcement.reports(route);
-    const begun = verificationBy(this.serviceAuth, request.state);
+    const begun = this.begunFor(request);
     if (begun?.result && (isReport || !begun.isReport)) {
-      return this.verifyAgain(begun, begun.result, { request, route, isReport });
+      const answer = (error: Refusal): Error => this.refuse(request, error);
+      const next = { request, route, isReport, place: request.route, answer };
+      return this.verifyAgain(begun, begun.result, next);
     }
     // Read first: if reading fails, no verification has begun that would never end.
     const incoming = request.toVerify(this.bodySettingsFor(route, isReport));
     const verification = request.beginVerification(this.serviceAuth, isReport);
     verification.result = this.verify({ request, incoming, route, verification });
     return verification.result;
+  }
+
+  /**
+   * Asserts what a resolver asks of the request that its endpoint has verified for this service. Verifies nothing itself, and
+   * changes nothing for other resolvers, but that all of them may read the grant that one has asked for.
+   *
+   * @throws an exception with `extensions.serviceAuth.code`; `token_missing` where no endpoint has verified the request
+   */
+  async admitToResolver(context: ExecutionContext, route: Route): Promise<void> {
+    const request = requestBehind(context);
+    const begun = request && this.begunFor(request);
+    if (!request || !begun?.result) return this.refuseUnverified(context, route);
+    const identity = begun.identity ?? (await begun.result);
+    if (identity ? asksNothing(route) : route.mode === 'optional') return;
+    const isReport = this.enforcement.reports(route);
+    // The endpoint has reported it.
+    if (!identity && isReport && begun.wouldBeRefused) return;
+    const place = placeOfResolver(context, request.route);
+    const answer = toResolverException;
+    const admitted = await this.admit(identity, { request, route, isReport, place, answer });
+    if (admitted?.identity) begun.identity = admitted.identity;
+    if (admitted) begun.inResolvers?.delete(route);
+    else (begun.inResolvers ??= new Map()).set(route, { wouldBeRefused: true });
+  }
+
+  private begunFor(request: ReceivedCall): Verification | undefined {
+    return verificationBy(this.serviceAuth, request.state);
+  }
+
+  /** @throws unless the resolver only reports */
+  private refuseUnverified(context: ExecutionContext, route: Route): void {
+    const isReport = this.enforcement.reports(route);
+    const mode = isReport ? 'report' : 'enforce';
+    const detail = 'its GraphQL endpoint has verified no request';
+    const error = new ServiceTokenRefusedError('token_missing', { detail });
+    this.tellRefusal(error, { route: placeOfResolver(context), mode });
+    if (!isReport) throw toResolverException(error);
   }
 
   private async verifyAgain(
@@ -132,25 +175,38 @@ export class RequestAuthenticator {
    */
   private async admit(
     identity: ServiceIdentity | undefined,
-    { request, route, isReport }: Handover,
+    handover: Handover,
   ): Promise<{ readonly identity: ServiceIdentity | undefined } | undefined> {
-    const enforcement = isReport ? 'report' : 'enforce';
+    const { request, route, isReport, place, answer } = handover;
     try {
       if (!identity && route.mode !== 'optional')
         throw new ServiceTokenRefusedError('token_missing');
-      if (!identity) return { identity };
-      const incoming = request.toVerify(this.bodySettingsFor(route, isReport));
-      const proof = this.serviceAuth.beginVerification({ route: request.route, enforcement });
-      return { identity: await proof.proveForRoute(identity, incoming, route.policy) };
+      return { identity: identity && (await this.proveFor(identity, handover)) };
     } catch (error) {
       if (!isRefusal(error)) throw error;
-      // A separate decision: the previous route has let the request in.
-      const { route: pattern } = request;
-      this.tellRefusal(error, { issuer: identity?.issuer, route: pattern, mode: enforcement });
-      if (!isReport) throw this.refuse(request, error);
+      // A decision of its own: the route before has let the request in.
+      const mode = isReport ? 'report' : 'enforce';
+      this.tellRefusal(error, { issuer: identity?.issuer, route: place, mode });
+      if (!isReport) throw answer(error);
       if (identity) request.reportRefusal(error);
       return undefined;
     }
+  }
+
+  private async proveFor(
+    identity: ServiceIdentity,
+    { request, route, isReport }: Handover,
+  ): Promise<ServiceIdentity> {
+    const { policy } = route;
+    // Reading the headers again is for a grant alone: resolvers come here by the hundred.
+    if (policy.proof === undefined) {
+      assertRoutePolicy(identity, policy);
+      return identity;
+    }
+    const incoming = request.toVerify(this.bodySettingsFor(route, isReport));
+    const enforcement = isReport ? 'report' : 'enforce';
+    const proof = this.serviceAuth.beginVerification({ route: request.route, enforcement });
+    return await request.proveForRoute(incoming, { identity, policy }, proof);
   }
 
   private async verify({
@@ -169,7 +225,7 @@ export class RequestAuthenticator {
     const enforcement = verification.isReport ? 'report' : 'enforce';
     const proof = this.serviceAuth.beginVerification({ route: request.route, enforcement });
     try {
-      const identity = await proof.prove(incoming, route.policy);
+      const identity = await request.prove(incoming, route.policy, proof);
       verification.isOfService = true;
       if (this.users.isConfigured) request.setUser(await this.users.resolve(identity));
       verification.identity = identity;
@@ -186,11 +242,11 @@ export class RequestAuthenticator {
     }
   }
 
-  private removeToken(request: ReceivedRequest): void {
+  private removeToken(request: ReceivedCall): void {
     if (this.options.tokenAfterVerification !== 'keep') request.removeToken();
   }
 
-  private refuse(request: ReceivedRequest, error: Refusal): Error {
+  private refuse(request: ReceivedCall, error: Refusal): Error {
     return request.refuse(error, this.serviceAuth.receiving.realm);
   }
 

@@ -1,19 +1,27 @@
 import type { ServiceIdentity } from '../core/index.js';
 
+/** What a handler may know of the caller. */
+export interface Outcome {
+  /** The proved identity, after verification; undefined on a route that would refuse the request. */
+  readonly identity?: ServiceIdentity | undefined;
+  /** Whether the route would refuse the request, but lets it in without an identity. */
+  readonly wouldBeRefused?: boolean;
+}
+
 /** The verification of a request by the guard of one service. */
-export interface Verification {
+export interface Verification extends Outcome {
   /** The `ServiceAuth` that verifies: proofs do not count for another service of the same application. */
   readonly verifier: object;
   /** A second guard of the same service waits for the same result. */
   result?: Promise<ServiceIdentity | undefined>;
-  /** The proved identity, after verification; undefined on a route that would refuse the request. */
   identity?: ServiceIdentity | undefined;
   /** Whether the caller is proved to be a service, even while the user is being looked up, or is not found. */
   isOfService?: boolean;
   /** Whether it only reports. Then its result does not count for routes that enforce. */
   readonly isReport: boolean;
-  /** Whether the route would refuse the request, but lets it in without an identity. */
   wouldBeRefused?: boolean;
+  /** The refusals by resolvers of a GraphQL request that only report, by route: one request has many resolvers. */
+  inResolvers?: Map<object, Outcome>;
   /** The verification by another service of the application, whose guard ran before. */
   readonly previous: Verification | undefined;
 }

@@ -3,7 +3,7 @@ import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs
 import { ServiceAuthConfigError } from '../core/index.js';
 import { ServiceAuth } from '../service-auth.js';
 import { GlobalGuardReach } from './global-guard-reach.js';
-import { coverageOf, type HandlerCoverage } from './handler-coverage.js';
+import { coverageOf, type HandlerCoverage, isVerifiedKind } from './handler-coverage.js';
 import { MODULE_OPTIONS_TOKEN } from './service-auth.module-definition.js';
 import type { ServiceAuthModuleOptions } from './service-auth.options.js';
 
@@ -122,16 +122,15 @@ function describeOpen(handlers: readonly HandlerCoverage[]): string | undefined 
 }
 
 function describeResolvers(handlers: readonly HandlerCoverage[]): string | undefined {
-  const names = handlers
-    .filter(({ kind, verdict }) => kind === 'GraphQL' && verdict === 'guarded')
-    .map(({ handler }) => handler);
+  const names = handlers.filter(({ refusesAll }) => refusesAll).map(({ handler }) => handler);
   if (names.length === 0) return undefined;
-  return `ServiceJwtGuard does not support GraphQL and refuses every operation of ${listed(names)} (option coverage).`;
+  return `ServiceJwtGuard refuses every operation of ${listed(names)}: the GraphQL endpoint verifies no request. Write driver: guardedDriver(...) from 'nestjs-service-auth/graphql' in GraphQLModule, or @SkipServiceAuth() where everybody may call (option coverage).`;
 }
 
 /** Whether a parameter needs a verified request, but no guard verifies it. */
-function lacksVerification({ needs, kind, verdict }: HandlerCoverage): boolean {
-  const isVerified = kind === 'HTTP' && (verdict === 'guarded' || verdict === 'optional');
+function lacksVerification({ needs, kind, verdict, refusesAll }: HandlerCoverage): boolean {
+  const isVerifiable = isVerifiedKind(kind) || (kind === 'GraphQL' && !refusesAll);
+  const isVerified = isVerifiable && (verdict === 'guarded' || verdict === 'optional');
   return needs.length > 0 && !isVerified && verdict !== 'unserved';
 }
 

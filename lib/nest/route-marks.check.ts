@@ -7,7 +7,8 @@ import {
   hasGuard,
   routeNamesOf,
 } from './guarded-routes.js';
-import { readRoute } from './route-policy.js';
+import { graphqlEndpointsIn, type ResolverMethod, resolversIn } from './graphql-endpoints.js';
+import { asksNothing, readRoute } from './route-policy.js';
 import { earlierGuards } from './guard-order.js';
 import { MODULE_OPTIONS_TOKEN } from './service-auth.module-definition.js';
 import type { ServiceAuthModuleOptions } from './service-auth.options.js';
@@ -42,10 +43,14 @@ export class RouteMarksCheck implements OnModuleInit {
         assertReadable(metatype as Type, instance);
       }
     }
+    // What cannot be read is refused here too.
+    const resolvers = resolversIn(this.modules).filter(isNarrowed);
     if (!this.canReport) this.warnOfReportOnly();
     if (!this.believesGrants) this.warnOfUnprovable();
     this.tellEarlierGuards();
-    if (guardsEveryRoute(this.config)) return;
+    const isGuarded = guardsEveryRoute(this.config);
+    for (const resolver of resolvers) this.warnOfResolver(resolver, isGuarded);
+    if (isGuarded) return;
     for (const controller of controllersIn(this.modules)) {
       for (const name of routesNarrowedInVain(controller)) {
         this.logger.warn(
@@ -55,7 +60,21 @@ export class RouteMarksCheck implements OnModuleInit {
     }
   }
 
-  /** Not a warning: only the application knows whether these guards read the user. */
+  private warnOfResolver({ type, name, isField }: ResolverMethod, isGuarded: boolean): void {
+    const what = `${type.name}.${name}() has @AllowIssuers(), @RequireSubject() or @RequireSubjectProof(), and`;
+    const place = { handler: handlerOf(type, name), controller: type };
+    if (!isGuarded && !hasGuard(place)) {
+      this.logger.warn(
+        `${what} no ServiceJwtGuard enforces it. Add @UseGuards(ServiceJwtGuard): a guarded endpoint asks for a token alone.`,
+      );
+    } else if (isField && !graphqlEndpointsIn(this.modules).every((each) => each.guardsFields)) {
+      this.logger.warn(
+        `${what} GraphQL runs no guard before fields and references. Write fieldResolverEnhancers: ['guards'] in GraphQLModule, or move the decorator to the query.`,
+      );
+    }
+  }
+
+  /** No warning: only the application knows whether these guards read the user. */
   private tellEarlierGuards(): void {
     const order = 'put it after ServiceJwtGuard';
     const advice = this.setsUsers
@@ -89,9 +108,14 @@ export class RouteMarksCheck implements OnModuleInit {
 }
 
 function routesIn(modules: ModulesContainer): [controller: Type, name: string][] {
-  return [...controllersIn(modules)].flatMap((controller) =>
+  const routes = [...controllersIn(modules)].flatMap((controller) =>
     routeNamesOf(controller).map((name): [Type, string] => [controller, name]),
   );
+  return [...routes, ...resolversIn(modules).map(({ type, name }): [Type, string] => [type, name])];
+}
+
+function isNarrowed({ type, name }: ResolverMethod): boolean {
+  return !asksNothing(readRoute(handlerOf(type, name), type));
 }
 
 function isReportOnly(controller: Type, name: string): boolean {

@@ -84,6 +84,12 @@ export function readRoute(handler: object, controller: object): Route {
   };
 }
 
+/** Whether a route asks nothing of callers but a good token. */
+export function asksNothing({ policy }: Route): boolean {
+  const { allowedIssuers = [], subjectRequired, proof } = policy;
+  return allowedIssuers.length === 0 && !subjectRequired && proof === undefined;
+}
+
 function isReportOnly(route: MarkedRoute): boolean {
   const marks = [
     ...marksOfFunction<true>(REPORT_ONLY, route),

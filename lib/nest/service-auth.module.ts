@@ -12,6 +12,7 @@ import { createServiceAuthFrom } from './service-auth.factory.js';
 import { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN } from './service-auth.module-definition.js';
 import { ServiceCallContext } from '../for-whom/service-call.context.js';
 import { ServiceGrants } from '../for-whom/service-grants.js';
+import { ServiceAuthMiddleware } from './service-auth.middleware.js';
 import { ServiceJwtGuard } from './service-jwt.guard.js';
 import { SeveralServicesCheck } from './several-services.check.js';
 import { TrustedIssuerFinderProvider } from './trusted-issuer-finder.provider.js';
@@ -46,6 +47,7 @@ import { UnsignedClientsWarning } from './unsigned-clients.warning.js';
     UserLookup,
     RequestAuthenticator,
     ServiceJwtGuard,
+    ServiceAuthMiddleware,
     HttpRequestHooks,
     CachedRoutesWarning,
     LoggedTokenWarning,
@@ -62,6 +64,7 @@ import { UnsignedClientsWarning } from './unsigned-clients.warning.js';
     ServiceGrants,
     RequestAuthenticator,
     ServiceJwtGuard,
+    ServiceAuthMiddleware,
   ],
 })
 export class ServiceAuthModule

@@ -6,7 +6,9 @@ import {
   Optional,
 } from '@nestjs/common';
 import { ServiceAuthUsageError } from '../core/index.js';
+import { callKindOf, receivedCallIn } from './received-call.js';
 import { RequestAuthenticator } from './request-authenticator.js';
+import { isResolver } from './resolver-context.js';
 import { routeOf } from './route-policy.js';
 
 const NO_MODULE =
@@ -16,6 +18,9 @@ const NO_MODULE =
  * Lets a request in if it has a valid service token, and otherwise answers with the status and code of protocol
  * section 5. Use it with `@UseGuards(ServiceJwtGuard)`, or for every route with `{ provide: APP_GUARD, useExisting:
  * ServiceJwtGuard }`. Applied twice, it verifies once.
+ *
+ * Before a resolver of GraphQL it verifies nothing. It asserts what the resolver asks of the request that the endpoint has
+ * verified, and refuses with `token_missing` if the endpoint has verified none.
  */
 @Injectable()
 export class ServiceJwtGuard implements CanActivate {
@@ -43,11 +48,15 @@ export class ServiceJwtGuard implements CanActivate {
   /** Whether the request may go on. @throws HttpException the answer to a refused request */
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const authenticator = this.found();
-    // First, so that nothing, not even a decorator, opens a context that this guard does not know.
-    if (context.getType() !== 'http') return await authenticator.refuseContext(context);
+    // First of all, so that nothing opens a context this guard does not know: not even a decorator.
+    const isOfResolver = isResolver(context);
+    if (!isOfResolver && callKindOf(context) === undefined) {
+      return await authenticator.refuseContext(context);
+    }
     const route = routeOf(context);
     if (route.mode === 'skip') return true;
-    await authenticator.authenticate(context, route);
+    if (isOfResolver) await authenticator.admitToResolver(context, route);
+    else await authenticator.authenticate(receivedCallIn(context), route);
     return true;
   }
 

@@ -39,6 +39,10 @@ export function annotateSpan(event: ServiceAuthEvent, span: Span): void {
         ...ifKnown('service_auth.instead_of', event.insteadOf),
       });
       return;
+    case 'lease_lost':
+    case 'duplicate_dropped':
+      span.addEvent(`service_auth.${event.type}`, { 'service_auth.issuer': event.issuer });
+      return;
     case 'request_signed':
       span.addEvent('service_auth.request_signed', { 'service_auth.audience': event.audience });
       return;

@@ -47,6 +47,16 @@ function requestInstruments({ counter, duration }: Makers) {
       'Requests accepted for a user, by what became of the proof that the user asked.',
     ),
     grantsIssued: counter('grants_issued', '{grant}', 'Grants made by this service.'),
+    leasesLost: counter(
+      'leases_lost',
+      '{lease}',
+      'Messages handled whose reservation was lost meanwhile.',
+    ),
+    duplicates: counter(
+      'duplicates_dropped',
+      '{delivery}',
+      'Deliveries dropped since their message was handled before.',
+    ),
     calls: counter('calls', '{call}', 'Requests to targets, by whether they were signed.'),
     signDuration: duration('sign', 'Time to sign a request.'),
   };

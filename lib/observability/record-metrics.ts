@@ -66,6 +66,10 @@ function recordSurroundings(
       });
     case 'grant_issued':
       return to.grantsIssued.add(1, outcome(event.insteadOf ?? 'originated'));
+    case 'lease_lost':
+      return to.leasesLost.add(1, issuerOf(event.issuer, to));
+    case 'duplicate_dropped':
+      return to.duplicates.add(1, issuerOf(event.issuer, to));
     case 'key_dropped':
       return to.keysDropped.add(1, issuerOf(event.issuer, to));
     case 'issuer_look_up_failed':

@@ -9,6 +9,8 @@ export interface IoredisClient {
   readonly isCluster: boolean;
   /** `SET key value PX milliseconds NX`. */
   set(key: string, value: string, px: 'PX', milliseconds: number, nx: 'NX'): Promise<unknown>;
+  /** `EVAL script numberOfKeys key args`: what reserves a use while its handler runs. */
+  eval?(script: string, numberOfKeys: number, ...keysAndArgs: string[]): Promise<unknown>;
   /** `WAIT count milliseconds`. */
   wait(count: number, milliseconds: number): Promise<unknown>;
   /** `INFO section`. */
@@ -27,6 +29,10 @@ export function connectionOfIoredis(client: object): RedisConnection | undefined
     isReady: () => client.status === 'ready',
     isConnecting: () => client.status !== 'wait' && client.status !== 'end',
     setIfAbsent: async (key, milliseconds) => await client.set(key, '1', 'PX', milliseconds, 'NX'),
+    evaluate: async (script, key, args) => {
+      if (!client.eval) throw new Error('the client has no method eval');
+      return await client.eval(script, 1, key, ...args);
+    },
     waitForReplicas: async (count, milliseconds) => await client.wait(count, milliseconds),
     info: async (section) => await client.info(section),
     serverIds: async () => await Promise.all(primariesOf(client).map(serverIdOf)),

@@ -2,8 +2,9 @@ import cluster from 'node:cluster';
 import { randomBytes } from 'node:crypto';
 import { isMainThread } from 'node:worker_threads';
 import {
-  OptionReader,
-  type ReplayStore,
+  type Lease,
+  type LeasingReplayStore,
+  type ReservationVerdict,
   type ServiceAuthObserver,
   ServiceAuthUnavailableError,
   tell,
@@ -11,41 +12,19 @@ import {
   type TokenUseVerdict,
 } from '../core/index.js';
 import { ClockHistory } from './clock-history.js';
-import { type Digest, DigestTable, LAST_SECOND } from './digest-table.js';
+import { type Digest, LAST_SECOND, type Place } from './digest-table.js';
 import { isIssuedWithin } from './issued-since.js';
+import { lengthOf } from './lease-length.js';
 import { LiveUses } from './live-uses.js';
+import {
+  type MemoryReplayStoreOptions,
+  type MemoryReplayStoreSettings,
+  readMemoryReplayStoreOptions,
+} from './memory-replay-store.options.js';
+import { Reservations } from './reservations.js';
 import { StoreOutage } from './store-outage.js';
 import { digestTokenUse } from './token-use-digest.js';
-
-/** The options of a `MemoryReplayStore`. */
-export interface MemoryReplayStoreOptions {
-  /** The most live uses in memory; over this limit requests are refused with 503. Default 1,000,000. */
-  maxEntries?: number;
-  /**
-   * The share of one issuer. `half-of-free`: as many places as it leaves free, so that it is refused before other
-   * issuers. `all`: every place, for a service with one caller. Default `half-of-free`.
-   */
-  issuerShare?: 'half-of-free' | 'all';
-  /**
-   * What the store does with tokens issued before it was created, which may have been used before a restart. `refuse`
-   * counts them as used, and also tokens without `iat`. Default `accept`.
-   */
-  issuedBeforeStart?: 'accept' | 'refuse';
-  /** A monotonic clock, in milliseconds. Default `performance.now`. */
-  monotonicNow?: () => number;
-}
-
-const OPTION_NAMES = [
-  'maxEntries',
-  'issuerShare',
-  'issuedBeforeStart',
-  'monotonicNow',
-] as const satisfies (keyof MemoryReplayStoreOptions)[];
-
-/** Each table grows by itself, so that no request pays for the growth of all. */
-const TABLES = 256;
-/** More slots than this for each live use remain from a past burst. */
-const MOST_SLOTS_FOR_EACH = 4;
+import { UsedDigests } from './used-digests.js';
 
 /**
  * Remembers used tokens in the memory of one process: exact, bounded, without timers. Several processes of one
@@ -54,12 +33,15 @@ const MOST_SLOTS_FOR_EACH = 4;
  * Entries expire by a monotonic clock, in steps of one second. A wall clock that is set back makes forgotten tokens
  * valid again: the store refuses tokens that it could have forgotten, with 503.
  *
- * An issuer may have as many uses as there are free places. Alone it gets half of the store. Each of `n` issuers that
- * take all they can gets one part of `n + 1`. The last part stays free for issuers that call later.
+ * A reservation takes a place like a use, so that there is room for what its handler commits.
+ *
+ * An issuer may hold as many uses as there are free places. Alone it gets half of the store, and each of `n`
+ * issuers that take all they can gets one part of `n + 1`: the last part stays free for issuers that call later.
  */
-export class MemoryReplayStore implements ReplayStore {
-  private readonly tables = Array.from({ length: TABLES }, () => new DigestTable());
-  /** Prevents callers from choosing ids whose digests collide in a table. */
+export class MemoryReplayStore implements LeasingReplayStore {
+  private readonly digests = new UsedDigests();
+  private readonly reservations = new Reservations();
+  /** Keeps callers from making up ids whose digests crowd one place of a table. */
   private readonly salt = randomBytes(16).toString('base64url');
   private readonly uses = new LiveUses();
   private readonly clock = new ClockHistory(0);
@@ -67,32 +49,20 @@ export class MemoryReplayStore implements ReplayStore {
   private readonly outage = new StoreOutage((event) => {
     for (const observer of this.observers) tell(observer, event);
   });
-  private readonly maxEntries: number;
-  private readonly sharesFairly: boolean;
-  private readonly monotonicNow: () => number;
+  private readonly settings: MemoryReplayStoreSettings;
   private readonly startedAt: number;
-  private readonly refusesIssuedBeforeStart: boolean;
-  private usedSlots = 0;
-  private nextToRebuild = 0;
-  /** Seconds since the start. Uses that end in this second, or before, are forgotten. */
+  /** Seconds since the start; what is forgotten in it, or before, is forgotten. */
   private sweptSecond = 0;
 
   /** @throws ServiceAuthConfigError listing every problem, each as `field: what to write` */
   constructor(options: MemoryReplayStoreOptions = {}) {
-    const reader = new OptionReader(options, OPTION_NAMES);
-    this.maxEntries = reader.integer('maxEntries', { from: 1, fallback: 1_000_000 });
-    const share = reader.word('issuerShare', ['half-of-free', 'all'], 'half-of-free');
-    this.sharesFairly = share === 'half-of-free';
-    const before = reader.word('issuedBeforeStart', ['accept', 'refuse'], 'accept');
-    this.refusesIssuedBeforeStart = before === 'refuse';
-    this.monotonicNow = reader.monotonicClock('monotonicNow');
-    reader.problems.assertNone();
-    this.startedAt = this.monotonicNow();
+    this.settings = readMemoryReplayStoreOptions(options);
+    this.startedAt = this.settings.monotonicNow();
   }
 
-  /** The number of remembered uses. */
+  /** How many uses are remembered or reserved. */
   get size(): number {
-    return this.uses.total;
+    return this.uses.total + this.reservations.size;
   }
 
   /**
@@ -113,25 +83,85 @@ export class MemoryReplayStore implements ReplayStore {
   }
 
   recordUse(use: TokenUse): TokenUseVerdict {
-    const now = this.monotonicNow();
-    const secondsSinceStart = (now - this.startedAt) / 1000;
-    if (this.refusesIssuedBeforeStart && !isIssuedWithin(secondsSinceStart, use)) return 'seen';
+    const now = this.settings.monotonicNow();
+    if (this.countsAsUsed(use, now)) return 'seen';
     this.sweep(now);
-    const digest = this.digestOf(use);
-    const table = this.tableAt(digest[3]); // within a table, the first word of the digest gives the place
-    const place = table.locate(digest, this.sweptSecond);
-    if (place.isLive) return 'seen';
+    const key = this.keyOf(use);
+    const place = this.digests.locate(digestOf(key), this.sweptSecond);
+    if (place.isLive || this.reservations.find(key, now)) return 'seen';
     this.assertNotForgotten(use, now);
     this.assertRoomFor(use.issuer);
-    const second = this.secondToForget(use);
-    const usedBefore = table.usedSlots;
-    table.put(place, second, this.sweptSecond);
-    this.usedSlots += table.usedSlots - usedBefore;
-    this.uses.add(use.issuer, second);
+    this.remember(use, place);
     this.clock.note(use, now / 1000);
-    this.shrink();
     this.outage.end();
     return 'first';
+  }
+
+  /**
+   * Reserves a use. What was issued before the start cannot be decided if `issuedBeforeStart` is `refuse`: as `seen` it
+   * would be dropped, and with it each message that waited during a restart.
+   */
+  reserve(use: TokenUse, lease: Lease): ReservationVerdict {
+    const now = this.settings.monotonicNow();
+    const length = lengthOf(lease);
+    this.sweep(now);
+    const key = this.keyOf(use);
+    if (this.digests.locate(digestOf(key), this.sweptSecond).isLive) return 'seen';
+    if (this.reservations.find(key, now)) return 'busy';
+    if (this.countsAsUsed(use, now)) this.fail('it was issued before the memory store was made');
+    this.assertNotForgotten(use, now);
+    this.reservations.delete(key);
+    this.assertRoomFor(use.issuer);
+    this.hold(key, use, { owner: lease.owner, milliseconds: length });
+    this.clock.note(use, now / 1000);
+    this.outage.end();
+    return 'first';
+  }
+
+  renew(use: TokenUse, lease: Lease): boolean {
+    const length = lengthOf(lease);
+    const key = this.keyOf(use);
+    if (this.reservations.find(key, this.settings.monotonicNow())?.owner !== lease.owner)
+      return false;
+    this.hold(key, use, { owner: lease.owner, milliseconds: length });
+    return true;
+  }
+
+  commit(use: TokenUse, owner: string): boolean {
+    const now = this.settings.monotonicNow();
+    this.sweep(now);
+    const key = this.keyOf(use);
+    const place = this.digests.locate(digestOf(key), this.sweptSecond);
+    if (place.isLive) return false;
+    const reservation = this.reservations.find(key, now);
+    this.reservations.delete(key);
+    // The place of a reservation is free for the use, no matter which owner held it.
+    if (!reservation) this.assertRoomFor(use.issuer);
+    this.remember(use, place);
+    return reservation?.owner === owner;
+  }
+
+  release(use: TokenUse, owner: string): void {
+    const key = this.keyOf(use);
+    if (this.reservations.find(key, this.settings.monotonicNow())?.owner !== owner) return;
+    this.reservations.delete(key);
+  }
+
+  private hold(key: string, { issuer }: TokenUse, { owner, milliseconds }: Lease): void {
+    const untilMilliseconds = this.settings.monotonicNow() + milliseconds;
+    this.reservations.set(key, { issuer, owner, untilMilliseconds });
+  }
+
+  private remember(use: TokenUse, place: Place): void {
+    const second = this.secondToForget(use);
+    this.digests.put(place, second, this.sweptSecond);
+    this.uses.add(use.issuer, second);
+    this.digests.shrink(this.uses.total, this.sweptSecond);
+  }
+
+  private countsAsUsed(use: TokenUse, now: number): boolean {
+    if (!this.settings.refusesIssuedBeforeStart) return false;
+    return !isIssuedWithin((now - this.startedAt) / 1000, use);
   }
 
   private assertNotForgotten(use: TokenUse, now: number): void {
@@ -141,10 +171,10 @@ export class MemoryReplayStore implements ReplayStore {
   }
 
   private assertRoomFor(issuer: string): void {
-    const { maxEntries } = this;
-    const free = maxEntries - this.uses.total;
+    const { maxEntries, sharesFairly } = this.settings;
+    const free = maxEntries - this.size;
     if (free <= 0) this.fail(`the memory store is full (${maxEntries} entries), for ${issuer}`);
-    const own = this.sharesFairly ? this.uses.countOf(issuer) : 0;
+    const own = sharesFairly ? this.uses.countOf(issuer) + this.reservations.countOf(issuer) : 0;
     if (own >= free) {
       this.fail(
         `${issuer} has used up its share of the memory store (${own} of ${maxEntries} entries)`,
@@ -157,15 +187,8 @@ export class MemoryReplayStore implements ReplayStore {
     throw new ServiceAuthUnavailableError('replay_store_unavailable', { detail });
   }
 
-  private digestOf(use: TokenUse): Digest {
-    const bytes = digestTokenUse(use, 'binary', this.salt);
-    return [wordAt(bytes, 0), wordAt(bytes, 4), wordAt(bytes, 8), wordAt(bytes, 12)];
-  }
-
-  private tableAt(index: number): DigestTable {
-    const table = this.tables[index % TABLES];
-    if (table) return table;
-    throw new RangeError(`there is no table ${index}`);
+  private keyOf(use: TokenUse): string {
+    return digestTokenUse(use, 'binary', this.salt);
   }
 
   private secondToForget({ forgetAtSeconds, nowSeconds }: TokenUse): number {
@@ -182,20 +205,19 @@ export class MemoryReplayStore implements ReplayStore {
     const now = secondOf(milliseconds) - secondOf(this.startedAt);
     if (now <= this.sweptSecond) return;
     this.uses.forgetUntil(now);
+    this.reservations.sweep(milliseconds);
     this.sweptSecond = now;
-  }
-
-  /** After a burst the tables are large, with few live uses. Each use rebuilds one table. */
-  private shrink(): void {
-    if (this.usedSlots <= MOST_SLOTS_FOR_EACH * this.uses.total + TABLES) return;
-    const table = this.tableAt(this.nextToRebuild++);
-    const usedBefore = table.usedSlots;
-    table.rebuild(this.sweptSecond);
-    this.usedSlots += table.usedSlots - usedBefore;
   }
 }
 
 const secondOf = (milliseconds: number): number => Math.floor(milliseconds / 1000);
+
+const digestOf = (key: string): Digest => [
+  wordAt(key, 0),
+  wordAt(key, 4),
+  wordAt(key, 8),
+  wordAt(key, 12),
+];
 
 /** Four bytes of a binary string as a number. */
 function wordAt(bytes: string, at: number): number {

@@ -13,6 +13,8 @@ export interface NodeRedisClient {
     value: string,
     options: { expiration: { type: 'PX'; value: number }; condition: 'NX' },
   ): Promise<unknown>;
+  /** `EVAL script 1 key args`: what reserves a use while its handler runs. */
+  eval?(script: string, options: { keys: string[]; arguments: string[] }): Promise<unknown>;
   /** `WAIT count milliseconds`. */
   wait(count: number, milliseconds: number): Promise<unknown>;
   /** `INFO section`. */
@@ -30,6 +32,10 @@ export function connectionOfNodeRedis(client: object): RedisConnection | undefin
     setIfAbsent: async (key, milliseconds) => {
       const expiration = { type: 'PX', value: milliseconds } as const;
       return await client.set(key, '1', { expiration, condition: 'NX' });
+    },
+    evaluate: async (script, key, args) => {
+      if (!client.eval) throw new Error('the client has no method eval');
+      return await client.eval(script, { keys: [key], arguments: [...args] });
     },
     waitForReplicas: async (count, milliseconds) => await client.wait(count, milliseconds),
     info: async (section) => await client.info(section),

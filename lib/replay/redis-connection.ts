@@ -10,7 +10,9 @@ export interface RedisConnection {
   isConnecting(): boolean;
   /** `SET key 1 PX milliseconds NX`; returns the raw answer. */
   setIfAbsent(key: string, milliseconds: number): Promise<unknown>;
-  /** `WAIT count milliseconds`, for all earlier writes of this connection. */
+  /** `EVAL script 1 key args`; the answer as it comes. */
+  evaluate(script: string, key: string, args: readonly string[]): Promise<unknown>;
+  /** `WAIT count milliseconds`, for all that this connection wrote before. */
   waitForReplicas(count: number, milliseconds: number): Promise<unknown>;
   /** `INFO section`, of one server. */
   info(section: 'memory' | 'server'): Promise<unknown>;

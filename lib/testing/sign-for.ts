@@ -70,6 +70,8 @@ function sendingSettings(key: SigningKey, receiving: ReceivingSettings): Sending
     publishedKeys: undefined,
     targets: [],
     unknownTargets: 'refuse',
+    messageLifetimeSeconds: 600,
+    jobLifetimeSeconds: 3600,
     tokenLifetimeSeconds: Math.min(LIFETIME_SECONDS, maxTokenLifetimeSeconds.strict),
     signedHeaders: requiredHeaders,
     subjectOutsideRequest: 'refuse',

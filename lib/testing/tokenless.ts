@@ -1,4 +1,4 @@
-import { type ExecutionContext, Logger } from '@nestjs/common';
+import { Logger } from '@nestjs/common';
 import {
   assertRoutePolicy,
   GrantCache,
@@ -15,7 +15,6 @@ import {
   type ServiceIdentity,
 } from '../core/index.js';
 import { RequestAuthenticator } from '../nest/request-authenticator.js';
-import type { Route } from '../nest/route-policy.js';
 import { MODULE_OPTIONS_TOKEN } from '../nest/service-auth.module-definition.js';
 import { UserLookup } from '../nest/user-lookup.js';
 import { ServiceAuth } from '../service-auth.js';
@@ -111,10 +110,9 @@ class TokenlessServiceAuth extends ServiceAuth {
 /** The fixed caller also applies where callers may be anonymous. */
 class TokenlessAuthenticator extends RequestAuthenticator {
   override async authenticate(
-    context: ExecutionContext,
-    route: Route,
+    ...[request, route]: Parameters<RequestAuthenticator['authenticate']>
   ): Promise<ServiceIdentity | undefined> {
-    return await super.authenticate(context, { ...route, mode: 'required' });
+    return await super.authenticate(request, { ...route, mode: 'required' });
   }
 }
 

@@ -16,7 +16,10 @@ const blocks = pages.flatMap((page) =>
   readBlocks(page).map((block) => ({ ...block, name: `${page}:${block.line}` })),
 );
 /** Every TypeScript block, as the module a reader would paste it into. */
-const snippets = blocks.filter(({ language }) => language === 'ts');
+const snippets = blocks.filter(
+  // Those with GraphQL are compiled where its packages are: `node scripts/test-graphql.mjs`.
+  ({ language, variant }) => language === 'ts' && variant !== 'graphql',
+);
 
 const axiosManifest = readFileSync(join(ROOT, 'node_modules/@nestjs/axios/package.json'), 'utf8');
 const isAxiosCommonJs = !axiosManifest.includes('"type": "module"');

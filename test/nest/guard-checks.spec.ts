@@ -101,21 +101,21 @@ class AnyController {
   user(@Req() request: { user?: unknown }) {
     return { user: request.user ?? 'nobody' };
   }
-  /** Runs a handler in a context of another type, the way GraphQL's module does. */
-  @Get('graphql')
-  async graphql(@Req() request: object) {
-    return await this.runAsGraphql('guarded', request);
+  /** Runs a handler in a context of another type, the way modules of other transports do. */
+  @Get('job')
+  async job(@Req() request: object) {
+    return await this.runAsJob('guarded', request);
   }
-  @Get('graphql-skipped')
-  async graphqlSkipped(@Req() request: object) {
-    return await this.runAsGraphql('skipped', request);
+  @Get('job-skipped')
+  async jobSkipped(@Req() request: object) {
+    return await this.runAsJob('skipped', request);
   }
 
-  private async runAsGraphql(name: 'guarded' | 'skipped', request: object): Promise<unknown> {
+  private async runAsJob(name: 'guarded' | 'skipped', request: object): Promise<unknown> {
     const { resolver } = this;
     const handler = Reflect.get(resolver, name) as (...args: unknown[]) => unknown;
     const nothing = [undefined, undefined, undefined, undefined, undefined] as const;
-    const run = this.contexts.create(resolver, handler, name, ...nothing, 'graphql');
+    const run = this.contexts.create(resolver, handler, name, ...nothing, 'job');
     return (await run(request)) as unknown;
   }
 }
@@ -219,7 +219,7 @@ describe.each(ADAPTERS)('ServiceJwtGuard on %s', (adapter) => {
     expect(await call(census.port, { target })).toMatchObject({ status: 500 });
   });
 
-  it.each(['/any/graphql', '/any/graphql-skipped'])(
+  it.each(['/any/job', '/any/job-skipped'])(
     'TF-03 a context that is not HTTP: %s',
     async (target) => {
       expect(await herald.get(census.port, target)).toMatchObject({

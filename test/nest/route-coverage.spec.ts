@@ -263,7 +263,7 @@ const FIXTURES: Record<string, Fixture> = {
     verdicts: {
       'Resolver.guarded() [GraphQL]': 'guarded',
       'Resolver.plain() [GraphQL]': 'guarded',
-      'Resolver.skipped() [GraphQL]': 'guarded',
+      'Resolver.skipped() [GraphQL]': 'skipped',
     },
   },
 };
@@ -447,7 +447,9 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     const logger = new LogRecorder();
     await start({ providers: [Resolver, everywhere], logger });
     expect(linesOf(logger)).toEqual([
-      expect.stringMatching(/^warn: .*GraphQL.*refuses.*Resolver\.guarded\(\)/),
+      expect.stringMatching(
+        /^warn: .*refuses every operation of Resolver\.guarded\(\).*guardedDriver/,
+      ),
     ]);
   });
 

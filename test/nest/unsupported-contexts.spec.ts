@@ -313,30 +313,30 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     });
   });
 
-  describe('TF-03 a resolver of GraphQL', () => {
+  describe('TF-03 a handler of a job', () => {
     @Injectable()
-    class UserResolver {
+    class UserProcessor {
       @UseGuards(ServiceJwtGuard)
       guarded() {
-        handled.push('graphql');
-        return 'resolved';
+        handled.push('job');
+        return 'processed';
       }
       @SkipServiceAuth()
       @UseGuards(ServiceJwtGuard)
       skipped() {
-        handled.push('graphql');
-        return 'resolved';
+        handled.push('job');
+        return 'processed';
       }
       unguarded() {
-        return 'resolved';
+        return 'processed';
       }
     }
 
-    /** Runs resolvers as @nestjs/graphql does: root, arguments, context, info. */
-    @Controller('graphql')
-    class GraphqlController {
+    /** Runs handlers as modules of other transports do, with a request where one might look for it. */
+    @Controller('job')
+    class JobController {
       constructor(
-        @Inject(UserResolver) private readonly resolver: UserResolver,
+        @Inject(UserProcessor) private readonly processor: UserProcessor,
         @Inject(ExternalContextCreator) private readonly contexts: ExternalContextCreator,
       ) {}
 
@@ -346,19 +346,19 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
         @Req() req: object,
         @Res({ passthrough: true }) res: object,
       ): Promise<unknown> {
-        const { resolver } = this;
-        const resolve = this.contexts.create(
-          resolver,
-          Reflect.get(resolver, field) as (...args: unknown[]) => unknown,
+        const { processor } = this;
+        const process = this.contexts.create(
+          processor,
+          Reflect.get(processor, field) as (...args: unknown[]) => unknown,
           field,
           undefined,
           undefined,
           undefined,
           undefined,
           undefined,
-          'graphql',
+          'job',
         );
-        return (await resolve({}, { id: 1 }, { req, res, request: req }, {})) as unknown;
+        return (await process({}, { id: 1 }, { req, res, request: req }, {})) as unknown;
       }
     }
 
@@ -367,15 +367,15 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
       census = await startService({
         adapter,
         imports: [serviceAuth()],
-        controllers: [GraphqlController, UserController],
-        providers: [UserResolver],
+        controllers: [JobController, UserController],
+        providers: [UserProcessor],
       });
     });
     beforeEach(() => handled.splice(0));
     afterAll(async () => await census.close());
 
     it.each(['guarded', 'skipped'])('that is %s is refused, token or not', async (field) => {
-      const target = `/graphql/${field}`;
+      const target = `/job/${field}`;
       for (const headers of [{}, { JWT: token(target) }]) {
         const answer = await call(census.port, { target, headers });
         expect(answer).toMatchObject({ status: 403, code: 'context_unsupported' });
@@ -384,8 +384,8 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     });
 
     it('that nothing guards is run', async () => {
-      const answer = await call(census.port, { target: '/graphql/unguarded' });
-      expect(answer).toMatchObject({ status: 200, text: 'resolved' });
+      const answer = await call(census.port, { target: '/job/unguarded' });
+      expect(answer).toMatchObject({ status: 200, text: 'processed' });
     });
   });
 });

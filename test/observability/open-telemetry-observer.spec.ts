@@ -207,6 +207,8 @@ describe('keys and the replay store', () => {
       1,
     ],
     [{ type: 'replay_store_unsafe', reason }, 'replay_store.warnings', {}, 1],
+    [{ type: 'lease_lost', issuer, route: 'canary' }, 'leases_lost', ofIssuer, 1],
+    [{ type: 'duplicate_dropped', issuer, route: 'canary' }, 'duplicates_dropped', ofIssuer, 1],
   ];
 
   it.each(EVENTS)('are counted: %j', async (event, name, attributes, value) => {

@@ -83,6 +83,11 @@ const IMPORTS: [place: string, refused: string, admitted: string][] = [
   ['lib/nest', '@nestjs/swagger', '@nestjs/common'],
   ['lib/nest', './openapi/service-auth.scheme.js', './route-policy.js'],
   ['lib/nest/openapi', '../../core/claims.js', '@nestjs/swagger'],
+  ['lib/nest', '@nestjs/graphql', '@nestjs/common'],
+  ['lib/nest', './graphql/guarded-driver.js', './graphql-endpoints.js'],
+  ['lib/nest/graphql', '@nestjs/graphql', '@nestjs/core'],
+  ['lib/nest/graphql', '../../core/claims.js', '../../core/index.js'],
+  ['lib/for-whom', '../nest/route-policy.js', '../nest/resolver-context.js'],
   ['lib/nest', '../core/claims.js', '../core/index.js'],
   ['lib/nest', '../core/identity.js', '../core/index.js'],
   ['lib/nest', '../core/slot.js', '../core/index.js'],
@@ -115,6 +120,7 @@ const ENTRIES: [file: string, refused: string, admitted: string][] = [
   ['lib/index.ts', './testing/flaws.js', './service-auth.js'],
   ['lib/index.ts', './nest/cache/caller-cache-key.js', './nest/service-jwt.guard.js'],
   ['lib/index.ts', './nest/openapi/service-auth.scheme.js', './nest/service-jwt.guard.js'],
+  ['lib/index.ts', './nest/graphql/guarded-driver.js', './nest/service-jwt.guard.js'],
   ['lib/core.ts', './nest/service-jwt.guard.js', './service-auth.js'],
   ['lib/core.ts', '@nestjs/common', './core/index.js'],
   ['lib/core.ts', './for-whom/service-call.context.js', './for-whom/call-options.js'],
@@ -135,6 +141,7 @@ const ENTRIES: [file: string, refused: string, admitted: string][] = [
   ['lib/axios.ts', './clients/axios.js', './nest/axios/service-http.module.js'],
   ['lib/cache.ts', './nest/service-jwt.guard.js', './nest/cache/caller-cache-key.js'],
   ['lib/openapi.ts', './nest/service-jwt.guard.js', './nest/openapi/service-auth.scheme.js'],
+  ['lib/graphql.ts', './nest/service-jwt.guard.js', './nest/graphql/guarded-driver.js'],
   ['lib/testing.ts', './service-auth.js', './testing/flaws.js'],
 ];
 

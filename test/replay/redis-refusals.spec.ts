@@ -6,7 +6,8 @@ import { createClientPool, createCluster } from 'redis';
 import { ObservedEvents } from '../support/observed/observed-events.js';
 import { closeAfterEach } from '../support/services/receiver.js';
 import { CLIENTS, type ClientOptions, openClient } from '../support/redis/redis-clients.js';
-import { describeRedis, findFreePort, RedisServer } from '../support/redis/redis-server.js';
+import { startCluster } from '../support/redis/redis-cluster.js';
+import { describeRedis, RedisServer } from '../support/redis/redis-server.js';
 import {
   tokenUse,
   tokenUses,
@@ -16,24 +17,6 @@ import {
 } from '../support/replay/token-use.js';
 
 const PATIENTLY = { timeoutMilliseconds: 5000 };
-
-/** Two servers of a cluster: the first knows that all keys belong to the second. */
-async function startCluster(closing: <T extends { close(): unknown }>(part: T) => T) {
-  const startNode = async () => {
-    const bus = await findFreePort();
-    const settings = ['--cluster-enabled', 'yes', '--cluster-port', `${bus}`];
-    return { node: closing(await RedisServer.start(...settings)), bus };
-  };
-  const [empty, owner] = [await startNode(), await startNode()];
-  await owner.node.command('CLUSTER', 'ADDSLOTSRANGE', '0', '16383');
-  await empty.node.command('CLUSTER', 'MEET', '127.0.0.1', `${owner.node.port}`, `${owner.bus}`);
-  for (const { node } of [empty, owner]) {
-    while (!String(await node.command('CLUSTER', 'INFO')).includes('cluster_state:ok')) {
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
-  return { empty: empty.node, owner: owner.node };
-}
 
 describeRedis.each(CLIENTS)('a Redis that answers otherwise, over %s', (name) => {
   const closing = closeAfterEach();

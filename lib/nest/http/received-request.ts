@@ -6,8 +6,11 @@ import {
   type IncomingRequest,
   refusalHeaders,
   type RequestBody,
+  type RequestVerification,
+  type RoutePolicy,
   type ServiceAuthUnavailableError,
   ServiceAuthUsageError,
+  type ServiceIdentity,
   type ServiceTokenRefusedError,
 } from '../../core/index.js';
 import { noteGuard, rawRequestOf, type RequestState, type Verification } from '../request-state.js';
@@ -45,6 +48,7 @@ class Served {
   constructor(
     readonly request: HttpRequest,
     readonly response: HttpResponse,
+    readonly pattern: string | undefined,
   ) {}
 }
 
@@ -81,10 +85,24 @@ export class ReceivedRequest {
   /** The instance of a request that Nest is about to serve. The context must be an HTTP context. */
   static servedIn(context: ExecutionContext): ReceivedRequest {
     const http = context.switchToHttp();
-    const request = http.getRequest<HttpRequest>();
+    return ReceivedRequest.serving(http.getRequest<object>(), http.getResponse<object>());
+  }
+
+  /**
+   * The one of a request that something else than a route of Nest is about to serve.
+   *
+   * @param pattern what stands for the route in events. Default: the one that the framework has found
+   */
+  static serving(request: object, response: object, pattern?: string): ReceivedRequest {
     const received = ReceivedRequest.of(request);
-    received.served = new Served(request, http.getResponse<HttpResponse>());
+    received.served = new Served(request, response as HttpResponse, pattern);
     return received;
+  }
+
+  /** The one of a request that a guard has begun to verify; undefined for any other object. */
+  static verified(request: object): ReceivedRequest | undefined {
+    const received = REQUESTS.get(rawRequestOf(request));
+    return received?.state.verification && received;
   }
 
   /** Whether a guard may verify the request, or has verified it. False only if it surely has no token. */
@@ -95,9 +113,9 @@ export class ReceivedRequest {
   /** The pattern of the matched route, such as `/users/:id`; undefined if unknown. */
   get route(): string | undefined {
     // Never the path itself: a caller can invent any number of paths.
-    const { route, routeOptions } = this.opened.request;
-    const pattern = route?.path ?? routeOptions?.url;
-    return typeof pattern === 'string' ? pattern : undefined;
+    const { request, pattern } = this.opened;
+    const found = pattern ?? request.route?.path ?? request.routeOptions?.url;
+    return typeof found === 'string' ? found : undefined;
   }
 
   /**
@@ -134,7 +152,25 @@ export class ReceivedRequest {
     };
   }
 
-  /** Begins the verification by one service, separate from those by other services. */
+  /** Verifies the request. Emits nothing. */
+  prove(
+    incoming: IncomingRequest,
+    policy: RoutePolicy,
+    verification: RequestVerification,
+  ): Promise<ServiceIdentity> {
+    return verification.prove(incoming, policy);
+  }
+
+  /** Asserts what another route asks, to which the request was handed on. Emits nothing. */
+  proveForRoute(
+    incoming: IncomingRequest,
+    { identity, policy }: { readonly identity: ServiceIdentity; readonly policy: RoutePolicy },
+    verification: RequestVerification,
+  ): Promise<ServiceIdentity> {
+    return verification.proveForRoute(identity, incoming, policy);
+  }
+
+  /** Begins the verification by one service, which stays apart from those by others. */
   beginVerification(verifier: object, isReport: boolean): Verification {
     const verification: Verification = { verifier, isReport, previous: this.state.verification };
     this.state.verification = verification;
@@ -175,7 +211,10 @@ export class ReceivedRequest {
 
   /** Adds a header to the answer, with the code of the refusal that enforcement would cause. */
   reportRefusal({ code }: ServiceTokenRefusedError | ServiceAuthUnavailableError): void {
-    setHeader(this.opened.response, 'JWT-Report', code);
+    const { response } = this.opened;
+    // An answer in parts may have begun.
+    const { headersSent } = rawRequestOf(response) as ServerResponse;
+    if (!headersSent) setHeader(response, 'JWT-Report', code);
   }
 
   private get opened(): Served {

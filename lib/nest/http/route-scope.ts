@@ -72,8 +72,13 @@ function isFunction<T extends (...args: never[]) => unknown>(value: unknown): va
   return typeof value === 'function';
 }
 
-/** A request without a token that no guard has verified has no user, and never gets one. */
-function serve(
+/**
+ * Runs what serves a request in the call context of that request. Without a token, and before anybody has verified the
+ * request, it has no user and never will.
+ *
+ * @param handle returns a promise of its end, unless it is done by then
+ */
+export function serve(
   callContext: ServiceCallContext,
   [request, response]: HandlerArguments,
   handle: () => unknown,

@@ -1,5 +1,7 @@
 import {
+  type DuplicateDropped,
   type GrantUnbound,
+  type LeaseLost,
   type RefusalCode,
   REFUSALS,
   type RequestAccepted,
@@ -58,6 +60,9 @@ function describe(event: ServiceAuthEvent): Described {
       return { level: 'debug', text: describeRefusal(event) };
     case 'request_failed':
       return describeFailed(event);
+    case 'lease_lost':
+    case 'duplicate_dropped':
+      return describeDelivery(event);
     case 'request_signed': {
       const forWhom = event.hasSubject ? ', for a user' : '';
       return { level: 'verbose', text: `Signed a request to ${event.audience}${forWhom}` };
@@ -129,6 +134,21 @@ function describeFailed({ reason, route }: RequestFailed): Described {
   return { level, text: `Could not decide a request${to(route)}: ${reason}. ${whereErrorIs}` };
 }
 
+function describeDelivery(event: LeaseLost | DuplicateDropped): Described {
+  const { type, issuer, route } = event;
+  if (type === 'lease_lost') {
+    const text = `Handled a message of ${issuer}${to(route)} whose reservation was lost meanwhile: it may run twice. ${LOST_ADVICE}`;
+    return { level: 'warn', text };
+  }
+  return {
+    level: 'debug',
+    text: `Dropped a message of ${issuer}${to(route)}: it was handled before.`,
+  };
+}
+
+const LOST_ADVICE =
+  'Look for a handler that blocks the event loop, a stopped process, and outages of the replay store.';
+
 const whereErrorIs = "The error is in the log of Nest's exceptions.";
 
 function describeUnsigned({ code, audience, isSentUnsigned }: SigningFailed): Described {
@@ -147,7 +167,8 @@ function describeUnsigned({ code, audience, isSentUnsigned }: SigningFailed): De
 /** Events of keys and of the replay store. */
 type SurroundingsEvent = Exclude<
   ServiceAuthEvent,
-  { type: `request_${string}` } | { type: 'signing_failed' | `grant_${string}` }
+  | { type: `request_${string}` | `grant_${string}` }
+  | { type: 'signing_failed' | 'lease_lost' | 'duplicate_dropped' }
 >;
 
 function describeSurroundings(event: SurroundingsEvent): Described {
@@ -219,6 +240,8 @@ function summarise(event: ServiceAuthEvent, { count, milliseconds }: Tally): str
       return `Accepted ${requests(count)} of ${event.issuer} without their grant ${within}: ${UNBOUND[event.reason]}. ${UNBOUND_ADVICE}`;
     case 'request_failed':
       return `Could not decide ${requests(count)} ${within}: ${event.reason}. ${whereErrorIs}`;
+    case 'lease_lost':
+      return `Handled ${messages(count)} of ${event.issuer} whose reservations were lost meanwhile ${within}: they may run twice. ${LOST_ADVICE}`;
     case 'signing_failed': {
       const did = event.isSentUnsigned ? 'Sent' : 'Did not send';
       const how = event.isSentUnsigned ? ' without a token' : '';
@@ -232,6 +255,10 @@ function summarise(event: ServiceAuthEvent, { count, milliseconds }: Tally): str
 
 function times({ count, milliseconds }: Tally): string {
   return `${count} times in ${lastMinutes(milliseconds)}`;
+}
+
+function messages(count: number): string {
+  return count === 1 ? '1 message' : `${count} messages`;
 }
 
 function to(route: string | undefined): string {

@@ -216,7 +216,7 @@ await sendAll([
   { title: 'a good request with a body', code: 201, change: POSTED },
   ...ROWS,
   { title: 'a handler that fails', code: 500, change: { target: '/api/thing/failing' } },
-  { title: 'GraphQL', code: 'context_unsupported', change: { target: '/api/outcome/graphql' } },
+  { title: 'a job', code: 'context_unsupported', change: { target: '/api/outcome/queue' } },
   { title: 'RPC', code: 500, change: { target: '/api/outcome/rpc' } },
   { title: 'a route that is none', code: 404, change: { target: '/api/nothing' } },
   {

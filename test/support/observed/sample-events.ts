@@ -62,6 +62,8 @@ export const SAMPLE_EVENTS: { readonly [T in ServiceAuthEvent['type']]: EventOf<
     route: '/users/:id',
     durationMilliseconds: 0.4,
   },
+  lease_lost: { type: 'lease_lost', issuer: HERALD, route: 'user.created' },
+  duplicate_dropped: { type: 'duplicate_dropped', issuer: HERALD, route: 'user.created' },
   request_signed: {
     type: 'request_signed',
     audience: CENSUS,

@@ -313,7 +313,7 @@ class NestedController {
 @Module({ controllers: [NestedController] })
 class InnerModule {}
 
-/** Stands for a resolver of GraphQL, or any handler that Nest runs outside its router. */
+/** Stands for any handler that Nest runs outside its router, of a kind that the guard does not know. */
 @Injectable()
 class Resolver {
   @UseGuards(ServiceJwtGuard)
@@ -322,7 +322,7 @@ class Resolver {
   }
 }
 
-/** Runs the resolver as a given type of context, the way GraphQL's module does. */
+/** Runs the resolver as a given type of context, the way modules of other transports do. */
 @Controller('outcome')
 class OutcomeController {
   constructor(

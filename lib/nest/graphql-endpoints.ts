@@ -1,0 +1,100 @@
+import 'reflect-metadata';
+import type { Type } from '@nestjs/common';
+import type { ModulesContainer } from '@nestjs/core';
+import { handlerOf, methodNamesOf } from './guarded-routes.js';
+import type { ModuleNode } from './module-graph.js';
+
+/** How an endpoint of GraphQL treats requests: `open` verifies none, `optional` admits those without a token. */
+export type EndpointMode = 'required' | 'optional' | 'open';
+
+/** One GraphQLModule of an application. */
+export interface GraphQLEndpoint {
+  readonly mode: EndpointMode;
+  /** Whether guards run before `@ResolveField()` and `@ResolveReference()` too. */
+  readonly guardsFields: boolean;
+  /** The modules whose resolvers it serves; empty: all. */
+  readonly include: readonly unknown[];
+}
+
+/** A method of a class that GraphQL calls. */
+export interface ResolverMethod {
+  readonly type: Type;
+  readonly name: string;
+  /** Whether guards run before it only where its endpoint says so: a field, or a reference. */
+  readonly isField: boolean;
+}
+
+/** Where @nestjs/graphql keeps what its decorators say. */
+const OPERATION = 'graphql:resolver_type';
+const REFERENCE = 'graphql:resolve_reference';
+const FIELD = 'graphql:resolve_property';
+
+/** Whether GraphQL calls a method, and how; a field is reached by what returns its object alone. */
+export function resolverKindOf(method: object): 'operation' | 'reference' | 'field' | undefined {
+  if (Reflect.hasMetadata(OPERATION, method)) return 'operation';
+  if (Reflect.hasMetadata(REFERENCE, method)) return 'reference';
+  return Reflect.hasMetadata(FIELD, method) ? 'field' : undefined;
+}
+
+/** On the class of a driver: how its endpoint treats requests. */
+const ENDPOINT_MODE = 'nestjs-service-auth:graphql-endpoint';
+
+/** `GRAPHQL_MODULE_OPTIONS` of @nestjs/graphql. */
+const GRAPHQL_MODULE_OPTIONS = 'GqlModuleOptions';
+
+/** Marks the driver of an endpoint that verifies its requests. */
+export function markDriver(driver: Type<object>, mode: EndpointMode): void {
+  Reflect.defineMetadata(ENDPOINT_MODE, mode, driver);
+}
+
+/** The GraphQLModules of an application. Their package need not be installed. */
+export function graphqlEndpointsIn(modules: ModulesContainer): GraphQLEndpoint[] {
+  return [...modules.values()].flatMap((node) => endpointOf(node));
+}
+
+/** Each method of a provider that is a resolver, of an operation, a reference or a field. */
+export function resolversIn(modules: ModulesContainer): ResolverMethod[] {
+  const wrappers = [...modules.values()].flatMap(({ providers }) => [...providers.values()]);
+  const types = wrappers.flatMap(({ metatype, isNotMetatype }) =>
+    metatype && !isNotMetatype ? [metatype as Type] : [],
+  );
+  return [...new Set(types)].filter(isClass).flatMap((type) =>
+    methodNamesOf(type).flatMap((name) => {
+      const kind = resolverKindOf(handlerOf(type, name));
+      return kind ? [{ type, name, isField: kind !== 'operation' }] : [];
+    }),
+  );
+}
+
+function isClass(type: Type): boolean {
+  return typeof type.prototype === 'object' && type.prototype !== null;
+}
+
+/** Whether an endpoint serves the resolvers of one of these modules. */
+export function servesModules({ include }: GraphQLEndpoint, hosts: readonly ModuleNode[]): boolean {
+  return include.length === 0 || hosts.some(({ metatype }) => include.includes(metatype));
+}
+
+function endpointOf({ providers }: ModuleNode): GraphQLEndpoint[] {
+  const options: unknown = providers.get(GRAPHQL_MODULE_OPTIONS)?.instance;
+  if (typeof options !== 'object' || options === null) return [];
+  const { include, fieldResolverEnhancers: enhancers } = options as Record<string, unknown>;
+  const driver = driverIn(providers);
+  const mode: unknown = driver && Reflect.getMetadata(ENDPOINT_MODE, driver);
+  return [
+    {
+      mode: mode === 'required' || mode === 'optional' ? mode : 'open',
+      guardsFields: Array.isArray(enhancers) && enhancers.includes('guards'),
+      include: Array.isArray(include) ? include : [],
+    },
+  ];
+}
+
+/** Not from the options: those of `forRootAsync()` need not name it. */
+function driverIn(providers: ModuleNode['providers']): object | undefined {
+  const types = [...providers.values()].map(({ metatype }) => metatype);
+  return types.find(
+    (type): type is NonNullable<typeof type> =>
+      typeof type === 'function' && Reflect.hasMetadata(ENDPOINT_MODE, type),
+  );
+}

@@ -1,0 +1,28 @@
+import type { ExecutionContext } from '@nestjs/common';
+import { createSlot } from '../../core/index.js';
+import { type CallKind, registerCallKind } from '../received-call.js';
+import { isForEachInstance } from './event-consumer.decorator.js';
+import { deliveryOf, type MessageDelivery } from './message-delivery.js';
+import { ReceivedMessage, toRpcException } from './received-message.js';
+
+const MESSAGES = createSlot<ReceivedMessage>();
+
+const RPC: CallKind = { of: messageIn, exceptionFor: toRpcException };
+
+/** From now on guards and decorators know messages. */
+export function registerMessages(): void {
+  registerCallKind('rpc', RPC);
+}
+
+function messageIn(context: ExecutionContext): ReceivedMessage | undefined {
+  const rpc = context.switchToRpc();
+  const delivery = deliveryOf(rpc.getContext());
+  return delivery && (MESSAGES.get(delivery) ?? remember(delivery, context));
+}
+
+function remember(delivery: MessageDelivery, context: ExecutionContext): ReceivedMessage {
+  const data: unknown = context.switchToRpc().getData();
+  const message = new ReceivedMessage(delivery, data, isForEachInstance(context));
+  MESSAGES.set(delivery, message);
+  return message;
+}

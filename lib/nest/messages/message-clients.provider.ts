@@ -1,0 +1,122 @@
+import {
+  Inject,
+  Injectable,
+  type InjectionToken,
+  type OnModuleInit,
+  Optional,
+} from '@nestjs/common';
+import { ModuleRef } from '@nestjs/core';
+import {
+  type KeySource,
+  type KeySourceOptions,
+  OptionReader,
+  ProblemList,
+  shown,
+} from '../../core/index.js';
+import { ServiceCallContext } from '../../for-whom/service-call.context.js';
+import { ServiceAuth } from '../../service-auth.js';
+import { missingServiceAuth } from '../missing-service-auth.js';
+import { type SendingTransport, sendingTransport } from './sending-transports.js';
+import { type ClientSigner, signClient } from './signed-client.js';
+
+export const MESSAGE_CLIENTS = Symbol('MESSAGE_CLIENTS');
+
+/** A client of a broker that signs, and the service that it calls. */
+export interface MessageClientOptions extends Omit<KeySourceOptions, 'issuer'> {
+  /** The token under which `ClientsModule` registered the client. */
+  readonly client: InjectionToken;
+  /** The service that is called, or a topic of events that several services take. */
+  readonly audience: string;
+  /**
+   * `unsigned`: answers are taken as they come, so anybody who reaches the broker may answer. Default `signed`: they are
+   * verified with the keys of the called service. `none`: this client only emits.
+   */
+  readonly answers?: 'signed' | 'unsigned' | 'none';
+  /** As that of `targets`. Default `send` where `trustDomain` is set, else `never`. */
+  readonly grants?: 'send' | 'required' | 'never';
+}
+
+const OPTION_NAMES = [
+  'client',
+  'audience',
+  'answers',
+  'grants',
+  'publicKey',
+  'keys',
+  'jwksUri',
+  'algorithms',
+] as const satisfies (keyof MessageClientOptions)[];
+
+/** Makes the named clients sign when the application starts. */
+@Injectable()
+export class MessageClients implements OnModuleInit {
+  constructor(
+    @Optional() @Inject(ServiceAuth) private readonly serviceAuth: ServiceAuth | undefined,
+    @Optional()
+    @Inject(ServiceCallContext)
+    private readonly callContext: ServiceCallContext | undefined,
+    @Inject(ModuleRef) private readonly moduleRef: ModuleRef,
+  ) {}
+
+  /**
+   * @throws ServiceAuthConfigError listing every problem, each as `clients[n].field: what to write`
+   * @throws ServiceAuthUsageError where no ServiceAuthModule is imported
+   */
+  async onModuleInit(): Promise<void> {
+    const { serviceAuth, callContext } = this;
+    if (!serviceAuth || !callContext) throw missingServiceAuth('ServiceMessagesModule');
+    const problems = new ProblemList();
+    for (const [index, options] of this.clients().entries()) {
+      const reader = new OptionReader(options, OPTION_NAMES, problems.under(`clients[${index}]`));
+      await this.sign(reader, { serviceAuth, callContext });
+    }
+    problems.assertNone();
+  }
+
+  private clients(): readonly MessageClientOptions[] {
+    return this.moduleRef.get<readonly MessageClientOptions[]>(MESSAGE_CLIENTS);
+  }
+
+  private async sign(reader: OptionReader, signer: ClientSigner): Promise<void> {
+    const client = this.findClient(reader);
+    const audience = reader.uri('audience');
+    const answers = reader.word('answers', ['signed', 'unsigned', 'none'], 'signed');
+    const { trustDomain } = signer.serviceAuth.sending;
+    const fallback = trustDomain === undefined ? 'never' : 'send';
+    const grants = reader.word('grants', ['send', 'required', 'never'], fallback);
+    if (!client || audience === undefined) return;
+    const transport = readTransport(reader, client);
+    const answerKeys =
+      answers === 'signed' ? await readKeys(reader, { audience, signer }) : undefined;
+    if (!transport || (answers === 'signed' && !answerKeys)) return;
+    signClient(client, { audience, grants, transport, answerKeys }, signer);
+  }
+
+  private findClient(reader: OptionReader): object | undefined {
+    const token = reader.raw('client') as InjectionToken;
+    try {
+      return this.moduleRef.get<object>(token, { strict: false });
+    } catch {
+      const what = `register it with ClientsModule: ${shown(String(token))} is no client of this application`;
+      return reader.report('client', what);
+    }
+  }
+}
+
+function readTransport(reader: OptionReader, client: object): SendingTransport | undefined {
+  const transport = sendingTransport(client);
+  const flaw = transport ? transport.flaw : 'is no client of RabbitMQ, Redis, NATS, MQTT or TCP';
+  if (flaw === undefined) return transport;
+  const name = transport === undefined ? 'it' : `the ${transport.name} client`;
+  return reader.report('client', `${name} ${flaw}`);
+}
+
+async function readKeys(
+  reader: OptionReader,
+  { audience, signer }: { readonly audience: string; readonly signer: ClientSigner },
+): Promise<KeySource | undefined> {
+  const options = { ...reader.keyOptions(), issuer: audience };
+  return await reader.problems.attempt(
+    async () => await signer.serviceAuth.keysOfAnswerer(options),
+  );
+}

@@ -1,0 +1,74 @@
+import { randomBytes } from 'node:crypto';
+import { ServiceAuthUsageError } from '../../core/index.js';
+import type { ServiceAuth } from '../../service-auth.js';
+import type { MessageEndpoint } from './message-delivery.js';
+
+/** How a service receives messages: `ServiceMessagesModule.forRoot()`. */
+export interface MessageReceptionOptions {
+  /**
+   * `at-most-once`: handlers of events may stand under `noAck: true` of RabbitMQ, where a crash loses events. Default
+   * `at-least-once`: the guard fails there.
+   */
+  readonly delivery?: 'at-least-once' | 'at-most-once';
+  /** After how many seconds another process may handle an event whose handler says nothing, 1 to 3600. Default 30. */
+  readonly leaseSeconds?: number;
+}
+
+/** Of this process alone. */
+const INSTANCE = randomBytes(12).toString('base64url');
+
+const RECEPTIONS = new WeakMap<object, MessageReception>();
+
+/** How one service receives messages, with the state that changes while it does. */
+export class MessageReception {
+  readonly leaseMilliseconds: number;
+  readonly isAtMostOnce: boolean;
+  private waiting = 0;
+
+  constructor(
+    readonly serviceAuth: ServiceAuth,
+    { delivery, leaseSeconds = 30 }: MessageReceptionOptions,
+  ) {
+    this.leaseMilliseconds = leaseSeconds * 1000;
+    this.isAtMostOnce = delivery === 'at-most-once';
+    RECEPTIONS.set(serviceAuth, this);
+  }
+
+  /** @throws ServiceAuthUsageError for a service whose application does not import ServiceMessagesModule */
+  static of(verifier: object): MessageReception {
+    const known = RECEPTIONS.get(verifier);
+    if (known) return known;
+    throw new ServiceAuthUsageError(
+      'The guard of a message handler needs ServiceMessagesModule: import it where ServiceAuthModule is imported.',
+    );
+  }
+
+  /**
+   * Whose uses of one token exclude each other. A request has one receiver. An event has one in each subscription of each
+   * service, and where `isForEachInstance` one in each process.
+   */
+  spaceOf({ isEvent, pattern, group }: MessageEndpoint, isForEachInstance: boolean): string {
+    if (!isEvent) return 'SEND';
+    const { issuer } = this.serviceAuth.settings;
+    const instance = isForEachInstance ? INSTANCE : '';
+    return `EMIT ${JSON.stringify([issuer, pattern, group ?? '', instance])}`;
+  }
+
+  /**
+   * Runs a function for which a delivery may wait: for so many as leave half of what the broker hands out at a time.
+   *
+   * @param wait gets how long to wait, in milliseconds
+   */
+  async whileWaiting<T>(
+    { prefetchCount }: MessageEndpoint,
+    wait: (milliseconds: number) => Promise<T>,
+  ): Promise<T> {
+    if (this.waiting >= Math.floor(prefetchCount / 2)) return await wait(0);
+    this.waiting += 1;
+    try {
+      return await wait(this.leaseMilliseconds);
+    } finally {
+      this.waiting -= 1;
+    }
+  }
+}

@@ -1,0 +1,57 @@
+import {
+  Inject,
+  Injectable,
+  type OnApplicationShutdown,
+  type OnModuleInit,
+  Optional,
+} from '@nestjs/common';
+import { OptionReader, ProblemList } from '../../core/index.js';
+import { ServiceCallContext } from '../../for-whom/service-call.context.js';
+import { ServiceAuth } from '../../service-auth.js';
+import { missingServiceAuth } from '../missing-service-auth.js';
+import { registerMessages } from './message-call-kind.js';
+import { MessageReception, type MessageReceptionOptions } from './message-reception.js';
+import { serveMessagesIn } from './served-messages.js';
+
+export const MESSAGE_RECEPTION = Symbol('MESSAGE_RECEPTION');
+
+const OPTION_NAMES = [
+  'delivery',
+  'leaseSeconds',
+] as const satisfies (keyof MessageReceptionOptions)[];
+
+/** Lets the guard of a service see the messages that Nest's servers receive. */
+@Injectable()
+export class MessageServer implements OnModuleInit, OnApplicationShutdown {
+  private stop: (() => void) | undefined;
+
+  /** In the constructor, since Nest registers handlers before it calls `onModuleInit`. */
+  constructor(
+    @Optional() @Inject(ServiceAuth) private readonly serviceAuth: ServiceAuth | undefined,
+    @Optional() @Inject(ServiceCallContext) callContext: ServiceCallContext | undefined,
+    @Inject(MESSAGE_RECEPTION) options: MessageReceptionOptions,
+  ) {
+    registerMessages();
+    if (!serviceAuth || !callContext) return;
+    this.stop = serveMessagesIn(callContext);
+    void new MessageReception(serviceAuth, readOptions(options));
+  }
+
+  /** @throws ServiceAuthUsageError where no ServiceAuthModule is imported */
+  onModuleInit(): void {
+    if (!this.serviceAuth) throw missingServiceAuth('ServiceMessagesModule');
+  }
+
+  onApplicationShutdown(): void {
+    this.stop?.();
+  }
+}
+
+/** @throws ServiceAuthConfigError listing every problem */
+function readOptions(options: MessageReceptionOptions): MessageReceptionOptions {
+  const reader = new OptionReader(options, OPTION_NAMES, new ProblemList('forRoot'));
+  const delivery = reader.word('delivery', ['at-least-once', 'at-most-once'], 'at-least-once');
+  const leaseSeconds = reader.integer('leaseSeconds', { from: 1, to: 3600, fallback: 30 });
+  reader.problems.assertNone();
+  return { delivery, leaseSeconds };
+}

@@ -1,0 +1,246 @@
+import { RpcException } from '@nestjs/microservices';
+import {
+  type IncomingMessage,
+  isLeasing,
+  type LeasingReplayStore,
+  type RequestVerification,
+  type RoutePolicy,
+  ServiceAuthUnavailableError,
+  ServiceAuthUsageError,
+  type ServiceIdentity,
+  ServiceTokenRefusedError,
+  tell,
+  type VerifiedMessage,
+} from '../../core/index.js';
+import { reserveUse } from '../../replay/leased-use.js';
+import type { ServiceAuth } from '../../service-auth.js';
+import type { CallRefusal, ReceivedCall } from '../received-call.js';
+import type { RequestState, Verification } from '../request-state.js';
+import type { MessageDelivery } from './message-delivery.js';
+import { MessageReception } from './message-reception.js';
+
+const NO_HEADERS: ReadonlyMap<string, readonly string[]> = new Map();
+
+/** One message that was delivered, as guards and decorators look at it. */
+export class ReceivedMessage implements ReceivedCall<IncomingMessage> {
+  private headers: ReadonlyMap<string, readonly string[]> | undefined;
+  /** That of the service which began last to verify it. */
+  private begun: MessageReception | undefined;
+
+  /**
+   * @param data what handlers will get
+   * @param isForEachInstance whether each replica handles it
+   */
+  constructor(
+    private readonly delivery: MessageDelivery,
+    private readonly data: unknown,
+    private readonly isForEachInstance: boolean,
+  ) {}
+
+  get state(): RequestState {
+    return this.delivery.state;
+  }
+
+  get route(): string {
+    return this.delivery.endpoint.pattern;
+  }
+
+  get hasToken(): boolean {
+    return (this.readHeaders().get('jwt') ?? []).length > 0;
+  }
+
+  toVerify(): IncomingMessage {
+    const { endpoint, context } = this.delivery;
+    const headers = this.readHeaders();
+    return {
+      verb: endpoint.isEvent ? 'EMIT' : 'SEND',
+      route: endpoint.transport.routeOf(context),
+      headerValues: (name) => headers.get(name) ?? [],
+      data: this.data,
+      bytes: endpoint.transport.bytesOf(context),
+    };
+  }
+
+  beginVerification(verifier: object, isReport: boolean): Verification {
+    const { state } = this;
+    this.begun = MessageReception.of(verifier);
+    const verification: Verification = { verifier, isReport, previous: state.verification };
+    state.verification = verification;
+    return verification;
+  }
+
+  async prove(
+    incoming: IncomingMessage,
+    policy: RoutePolicy,
+    verification: RequestVerification,
+  ): Promise<ServiceIdentity> {
+    const { endpoint } = this.delivery;
+    const reception = this.reception;
+    this.assertDelivery(reception);
+    const isHeld = endpoint.isEvent && endpoint.isRedelivered;
+    const space = reception.spaceOf(endpoint, this.isForEachInstance);
+    const terms = { policy, space, replay: isHeld ? 'leave' : 'record' } as const;
+    const verified = await this.dropDuplicates(verification, async () =>
+      verification.proveMessage(incoming, terms),
+    );
+    if (isHeld) await this.reserve(verified, { verification, reception });
+    if (verified.wantsAnswer) this.signAnswers(verified.identity, reception);
+    return verified.identity;
+  }
+
+  async proveForRoute(
+    incoming: IncomingMessage,
+    { identity, policy }: { readonly identity: ServiceIdentity; readonly policy: RoutePolicy },
+    verification: RequestVerification,
+  ): Promise<ServiceIdentity> {
+    return await verification.proveForRoute(identity, incoming, policy);
+  }
+
+  /** On the RPC context, which handlers get with `@Ctx()`. */
+  setUser(user: unknown): void {
+    Reflect.set(this.delivery.context, 'user', user);
+  }
+
+  removeToken(): void {
+    this.readHeaders();
+    const { endpoint, context } = this.delivery;
+    const carrier = endpoint.transport.headersOf(context);
+    for (const name of carrier?.names() ?? []) {
+      if (isSigned(name)) carrier?.remove(name);
+    }
+  }
+
+  /** No cache keeps messages. */
+  markPrivate(): void {
+    return undefined;
+  }
+
+  refuse(error: CallRefusal): Error {
+    // A reservation that failed has said how the message ends.
+    this.delivery.refused ??= refusalOf(error, this.delivery.endpoint.isEvent);
+    return toRpcException(error);
+  }
+
+  /** The answer to a message has no place for it. */
+  reportRefusal(): void {
+    return undefined;
+  }
+
+  private get reception(): MessageReception {
+    if (this.begun) return this.begun;
+    throw new ServiceAuthUsageError('No service has begun to verify this message.');
+  }
+
+  /** @throws ServiceAuthUsageError where an event would be lost without a word */
+  private assertDelivery({ isAtMostOnce }: MessageReception): void {
+    const { isEvent, isAcknowledgedUnread, pattern } = this.delivery.endpoint;
+    if (!isEvent || !isAcknowledgedUnread || isAtMostOnce) return;
+    throw new ServiceAuthUsageError(
+      `RabbitMQ forgets each event for ${JSON.stringify(pattern)} before its handler has run (noAck: true): write noAck: false in the options of the server, or delivery: 'at-most-once' in ServiceMessagesModule.forRoot().`,
+    );
+  }
+
+  /** Where several consumers get one message, all but one of them see its token a second time: no attack, and no answer. */
+  private async dropDuplicates(
+    verification: RequestVerification,
+    prove: () => Promise<VerifiedMessage>,
+  ): Promise<VerifiedMessage> {
+    try {
+      return await prove();
+    } catch (error) {
+      const isSeen = error instanceof ServiceTokenRefusedError && error.code === 'token_replayed';
+      if (isSeen && this.delivery.endpoint.isFanOut) this.drop(verification);
+      throw error;
+    }
+  }
+
+  private drop(verification: RequestVerification): void {
+    this.delivery.refused = 'drop';
+    verification.duplicate(this.route);
+  }
+
+  private async reserve(
+    { use, identity: { issuer, expiresAtSeconds = 0 } }: VerifiedMessage,
+    { verification, reception }: Reserving,
+  ): Promise<void> {
+    const { leaseMilliseconds, serviceAuth } = reception;
+    const { now, monotonicNow, observer } = serviceAuth.settings;
+    const store = leasingStoreOf(serviceAuth);
+    const { clockToleranceSeconds } = serviceAuth.receiving;
+    const mayRenewUntilSeconds = expiresAtSeconds + clockToleranceSeconds;
+    const times = { leaseMilliseconds, mayRenewUntilSeconds };
+    const held = await reception.whileWaiting(
+      this.delivery.endpoint,
+      async (waitMilliseconds) =>
+        await reserveUse(store, use, { ...times, now, monotonicNow, waitMilliseconds }),
+    );
+    if (held === 'seen') {
+      this.drop(verification);
+      throw new ServiceTokenRefusedError('token_replayed');
+    }
+    if (held === 'busy') throw new ServiceAuthUnavailableError('message_busy');
+    const { route } = this;
+    this.delivery.claim = {
+      commit: async () => {
+        if ((await held.commit()) === 'lost') tell(observer, { type: 'lease_lost', issuer, route });
+      },
+      release: async () => await held.release(),
+    };
+  }
+
+  private signAnswers(identity: ServiceIdentity, { serviceAuth }: MessageReception): void {
+    const { audience: answerer, issuer: asker, tokenId = '' } = identity;
+    const signer = serviceAuth.answerSigner({ answerer, asker, tokenId });
+    this.delivery.answers = {
+      sign: async (part) => {
+        const JWT = await signer.sign(part);
+        return part.text === undefined ? { JWT } : { JWT, text: part.text };
+      },
+    };
+  }
+
+  /** Read once: the token is removed later, and the guard of another service needs it too. */
+  private readHeaders(): ReadonlyMap<string, readonly string[]> {
+    return (this.headers ??= this.collectHeaders());
+  }
+
+  private collectHeaders(): ReadonlyMap<string, readonly string[]> {
+    const { endpoint, context } = this.delivery;
+    const carrier = endpoint.transport.headersOf(context);
+    if (!carrier) return NO_HEADERS;
+    const headers = new Map<string, readonly string[]>();
+    for (const name of carrier.names().filter(isSigned)) {
+      const lower = name.toLowerCase();
+      headers.set(lower, [...(headers.get(lower) ?? []), ...carrier.values(name)]);
+    }
+    return headers;
+  }
+}
+
+function isSigned(name: string): boolean {
+  const lower = name.toLowerCase();
+  return lower === 'jwt' || lower === 'txn-token';
+}
+
+interface Reserving {
+  readonly verification: RequestVerification;
+  readonly reception: MessageReception;
+}
+
+function leasingStoreOf({ receiving: { replayStore } }: ServiceAuth): LeasingReplayStore {
+  if (isLeasing(replayStore)) return replayStore;
+  throw new ServiceAuthUsageError(
+    'The replayStore has no reserve(): events that a broker delivers again need MemoryReplayStore, RedisReplayStore, or a store with the methods of LeasingReplayStore.',
+  );
+}
+
+/** What cannot be decided now is delivered again, if it is an event: the caller of a request gets the answer. */
+function refusalOf({ status }: CallRefusal, isEvent: boolean): 'requeue' | 'dead-letter' {
+  return status === 503 && isEvent ? 'requeue' : 'dead-letter';
+}
+
+/** The answer of Nest's own filter: `status`, and the code and fixed sentence of the refusal. */
+export function toRpcException(error: CallRefusal): RpcException {
+  const { code, message } = error;
+  return new RpcException({ status: 'error', code, message });
+}

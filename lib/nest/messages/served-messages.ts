@@ -1,0 +1,183 @@
+import { Server } from '@nestjs/microservices';
+import {
+  catchError,
+  concat,
+  defer,
+  EMPTY,
+  finalize,
+  from,
+  ignoreElements,
+  isObservable,
+  NEVER,
+  type Observable,
+  of,
+  throwError,
+} from 'rxjs';
+import { createSlot } from '../../core/index.js';
+import { keepInside, type RunInside } from '../../for-whom/kept-inside.js';
+import type { ServiceCallContext } from '../../for-whom/service-call.context.js';
+import { signAnswers } from './signed-answers.js';
+import {
+  deliveryOf,
+  MessageDelivery,
+  type MessageEndpoint,
+  noteDelivery,
+} from './message-delivery.js';
+import { settleRefused, watchAcknowledgements } from './rabbitmq-acknowledgements.js';
+import { receivingTransport } from './receiving-transports.js';
+
+type Handler = ((...args: unknown[]) => unknown) & { next?: unknown };
+
+/** `Server.addHandler` of Nest. */
+type AddHandler = (
+  this: object,
+  ...registration: [
+    pattern: unknown,
+    callback: Handler,
+    isEventHandler?: boolean,
+    extras?: Readonly<Record<string, unknown>>,
+  ]
+) => void;
+
+const IS_WATCHED = createSlot<true>();
+
+/** The call contexts of the applications that serve messages in this process. */
+const CONTEXTS = new Set<ServiceCallContext>();
+
+/** From now on each message is served in this call context too. @returns ends that */
+export function serveMessagesIn(context: ServiceCallContext): () => void {
+  watchServers();
+  CONTEXTS.add(context);
+  return () => CONTEXTS.delete(context);
+}
+
+/**
+ * Lets this library see each message before the first guard, and its end behind the last filter. Nest has no such place:
+ * a guard does not learn how the handler ended, and an interceptor is inside of the guards and of filters.
+ */
+function watchServers(): void {
+  const prototype: object = Server.prototype;
+  if (IS_WATCHED.get(prototype)) return;
+  IS_WATCHED.set(prototype, true);
+  const add = Reflect.get(prototype, 'addHandler') as AddHandler;
+  const addWatched: AddHandler = function (...registration) {
+    const [pattern, callback, isEventHandler = false, extras = {}] = registration;
+    const endpoint = endpointOf(this, { pattern, isEventHandler, extras });
+    const watched = endpoint ? watch(callback, endpoint) : callback;
+    Reflect.apply(add, this, [pattern, watched, isEventHandler, extras]);
+  };
+  Reflect.set(prototype, 'addHandler', addWatched);
+}
+
+interface Registration {
+  readonly pattern: unknown;
+  readonly isEventHandler: boolean;
+  readonly extras: Readonly<Record<string, unknown>>;
+}
+
+/** Undefined for a server whose messages carry no token, such as Kafka: its handlers are refused by the guard. */
+function endpointOf(
+  server: object,
+  { pattern, isEventHandler, extras }: Registration,
+): MessageEndpoint | undefined {
+  const transport = receivingTransport(Reflect.get(server, 'transportId'));
+  if (!transport) return undefined;
+  const registered = String(
+    Reflect.apply(Reflect.get(server, 'normalizePattern') as () => unknown, server, [pattern]),
+  );
+  const options: unknown = Reflect.get(server, 'options');
+  const queue: unknown = extras['queue'] ?? Reflect.get(Object(options) as object, 'queue');
+  const group = typeof queue === 'string' && queue !== '' ? queue : undefined;
+  const { name } = transport;
+  const isShared = registered.startsWith('$share/') || (name === 'NATS' && group !== undefined);
+  const noAck = name === 'RabbitMQ' && Reflect.get(server, 'noAck') !== false;
+  return {
+    pattern: registered,
+    isEvent: isEventHandler,
+    transport,
+    group,
+    isFanOut: name === 'Redis' || (['NATS', 'MQTT'].includes(name) && !isShared),
+    isRedelivered: name === 'RabbitMQ' && !noAck,
+    prefetchCount: readPrefetch(options),
+    isAcknowledgedUnread: noAck,
+  };
+}
+
+/** In Nest and in AMQP, 0 is no limit. */
+function readPrefetch(options: unknown): number {
+  const count: unknown = Reflect.get(Object(options) as object, 'prefetchCount');
+  return typeof count === 'number' && count > 0 ? count : Infinity;
+}
+
+function watch(callback: Handler, endpoint: MessageEndpoint): Handler {
+  const watched: Handler = async (...args) => {
+    const context = args.at(-1);
+    const isFirst = typeof context === 'object' && context !== null && !deliveryOf(context);
+    if (!isFirst) return await callback(...args);
+    const delivery = new MessageDelivery(endpoint, context);
+    noteDelivery(delivery);
+    if (endpoint.isRedelivered) watchAcknowledgements(delivery);
+    return await serve(delivery, () => callback(...args));
+  };
+  // Nest chains the handlers of one event here, and each looks for the next one on itself.
+  Object.defineProperty(watched, 'next', {
+    get: () => callback.next,
+    set: (next: unknown) => {
+      callback.next = next;
+    },
+    configurable: true,
+  });
+  return watched;
+}
+
+async function serve(delivery: MessageDelivery, handle: () => unknown): Promise<unknown> {
+  const run = runner(delivery);
+  const back = (): RunInside => (fn) => fn();
+  const result = await run(async () => await handle());
+  if (delivery.refused !== undefined) return refuse(delivery, result);
+  const kept = keepInside(result, { run, back });
+  return concluded(delivery, isObservable(kept) ? kept : of(kept));
+}
+
+/** Runs functions as part of serving this message, in each call context of the process. */
+function runner({ state }: MessageDelivery): RunInside {
+  const contexts = [...CONTEXTS];
+  return <T>(fn: () => T): T => {
+    const nested = contexts.reduce<() => T>(
+      (inner, context) => () => context.runForRequest(state, inner),
+      fn,
+    );
+    return nested();
+  };
+}
+
+/** What no handler has served. A caller gets the answer of the filters, unless others answer instead of this one. */
+function refuse(delivery: MessageDelivery, result: unknown): unknown {
+  settleRefused(delivery);
+  end(delivery);
+  if (delivery.refused !== 'drop') return result;
+  return delivery.endpoint.isEvent ? EMPTY : NEVER;
+}
+
+function concluded(delivery: MessageDelivery, result: Observable<unknown>): Observable<unknown> {
+  const { claim, answers } = delivery;
+  const settled = claim
+    ? concat(result, defer(() => from(claim.commit())).pipe(ignoreElements())).pipe(
+        catchError((error: unknown) =>
+          concat(
+            defer(() => from(claim.release())).pipe(ignoreElements()),
+            throwError(() => error),
+          ),
+        ),
+        finalize(() => void claim.release()),
+      )
+    : result;
+  const answered = answers ? signAnswers(settled, answers) : settled;
+  return answered.pipe(finalize(() => end(delivery)));
+}
+
+function end({ state, ended }: MessageDelivery): void {
+  state.endedAt = performance.now();
+  ended.next();
+  ended.complete();
+}

@@ -1,0 +1,116 @@
+import { Observable } from 'rxjs';
+import type { AnswerParts } from './message-delivery.js';
+
+/** What is sent instead of a value that a handler answers: the `response` of a packet of Nest. */
+export interface AnswerEnvelope {
+  readonly JWT: string;
+  /** The JSON text of the value, or of the error. */
+  readonly text?: string;
+}
+
+/** A part of an answer that waits for what comes after it. */
+interface Waiting {
+  readonly text: string;
+}
+
+/**
+ * Signs each value of a stream, its error and its end, in order. A value whose end follows in the same turn of the event
+ * loop carries that end, so that the usual answer is one part; any other end is a part of its own.
+ */
+export function signAnswers(
+  source: Observable<unknown>,
+  answers: AnswerParts,
+): Observable<unknown> {
+  return new Observable((subscriber) => {
+    const queue = new PartQueue(answers, subscriber);
+    const subscription = source.subscribe({
+      next: (value) => queue.value(value),
+      error: (error: unknown) => queue.error(error),
+      complete: () => queue.end(),
+    });
+    return () => subscription.unsubscribe();
+  });
+}
+
+/** In the words of Nest's own filter. */
+const UNWRITABLE = { status: 'error', message: 'Internal server error' };
+
+type Part = Parameters<AnswerParts['sign']>[0];
+
+interface Sink {
+  next(value: unknown): void;
+  error(error: unknown): void;
+  complete(): void;
+}
+
+class PartQueue {
+  private waiting: Waiting | undefined;
+  private sending: Promise<void> = Promise.resolve();
+  private isOver = false;
+
+  constructor(
+    private readonly answers: AnswerParts,
+    private readonly sink: Sink,
+  ) {}
+
+  value(value: unknown): void {
+    this.flush();
+    const text = this.write(value);
+    if (text === undefined) return;
+    const waiting = { text };
+    this.waiting = waiting;
+    queueMicrotask(() => {
+      if (this.waiting === waiting) this.flush();
+    });
+  }
+
+  error(error: unknown): void {
+    this.flush();
+    const text = this.write(error);
+    if (text === undefined) return;
+    this.send({ text, isError: true, isEnd: true });
+    this.finish();
+  }
+
+  end(): void {
+    if (this.isOver) return;
+    const { waiting } = this;
+    this.waiting = undefined;
+    this.send({ text: waiting?.text, isError: false, isEnd: true });
+    this.finish();
+  }
+
+  /** Undefined for a value that no JSON text has: then the answer ends with an error. */
+  private write(value: unknown): string | undefined {
+    if (this.isOver) return undefined;
+    try {
+      return textOf(value);
+    } catch {
+      this.error(UNWRITABLE);
+      return undefined;
+    }
+  }
+
+  private flush(): void {
+    const { waiting } = this;
+    this.waiting = undefined;
+    if (waiting) this.send({ text: waiting.text, isError: false, isEnd: false });
+  }
+
+  private send(part: Part): void {
+    this.sending = this.sending.then(async () => this.sink.next(await this.answers.sign(part)));
+  }
+
+  private finish(): void {
+    this.isOver = true;
+    this.sending.then(
+      () => this.sink.complete(),
+      (error: unknown) => this.sink.error(error),
+    );
+  }
+}
+
+/** As Nest itself writes it: what a caller that wants no signature gets. Nest leaves out what is undefined; here it is null. */
+function textOf(value: unknown): string {
+  return JSON.stringify(value) ?? 'null';
+}

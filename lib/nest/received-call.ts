@@ -1,0 +1,103 @@
+import type { ExecutionContext } from '@nestjs/common';
+import {
+  type RequestVerification,
+  type RoutePolicy,
+  type ServiceAuthUnavailableError,
+  ServiceAuthUsageError,
+  type ServiceIdentity,
+  type ServiceTokenRefusedError,
+} from '../core/index.js';
+import type { BodySettings } from './http/body/verifiable-body.js';
+import { ReceivedRequest } from './http/received-request.js';
+import { toHttpException } from './http/http-exception.js';
+import type { RequestState, Verification } from './request-state.js';
+
+/** What answers a call that is not let in. */
+export type CallRefusal = ServiceTokenRefusedError | ServiceAuthUnavailableError;
+
+/**
+ * One call that was received, of whatever kind: an HTTP request, a message. There is one for each call, made when it is
+ * first asked for.
+ */
+export interface ReceivedCall<Incoming = unknown> {
+  /** Apart from this object, so that the contexts of calls do not keep what was received in memory. */
+  readonly state: RequestState;
+  /** The pattern of the handler, for events: never a text of the caller's choosing. */
+  readonly route: string | undefined;
+  /** Whether it has a token, or may have one: false only where that is certain. */
+  readonly hasToken: boolean;
+  /** Begins the verification by one service, which stays apart from those by others. */
+  beginVerification(verifier: object, isReport: boolean): Verification;
+  /** The call as the verifier needs it, with the token, also where a guard has removed that. */
+  toVerify(settings: BodySettings): Incoming;
+  /** Verifies it. Emits nothing. */
+  prove(
+    incoming: Incoming,
+    policy: RoutePolicy,
+    verification: RequestVerification,
+  ): Promise<ServiceIdentity>;
+  /** Asserts what another handler asks, to which the call was handed on. Emits nothing. */
+  proveForRoute(
+    incoming: Incoming,
+    caller: { readonly identity: ServiceIdentity; readonly policy: RoutePolicy },
+    verification: RequestVerification,
+  ): Promise<ServiceIdentity>;
+  /** Hands the user of the application to handlers. */
+  setUser(user: unknown): void;
+  /** Takes the token out of the call, so that no logger and no handler passes it on. */
+  removeToken(): void;
+  /** Marks for caches that the answer depends on the token, where there are any. */
+  markPrivate(): void;
+  /** The exception that answers a refusal. @param realm the name of the service in a challenge */
+  refuse(error: CallRefusal, realm: string): Error;
+  /** Notes for the caller why its call would be refused, where an answer has room for it. */
+  reportRefusal(error: CallRefusal): void;
+}
+
+/** How calls of one type of execution context are received. */
+export interface CallKind {
+  /** The call of a context; undefined where nothing of it was seen. */
+  of(context: ExecutionContext): ReceivedCall | undefined;
+  /** The exception that answers a refusal by a decorator. */
+  exceptionFor(error: CallRefusal): Error;
+}
+
+const HTTP: CallKind = {
+  of: (context) => ReceivedRequest.servedIn(context),
+  exceptionFor: toHttpException,
+};
+
+const KINDS = new Map<string, CallKind>([['http', HTTP]]);
+
+/** Lets guards and decorators know one more type of execution context. The last one registered counts. */
+export function registerCallKind(type: string, kind: CallKind): void {
+  KINDS.set(type, kind);
+}
+
+/** Whether guards verify calls of this type of execution context. */
+export function isVerifiable(type: string): boolean {
+  return KINDS.has(type);
+}
+
+/** How calls of this context are received; undefined for a type that no imported module knows. */
+export function callKindOf(context: ExecutionContext): CallKind | undefined {
+  return KINDS.get(context.getType());
+}
+
+/**
+ * The call of an execution context.
+ *
+ * @throws ServiceAuthUsageError where its type is not known, or nothing of it was seen
+ */
+export function receivedCallIn(context: ExecutionContext): ReceivedCall {
+  const call = callKindOf(context)?.of(context);
+  if (call) return call;
+  throw new ServiceAuthUsageError(
+    `The guard knows nothing of this ${context.getType()} call: import its module, such as ServiceMessagesModule, in the application that serves it.`,
+  );
+}
+
+/** The exception that answers a refusal by a decorator. */
+export function refusalIn(context: ExecutionContext, error: CallRefusal): Error {
+  return (callKindOf(context) ?? HTTP).exceptionFor(error);
+}

@@ -1,0 +1,192 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { HttpException, Inject, Injectable } from '@nestjs/common';
+import { isRefusal, ServiceAuthUsageError } from '../core/index.js';
+import { ServiceCallContext } from '../for-whom/service-call.context.js';
+import { ReceivedRequest } from './http/received-request.js';
+import { serve } from './http/route-scope.js';
+import { RequestAuthenticator } from './request-authenticator.js';
+import type { Route } from './route-policy.js';
+
+/** What callers of a mount need besides a good token. */
+export interface MountOptions {
+  /** What stands for the route in events: `/legacy`. Default on Fastify: the pattern of the route; else none. */
+  readonly route?: string;
+  /** The services that may call, as {@link AllowIssuers} takes them. Default: each trusted issuer. */
+  readonly allowIssuers?: readonly string[];
+  /** `true`: callers must name a user, as {@link RequireSubject} asks. */
+  readonly requireSubject?: boolean;
+  /** `admit`: a request without a token is anonymous, as {@link OptionalServiceAuth} says. Default `refuse`. */
+  readonly anonymous?: 'refuse' | 'admit';
+  /** How large a body that no parser reads may be, in bytes, as {@link MaxBodyBytes} takes it. */
+  readonly maxBodyBytes?: number;
+}
+
+/** A middleware of Express, Connect, or Engine.IO. */
+export type ServiceAuthExpressMiddleware = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  next: (error?: unknown) => void,
+) => void;
+
+/** A reply of Fastify, as far as it is used. */
+export interface FastifyReplyLike {
+  readonly raw: ServerResponse;
+  getHeader(name: string): unknown;
+  header(name: string, value: string): unknown;
+  code(status: number): unknown;
+  send(payload: unknown): unknown;
+}
+
+/** A hook of Fastify, for `preHandler` and for `preParsing`, which gets the payload too. */
+export type ServiceAuthFastifyHook = (
+  request: { readonly raw: IncomingMessage },
+  reply: FastifyReplyLike,
+  ...rest: [done: FastifyDone] | [payload: unknown, done: FastifyDone]
+) => void;
+
+/** How one request goes on. */
+interface Continuations {
+  readonly accept: () => void;
+  readonly refuse: (exception: HttpException) => void;
+  readonly fail: (error: unknown) => void;
+}
+
+type FastifyDone = (error?: Error) => void;
+
+/**
+ * Verifies requests to what is mounted beside the controllers, where no guard of Nest stands: a proxy, a dashboard, an
+ * endpoint of another library. It stands where it is mounted, and compares no URL.
+ *
+ * A refused request is answered as by the guard, with status, code and challenge, and goes no further; exception filters
+ * are not called. With `subjectPropagation: 'ambient'`, what runs after it calls for the user of the request.
+ *
+ * @example
+ * `app.use('/legacy', app.get(ServiceAuthMiddleware).express({ route: '/legacy' }), proxy)`
+ */
+@Injectable()
+export class ServiceAuthMiddleware {
+  /** @internal */
+  constructor(
+    @Inject(RequestAuthenticator) private readonly authenticator: RequestAuthenticator,
+    @Inject(ServiceCallContext) private readonly callContext: ServiceCallContext,
+  ) {}
+
+  /**
+   * A middleware for Express, and for what takes the middlewares of Express: Connect, `io.engine.use()`. Mount it under the
+   * path of what it protects, in the same call or before.
+   *
+   * The user of the request ends with the answer, and when the caller hangs up.
+   *
+   * @throws ServiceAuthUsageError for options that cannot be meant
+   */
+  express(options: MountOptions = {}): ServiceAuthExpressMiddleware {
+    const route = routeOfMount(options);
+    return (request, response, next) => {
+      const received = ReceivedRequest.serving(request, response, options.route);
+      void this.verify(received, route, {
+        accept: () => void serve(this.callContext, [request, response], () => next()),
+        refuse: (exception) => answer(response, exception),
+        fail: next,
+      });
+    };
+  }
+
+  /**
+   * A hook for Fastify: `preHandler` of a route, or of the scope of a plugin. As `preParsing` it verifies before anything
+   * parses the body: for uploads that another hook reads as a stream.
+   *
+   * @throws ServiceAuthUsageError for options that cannot be meant
+   */
+  fastify(options: MountOptions = {}): ServiceAuthFastifyHook {
+    const route = routeOfMount(options);
+    return (request, reply, ...rest) => {
+      const done = rest.at(-1) as FastifyDone;
+      void this.verify(ReceivedRequest.serving(request, reply, options.route), route, {
+        accept: done,
+        refuse: (exception) => {
+          reply.code(exception.getStatus());
+          reply.send(exception.getResponse());
+        },
+        fail: (error) => done(error as Error),
+      });
+    };
+  }
+
+  private async verify(
+    request: ReceivedRequest,
+    route: Route,
+    { accept, refuse, fail }: Continuations,
+  ): Promise<void> {
+    try {
+      await this.authenticator.authenticate(request, route);
+    } catch (error) {
+      // An exception of the application's own is for its filters.
+      return isAnswer(error) ? refuse(error) : fail(error);
+    }
+    // Not in the block above: what fails behind a mount is not refused by it.
+    accept();
+  }
+}
+
+/** What a mount asks for, as the decorators of a route would say it. @throws ServiceAuthUsageError */
+export function routeOfMount(options: MountOptions): Route {
+  assertMeant(options);
+  const { allowIssuers, requireSubject = false, anonymous = 'refuse', maxBodyBytes } = options;
+  const asks = allowIssuers !== undefined || requireSubject;
+  return {
+    mode: anonymous === 'admit' && !asks ? 'optional' : 'required',
+    policy: {
+      allowedIssuers: allowIssuers === undefined ? [] : [new Set(allowIssuers)],
+      subjectRequired: requireSubject,
+      proof: undefined,
+    },
+    maxBodyBytes,
+    isReportOnly: false,
+  };
+}
+
+/** By each option: whether its value can be meant, and what to write. */
+const OPTIONS: {
+  readonly [Name in keyof MountOptions]-?: readonly [(value: unknown) => boolean, string];
+} = {
+  route: [(value) => typeof value === 'string', "a text, such as '/legacy'"],
+  allowIssuers: [isListOfTexts, 'the URI of each service, at least one'],
+  requireSubject: [(value) => typeof value === 'boolean', 'true, or nothing'],
+  anonymous: [(value) => value === 'refuse' || value === 'admit', "'refuse' or 'admit'"],
+  maxBodyBytes: [
+    (value) => Number.isSafeInteger(value) && (value as number) > 0,
+    'a whole number of bytes above 0',
+  ],
+};
+
+function assertMeant(options: MountOptions): void {
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined) continue;
+    if (!Object.hasOwn(OPTIONS, name)) {
+      const names = Object.keys(OPTIONS).join(', ');
+      throw new ServiceAuthUsageError(`${name} is no option of a mount: write one of ${names}.`);
+    }
+    const [isMeant, whatToWrite] = OPTIONS[name as keyof MountOptions];
+    if (!isMeant(value)) throw new ServiceAuthUsageError(`${name}: write ${whatToWrite}.`);
+  }
+}
+
+function isListOfTexts(value: unknown): boolean {
+  return (
+    Array.isArray(value) && value.length > 0 && value.every((each) => typeof each === 'string')
+  );
+}
+
+/** Whether it is the answer to a refused request. */
+function isAnswer(error: unknown): error is HttpException {
+  return error instanceof HttpException && isRefusal(error.cause);
+}
+
+/** In the words of Node alone: what is mounted may get no response of Express. */
+function answer(response: ServerResponse, error: HttpException): void {
+  const body = Buffer.from(JSON.stringify(error.getResponse()));
+  response.statusCode = error.getStatus();
+  response.setHeader('Content-Type', 'application/json; charset=utf-8');
+  response.setHeader('Content-Length', body.length);
+  response.end(body);
+}

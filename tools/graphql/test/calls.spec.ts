@@ -1,0 +1,111 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { HttpService } from '@nestjs/axios';
+import { Controller, Get, Inject, UseGuards } from '@nestjs/common';
+import { Args, Int, Query, Resolver } from '@nestjs/graphql';
+import {
+  ServiceAuthModule,
+  ServiceCaller,
+  type ServiceIdentity,
+  ServiceJwtGuard,
+  ServiceSubject,
+  SkipServiceAuth,
+} from 'nestjs-service-auth';
+import { onBehalfOf, ServiceHttpModule } from 'nestjs-service-auth/axios';
+import { lastValueFrom } from 'rxjs';
+import { createKey } from '../../../test/support/keys/keys.js';
+import { startService, type TestService } from '../../../test/support/services/service.js';
+import { CENSUS, dataOf, type GraphQLService, operation, STACKS, startGraphQL } from './stacks.js';
+
+const USERS = 200;
+
+@Controller('whom')
+@UseGuards(ServiceJwtGuard)
+class WhomController {
+  @Get()
+  whom(@ServiceSubject({ optional: true }) subject: string | undefined) {
+    return { subject: subject ?? 'nobody' };
+  }
+}
+
+@Resolver()
+@UseGuards(ServiceJwtGuard)
+class CallingResolver {
+  constructor(@Inject(HttpService) private readonly http: HttpService) {}
+
+  @Query(() => String)
+  async ambient(@Args('turns', { type: () => Int }) turns: number): Promise<string> {
+    for (let turn = 0; turn < turns; turn++) await nextTurn();
+    return await this.ask();
+  }
+  @Query(() => String)
+  async explicit(@ServiceCaller() caller: ServiceIdentity): Promise<string> {
+    return await this.ask(onBehalfOf(caller));
+  }
+  @Query(() => String)
+  @SkipServiceAuth()
+  async skipped(): Promise<string> {
+    return await this.ask();
+  }
+
+  private async ask(options = {}): Promise<string> {
+    const { data } = await lastValueFrom(this.http.get<{ subject: string }>('/whom', options));
+    return data.subject;
+  }
+}
+
+describe.each(STACKS)('$title: resolvers that call on', (stack) => {
+  let inbox: TestService;
+  let census: GraphQLService;
+  const key = createKey();
+  // It stands still while requests are served: on a busy machine, tokens would expire.
+  let now = Date.now();
+  beforeEach(() => (now = Date.now()));
+  beforeAll(async () => {
+    const trusted = { issuer: CENSUS, publicKey: key.publicPem };
+    const issuer = 'https://inbox.service/';
+    inbox = await startService({
+      adapter: 'express',
+      imports: [ServiceAuthModule.forRoot({ issuer, trustedIssuers: [trusted], now: () => now })],
+      controllers: [WhomController],
+    });
+    census = await startGraphQL({
+      adapter: stack.adapter,
+      auth: {
+        now: () => now,
+        signingKey: { privateKey: key.privatePem },
+        targets: [{ baseUrl: `${inbox.url}/`, audience: issuer }],
+        subjectPropagation: 'ambient',
+      },
+      imports: [stack.endpoint(), ServiceHttpModule.register({ baseURL: inbox.url })],
+      providers: [CallingResolver],
+    });
+  });
+  afterAll(async () => {
+    await census.close();
+    await inbox.close();
+  });
+
+  it(`${USERS} users at once, each of whom is called for`, async () => {
+    const query = '{ a: ambient(turns: 0) b: ambient(turns: 3) explicit }';
+    const outcomes = await Promise.all(
+      Array.from({ length: USERS }, async (_, index) => {
+        const subject = `https://census.service/user/${index}/`;
+        const answer = await census.herald.send(census.port, { ...operation(query), subject });
+        return { subject, called: Object.values(dataOf(answer)), errors: answer.json?.['errors'] };
+      }),
+    );
+    const mixed = outcomes.filter(({ subject, called }) => called.some((each) => each !== subject));
+    expect(mixed).toEqual([]);
+    expect(outcomes.flatMap(({ errors }) => errors ?? [])).toEqual([]);
+    expect(outcomes.flatMap(({ called }) => called)).toHaveLength(USERS * 3);
+  }, 300_000);
+
+  it('a caller that acts for itself is called for as nobody', async () => {
+    const answer = await census.herald.send(
+      census.port,
+      operation('{ ambient(turns: 1) explicit skipped }'),
+    );
+    const nobody = 'nobody';
+    expect(dataOf(answer)).toEqual({ ambient: nobody, explicit: nobody, skipped: nobody });
+  });
+});
