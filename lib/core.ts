@@ -1,6 +1,6 @@
 /**
- * What an application without Nest imports: the subpath `nestjs-service-auth/core`. Each name here is a promise to
- * users; the library itself imports from the folders.
+ * The subpath `nestjs-service-auth/core`, for applications without Nest. Each name here is a promise to users; the
+ * library itself imports from the folders.
  */
 export { createSignedFetch, type SignedFetch } from './clients/fetch.js';
 export type { AnyFetch, SignedFetchOptions } from './clients/fetch-options.js';

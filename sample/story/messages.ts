@@ -20,9 +20,22 @@ export interface Hop {
 /** The ids of the keys that a service knows of each issuer it trusts. */
 export type KnownKeys = Readonly<Record<string, readonly string[]>>;
 
-/** What a service tells the runner that started it. */
+/** A line of a service's log. */
+export interface LogLine {
+  readonly level: 'warn' | 'error' | 'fatal';
+  readonly text: string;
+}
+
+/** What a service tells the runner that started it. It says `loaded` first, and starts when the runner says so. */
 export type ServiceMessage =
-  | { readonly kind: 'ready' }
+  | { readonly kind: 'loaded' }
+  | { readonly kind: 'ready'; readonly port: number }
   | { readonly kind: 'failed'; readonly reason: string }
   | { readonly kind: 'keys'; readonly keys: KnownKeys }
+  | ({ readonly kind: 'log' } & LogLine)
   | ({ readonly kind: 'hop' } & Hop);
+
+/** What the runner answers to `loaded`: start now. */
+export interface StartMessage {
+  readonly kind: 'start';
+}

@@ -8,7 +8,7 @@ import {
 import type { INestApplicationContext, Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import {
-  ClientProxy,
+  type ClientProxy,
   ClientsModule,
   Ctx,
   EventPattern,
@@ -83,7 +83,7 @@ export class CensusController {
     return { got: data, for: caller.subject };
   }
 
-  @EventPattern('user.changed')
+  @EventPattern<string>('user.changed')
   changed(
     @Payload() data: unknown,
     @ServiceCaller() caller: ServiceIdentity,
