@@ -1,6 +1,11 @@
 import { ServiceSigningError } from './errors.js';
 import { tell } from './events.js';
-import { type IssuedGrant, issueGrant, type OriginateCall } from './grants/issue-grant.js';
+import {
+  type GrantSigner,
+  type IssuedGrant,
+  issueGrant,
+  type OriginateCall,
+} from './grants/issue-grant.js';
 import { type AnsweredMessage, AnswerSigner } from './messages/answer-token.js';
 import type { OutgoingMessage } from './messages/message.js';
 import { type MessageTarget, type SignedMessage, signMessage } from './messages/sign-message.js';
@@ -94,7 +99,7 @@ export class Sender {
     try {
       this.assertOpen();
       const stopwatch = this.report.start();
-      const signed = await signMessage(message, target, this.signer());
+      const signed = await signMessage(message, target, this.signing);
       this.assertOpen();
       if (stopwatch) this.report.signed(message, { ...target, profile: 'strict' }, stopwatch);
       return signed;

@@ -61,7 +61,7 @@ interface Statement extends RequestClaims {
  * @param request as `assertOutgoingRequest` wants it
  * @returns the value of the `JWT` header
  * @throws ServiceSigningError `subject_invalid`, `subject_required`, `header_unsignable`,
- *   `request_too_long`, `token_too_large`, `grant_unusable`, `method_unsignable`
+ *   `request_too_long`, `grant_unusable`, `method_unsignable`, at once or by the promise; `token_too_large` by the promise
  * @throws ServiceAuthUsageError for a body that is neither bytes nor a `RequestBody`
  */
 export function signRequest(
@@ -69,17 +69,53 @@ export function signRequest(
   destination: Destination,
   signer: Signer,
 ): Promise<string> {
+  const statement = readStatement(request, destination, signer.sending);
+  if (!(statement instanceof Promise)) return signInTurn(statement, destination, signer);
+  return statement.then((read) => signInTurn(read, destination, signer));
+}
+
+function readStatement(
+  request: RequestToDestination,
+  destination: Destination,
+  sending: SendingSettings,
+): Statement | Promise<Statement> {
   assertMethod(request.method);
   const rules = PROFILES[destination.target.profile];
   const sub = readSubject(request.subject, rules);
-  const bindable = toBindable(request, destination, signer.sending);
-  const { body } = bindable;
-  if (body.settle) await body.settle();
-  const binding = readBinding(bindable);
-  const { req, hdr } = rules.bindsRequest ? requestClaims(binding) : UNBOUND;
-  const bdy = body.hasContent ? await binding.bdy(rules.bodyHash) : undefined;
   const tth = readGrant(request, destination.target);
-  const statement: Statement = { sub, req, hdr, bdy, tth };
+  const bindable = toBindable(request, destination, sending);
+  const { body } = bindable;
+  const claims = body.settle ? claimsOnceSettled(bindable, rules) : requestClaims(bindable, rules);
+  if (claims instanceof Promise) return claims.then((read) => ({ sub, tth, ...read }));
+  const { req, hdr, bdy } = claims;
+  return { sub, req, hdr, bdy, tth };
+}
+
+async function claimsOnceSettled(
+  bindable: BindableRequest,
+  rules: ProfileRules,
+): Promise<RequestClaims> {
+  await bindable.body.settle?.();
+  return await requestClaims(bindable, rules);
+}
+
+/** What the token claims of the request and its body. */
+function requestClaims(
+  bindable: BindableRequest,
+  rules: ProfileRules,
+): RequestClaims | Promise<RequestClaims> {
+  const binding = readBinding(bindable);
+  const { req, hdr } = rules.bindsRequest ? lineAndHeaders(binding) : UNBOUND;
+  const bdy = bindable.body.hasContent ? binding.bdy(rules.bodyHash) : undefined;
+  if (bdy instanceof Promise) return bdy.then((digest) => ({ req, hdr, bdy: digest }));
+  return { req, hdr, bdy };
+}
+
+function signInTurn(
+  statement: Statement,
+  destination: Destination,
+  signer: Signer,
+): Promise<string> {
   const sign = (): string | Promise<string> => signStatement(statement, destination, signer);
   return signer.turn ? signer.turn.atEnd(sign) : Promise.resolve(sign());
 }
@@ -96,7 +132,7 @@ function readBinding(bindable: BindableRequest): RequestBinding {
   return bindRequest(bindable, headerNames);
 }
 
-/** What the token says of the grant that is sent beside it. */
+/** The claim about the grant that the request carries. */
 export function readGrant(
   { grant, subject }: Pick<RequestToDestination, 'grant' | 'subject'>,
   { grants }: Pick<Target, 'grants'>,

@@ -175,7 +175,7 @@ function concluded(delivery: MessageDelivery, result: Observable<unknown>): Obse
   return undropped(delivery, signAnswers(settled, answers).pipe(finalize(() => end(delivery))));
 }
 
-/** A caller gets the answer of the filters, unless others answer in the place of this service. */
+/** A caller gets the answer of the filters, unless others answer instead of this service. */
 function undropped(delivery: MessageDelivery, answered: Observable<unknown>): Observable<unknown> {
   const { isEvent } = delivery.endpoint;
   const isDropped = (): boolean => delivery.refused === 'drop';

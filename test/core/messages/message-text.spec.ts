@@ -76,9 +76,9 @@ describe('readMessageText()', () => {
     ['a map', new Map()],
     ['an object with toJSON', { toJSON: () => 1 }],
     ['an instance of a class', new (class Point {})()],
-    ['a sparse array', new Array(1)],
+    ['a sparse array', Object.assign([], { length: 1 })],
     ['65 levels', nested(65)],
-    ['a million and one values', new Array(1_000_000).fill(0)],
+    ['a million and one values', Array.from({ length: 1_000_000 }, () => 0)],
   ])('refuses %s', (_what, data) => {
     expect(codeOf(() => readMessageText(data))).toBe('body_unverifiable');
   });
@@ -87,7 +87,7 @@ describe('readMessageText()', () => {
     ['zero', JSON.parse('0'), '0'],
     ['the largest number', JSON.parse('1.7976931348623157e308'), '1.7976931348623157e+308'],
     ['an object without prototype', Object.assign(Object.create(null), { a: 1 }), '{"a":1}'],
-    ['a million values', new Array(999_999).fill(0), `[${'0,'.repeat(999_998)}0]`],
+    ['a million values', Array.from({ length: 999_999 }, () => 0), `[${'0,'.repeat(999_998)}0]`],
   ])('reads %s', (_what, data, text) => {
     expect(readMessageText(data)).toBe(text);
   });
