@@ -36,8 +36,8 @@ export interface DeliveryClaim {
 
 /** How the broker learns what became of a message, where it waits for that. */
 export interface DeliverySettlement {
-  /** The handler has ended. Resolves when what it settled has left. */
-  end(how: 'completed' | 'failed'): Promise<void>;
+  /** The handler has ended. Resolves when what it settled has left; undefined where that was at once. */
+  end(how: 'completed' | 'failed'): Promise<void> | undefined;
   /** No handler has served the message. */
   refuse(how: Refused): void;
 }

@@ -1,5 +1,10 @@
 import { createSlot } from '../../core/index.js';
-import type { DeliverySettlement, MessageDelivery, Refused } from './message-delivery.js';
+import type {
+  DeliveryClaim,
+  DeliverySettlement,
+  MessageDelivery,
+  Refused,
+} from './message-delivery.js';
 
 /** The channel of amqplib, as far as it is needed. */
 interface Channel {
@@ -189,26 +194,22 @@ class Unsettled implements DeliverySettlement {
       .finally(this.place.forget);
   }
 
-  async end(how: 'completed' | 'failed'): Promise<void> {
+  end(how: 'completed' | 'failed'): Promise<void> | undefined {
     this.hasEnded = true;
-    const { outcome, leaving, delivery, place } = this;
-    const { claim } = delivery;
-    await leaving;
-    if (outcome) return await claim?.[outcome]();
-    // Where the handler ended well, it may acknowledge later: until then the use stays reserved.
-    if (how === 'failed' || place.ledger.isClosed) await claim?.release();
+    const { claim } = this.delivery;
+    return claim && this.endUse(claim, how);
   }
 
   refuse(how: Refused): void {
     this.hasEnded = true;
     const { ledger, message } = this.place;
-    const isDriven = this.delivery.endpoint.hasSeveralHandlers;
+    const { hasSeveralHandlers } = this.delivery.endpoint;
     switch (how) {
       case 'drop':
         return this.leave('commit', () => ledger.ack(message));
       case 'dead-letter':
         // Of several handlers the others may have run.
-        return this.leave(isDriven ? 'commit' : 'release', () =>
+        return this.leave(hasSeveralHandlers ? 'commit' : 'release', () =>
           ledger.nack(message, false, false),
         );
       default:
@@ -222,6 +223,14 @@ class Unsettled implements DeliverySettlement {
 
   loseChannel(): void {
     if (this.hasEnded && this.isOpen) void this.delivery.claim?.release();
+  }
+
+  private async endUse(claim: DeliveryClaim, how: 'completed' | 'failed'): Promise<void> {
+    const { outcome, leaving } = this;
+    await leaving;
+    if (outcome) return await claim[outcome]();
+    // Where the handler ended well, it may acknowledge later: until then the use stays reserved.
+    if (how === 'failed' || this.place.ledger.isClosed) await claim.release();
   }
 
   private leave(outcome: Outcome, send: () => void): void {

@@ -3,6 +3,7 @@ import {
   catchError,
   concat,
   defer,
+  EMPTY,
   finalize,
   ignoreElements,
   isObservable,
@@ -160,7 +161,8 @@ function runner({ state }: MessageDelivery): RunInside {
  */
 function concluded(delivery: MessageDelivery, result: Observable<unknown>): Observable<unknown> {
   const after = (how: 'completed' | 'failed'): Observable<never> =>
-    defer(async () => await conclude(delivery, how)).pipe(ignoreElements());
+    // Not later than needed: a value and an end that arrive together are signed as one part.
+    defer(() => conclude(delivery, how) ?? EMPTY).pipe(ignoreElements());
   const settled = concat(result, after('completed')).pipe(
     catchError((error: unknown) =>
       concat(
@@ -193,17 +195,24 @@ function undropped(delivery: MessageDelivery, answered: Observable<unknown>): Ob
   );
 }
 
-/** Once for each delivery: settles what no handler served, and ends the reservation of what one has served. */
-async function conclude(delivery: MessageDelivery, how: 'completed' | 'failed'): Promise<void> {
+/**
+ * Once for each delivery: settles what no handler served, and ends the reservation of what one has served.
+ *
+ * @returns undefined where nothing has to be waited for
+ */
+function conclude(
+  delivery: MessageDelivery,
+  how: 'completed' | 'failed',
+): Promise<void> | undefined {
   const { refused, settlement, claim } = delivery;
-  if (delivery.isConcluded) return;
+  if (delivery.isConcluded) return undefined;
   delivery.isConcluded = true;
   if (settlement) {
-    if (refused === undefined) return await settlement.end(how);
-    return settlement.refuse(refused);
+    if (refused === undefined) return settlement.end(how);
+    settlement.refuse(refused);
+    return undefined;
   }
-  if (how === 'completed' && refused === undefined) await claim?.commit();
-  else await claim?.release();
+  return how === 'completed' && refused === undefined ? claim?.commit() : claim?.release();
 }
 
 function end({ state, ended }: MessageDelivery): void {
