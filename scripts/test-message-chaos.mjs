@@ -207,6 +207,8 @@ async function run(plan) {
   await Promise.all(Array.from({ length: PROCESSES }, async () => await consumers.add()));
   /** @type {string[]} */
   const ids = [];
+  let isOver = false;
+  const disturbing = disturb(consumers, plan, () => isOver);
   for (let at = 0; at < plan.messages; at++) {
     const { token, tokenId } = await herald.signMessage(
       { verb: 'EMIT', route: 'work', text: `${at}`, subject: undefined, wantsAnswer: false },
@@ -222,8 +224,6 @@ async function run(plan) {
     const seen = new Set(linesIn(log).map(({ id }) => id));
     return ids.every((id) => seen.has(id));
   };
-  let isOver = false;
-  const disturbing = disturb(consumers, plan, () => isOver);
   const deadline = Date.now() + 30 * 60_000;
   while (!isEffected() && Date.now() < deadline) await sleep(200);
   // Copies that wait, and deliveries that come again, are handled or dropped within two leases.
@@ -244,7 +244,7 @@ const size = values.smaller ? 0.1 : 1;
 const plans = [
   {
     name: 'Killed',
-    messages: 20_000 * size,
+    messages: 8_000 * size,
     copies: 1,
     failurePercent: 0,
     slowPercent: 0,

@@ -17,7 +17,7 @@ import {
   Ctx,
   EventPattern,
   Payload,
-  RmqContext,
+  type RmqContext,
   type RmqOptions,
   RmqRecord,
 } from '@nestjs/microservices';
@@ -505,7 +505,7 @@ describeTransport('RabbitMQ')('Events of RabbitMQ that are delivered again', () 
   });
 
   it.each([true, undefined])('does not start where events are lost (noAck: %s)', async (noAck) => {
-    const starting = start({ place: placeOf({ noAck }) });
+    const starting = startCensus({ place: placeOf({ noAck }), queue: 'forgotten' });
     await expect(starting).rejects.toMatchObject({
       name: 'ServiceAuthConfigError',
       problems: [expect.stringMatching(/^noAck: write noAck: false.*WorkController\.work\(\)/)],
