@@ -79,6 +79,25 @@ export function coverageOf(modules: ModulesContainer, reach: GlobalGuardReach): 
   return found.map((handler) => judge(handler, reach));
 }
 
+/** The names of guarded handlers of events that a server of this transport serves. */
+export function guardedEvents(
+  modules: ModulesContainer,
+  reach: GlobalGuardReach,
+  transportId: unknown,
+): string[] {
+  const wrappers = [...modules.values()].flatMap(({ controllers }) => [...controllers.values()]);
+  const events = unique(wrappers)
+    .flatMap(ofController)
+    .filter(({ kind, declared }) => {
+      const transport: unknown = Reflect.getMetadata(MESSAGE_TRANSPORT, declared);
+      return kind === 'event' && (transport === undefined || transport === transportId);
+    });
+  return events
+    .map((event) => judge(event, reach))
+    .filter(({ verdict }) => verdict === 'guarded' || verdict === 'optional')
+    .map(({ handler }) => handler);
+}
+
 /** Each class once, since several modules may declare it. */
 function unique(wrappers: readonly Wrapper[]): Wrapper[] {
   const classes = wrappers.filter(({ metatype, isNotMetatype }) => metatype && !isNotMetatype);

@@ -16,6 +16,7 @@ import { reserveUse } from '../../replay/leased-use.js';
 import type { ServiceAuth } from '../../service-auth.js';
 import type { CallRefusal, ReceivedCall } from '../received-call.js';
 import type { RequestState, Verification } from '../request-state.js';
+import { HeldUse, together } from './held-use.js';
 import type { MessageDelivery } from './message-delivery.js';
 import { MessageReception } from './message-reception.js';
 
@@ -66,6 +67,11 @@ export class ReceivedMessage implements ReceivedCall<IncomingMessage> {
     this.begun = MessageReception.of(verifier);
     const verification: Verification = { verifier, isReport, previous: state.verification };
     state.verification = verification;
+    const { delivery } = this;
+    delivery.isDeciding = true;
+    const decided = (): void => void (delivery.isDeciding = false);
+    // The caller sets the result in this very turn.
+    queueMicrotask(() => void verification.result?.then(decided, decided));
     return verification;
   }
 
@@ -155,6 +161,8 @@ export class ReceivedMessage implements ReceivedCall<IncomingMessage> {
   }
 
   private drop(verification: RequestVerification): void {
+    // What is only reported is handled nevertheless.
+    if (this.state.verification?.isReport) return;
     this.delivery.refused = 'drop';
     verification.duplicate(this.route);
   }
@@ -180,12 +188,11 @@ export class ReceivedMessage implements ReceivedCall<IncomingMessage> {
     }
     if (held === 'busy') throw new ServiceAuthUnavailableError('message_busy');
     const { route } = this;
-    this.delivery.claim = {
-      commit: async () => {
-        if ((await held.commit()) === 'lost') tell(observer, { type: 'lease_lost', issuer, route });
-      },
-      release: async () => await held.release(),
-    };
+    const lost = (): void => tell(observer, { type: 'lease_lost', issuer, route });
+    this.delivery.claim = together(
+      this.delivery.claim,
+      new HeldUse(held, { store, use, now, lost }),
+    );
   }
 
   private signAnswers(identity: ServiceIdentity, { serviceAuth }: MessageReception): void {
