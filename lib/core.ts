@@ -48,6 +48,7 @@ export {
   type ReservationVerdict,
   type RequestToDestination,
   type RoutePolicy,
+  ServiceAnswerRefusedError,
   ServiceAuthConfigError,
   ServiceAuthError,
   type ServiceAuthEvent,

@@ -27,6 +27,7 @@ export {
   type RequestSigned,
   type RequestWouldBeRefused,
   type ReservationVerdict,
+  ServiceAnswerRefusedError,
   ServiceAuthConfigError,
   ServiceAuthError,
   type ServiceAuthEvent,

@@ -25,7 +25,7 @@ describe.each(INSTALLED_TRANSPORTS)('a message over $name', ({ name, isFanOut, s
       options: { ...attackedTrust, reportUntil: new Date(Date.now() + 86_400_000) },
     });
     peer = await PlainPeer.open(name, place, QUEUE);
-  }, 120_000);
+  }, 300_000);
 
   afterAll(async () => {
     await peer?.close();
