@@ -3,7 +3,8 @@
  * turns; printed is the median ratio of CPU time for each kind of work (this build to the other) with its 95 %
  * interval. Both folders need `npm run build`. `--propagation ambient` measures one `subjectPropagation` alone,
  * `--kinds guarded` the kinds of work whose name has the word, `--other-default` leaves the other build its default,
- * for one that has no such option.
+ * for one that has no such option. `--warm-ups` sets how many rounds each pair of processes does before the first pair that
+ * counts: until V8 has compiled the code for good, a build with more code looks slower than it is.
  *
  * Two processes of one build differ by up to a tenth for as long as they run, so that the pairs are spread over several.
  */
@@ -34,6 +35,7 @@ const { values: options, positionals } = parseArgs({
     propagation: { type: 'string', multiple: true, default: ['explicit', 'ambient'] },
     kinds: { type: 'string', default: '' },
     'other-default': { type: 'boolean', default: false },
+    'warm-ups': { type: 'string', default: '30' },
   },
 });
 const [other, pairsGiven] = positionals;
@@ -42,7 +44,7 @@ const PAIRS_OF_A_PROCESS = 5;
 const PROCESSES = Math.ceil(Number(pairsGiven ?? 45) / PAIRS_OF_A_PROCESS);
 const PER_ROUND = 300;
 const IN_FLIGHT = 20;
-const WARMUPS = 8;
+const WARM_UPS = Number(options['warm-ups']);
 
 /** @type {readonly Kind[]} */
 const KINDS = [
@@ -141,7 +143,7 @@ async function measure(service, { route, isSigned, client }) {
 async function ratiosOf(ours, theirs, kind) {
   /** @type {number[]} */
   const ratios = [];
-  for (let pair = -WARMUPS; pair < PAIRS_OF_A_PROCESS; pair++) {
+  for (let pair = -WARM_UPS; pair < PAIRS_OF_A_PROCESS; pair++) {
     const oursFirst = pair % 2 === 0;
     const first = await measure(oursFirst ? ours : theirs, kind);
     const second = await measure(oursFirst ? theirs : ours, kind);
@@ -185,4 +187,6 @@ for (const propagation of /** @type {Propagation[]} */ (options.propagation)) {
 echo.close();
 const { cpu, node } = machine();
 const pairs = PROCESSES * PAIRS_OF_A_PROCESS;
-console.log(`${pairs} pairs of ${PER_ROUND} in ${PROCESSES} processes, Node ${node}, ${cpu}`);
+console.log(
+  `${pairs} pairs of ${PER_ROUND} in ${PROCESSES} processes, ${WARM_UPS} rounds before, Node ${node}, ${cpu}`,
+);

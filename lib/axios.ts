@@ -1,4 +1,4 @@
-/** What a service that calls others imports: the subpath `nestjs-service-auth/axios`. */
+/** The subpath `nestjs-service-auth/axios`, for services that call others. */
 export { actingAsItself, onBehalfOf } from './for-whom/call-options.js';
 export type { CallUser } from './for-whom/named-subject.js';
 export {

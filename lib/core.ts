@@ -1,6 +1,6 @@
 /**
- * What an application without Nest imports: the subpath `nestjs-service-auth/core`. Each name here is a promise to
- * users; the library itself imports from the folders.
+ * The subpath `nestjs-service-auth/core`, for applications without Nest. Each name here is a promise to users; the
+ * library itself imports from the folders.
  */
 export { createSignedFetch, type SignedFetch } from './clients/fetch.js';
 export type { AnyFetch, SignedFetchOptions } from './clients/fetch-options.js';
@@ -8,14 +8,19 @@ export type { RequestSigner } from './clients/signed-call.js';
 export {
   type Algorithm,
   type AnswerOptions,
+  type AnswerFailureCode,
+  ANSWER_FAILURES,
   answerOf,
   type BodyHashAlgorithm,
   type DuplicateDropped,
+  type CallTransport,
   type GrantIssued,
   type GrantOptions,
   type GrantUnbound,
   type HeldGrant,
+  type IncomingMessage,
   type IncomingRequest,
+  jobRoute,
   type IssuerTrust,
   type KeyMaterial,
   type KeySourceHealth,
@@ -25,6 +30,9 @@ export {
   type LeasingReplayStore,
   type OriginateOptions,
   type OriginatorOptions,
+  type MessageTarget,
+  type MessageVerb,
+  type OutgoingMessage,
   type OutgoingRequest,
   type Profile,
   type ProofPolicy,
@@ -66,6 +74,7 @@ export {
   type SigningKeyOptions,
   type SigningKeyRingOptions,
   type SigningKeySourceOptions,
+  type SignedMessage,
   type SigningTarget,
   type SubjectProofOptions,
   type TargetOptions,
@@ -73,9 +82,12 @@ export {
   type TokenUseVerdict,
   type TrustedIssuerFinder,
   type TrustedIssuerOptions,
+  type TrustedMessagesOptions,
   type UnboundReason,
   type UnavailableCode,
   type VerifiedGrant,
+  writeMessageText,
+  type WrittenData,
 } from './core/index.js';
 export { actingAsItself, onBehalfOf } from './for-whom/call-options.js';
 export type { CallContext, CallSubject } from './for-whom/call-subject.js';

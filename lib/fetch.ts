@@ -1,4 +1,4 @@
-/** What a service that calls others with fetch imports: the subpath `nestjs-service-auth/fetch`. */
+/** The subpath `nestjs-service-auth/fetch`, for services that call others with fetch. */
 export type { CallContext, CallSubject } from './for-whom/call-subject.js';
 export { createSignedFetch, type SignedFetch } from './clients/fetch.js';
 export type { AnyFetch, SignedFetchOptions } from './clients/fetch-options.js';

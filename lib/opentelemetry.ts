@@ -1,4 +1,4 @@
-/** What a service imports that reports to OpenTelemetry: the subpath `nestjs-service-auth/opentelemetry`. */
+/** The subpath `nestjs-service-auth/opentelemetry`, for services that report to OpenTelemetry. */
 export {
   OpenTelemetryObserver,
   type OpenTelemetryObserverOptions,

@@ -1,4 +1,4 @@
-/** What a service imports that shares a replay store: the subpath `nestjs-service-auth/redis`. */
+/** The subpath `nestjs-service-auth/redis`, for services with a shared replay store. */
 export type { IoredisClient } from './replay/ioredis-connection.js';
 export type { NodeRedisClient } from './replay/node-redis-connection.js';
 export { RedisReplayStore } from './replay/redis-replay-store.js';

@@ -38,22 +38,24 @@ export interface JwkSet {
   readonly keys: readonly PublishedKey[];
 }
 
-/** How often it is looked whether keys are due. */
+/** The interval between checks whether keys are due. */
 const REFRESH_MILLISECONDS = 1000;
 
-/** What the framework around a request adds to its verification. */
+/** The options that a framework adds to the verification of a request. */
 export interface VerifyOptions {
-  /** The pattern of the route, as `/users/:id`, for the event. Never the path itself: those have no end. */
+  /**
+   * The pattern of the route, such as `/users/:id`, for the event. Never the path itself: there is no limit to paths.
+   */
   readonly route?: string | undefined;
   /**
-   * `report`: observers are called with `request_would_be_refused` in the place of `request_refused`, and the use of the
-   * token is recorded apart from those that count. `verify()` throws all the same: catch it, and serve the request
-   * without an identity. Default `enforce`.
+   * `report`: observers are called with `request_would_be_refused` instead of `request_refused`, and the use of the
+   * token is recorded separately. `verify()` still throws: catch the error, and serve the request without an
+   * identity. Default `enforce`.
    */
   readonly enforcement?: 'enforce' | 'report';
 }
 
-/** Both paths of one configured service: a request going out, a request coming in. */
+/** One configured service: it signs outgoing requests, and verifies received ones. */
 export class ServiceAuth {
   private timer: NodeJS.Timeout | undefined;
   /** The keys of services that answer messages, by their names. */
@@ -61,7 +63,7 @@ export class ServiceAuth {
   private readonly sender: Sender;
   private readonly receiver: Receiver;
 
-  /** Is not called by users: `createServiceAuth()` makes a service, and `ServiceAuthModule` provides one. */
+  /** Do not call it: `createServiceAuth()` creates a service, and `ServiceAuthModule` provides one. */
   constructor(settings: never);
   /** @internal */
   constructor(settings: ServiceAuthSettings);
@@ -71,15 +73,17 @@ export class ServiceAuth {
   }
 
   /**
-   * Signs a request that is about to be sent, exactly as it is when this is called: what is changed while it waits for
-   * its signature does not get into the token. Many calls at once are signed first come, first served, 3 ms in each turn
-   * of the event loop. Observers are called with `request_signed` or `signing_failed`, and not for a request that goes
-   * out unsigned.
+   * Signs an outgoing request exactly as it is when this is called. Changes while the request waits for its signature
+   * do not get into the token. Concurrent calls are signed in their order, for up to 3 ms in each turn of the event
+   * loop. Observers are called with `request_signed` or `signing_failed`, but not for a request that goes out
+   * unsigned.
    *
-   * @returns the value of the `JWT` header; undefined when the request is to be sent without one: the URL belongs to no
-   *   target and `unknownTargets` is `send-unsigned`, or signing failed and the target's `signing` is `best-effort`
+   * @returns the value of the `JWT` header; undefined if the request must be sent without one. Then the URL belongs
+   *   to no target and `unknownTargets` is `send-unsigned`, or signing failed and the target's `signing` is
+   *   `best-effort`
    * @throws ServiceSigningError with a code of `SIGNING_FAILURES`: after `close()`, `service_closed`
-   * @throws ServiceAuthUsageError for a request that is no {@link OutgoingRequest}, such as one with a body of text
+   * @throws ServiceAuthUsageError for a request that is not an {@link OutgoingRequest}, such as one with a body of
+   *   text
    */
   sign(request: OutgoingRequest): Promise<string | undefined> {
     return this.sender.sign(request);
@@ -120,7 +124,7 @@ export class ServiceAuth {
   }
 
   /**
-   * Makes a grant, which is signed later in this turn of the event loop. For the library's own call context.
+   * Makes a grant and signs it later in this turn of the event loop. For the library's own call context.
    *
    * @throws ServiceSigningError `originate_refused`, `sending_disabled`, `service_closed`
    * @internal
@@ -130,15 +134,15 @@ export class ServiceAuth {
   }
 
   /**
-   * Calls observers with why a request was not signed. For a client that signs with `targetOf(url)`. Each error is
-   * reported once, however often this is called with it.
+   * Calls observers with the reason why a request was not signed. For clients that sign with `targetOf(url)`.
+   * Repeated calls with the same error report it once.
    */
   noteSigningFailure(error: unknown, target?: Pick<SigningTarget, 'audience' | 'signing'>): void {
     this.sender.noteFailure(error, target);
   }
 
   /**
-   * The configured target a URL belongs to, which signs requests to that URL; undefined when it belongs to none and
+   * The configured target of a URL, which signs requests to that URL; undefined if the URL has no target and
    * `unknownTargets` is `send-unsigned`.
    *
    * @throws ServiceSigningError `target_unknown`, `target_invalid`, `sending_disabled`
@@ -150,7 +154,7 @@ export class ServiceAuth {
   /**
    * The sending half of the settings.
    *
-   * @throws ServiceSigningError `sending_disabled` where there is none
+   * @throws ServiceSigningError `sending_disabled` if there is none
    * @internal
    */
   get sending(): SendingSettings {
@@ -158,14 +162,14 @@ export class ServiceAuth {
   }
 
   /**
-   * Verifies a request that was received. On return it is what its issuer signed, was not seen
-   * before, and satisfies `policy`. Observers hear of the decision in one event: `request_accepted`,
-   * `request_refused` or `request_failed`.
+   * Verifies a received request. On return the request is the one that its issuer signed, its token was not used
+   * before, and it satisfies `policy`. Observers are called with one event: `request_accepted`, `request_refused` or
+   * `request_failed`.
    *
    * @throws ServiceTokenRefusedError with a code of `REFUSALS`
    * @throws ServiceAuthUnavailableError `key_unavailable`, `replay_store_unavailable`
-   * @throws ServiceAuthUsageError in a service without `trustedIssuers`, and for a request that is no
-   *   {@link IncomingRequest}, such as one with a parsed body
+   * @throws ServiceAuthUsageError in a service without `trustedIssuers`, and for a request that is not an {@link
+   *   IncomingRequest}, such as one with a parsed body
    */
   async verify(
     request: IncomingRequest,
@@ -222,14 +226,14 @@ export class ServiceAuth {
   /**
    * The receiving half of the settings.
    *
-   * @throws ServiceAuthUsageError where there is none
+   * @throws ServiceAuthUsageError if there is none
    * @internal
    */
   get receiving(): ReceivingSettings {
     return this.receiver.receiving;
   }
 
-  /** This service's public keys as a JWK Set; undefined where none are published. */
+  /** This service's public keys as a JWK Set; undefined if it publishes none. */
   publishedKeys(): JwkSet | undefined {
     const { sending } = this.settings;
     return sending?.publishedKeys && { keys: sending.signingKeys.published() };
@@ -262,7 +266,7 @@ export class ServiceAuth {
     return new Map([...this.keySources()].map(({ issuer, keys }) => [issuer, keys.health()]));
   }
 
-  /** Those that may vouch, then those that may call: of a service in both lists the latter counts. */
+  /** Originators, then trusted issuers: for a service in both lists the latter counts. */
   private *keySources(): Iterable<{ readonly issuer: string; readonly keys: KeySource }> {
     const { receiving } = this.settings;
     yield* receiving?.grants?.originators.values() ?? [];
@@ -271,11 +275,11 @@ export class ServiceAuth {
   }
 
   /**
-   * Starts the replay store, begins to fetch keys in the background, and with `requireKeysAtStart` waits
-   * until every issuer has some.
+   * Starts the replay store, and begins to fetch keys in the background. With `requireKeysAtStart` it waits until
+   * every issuer has keys.
    *
    * @throws ServiceAuthUnavailableError `key_unavailable`, naming the issuers without keys;
-   *   `replay_store_unavailable`, where the store must be in reach
+   *   `replay_store_unavailable`, if the store must be reachable at start
    * @internal `createServiceAuth()` calls it.
    */
   async start(): Promise<void> {
@@ -300,7 +304,7 @@ export class ServiceAuth {
     });
   }
 
-  /** Ends what runs in the background. After it, nothing is signed. */
+  /** Ends work in the background. Afterwards the service signs nothing. */
   close(): void {
     this.sender.close();
     clearInterval(this.timer);
@@ -320,8 +324,7 @@ export class ServiceAuth {
 }
 
 /**
- * Puts a service together: resolves the options, fills every port, and begins to fetch keys. `close()`
- * ends it.
+ * Creates a service: resolves the options, provides every port, and begins to fetch keys. `close()` ends it.
  *
  * @throws ServiceAuthConfigError listing every problem, each as `field: what to write`
  * @throws ServiceAuthUnavailableError `key_unavailable` with `requireKeysAtStart`

@@ -1,4 +1,4 @@
-/** What the tests of an application import: the subpath `nestjs-service-auth/testing`. */
+/** The subpath `nestjs-service-auth/testing`, for the tests of an application. */
 export {
   decodeGrant,
   type DecodedToken,

@@ -1,4 +1,4 @@
-/** What a service that calls others with undici imports: the subpath `nestjs-service-auth/undici`. It loads no Nest. */
+/** The subpath `nestjs-service-auth/undici`, for services that call others with undici. It loads no Nest. */
 export type { CallContext, CallSubject } from './for-whom/call-subject.js';
 export type { RequestSigner } from './clients/signed-call.js';
 export { createSignedDispatcher } from './clients/undici.js';

@@ -19,6 +19,7 @@ await runner.run(async () => {
   writeKeyRing(keyFile, ring);
   // Thousands of e-mails are for nobody's mail server but our own.
   const stage = await runner.start({ ...process.env, SMTP_URL: '', HERALD_KEY_FILE: keyFile });
+  runner.tellLogs();
   await new Rotation(stage, keyFile, runner.narrator).play(ring);
   if (runner.narrator.concludes()) process.exitCode = 0;
 });

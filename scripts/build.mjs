@@ -3,10 +3,10 @@
  * bundles the sources: all entry points at once, so a process has one copy of each class, whatever it imports.
  */
 import { chmodSync, cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, isAbsolute, join, relative } from 'node:path';
+import { basename, dirname, isAbsolute, join, relative } from 'node:path';
 import { rolldown } from 'rolldown';
 import { ENTRY_POINTS, MANIFEST } from './entry-points.mjs';
-import { ROOT, run } from './run.mjs';
+import { ROOT, runBeside } from './run.mjs';
 
 const DIST = join(ROOT, 'dist');
 const CJS = join(DIST, 'cjs');
@@ -86,20 +86,29 @@ async function bundle(format, folder, files) {
   await build.close();
 }
 
-/** The same declarations, which TypeScript reads as those of CommonJS modules there. */
-function writeDeclarations() {
-  run('npx', ['--no', '--', 'tsc', '-p', SETTINGS, '--emitDeclarationOnly']);
-  // Nobody imports the command line.
-  rmSync(dirname(PROGRAM), { recursive: true });
-  for (const name of readdirSync(DIST))
-    cpSync(join(DIST, name), join(CJS, name), { recursive: true });
+/** Checks the types, and writes the declarations: the same for both builds. */
+async function writeDeclarations() {
+  const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');
+  const options = ['-p', SETTINGS, '--emitDeclarationOnly', '--outDir', CJS];
+  await runBeside(process.execPath, [tsc, ...options]);
+  // Nobody imports the command line, nor its demo.
+  for (const name of [basename(dirname(PROGRAM)), 'demo'])
+    rmSync(join(CJS, name), { recursive: true });
+  const isDeclaration = (/** @type {string} */ name) =>
+    !/\.[^./\\]+$/.test(name) || name.endsWith('.d.ts');
+  cpSync(CJS, DIST, { recursive: true, filter: isDeclaration });
+}
+
+async function bundleCommonJs() {
+  const required = ENTRY_POINTS.map((entry) => join(ROOT, entry.required));
+  await bundle('cjs', CJS, required);
+  // TypeScript reads the declarations there as those of CommonJS modules.
   writeFileSync(join(CJS, 'package.json'), '{ "type": "commonjs" }\n');
 }
 
 rmSync(DIST, { recursive: true, force: true });
-writeDeclarations();
-const required = ENTRY_POINTS.map((entry) => join(ROOT, entry.required));
-await bundle('cjs', CJS, required);
+await Promise.all([writeDeclarations(), bundleCommonJs()]);
+// Last: `scripts/build-if-stale.mjs` takes the program for the end of a build.
 const imported = ENTRY_POINTS.map((entry) => join(ROOT, entry.imported));
 await bundle('es', DIST, [...imported, PROGRAM]);
 chmodSync(PROGRAM, 0o755);

@@ -6,7 +6,7 @@ import { importSource, ROOT } from './run.mjs';
 
 /** @typedef {{ message: string, cause: string, hint: string, page?: string }} Explanation */
 
-const { REFUSALS, SETUP_ERRORS, SIGNING_FAILURES, STATUSES } =
+const { ANSWER_FAILURES, REFUSALS, SETUP_ERRORS, SIGNING_FAILURES, STATUSES } =
   /** @type {typeof import('../lib/core/codes.js')} */ (await importSource('lib/core/codes.ts'));
 
 const INTRODUCTION = `# Errors
@@ -21,7 +21,7 @@ exactly failed is in the log of the receiver, at debug level: see [observability
 \`\`\`
 
 In code, a refusal is a \`ServiceTokenRefusedError\`, an undecided request a \`ServiceAuthUnavailableError\`, an unsigned call a
-\`ServiceSigningError\`. All are a \`ServiceAuthError\` with \`code\`. \`npx nestjs-service-auth explain <code>\` says the same as this page.`;
+\`ServiceSigningError\`, an answer to a message that is not believed a \`ServiceAnswerRefusedError\`. All are a \`ServiceAuthError\` with \`code\`. \`npx nestjs-service-auth explain <code>\` says the same as this page.`;
 
 const refusals = Object.entries(REFUSALS).map(([code, refusal]) => {
   const statuses = [refusal.status, ...(refusal.otherStatuses ?? [])].toSorted(
@@ -52,6 +52,9 @@ function errorsPage() {
     entry(code, failure, code in REFUSALS ? ' (before sending)' : ''),
   );
   const sending = 'The call was refused before a byte left. This service must change something.';
+  const answersToMessages = Object.entries(ANSWER_FAILURES).map(([code, failure]) =>
+    entry(code, failure),
+  );
   const setup = Object.entries(SETUP_ERRORS).map(([code, error]) => entry(code, error));
   return `${[
     INTRODUCTION,
@@ -60,6 +63,9 @@ function errorsPage() {
     '## Calls that are not signed',
     sending,
     ...failures,
+    '## Answers to messages that are not believed',
+    'The message was sent. What somebody answered is not handed on: the call fails.',
+    ...answersToMessages,
     '## At start, and in code',
     ...setup,
   ].join('\n\n')}\n`;
@@ -82,7 +88,9 @@ function entry(code, { message, cause, hint, page }, note = '') {
 
 /** The codes in the order of the alphabet, for whoever comes with one. */
 function contents() {
-  const codes = [REFUSALS, SIGNING_FAILURES, SETUP_ERRORS].flatMap((table) => Object.keys(table));
+  const codes = [REFUSALS, SIGNING_FAILURES, ANSWER_FAILURES, SETUP_ERRORS].flatMap((table) =>
+    Object.keys(table),
+  );
   const links = [...new Set(codes)].map((code) => `[\`${code}\`](#${code})`);
   return links.toSorted().join('\n');
 }
@@ -103,6 +111,11 @@ const TABLES = {
     ...refusals.map(
       ({ code, statuses: all, message }) => `| \`${code}\` | ${all.join(', ')} | ${message} |`,
     ),
+  ],
+  'answer failures': [
+    '| code | the message of the error |',
+    '| --- | --- |',
+    ...Object.entries(ANSWER_FAILURES).map(([code, { message }]) => `| \`${code}\` | ${message} |`),
   ],
   'signing failures': [Object.keys(SIGNING_FAILURES).map(inCode).join(' ')],
 };
@@ -130,7 +143,7 @@ const pages = {
   'docs/errors.md': errorsPage(),
   'docs/receiving.md': pageWithTables('docs/receiving.md', ['refusals by status']),
   'docs/calling.md': pageWithTables('docs/calling.md', ['signing failures']),
-  'docs/protocol.md': pageWithTables('docs/protocol.md', ['refusals']),
+  'docs/protocol.md': pageWithTables('docs/protocol.md', ['refusals', 'answer failures']),
 };
 for (const [path, text] of Object.entries(pages)) {
   if (!process.argv.includes('--check')) writeFileSync(join(ROOT, path), text);

@@ -469,14 +469,14 @@ const SHAPE = inFile('lib/core/request-shape.ts', [
   },
   {
     check: 'a request to sign is an object',
-    text: `  if (!isObject(request)) fail('the request', 'an object', request);\n  const { method, url,`,
-    instead: '  const { method, url,',
+    text: `  if (!isObject(request)) fail('the request', 'an object', request);\n  const { method, headers,`,
+    instead: '  const { method, headers,',
     tests: 'OS-61',
   },
   {
     check: 'the method of a request to sign is a string',
-    text: "  if (!isString(method)) fail('`method`', 'a string', method);\n  if (!isString(url)",
-    instead: '  if (!isString(url)',
+    text: "  if (!isString(method)) fail('`method`', 'a string', method);\n  // Headers, Map",
+    instead: '  // Headers, Map',
     tests: 'OS-61',
   },
   {
@@ -1191,8 +1191,8 @@ const AT_THE_DOOR = [
   ...inFile('lib/nest/route-mark.ts', [
     {
       check: 'marks stand on the name of a method too',
-      text: '...ofNames<T>(key, places)]);\n}\n\n/** Those that only narrow',
-      instead: ']);\n}\n\n/** Those that only narrow',
+      text: '...ofNames<T>(key, places)]);\n}\n\n/** Marks that narrow',
+      instead: ']);\n}\n\n/** Marks that narrow',
       spec: WRAPPED,
       tests: 'TF-32',
     },

@@ -1,4 +1,5 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,6 +21,24 @@ export function run(program, args, { cwd = ROOT, minutes = 10 } = {}) {
   const { status, signal, error } = spawnSync(program, args, { cwd, timeout, stdio: 'inherit' });
   if (status === 0) return;
   const why = error?.message ?? (signal ? `ended by ${signal}` : `exit code ${status}`);
+  throw new Error(`${[program, ...args].join(' ')}: ${why}`);
+}
+
+/**
+ * The same beside other work: it does not block, and has no time limit.
+ *
+ * @param {string} program
+ * @param {readonly string[]} args
+ * @returns {Promise<void>} when the program has ended
+ * @throws when it exits with another code than 0
+ */
+export async function runBeside(program, args) {
+  const child = spawn(program, args, { cwd: ROOT, stdio: 'inherit' });
+  const [status, signal] = /** @type {[number | null, string | null]} */ (
+    await once(child, 'exit')
+  );
+  if (status === 0) return;
+  const why = signal ? `ended by ${signal}` : `exit code ${status}`;
   throw new Error(`${[program, ...args].join(' ')}: ${why}`);
 }
 

@@ -58,7 +58,7 @@ let differing = 0;
 try {
   ensureKeyFiles(keys);
   const ports = await findFreePorts({ census: 0, herald: 0, another: 0, edge: 0 });
-  const baseUrls = await services.start({ ports, keys, smtpUrl: mailbox.url });
+  const baseUrls = await services.startAll({ ports, keys, smtpUrl: mailbox.url });
   const program = fileURLToPath(new URL('stolen-key/census.mjs', import.meta.url));
   onFastify = fork(program, [JSON.stringify({ baseUrls, keys })]);
   const [{ url }] = /** @type {[{ url: string }]} */ (await once(onFastify, 'message'));
@@ -66,7 +66,7 @@ try {
   await attack({ adapter: 'fastify', url });
 } finally {
   onFastify?.kill();
-  await services.stop();
+  await services.stopAll();
   await mailbox.close();
   rmSync(keys, { recursive: true });
 }

@@ -1,6 +1,6 @@
 // Checks what users install: packs the project, then builds and runs small consumers of the tarball.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import {
   cpSync,
   existsSync,
@@ -212,6 +212,26 @@ function checkConsumer({ folder: sources, lock, packages, absent }, folder, tarb
     run('node', [program.replace(/\.ts$/, '.js')], { cwd: folder, minutes: 1 });
   }
   checkEntryPoints(folder);
+  checkDemo(folder);
+}
+
+/**
+ * The demo runs where Nest is installed, and says what it misses where it is not.
+ *
+ * @param {string} folder
+ */
+function checkDemo(folder) {
+  const program = join(folder, 'node_modules/.bin/nestjs-service-auth');
+  const options = { cwd: folder, encoding: /** @type {const} */ ('utf8'), timeout: 120_000 };
+  const { status, stdout, stderr } = spawnSync(program, ['demo'], options);
+  if (existsSync(join(folder, 'node_modules/@nestjs'))) {
+    assert.equal(stderr, '');
+    assert.match(stdout, /Every answer was the expected one\./);
+    assert.equal(status, 0);
+  } else {
+    assert.match(stderr, /the demo needs \S+, which is not installed here/);
+    assert.equal(status, 3);
+  }
 }
 
 /**

@@ -10,20 +10,20 @@ interface PrintOptions {
   readonly json?: true;
 }
 
-/** What was answered; the shape of `--json`. */
+/** The answer, in the shape of `--json`. */
 interface CallAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
-  /** `base64` where the body is no UTF-8. */
+  /** `base64` if the body is not UTF-8. */
   readonly bodyEncoding: 'utf8' | 'base64';
   /** Null unless the answer is a refusal of the protocol. */
   readonly refusal: { readonly code: RefusalCode; readonly hint: string } | null;
 }
 
 /**
- * Prints an answer and, of a refusal, what to do about it. The token is taken out of whatever the
- * other side says, unless it is asked for.
+ * Prints an answer and, for a refusal, what to do. Removes the token from text of the other side, unless the user
+ * asks for the token.
  */
 export async function printAnswer(
   response: Response,
@@ -71,7 +71,7 @@ function decode(bytes: Buffer): string | undefined {
   }
 }
 
-/** The code of a refusal: in the body, or where a gateway replaced that, in the challenge. */
+/** The code of a refusal: from the body, or from the challenge if a gateway replaced the body. */
 function findRefusal({ status, headers }: Response, text = ''): RefusalCode | undefined {
   if (status < 400) return undefined;
   const challenge = headers.get('www-authenticate') ?? '';

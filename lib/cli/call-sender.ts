@@ -9,10 +9,10 @@ import { loadOptions } from './configuration-module.js';
 import { failImpossible, failUsage } from './exit-codes.js';
 import { readAlgorithm } from './key-files.js';
 
-/** Signs like the service whose key it has. */
+/** Signs as the service whose key it has. */
 export type CallSender = Pick<ServiceAuth, 'sign' | 'close'>;
 
-/** What is written on the command line about who signs, and for whom the token is. */
+/** The options of the command line about the signer and the audience. */
 export interface SenderOptions {
   readonly config?: string;
   readonly issuer?: string;
@@ -24,10 +24,10 @@ export interface SenderOptions {
   readonly signHeader: readonly string[];
 }
 
-/** Grants are sent where a trust domain is set. Which one only receivers compare. */
+/** Grants are sent if a trust domain is set. Only receivers compare its name. */
 const TRUST_DOMAIN = 'https://trust-domain.invalid/';
 
-/** What signing takes from the options of a service; the rest is for receiving. */
+/** The options of a service that signing needs; the others are for receiving. */
 const SENDING_OPTIONS = [
   'issuer',
   'signingKey',
@@ -39,7 +39,7 @@ const SENDING_OPTIONS = [
 ] as const satisfies (keyof ServiceAuthOptions)[];
 
 /**
- * Opens what signs the call: from options on the command line, or from those of a service.
+ * Creates the signer of the call, from options on the command line, or from those of a service.
  *
  * @throws CommandFailure naming the option to change
  */
@@ -69,7 +69,7 @@ export async function openSender(
   });
 }
 
-/** What the token binds already, or is. */
+/** Headers that the token already binds, and the token itself. */
 function isSigned(name: string): boolean {
   return SIGNED_HEADERS.some((signed) => signed === name.toLowerCase());
 }
@@ -93,7 +93,7 @@ async function open(
   if (options.signingKey === undefined)
     failUsage('say what signs: --key <file>, or --config <module>');
   try {
-    // `issuer` is there: it was looked at above.
+    // `issuer` is set: it was checked above.
     return await createServiceAuth({ ...options, issuer: options.issuer });
   } catch (error) {
     if (!(error instanceof ServiceAuthConfigError)) throw error;

@@ -11,7 +11,7 @@ import { type ExitCode, type Finish, failImpossible, failUsage } from './exit-co
 import { codeOf, readFileBytes } from './key-files.js';
 import type { Terminal } from './terminal.js';
 
-/** What is written on the command line of `call`. */
+/** The options of `call`. */
 interface CallOptions extends SenderOptions {
   readonly method?: string;
   readonly as?: string;
@@ -24,7 +24,7 @@ interface CallOptions extends SenderOptions {
   readonly json?: true;
 }
 
-/** A request that is final: what is signed is what is sent. */
+/** A final request: it is signed and sent as it is. */
 interface CallRequest {
   readonly method: string;
   readonly url: string;
@@ -130,7 +130,7 @@ async function readRequest(
   return { method, url, headers, body, subject, grant };
 }
 
-/** @param as the user that is named on the command line, who need not be that of the grant: receivers refuse that */
+/** @param as the user on the command line, who may differ from that of the grant: receivers refuse that */
 async function readGrant(
   written: string | undefined,
   as: string | undefined,
@@ -143,7 +143,7 @@ async function readGrant(
   return { grant, subject: as ?? read.subject };
 }
 
-/** What `fetch` itself would not send: a method or a header it does not allow, credentials in the URL. */
+/** Asserts that `fetch` would send the request: it forbids some methods and headers, and credentials in the URL. */
 function assertSendable(url: string, method: string, headers: Record<string, string>): void {
   if (!URL.canParse(url)) failUsage('the URL is not absolute');
   try {
@@ -187,7 +187,7 @@ async function send(
       method,
       headers: { ...headers, JWT: token, ...(grant === undefined ? {} : { 'Txn-Token': grant }) },
       ...(body.length > 0 ? { body: new Uint8Array(body) } : {}),
-      // What leads elsewhere must not see the token, nor the grant.
+      // A redirect must get neither the token nor the grant.
       redirect: 'manual',
       signal: AbortSignal.timeout(timeoutSeconds * 1000),
     });

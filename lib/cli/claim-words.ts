@@ -1,6 +1,6 @@
 import { describeMoment, describeSeconds } from './durations.js';
 
-/** One member of a token: its value as it is, and what it says. */
+/** One member of a token: its value, and its meaning. */
 export interface ExplainedMember {
   readonly name: string;
   readonly value: unknown;
@@ -53,22 +53,22 @@ const GRANT_WORDS: Readonly<Record<string, Describe>> = {
   rctx: () => 'what the originator says of who asked',
 };
 
-/** Says what the members of a JOSE header mean. */
+/** Explains the members of a JOSE header. */
 export function explainHeader(header: Members, nowSeconds: number): ExplainedMember[] {
   return explain(header, HEADER_WORDS, nowSeconds);
 }
 
-/** Says what claims mean, with times as seen from `nowSeconds`, and what their absence means. */
+/** Explains claims, with times relative to `nowSeconds`, and what missing claims mean. */
 export function explainClaims(claims: Members, nowSeconds: number): ExplainedMember[] {
   return explain(claims, CLAIM_WORDS, nowSeconds);
 }
 
-/** Says what the claims of a grant mean, with times as seen from `nowSeconds`. */
+/** Explains the claims of a grant, with times relative to `nowSeconds`. */
 export function explainGrantClaims(claims: Members, nowSeconds: number): ExplainedMember[] {
   return explain(claims, GRANT_WORDS, nowSeconds);
 }
 
-/** What it means that a token has none of these claims. */
+/** Explains what it means if a token lacks these claims. */
 export function explainAbsence(claims: Members): string[] {
   return [
     ...('sub' in claims ? [] : ['no sub: the service calls for itself, for no user']),
@@ -102,7 +102,7 @@ function describeBody(value: unknown): string {
   return `the ${name ?? '(unknown)'} digest of the body it was made for`;
 }
 
-/** Times far out of range have no date. */
+/** Times far out of range have no date, and are printed as numbers. */
 function moment(value: unknown, nowSeconds: number): string {
   if (typeof value !== 'number') return '(no number)';
   const date = new Date(value * 1000);

@@ -7,7 +7,7 @@ import { CommandFailure, failImpossible } from './exit-codes.js';
 import { codeOf } from './key-files.js';
 import { isNestModule, readModuleOptions } from './module-options.js';
 
-/** What only a Nest application does with its options; whoever adds one must say so here. */
+/** Options that only a Nest application uses. Add new ones here. */
 const ONLY_IN_NEST: Readonly<
   Record<Exclude<keyof ServiceAuthModuleOptions, keyof ServiceAuthOptions>, true>
 > = {
@@ -21,25 +21,25 @@ const ONLY_IN_NEST: Readonly<
   tokenAfterVerification: true,
 };
 
-/** The names under which a module may export its options, the first one found counts. */
+/** The names under which a module may export its options. The first one found counts. */
 const EXPORT_NAMES = ['serviceAuthOptions', 'options', 'default'] as const;
 
 const DEADLINE_SECONDS = 15;
 
-/** Options that nobody has checked yet. */
+/** Options that are not checked yet. */
 export type UncheckedOptions = Readonly<Record<string, unknown>>;
 
 /**
  * Loads the options of a service, as {@link loadModuleOptions} does.
  *
- * @returns those that are not about Nest
+ * @returns the options without those for Nest
  * @throws CommandFailure
  */
 export async function loadOptions(file: string, exportName?: string): Promise<UncheckedOptions> {
   return withoutNest(await loadModuleOptions(file, exportName));
 }
 
-/** The options that are not about Nest. */
+/** The options without those for Nest. */
 export function withoutNest(options: UncheckedOptions): UncheckedOptions {
   return Object.fromEntries(
     Object.entries(options).filter(([name]) => !Object.hasOwn(ONLY_IN_NEST, name)),
@@ -47,11 +47,11 @@ export function withoutNest(options: UncheckedOptions): UncheckedOptions {
 }
 
 /**
- * Loads the module that exports the options of a service: an object, a function (async or not) that
- * gives one, or a Nest module that imports `ServiceAuthModule.forRoot(...)`. It is run, as the service would run it.
+ * Loads the module that exports the options of a service: an object, a function (async or not) that returns one, or a
+ * Nest module that imports `ServiceAuthModule.forRoot(...)`. Runs the module as the service would.
  *
- * @returns the options, those for Nest included
- * @throws CommandFailure saying what is wrong, never with a message of the module: it may quote a key
+ * @returns the options, including those for Nest
+ * @throws CommandFailure with the problem, never with a message of the module, which may quote a key
  */
 export async function loadModuleOptions(
   file: string,
@@ -73,7 +73,7 @@ export async function loadModuleOptions(
   return options as UncheckedOptions;
 }
 
-/** A module may wait for what never comes: a connection, say. */
+/** A module may wait forever, such as for a connection. */
 async function inTime<T>(file: string, work: Promise<T>): Promise<T> {
   const late = `${file} gave nothing within ${DEADLINE_SECONDS} seconds; does it wait for a connection?`;
   return await withinDeadline(
@@ -83,7 +83,9 @@ async function inTime<T>(file: string, work: Promise<T>): Promise<T> {
   );
 }
 
-/** Runs a module. @throws CommandFailure saying why it cannot be loaded, never with a message of the module */
+/**
+ * Runs a module. @throws CommandFailure with the reason why it cannot be loaded, never with a message of the module
+ */
 export async function loadModule(file: string): Promise<Record<string, unknown>> {
   const path = resolve(file);
   if (!existsSync(path)) return failImpossible(`${file} is not there`);
@@ -99,7 +101,7 @@ export async function loadModule(file: string): Promise<Record<string, unknown>>
   }
 }
 
-/** A CommonJS module arrives as the default export of itself. */
+/** A CommonJS module is its own default export. */
 function pick(file: string, module: Record<string, unknown>, wanted: string | undefined): unknown {
   const inner = Object(module['default']) as Record<string, unknown>;
   const names = wanted === undefined ? EXPORT_NAMES : [wanted];
@@ -111,7 +113,7 @@ function pick(file: string, module: Record<string, unknown>, wanted: string | un
   return module['default'];
 }
 
-/** The Nest module that was named, or where no options are exported, all that are exported. */
+/** The named Nest module or, if no options are exported, all exported Nest modules. */
 function nestModulesOf(
   module: Record<string, unknown>,
   exported: unknown,
@@ -124,7 +126,7 @@ function nestModulesOf(
   return all.filter(isNestModule);
 }
 
-/** Calls what a module exports. @throws CommandFailure, never with a message of the module */
+/** Calls an exported function. @throws CommandFailure, never with a message of the module */
 export async function callExport(file: string, give: () => Promise<unknown>): Promise<unknown> {
   try {
     return await give();

@@ -17,7 +17,7 @@ export function describeSeconds(seconds: number): string {
   return parts.slice(0, 2).join(' ') || '0 s';
 }
 
-/** A moment as seen from another, both in seconds since the epoch: `in 48 s`, `12 s ago`. */
+/** A moment relative to another, both in seconds since the epoch: `in 48 s`, `12 s ago`. */
 export function describeMoment(atSeconds: number, nowSeconds: number): string {
   const apart = atSeconds - nowSeconds;
   const words = describeSeconds(apart);

@@ -2,7 +2,7 @@ import { unlinkSync, writeFileSync } from 'node:fs';
 import { failImpossible } from './exit-codes.js';
 import { codeOf } from './key-files.js';
 
-/** A file that must not be there yet. */
+/** A file that must not exist yet. */
 export interface NewFile {
   readonly path: string;
   readonly text: string;
@@ -10,10 +10,10 @@ export interface NewFile {
 }
 
 /**
- * Writes new files, all of them or none: each is created with O_EXCL, so that nothing is ever
- * overwritten, and with its mode, so that nobody reads it in between.
+ * Writes new files, all of them or none. Each is created with O_EXCL, so nothing is ever overwritten, and with its
+ * final mode, so no other user can read it meanwhile.
  *
- * @throws CommandFailure when one is there already, or cannot be written
+ * @throws CommandFailure if a file exists already, or cannot be written
  */
 export function writeNewFiles(files: readonly NewFile[]): void {
   const written: string[] = [];

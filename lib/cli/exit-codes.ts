@@ -1,12 +1,12 @@
-/** How a command ended, as its process tells it. */
+/** The exit codes of the process. */
 export const EXIT_CODES = {
-  /** It did what it was asked to do, and found nothing wrong. */
+  /** The command did its work, and found no problem. */
   ok: 0,
-  /** It ran, and the answer is no: a check failed, a token is flawed, a call was refused. */
+  /** The command ran, and the result is negative: a check failed, a token has flaws, a call was refused. */
   failed: 1,
-  /** The command line is wrong; nothing was done. */
+  /** The command line is wrong; the command did nothing. */
   usage: 2,
-  /** It could not be done: a file, the network, a configuration that cannot be read. */
+  /** The command could not do its work: because of a file, the network, or an unreadable configuration. */
   impossible: 3,
   /** A bug of this program: `EX_SOFTWARE` of sysexits. */
   bug: 70,
@@ -14,10 +14,10 @@ export const EXIT_CODES = {
 
 export type ExitCode = (typeof EXIT_CODES)[keyof typeof EXIT_CODES];
 
-/** Takes the exit code of the command that ran. */
+/** Called with the exit code of the command. */
 export type Finish = (code: ExitCode) => void;
 
-/** Ends a command with words for whoever typed it. Never holds a key or a token. */
+/** Ends a command with a message for its user. Never contains a key or a token. */
 export class CommandFailure extends Error {
   override readonly name = 'CommandFailure';
   constructor(
@@ -28,12 +28,12 @@ export class CommandFailure extends Error {
   }
 }
 
-/** The command line is wrong. An expression, so that it can stand on the right of `??`. */
+/** Throws: the command line is wrong. An expression, so that it may follow `??`. */
 export function failUsage(message: string): never {
   throw new CommandFailure('usage', message);
 }
 
-/** What was asked for cannot be done here and now. */
+/** Throws: the command cannot do its work now. */
 export function failImpossible(message: string): never {
   throw new CommandFailure('impossible', message);
 }

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { REFUSALS, SETUP_ERRORS, SIGNING_FAILURES } from '../core/index.js';
+import { ANSWER_FAILURES, REFUSALS, SETUP_ERRORS, SIGNING_FAILURES } from '../core/index.js';
 import { EXIT_CODES, type ExitCode, type Finish, failUsage } from './exit-codes.js';
 import { paint, type Terminal, writeJson } from './terminal.js';
 
@@ -19,16 +19,18 @@ interface Explanation {
   readonly page?: string;
 }
 
-type Kind = 'refusal' | 'signing' | 'setup';
+type Kind = 'refusal' | 'signing' | 'answer' | 'setup';
 
 const TABLES: Readonly<Record<Kind, Readonly<Record<string, Explanation>>>> = {
   refusal: REFUSALS,
   signing: SIGNING_FAILURES,
+  answer: ANSWER_FAILURES,
   setup: SETUP_ERRORS,
 };
 
 const WHERE: Readonly<Record<Exclude<Kind, 'refusal'>, string>> = {
   signing: 'before sending',
+  answer: 'when a message is answered',
   setup: 'at start, or in code',
 };
 
@@ -36,16 +38,16 @@ const WHERE: Readonly<Record<Exclude<Kind, 'refusal'>, string>> = {
 interface ExplainedCode {
   readonly code: string;
   readonly kind: Kind;
-  /** What answers a refusal; null for what no request answers. */
+  /** The status of a refusal; null for other codes. */
   readonly status: number | null;
   readonly message: string;
   readonly cause: string;
   readonly hint: string;
-  /** The page of the documentation that says more. */
+  /** The page of the documentation with more about it. */
   readonly page: string | null;
 }
 
-/** Adds the command that says what a code means and what to do about it. */
+/** Adds the command that explains a code and what to do about it. */
 export function addExplain(program: Command, terminal: Terminal, finish: Finish): void {
   program
     .command('explain')

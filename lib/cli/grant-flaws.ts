@@ -17,15 +17,15 @@ import {
   type TokenFlaw,
 } from './token-flaws.js';
 
-/** The longest lifetime that a receiver accepts which configures nothing. */
+/** The longest lifetime that a receiver accepts by default. */
 const DAY_SECONDS = 86_400;
 
-/** Whether a text says itself that it is a grant, by its `typ`. */
+/** Whether a text claims to be a grant, by its `typ`. */
 export function isGrant({ unverifiedHeader: { typ } }: UnverifiedToken): boolean {
   return typeof typ === 'string' && typ.toLowerCase().replace(/^application\//, '') === GRANT_TYPE;
 }
 
-/** Reads a grant as a receiver does, before it looks for a key. */
+/** Reads a grant as a receiver does before it searches the key. */
 export async function readGrant(text: string): Promise<Attempted<UnverifiedToken>> {
   return await attempt(async () => {
     assertGrantText(text);
@@ -33,7 +33,9 @@ export async function readGrant(text: string): Promise<Attempted<UnverifiedToken
   });
 }
 
-/** Everything a receiver with default settings would refuse of a grant, besides its signature, its user and its age. */
+/**
+ * Every reason for a receiver with default settings to refuse a grant, except its signature, its user and its age.
+ */
 export async function findGrantFlaws(
   token: UnverifiedToken,
   nowMilliseconds: number,
@@ -41,12 +43,12 @@ export async function findGrantFlaws(
   const clock = { clockToleranceSeconds: CLOCK_TOLERANCE_SECONDS, now: () => nowMilliseconds };
   const header = await attempt(() => readGrantHeader(token));
   const claims = await attempt(() => readGrantClaims(token.unverifiedPayload, DAY_SECONDS));
-  // As if it were signed: this explains a grant, and lets nothing in.
+  // Treated as signed: this only explains a grant, and accepts no request.
   const times = await after(claims, (read) => assertGrantTimes(read, clock));
   return [header, claims, times].flatMap(({ flaw }) => flaw ?? []);
 }
 
-/** What a receiver may ask of a grant that has no flaw. */
+/** What a receiver may still require of a grant without flaws. */
 export function grantNotes(
   { unverifiedPayload: { iat, acr } }: UnverifiedToken,
   nowSeconds: number,

@@ -3,7 +3,7 @@ import { DEFAULT_MAX_LIFETIME_SECONDS } from '../core/grants/resolve-originate.j
 import type { UncheckedOptions } from './configuration-module.js';
 
 /**
- * The longest life that this service gives to a grant, in seconds: 0 where it makes none, undefined where the options do
+ * The longest lifetime that this service gives a grant, in seconds: 0 if it makes none, undefined if the options do
  * not say.
  */
 export function longestGrantSeconds({ originate }: UncheckedOptions): number | undefined {
@@ -14,7 +14,7 @@ export function longestGrantSeconds({ originate }: UncheckedOptions): number | u
   return isGrantLifetime(maxLifetimeSeconds) ? maxLifetimeSeconds : undefined;
 }
 
-/** Whether a grant may live that long. */
+/** Whether this is a valid lifetime of a grant. */
 export function isGrantLifetime(seconds: unknown): seconds is number {
   return (
     typeof seconds === 'number' &&

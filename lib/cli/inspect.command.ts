@@ -47,7 +47,7 @@ interface Inspection {
 }
 
 const EXAMPLES = `
-A token on the command line is seen by whoever lists the processes: prefer standard input.
+Everyone who lists the processes sees a token on the command line: prefer standard input.
 What only the receiver knows is not checked: trust, audience, request, body and replay; of a grant
 the originators, the trust domain, and the age that its caller and the route allow.
 
@@ -106,7 +106,7 @@ async function inspect(
   return inspection.flaws.length === 0 ? EXIT_CODES.ok : EXIT_CODES.failed;
 }
 
-/** As it is pasted: alone, or with the name of its header before it. */
+/** A pasted text: alone, or after the name of its header. */
 const PASTED = /^(?:(?<name>jwt|txn-token):\s*)?(?<compact>[^]*)$/i;
 
 interface InspectParts {
@@ -114,7 +114,7 @@ interface InspectParts {
   readonly nowMilliseconds: number;
 }
 
-/** @param name of the header that it was pasted with, in lower case; empty without one */
+/** @param name the name of the pasted header, in lower case; empty without one */
 async function inspectText(
   compact: string,
   name: string,
@@ -174,7 +174,7 @@ async function inspectGrant(
   return { ...described, ...withSignature(flaws, signature) };
 }
 
-/** @returns the key id that the signature is good for, or why it is refused; undefined where no keys are named */
+/** @returns the id of the key that verifies the signature, or why it is refused; undefined if no keys are given */
 async function checkWith(
   options: InspectOptions,
   check: (keys: KeySource) => Promise<string>,
@@ -200,7 +200,7 @@ function withSignature(
   return { flaws: isNew ? [...flaws, flaw] : flaws, signature, keyId: null };
 }
 
-/** The keys to check with; undefined where none are named. */
+/** The keys to check with; undefined if none are given. */
 async function openKeys(options: InspectOptions): Promise<KeySource | undefined> {
   const { key, jwks } = options;
   if (key !== undefined) {
@@ -233,7 +233,7 @@ async function openSource(
 const SIGNATURE_WORDS = {
   valid: 'valid',
   invalid: 'not accepted',
-  undecided: 'not checked: the keys cannot be had',
+  undecided: 'not checked: the keys are not available',
   unchecked: 'not checked; name --key or --jwks',
 } as const;
 

@@ -12,7 +12,7 @@ import {
 import { readPublishedKey } from '../keys/signing-key-ring.js';
 import { failImpossible, failUsage } from './exit-codes.js';
 
-/** What an option says of keys that do not say it of themselves: a PEM has no algorithm and no key id. */
+/** Options for keys without their own values: a PEM has no algorithm and no key id. */
 export interface KeyWords {
   readonly algorithm?: string | undefined;
   readonly keyId?: string | undefined;
@@ -21,7 +21,7 @@ export interface KeyWords {
 /**
  * The public keys in a file: PEM or JWK, private or public, a JWK Set, or the ring of a rotation.
  *
- * @throws CommandFailure naming the file, never with anything of what is in it
+ * @throws CommandFailure naming the file, never with any of its content
  */
 export async function readPublishedKeys(path: string, words: KeyWords): Promise<PublishedKey[]> {
   const materials = listMaterials(path);
@@ -36,13 +36,13 @@ export async function readPublishedKeys(path: string, words: KeyWords): Promise<
   return keys;
 }
 
-/** Checks the name of an algorithm that was typed. */
+/** Checks the name of an algorithm on the command line. */
 export function readAlgorithm(name: string | undefined): Algorithm | undefined {
   if (name === undefined || isAlgorithm(name)) return name;
   return failUsage(`--algorithm ${name} is not one of the protocol`);
 }
 
-/** Runs `work`; what it finds wrong with a configuration is said of `place`. */
+/** Runs `work`, and reports its configuration problems under `place`. */
 export async function withConfigProblems<T>(place: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
@@ -52,7 +52,7 @@ export async function withConfigProblems<T>(place: string, work: () => Promise<T
   }
 }
 
-/** @throws CommandFailure when it cannot be read */
+/** @throws CommandFailure if it cannot be read */
 export function readFileBytes(path: string): Buffer {
   try {
     return readFileSync(path);
@@ -61,7 +61,7 @@ export function readFileBytes(path: string): Buffer {
   }
 }
 
-/** The code of a system error, else its name: messages may quote what they could not read. */
+/** The code of a system error, or its name: messages may quote the content. */
 export function codeOf(error: unknown): string {
   const { code, name } = Object(error) as { code?: unknown; name?: unknown };
   if (typeof code === 'string') return code;

@@ -79,7 +79,7 @@ function readKeyId(keyId: string | undefined): string | undefined {
   return failUsage('--key-id: write 1 to 256 characters without control characters');
 }
 
-/** A key, and what to do with it. */
+/** A new key, and what to do with it. */
 interface MadeKey extends NewKey {
   readonly nextStep: string;
 }
@@ -95,13 +95,13 @@ function printJson(
     privateKeyFile: file ?? null,
     publicKeyFile: publicFile ?? null,
     publicJwk,
-    // Only ever there after --stdout.
+    // Only present with --stdout.
     ...(file === undefined ? { privateKey: privateText } : {}),
     nextStep,
   });
 }
 
-/** With --stdout the private key alone goes there, and the words go to standard error. */
+/** With --stdout, standard output has only the private key, and the words go to standard error. */
 function printWords(
   { file, format, publicFile }: KeygenOptions,
   { keyId, privateText, publicText, nextStep }: MadeKey,
@@ -120,7 +120,7 @@ async function describeNextStep(
   { file, algorithm, format, keyId }: KeygenOptions,
   { privateText }: NewKey,
 ): Promise<string> {
-  // A JWK says both of itself.
+  // A JWK contains both.
   const isSilent = format === 'pem';
   const words = [
     file === undefined ? 'privateKey: ...' : `keyFile: ${JSON.stringify(file)}`,

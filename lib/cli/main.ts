@@ -4,7 +4,7 @@ import process from 'node:process';
 import { runCommandLine } from './program.js';
 import type { Terminal } from './terminal.js';
 
-// The only file of the library that knows the process it runs in: its streams, environment and clock.
+// Only this file of the library uses the process: its streams, environment and clock.
 const { stdin, stdout, stderr, env } = process;
 
 const isScreen = stdout.isTTY;
@@ -20,8 +20,15 @@ const terminal: Terminal = {
   },
   now: () => Date.now(),
   isScreen,
-  hasColours: isScreen && !env['NO_COLOR'] && env['TERM'] !== 'dumb',
+  hasColours: areColoursWanted(),
 };
+
+/** Screens get colours; NO_COLOR takes them away, and FORCE_COLOR gives them to files and pipes too. */
+function areColoursWanted(): boolean {
+  const { NO_COLOR: refused, FORCE_COLOR: forced, TERM: screen } = env;
+  if (forced !== undefined) return forced !== '0' && forced !== 'false';
+  return isScreen && !refused && screen !== 'dumb';
+}
 
 /** A reader that has seen enough (`| head`) is no failure. */
 function endQuietly(error: NodeJS.ErrnoException): void {
@@ -32,10 +39,13 @@ async function flush(write: NodeJS.WriteStream['write']): Promise<void> {
   await new Promise<void>((resolve) => write('', () => resolve()));
 }
 
-/** A configuration module may start what it never waits for; only a name is said, as messages may quote keys. */
+/**
+ * A configuration module may start work that it never awaits. Only the name of the error is printed, as messages may
+ * quote keys.
+ */
 function reportForgotten(error: unknown): void {
   const { code, name } = Object(error) as { code?: unknown; name?: unknown };
-  terminal.err(`warning: something failed that nobody waited for (${String(code ?? name)})\n`);
+  terminal.err(`warning: work in the background failed (${String(code ?? name)})\n`);
 }
 
 process.on('unhandledRejection', reportForgotten);
@@ -46,5 +56,5 @@ const manifest = new URL('../../package.json', import.meta.url);
 const { version } = JSON.parse(readFileSync(manifest, 'utf8')) as { version: string };
 const code = await runCommandLine(process.argv.slice(2), terminal, version);
 await Promise.all([flush(writeOut), flush(stderr.write.bind(stderr))]);
-// What a configuration module has opened (a Redis client, say) must not keep the process alive.
+// Connections of a configuration module, such as a Redis client, must not keep the process alive.
 process.exit(code);

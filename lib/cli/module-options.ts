@@ -1,6 +1,6 @@
 import { failImpossible } from './exit-codes.js';
 
-/** How Nest's builder of configurable modules names the options of `ServiceAuthModule`. */
+/** The token of the options of `ServiceAuthModule`, from Nest's builder of configurable modules. */
 const OPTIONS_TOKEN = 'SERVICE_AUTH_MODULE_OPTIONS';
 
 interface Provider {
@@ -16,16 +16,16 @@ interface DynamicModule {
   readonly providers?: readonly Provider[];
 }
 
-/** Whether a value is a Nest module: a class with `@Module()`, or what `forRoot()` returns. */
+/** Whether a value is a Nest module: a class with `@Module()`, or the result of `forRoot()`. */
 export function isNestModule(value: unknown): boolean {
   return isDynamic(value) || importsOf(value) !== undefined;
 }
 
 /**
- * Finds the options that stand in `ServiceAuthModule.forRoot(...)` or `forRootAsync({ useFactory })` among the imports of
- * modules, and of the modules that these import. No module is created: a factory with `inject` cannot be asked.
+ * Finds the options of `ServiceAuthModule.forRoot(...)` or `forRootAsync({ useFactory })` among the direct and
+ * indirect imports of modules. It creates no module, so it cannot call a factory with `inject`.
  *
- * @throws CommandFailure where there are none, those of several services, or only Nest can make them
+ * @throws CommandFailure if there are none, those of several services, or only Nest can create them
  */
 export async function readModuleOptions(file: string, roots: readonly unknown[]): Promise<unknown> {
   const found = await findServices(roots);
@@ -54,7 +54,7 @@ async function findServices(roots: readonly unknown[]): Promise<DynamicModule[]>
   return [...found];
 }
 
-/** `imports` may hold promises, and `forwardRef(() => Module)`. */
+/** Module)`. => `imports` may contain promises, and `forwardRef(() => Module)`. => Module)`. */
 async function unwrap(written: unknown): Promise<unknown> {
   const module = await written;
   const { forwardRef } = Object(module) as { forwardRef?: () => unknown };
@@ -76,7 +76,7 @@ function isDynamic(value: unknown): value is DynamicModule {
   return typeof value === 'object' && value !== null && 'module' in value;
 }
 
-/** What `@Module()` noted on a class, by the reflection that the module itself has loaded. */
+/** The metadata of `@Module()` on a class, read with the reflect-metadata that the module itself has loaded. */
 function importsOf(value: unknown): readonly unknown[] | undefined {
   const { getMetadata } = Reflect as { getMetadata?: (key: string, of: object) => unknown };
   if (typeof value !== 'function' || getMetadata === undefined) return undefined;

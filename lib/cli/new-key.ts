@@ -15,7 +15,7 @@ export interface NewKeyOptions {
   readonly rsaBits: number;
 }
 
-/** A key pair that was made just now, as it is written to files. */
+/** A new key pair, as it is written to files. */
 export interface NewKey {
   readonly keyId: string;
   /** PKCS#8 PEM or a private JWK, with a final line break. */
@@ -26,9 +26,9 @@ export interface NewKey {
 }
 
 /**
- * Makes a key pair and reads it back as a service would, so that what is written is known to work.
+ * Creates a key pair and reads it back as a service would, which proves that it works.
  *
- * @throws ServiceAuthConfigError when the key id is not acceptable
+ * @throws ServiceAuthConfigError if the key id is not acceptable
  */
 export async function createNewKey(options: NewKeyOptions): Promise<NewKey> {
   const { algorithm, keyId, format } = options;
@@ -50,7 +50,7 @@ export async function createNewKey(options: NewKeyOptions): Promise<NewKey> {
   };
 }
 
-/** Whether a key without words about it, as a PEM is, would be used with this algorithm. */
+/** Whether a key without options, such as a PEM, would be used with this algorithm. */
 export async function isDefaultAlgorithm(pem: string, algorithm: Algorithm): Promise<boolean> {
   const { current } = await readSigningKeyRing({ privateKey: createPrivateKey(pem) });
   return current.algorithm === algorithm;

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { addCall } from './call.command.js';
+import { addDemo } from './demo.command.js';
 import { addDoctor } from './doctor/doctor.command.js';
 import { CommandFailure, EXIT_CODES, type ExitCode, type Finish } from './exit-codes.js';
 import { addExplain } from './explain.command.js';
@@ -14,6 +15,17 @@ Exit codes: 0 good, 1 a check failed or a call was refused, 2 the command line i
 3 it could not be done (a file, the network), 70 a bug of this program.
 
 Private keys and tokens are printed only where an option asks for it.`;
+
+const COMMANDS = [
+  addKeygen,
+  addJwks,
+  addRotate,
+  addInspect,
+  addCall,
+  addDoctor,
+  addExplain,
+  addDemo,
+];
 
 /**
  * Runs one command line; what it says goes to the terminal.
@@ -47,9 +59,7 @@ function createProgram(terminal: Terminal, version: string, finish: Finish): Com
     })
     .showHelpAfterError('(add --help for what can be written)')
     .addHelpText('after', AFTER_HELP);
-  for (const add of [addKeygen, addJwks, addRotate, addInspect, addCall, addDoctor, addExplain]) {
-    add(program, terminal, finish);
-  }
+  for (const add of COMMANDS) add(program, terminal, finish);
   return program;
 }
 

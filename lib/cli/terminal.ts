@@ -1,16 +1,16 @@
-/** What a command sees of the process it runs in, so that none of them reads the environment or the clock. */
+/** A command's view of its process, so that no command reads the environment or the clock itself. */
 export interface Terminal {
-  /** Writes to standard output: what was asked for. */
+  /** Writes to standard output: the result. */
   out(text: string | Uint8Array): void;
-  /** Writes to standard error: what is said about it. */
+  /** Writes to standard error: comments on the result. */
   err(text: string): void;
-  /** From now on, what code of others writes to standard output goes to standard error. */
+  /** From now on, standard output of other code goes to standard error. */
   divertOthers(): void;
-  /** All of standard input. */
+  /** Reads all of standard input. */
   readInput(): Promise<Buffer>;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
-  /** Whether standard output is a screen, which control characters of others must not reach. */
+  /** Whether standard output is a screen. Control characters in text of others must not reach it. */
   readonly isScreen: boolean;
   /** Whether colours are wanted. */
   readonly hasColours: boolean;
@@ -18,7 +18,7 @@ export interface Terminal {
 
 const ESCAPES = { red: 31, green: 32, yellow: 33, cyan: 36, bold: 1, dim: 2 } as const;
 
-/** Gives a text a colour where colours are wanted. */
+/** Gives a text a colour, if colours are wanted. */
 export function paint(terminal: Terminal, style: keyof typeof ESCAPES, text: string): string {
   return terminal.hasColours ? `\u001b[${ESCAPES[style]}m${text}\u001b[0m` : text;
 }
@@ -26,7 +26,7 @@ export function paint(terminal: Terminal, style: keyof typeof ESCAPES, text: str
 /** Control, format and line separator characters, which can move a cursor or reverse a line. */
 const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 
-/** What somebody else wrote, safe to print in one line: nothing in it can steer the terminal. */
+/** Text of others, safe to print in one line: nothing in it can control the terminal. */
 export function visible(text: string): string {
   return text.replace(INVISIBLE, escapeCharacter);
 }

@@ -26,15 +26,15 @@ export interface TokenFlaw {
   readonly hint: string;
 }
 
-/** What a step of the verifier gave, or why it refuses. */
+/** The result of a step of the verifier, or its refusal. */
 export type Attempted<T> =
   | { readonly value: T; readonly flaw?: undefined }
   | { readonly value?: undefined; readonly flaw: TokenFlaw };
 
-/** How far clocks may differ where a receiver configures nothing. */
+/** The default clock tolerance of a receiver, in seconds. */
 export const CLOCK_TOLERANCE_SECONDS = 5;
 
-/** Runs a step of the verifier. Whatever is no verdict of it is thrown on. */
+/** Runs a step of the verifier. Errors that are not refusals are thrown on. */
 export async function attempt<T>(step: () => T | Promise<T>): Promise<Attempted<T>> {
   try {
     return { value: await step() };
@@ -43,13 +43,13 @@ export async function attempt<T>(step: () => T | Promise<T>): Promise<Attempted<
   }
 }
 
-/** The profile a token was made for, as it says itself; a receiver goes by its configuration instead. */
+/** The profile that a token claims; a receiver uses its configuration instead. */
 export function recogniseProfile({ unverifiedHeader: { typ } }: UnverifiedToken): Profile {
   const type = typeof typ === 'string' ? typ.toLowerCase().replace(/^application\//, '') : '';
   return type === PROFILES.strict.type ? 'strict' : 'original';
 }
 
-/** Everything a receiver with default settings would refuse, besides the signature and the request. */
+/** Every reason for a receiver with default settings to refuse the token, except the signature and the request. */
 export async function findTokenFlaws(
   token: UnverifiedToken,
   profile: Profile,
@@ -66,7 +66,7 @@ export async function findTokenFlaws(
     claims,
     await after(header, (read: JoseHeader) => assertHeaderProfile(read, unverifiedHeader, rules)),
     await after(claims, (read: UnverifiedClaims) => assertClaimsProfile(read, rules)),
-    // As if they were signed: this explains a token, and lets nothing in.
+    // Treated as signed: this only explains a token, and accepts no request.
     await after(claims, (read: UnverifiedClaims) =>
       assertTimes(read as VerifiedClaims, limits, nowMilliseconds),
     ),
@@ -75,10 +75,10 @@ export async function findTokenFlaws(
 }
 
 /**
- * Checks the signature with the keys of one issuer, the way a receiver does: the key by its id, the
- * algorithm of the key, then the signature.
+ * Checks the signature with the keys of one issuer, as a receiver does: the key by its id, the algorithm of the key,
+ * then the signature.
  *
- * @returns the key id it is good for
+ * @returns the id of the key that verifies the signature
  * @throws ServiceTokenRefusedError `key_unknown`, `algorithm_refused`, `signature_invalid`
  * @throws ServiceAuthUnavailableError `key_unavailable`
  */
@@ -90,7 +90,7 @@ export async function checkSignature(token: UnverifiedToken, keys: KeySource): P
   return key.keyId;
 }
 
-/** A step that needs what another gave, and is left out where that gave nothing. */
+/** Runs a step that needs the result of another, and skips it without that result. */
 export async function after<T>(
   outcome: Attempted<T>,
   step: (value: T) => void,
@@ -102,7 +102,7 @@ function refuseWith(code: 'key_unknown' | 'algorithm_refused'): never {
   throw new ServiceTokenRefusedError(code);
 }
 
-/** What is no verdict of the verifier is thrown on: a bug must not look like a flaw. */
+/** Errors that are not refusals are thrown on: a bug must not look like a flaw. */
 function flawOf(error: unknown): TokenFlaw {
   const isVerdict =
     error instanceof ServiceTokenRefusedError ||

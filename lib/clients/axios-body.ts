@@ -4,21 +4,26 @@ import type { AxiosLikeConfig, AxiosLikeHeaders } from './axios-config.js';
 import { isByteStream, readStream } from './stream-bytes.js';
 
 /**
- * The body as the bytes that will be sent, copied so that nothing can change them any more;
- * undefined when there is none. Headers that describe the body are set on the way.
+ * The bytes of the body to send, copied so that later changes have no effect; undefined if there is no body. Also
+ * sets the headers that describe the body.
  *
- * What can be read only once is replaced on the configuration too: a retry finds the bytes.
+ * A body that can be read only once is also replaced on the configuration, so that a retry finds the bytes.
  *
- * @throws ServiceSigningError `body_unsupported`, `body_too_large`
+ * @returns a promise for anything but text and no body
+ * @throws ServiceSigningError `body_unsupported`, `body_too_large`, by the promise
  */
-export async function freezeBody(
+export function freezeBody(
   config: AxiosLikeConfig,
   maxBytes: number,
-): Promise<Buffer | undefined> {
+): Buffer | undefined | Promise<Buffer> {
   const { data } = config;
   if (data === undefined || data === null || data === '') return undefined;
   if (typeof data === 'string') return Buffer.from(data, 'utf8');
-  const bytes = await readBytes(data, config, maxBytes);
+  return replaceBody(config, maxBytes);
+}
+
+async function replaceBody(config: AxiosLikeConfig, maxBytes: number): Promise<Buffer> {
+  const bytes = await readBytes(config.data, config, maxBytes);
   config.data = bytes;
   return bytes;
 }
@@ -51,7 +56,7 @@ async function readBlob(blob: Blob, headers: AxiosLikeHeaders): Promise<Buffer> 
   return Buffer.from(await blob.arrayBuffer());
 }
 
-/** Serialised once, so that the boundary between the parts is settled before it is signed. */
+/** Serialised once, so that the boundary between the parts is fixed before signing. */
 async function readForm(form: FormData, headers: AxiosLikeHeaders): Promise<Buffer> {
   const serialised = new Response(form);
   headers.set('content-type', serialised.headers.get('content-type') ?? 'multipart/form-data');
@@ -62,7 +67,7 @@ interface FormPackage {
   getHeaders(): Record<string, string>;
 }
 
-/** The npm package form-data, whose stream comes with headers of its own. */
+/** The npm package form-data, whose stream has its own headers. */
 function isFormPackage(data: object): data is FormPackage {
   const has = (name: string): boolean => typeof Reflect.get(data, name) === 'function';
   return has('append') && has('getHeaders');
@@ -75,7 +80,7 @@ function describeForm(form: FormPackage, { headers, formDataHeaderPolicy }: Axio
   }
 }
 
-/** Stops reading when the caller cancels, or `timeout` is over: axios itself looks only once it sends. */
+/** Stops reading if the caller cancels, or `timeout` passes: axios itself checks only when it sends. */
 async function whileWanted<T>(
   { signal, cancelToken, timeout }: AxiosLikeConfig,
   read: (stop: AbortSignal) => Promise<T>,

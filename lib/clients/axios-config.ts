@@ -1,4 +1,4 @@
-/** Axios's headers, as far as they are used here. */
+/** The members of axios's headers that this library uses. */
 export interface AxiosLikeHeaders {
   set(name: string, value: string): unknown;
   delete(name: string): unknown;
@@ -6,7 +6,7 @@ export interface AxiosLikeHeaders {
   toJSON(): object;
 }
 
-/** Axios's configuration as its adapters get it: every interceptor and transformation has run. */
+/** Axios's configuration for adapters, after all interceptors and transformations. */
 export interface AxiosLikeConfig {
   method?: string;
   url?: string;
@@ -32,15 +32,14 @@ export interface AxiosLikeConfig {
 }
 
 /**
- * Copies a configuration as axios makes them: without a prototype, so that nothing can be inherited
- * from a polluted one.
+ * Copies a configuration. Like those of axios, the copy has no prototype, so it inherits nothing from a polluted one.
  */
 export function withChanges<Config extends AxiosLikeConfig>(
   config: Config,
   changes: Partial<AxiosLikeConfig>,
 ): Config {
   const copy = Object.assign(Object.create(null) as Config, config);
-  // Axios hides a member or two.
+  // Some members of axios are not enumerable.
   for (const name of Object.getOwnPropertyNames(config)) {
     if (!(name in copy)) Object.defineProperty(copy, name, descriptorOf(config, name));
   }
@@ -51,8 +50,8 @@ const descriptorOf = (config: object, name: string): PropertyDescriptor =>
   Object.getOwnPropertyDescriptor(config, name) ?? {};
 
 /**
- * Asserts that nobody has cancelled the request. Axios asks before its adapters and turns whatever
- * they throw after that into its own `CanceledError`.
+ * Asserts that the request is not cancelled. Axios checks before its adapters, and turns later errors of theirs into
+ * its own `CanceledError`.
  */
 export function assertWanted({ cancelToken, signal }: AxiosLikeConfig): void {
   cancelToken?.throwIfRequested();

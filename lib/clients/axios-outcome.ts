@@ -2,9 +2,8 @@ import { isNativeError } from 'node:util/types';
 import { eraseToken } from './sent-token.js';
 
 /**
- * Makes an answer or an error of axios show nothing of the token: it names the caller's own
- * configuration, and the request, from which the token is erased, is there for those who ask for it but
- * not for those who print everything.
+ * Removes the token from an answer or an error of axios. It then refers to the caller's own configuration. The
+ * request stays readable, but without the token, and is not enumerable, so that printing everything omits it.
  *
  * @returns the same answer or error
  */
@@ -13,7 +12,7 @@ export function withoutTraces<T>(outcome: T, config: unknown): T {
   return outcome;
 }
 
-/** Errors can be causes of each other, in a circle too. Nothing here may replace the error that happened. */
+/** Errors can be causes of each other, even in a circle. Nothing here may replace the original error. */
 function clean(part: unknown, config: unknown, seen: Set<unknown>): void {
   if (typeof part !== 'object' || part === null || seen.has(part)) return;
   seen.add(part);

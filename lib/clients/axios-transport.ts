@@ -3,21 +3,21 @@ import https from 'node:https';
 import type { AxiosLikeConfig } from './axios-config.js';
 import { concealToken, eraseFromHeaders } from './sent-token.js';
 
-/** What axios's http adapter makes requests with: Node's `http` and `https` are transports. */
+/** The transport with which axios's http adapter makes requests, such as Node's `http` and `https`. */
 interface Transport {
   request(options: RequestOptions, ...others: unknown[]): unknown;
 }
 
 /**
- * The transport for a request with a token, in place of the caller's or of Node's own: it follows no
- * redirects, and keeps the token from those who print requests.
+ * The transport for a request with a token, instead of the caller's or Node's own. It follows no redirects, and hides
+ * the token from code that prints requests.
  */
 export function signedTransport(config: AxiosLikeConfig): unknown {
   const inner = innerTransport(config);
   return {
     request(options: RequestOptions, ...others: unknown[]): unknown {
       const request = inner.request(options, ...others);
-      // Agents and TLS sockets keep the options, long after the request.
+      // Agents and TLS sockets keep the options long after the request.
       if (concealToken(request)) eraseFromHeaders(options.headers);
       return request;
     },
@@ -29,7 +29,7 @@ function innerTransport(config: AxiosLikeConfig): Transport {
   return isTransport(transport) ? withoutRedirects(transport) : nodeTransport(config);
 }
 
-/** Axios does not pass `maxRedirects` on to a transport of the caller's, which may be follow-redirects. */
+/** Axios does not pass `maxRedirects` to a transport of the caller, which may be follow-redirects. */
 function withoutRedirects(transport: Transport): Transport {
   return {
     request: (options, ...others) =>
@@ -37,7 +37,7 @@ function withoutRedirects(transport: Transport): Transport {
   };
 }
 
-/** What axios would choose itself. Looked up for each call: tests and tracers replace `http.request`. */
+/** The transport that axios would choose. Looked up for each call, since tests and tracers replace `http.request`. */
 function nodeTransport({ timeout }: AxiosLikeConfig): Transport {
   return {
     request(options, onResponse) {
@@ -48,8 +48,8 @@ function nodeTransport({ timeout }: AxiosLikeConfig): Transport {
 }
 
 /**
- * Makes the timeout count from now on: that of Node begins with the connection, and axios adds this
- * where it chooses the transport itself.
+ * Starts the timeout now. Node's timeout begins with the connection, and axios adds this one only if it chooses the
+ * transport itself.
  */
 function limited(request: ClientRequest, timeout: unknown): ClientRequest {
   const milliseconds = Number.parseInt(String(timeout), 10);

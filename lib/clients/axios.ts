@@ -11,6 +11,7 @@ import { withoutTraces } from './axios-outcome.js';
 import { signedTransport } from './axios-transport.js';
 import {
   type CallHeaders,
+  type ClientCall,
   type FrozenCall,
   type RequestSigner,
   signCall,
@@ -19,22 +20,22 @@ import {
 
 type Adapter<Config, Response> = (config: Config) => Promise<Response>;
 
-/** What the adapter needs of the library and of axios. */
+/** The parts of the library and of axios that the adapter needs. */
 export interface SigningParts<Config> {
-  /** The service in whose name this signs. */
+  /** The service that signs. */
   readonly signer: RequestSigner;
-  /** The final URL, as axios puts it together from `baseURL`, `url` and `params`. */
+  /** The final URL, which axios builds from `baseURL`, `url` and `params`. */
   getUri(config: Config): string;
-  /** For whom a call with this configuration is made. @throws ServiceSigningError `subject_undecided` */
+  /** The user of a call with this configuration. @throws ServiceSigningError `subject_undecided` */
   subjectOf(config: Config): CallSubject;
-  /** Is called with why a request was not signed. */
+  /** Called with the error if a request was not signed. */
   noteFailure(error: unknown, config: Config): void;
 }
 
-/** No property: errors show the adapter with all its members. */
+/** Not a property, since errors show all members of the adapter. */
 const SIGNS = createSlot<Signing>();
 
-/** What a signing adapter is made of. */
+/** The parts of a signing adapter. */
 export interface Signing {
   readonly owner: object;
   readonly inner: unknown;
@@ -42,17 +43,17 @@ export interface Signing {
   getUri(config: object): string;
 }
 
-/** Tells a signing adapter, so that attaching twice, or a retry, signs once; undefined for others. */
+/** The parts of a signing adapter, so that attaching twice, or a retry, signs once; undefined for other adapters. */
 export function signingOf(adapter: unknown): Signing | undefined {
   return typeof adapter === 'function' ? SIGNS.get(adapter) : undefined;
 }
 
 /**
- * Wraps an axios adapter so that each request to a target is signed and then sent as signed. The
- * adapter is the last step in axios, and what it is handed on is frozen first: the bytes of the body,
- * the absolute URL, no redirects.
+ * Wraps an axios adapter so that each request to a target is signed, and then sent as signed. The adapter is the last
+ * step in axios. Before signing, the wrapper fixes the bytes of the body and the absolute URL, and disables
+ * redirects.
  *
- * @throws ServiceSigningError `sending_disabled` where the service has no `signingKey`
+ * @throws ServiceSigningError `sending_disabled` if the service has no `signingKey`
  */
 export function createSigningAdapter<Config extends AxiosLikeConfig, Response extends object>(
   inner: Adapter<Config, Response>,
@@ -61,16 +62,9 @@ export function createSigningAdapter<Config extends AxiosLikeConfig, Response ex
   const { signer } = parts;
   const { maxBufferedBodyBytes } = signer.sending;
   const adapter = async (config: Config): Promise<Response> => {
-    // A token that is for us, or was made for another request, goes nowhere.
+    // A token for this service, or for another request, is never sent on.
     for (const name of SIGNED_HEADERS) config.headers.delete(name);
-    const call = {
-      url: () => parts.getUri(config),
-      options: config,
-      subject: () => parts.subjectOf(config),
-      freeze: () => freeze(config, maxBufferedBodyBytes),
-      noteFailure: (error: unknown) => parts.noteFailure(error, config),
-    };
-    const signed = await signCall(call, signer);
+    const signed = await signCall(new AxiosCall(config, parts, maxBufferedBodyBytes), signer);
     if (signed === undefined) return await inner(config);
     assertWanted(config);
     return await sendAs(inner, toConfig(config, signed), config);
@@ -79,15 +73,38 @@ export function createSigningAdapter<Config extends AxiosLikeConfig, Response ex
   return adapter;
 }
 
-/** What axios will send: the configuration without what is signed, and the headers in its own form. */
+/** The call that axios will send: the configuration without the signed parts, and the headers in axios's form. */
 interface FrozenAxiosCall extends FrozenCall {
   readonly sentHeaders: AxiosLikeHeaders;
 }
 
-async function freeze(config: AxiosLikeConfig, maxBodyBytes: number): Promise<FrozenAxiosCall> {
-  const body = await freezeBody(config, maxBodyBytes);
-  const sentHeaders = config.headers.concat();
-  return { method: config.method ?? 'get', headers: callHeaders(sentHeaders), body, sentHeaders };
+/** A call of axios, whose configuration is its options. */
+class AxiosCall<Config extends AxiosLikeConfig> implements ClientCall<FrozenAxiosCall> {
+  constructor(
+    readonly options: Config,
+    private readonly parts: SigningParts<Config>,
+    private readonly maxBodyBytes: number,
+  ) {}
+
+  url(): string {
+    return this.parts.getUri(this.options);
+  }
+
+  subject(): CallSubject {
+    return this.parts.subjectOf(this.options);
+  }
+
+  async freeze(): Promise<FrozenAxiosCall> {
+    const { options } = this;
+    const body = await freezeBody(options, this.maxBodyBytes);
+    const sentHeaders = options.headers.concat();
+    const headers = new AxiosCallHeaders(sentHeaders);
+    return { method: options.method ?? 'get', headers, body, sentHeaders };
+  }
+
+  noteFailure(error: unknown): void {
+    this.parts.noteFailure(error, this.options);
+  }
 }
 
 /** The configuration of a signed call. */
@@ -102,7 +119,7 @@ function toConfig<Config extends AxiosLikeConfig>(
     params: undefined,
     data: frozen.body,
     headers: frozen.sentHeaders,
-    // The token speaks for this one request, so neither it nor the body follows a redirect.
+    // The token is for this one request, so neither the token nor the body follows a redirect.
     maxRedirects: 0,
     fetchOptions: { ...config.fetchOptions, redirect: 'manual' },
     transport: signedTransport(config),
@@ -110,21 +127,28 @@ function toConfig<Config extends AxiosLikeConfig>(
 }
 
 /** A header that the caller has set to `false` is in axios's headers, and is not sent. */
-function callHeaders(headers: AxiosLikeHeaders): CallHeaders {
-  const toRecord = (): ReturnType<CallHeaders['toRecord']> =>
-    headers.toJSON() as ReturnType<CallHeaders['toRecord']>;
-  return {
-    has: (name) => Object.keys(toRecord()).some((given) => given.toLowerCase() === name),
-    set: (name, value) => {
-      headers.delete(name);
-      headers.set(name, value);
-    },
-    delete: (name) => headers.delete(name),
-    toRecord,
-  };
+class AxiosCallHeaders implements CallHeaders {
+  constructor(private readonly sent: AxiosLikeHeaders) {}
+
+  has(name: string): boolean {
+    return Object.keys(this.toRecord()).some((given) => given.toLowerCase() === name);
+  }
+
+  set(name: string, value: string): void {
+    this.sent.delete(name);
+    this.sent.set(name, value);
+  }
+
+  delete(name: string): void {
+    this.sent.delete(name);
+  }
+
+  toRecord(): ReturnType<CallHeaders['toRecord']> {
+    return this.sent.toJSON() as ReturnType<CallHeaders['toRecord']>;
+  }
 }
 
-/** Sends `sent`; what comes of it names `config`, and the token no more. */
+/** Sends `sent`. The answer or the error then refers to `config`, without the token. */
 async function sendAs<Config extends AxiosLikeConfig, Response extends object>(
   inner: Adapter<Config, Response>,
   sent: Config,
@@ -135,7 +159,7 @@ async function sendAs<Config extends AxiosLikeConfig, Response extends object>(
   } catch (error) {
     throw withoutTraces(error, config);
   } finally {
-    // What fails while a streamed answer is read will name what was sent.
+    // An error while a streamed answer is read refers to the sent configuration.
     for (const name of SIGNED_HEADERS) sent.headers.delete(name);
   }
 }

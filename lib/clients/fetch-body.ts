@@ -2,24 +2,24 @@ import { Readable } from 'node:stream';
 import type { FetchCall } from './fetch-call.js';
 import { readStream } from './stream-bytes.js';
 
-/** A request as fetch understands it, whose body is bytes that nothing can change any more. */
+/** A request as fetch understands it, with a fixed body of bytes. */
 export interface FrozenRequest {
   readonly method: string;
   /** With the Content-Type that fetch has added. */
   readonly headers: Headers;
-  /** Undefined where there is none. */
+  /** Undefined if there is no body. */
   readonly body: Buffer | undefined;
   readonly redirect: string;
 }
 
 /**
- * Has fetch itself understand the call: what is a request at all, which bytes its body has, and which
- * Content-Type describes them. What is not a stream has been copied when this returns its promise.
+ * Lets fetch itself interpret the call: whether it is a valid request, the bytes of its body, and their Content-Type.
+ * A body that is not a stream is copied before this returns its promise.
  *
  * @throws ServiceSigningError `body_unsupported`, `body_too_large`
- * @throws TypeError where fetch refuses the call: a body of GET, a header that cannot be sent, `duplex` missing
+ * @throws TypeError if fetch refuses the call: a body of GET, a header that cannot be sent, `duplex` missing
  * @param stop stops the reading of a stream
- * @throws the reason of `stop` once it is aborted, or the stream's own error
+ * @throws the reason of `stop` if it is aborted, or the stream's own error
  */
 export async function freezeRequest(
   { input, url, init }: FetchCall,
@@ -35,7 +35,7 @@ export async function freezeRequest(
     duplex: given ? 'half' : undefined,
     ...init,
     body: stream ?? toOwnForm(body),
-    // Whoever sends will hear of it.
+    // The fetch that sends gets the signal.
     signal: undefined,
   } as RequestInit);
   return {
@@ -62,7 +62,7 @@ function isAsyncIterable(body: object): body is AsyncIterable<unknown> {
   return Symbol.asyncIterator in body;
 }
 
-/** The form of another implementation as one that this Node's `Request` knows: its name alone would be sent. */
+/** Converts a form of another implementation for this Node's `Request`, which would send only its class name. */
 export function toOwnForm(body: unknown): unknown {
   if (!isForeignForm(body)) return body;
   const form = new FormData();

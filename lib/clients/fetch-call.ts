@@ -2,7 +2,7 @@ import { SIGNED_HEADERS } from '../core/index.js';
 import { CALL_SUBJECT, readMembers } from '../for-whom/call-options.js';
 import { withoutStandIns } from '../for-whom/stand-ins.js';
 
-/** A `Request` of any implementation of fetch: undici's own is another class than the one of Node. */
+/** A `Request` of any implementation of fetch: undici has another class than Node. */
 export interface RequestLike {
   readonly url: string;
   readonly method: string;
@@ -14,16 +14,16 @@ export interface RequestLike {
   readonly referrerPolicy: string;
 }
 
-/** What was given to fetch, read once: nobody can change it any more. */
+/** The arguments of fetch, read once, so later changes have no effect. */
 export interface FetchCall {
-  /** The request object as it came, or the URL as text. */
+  /** The given request object, or the URL as text. */
   readonly input: string | RequestLike;
   readonly url: string;
-  /** Every member that was given, unknown ones too, but no token and no grant among the headers. */
+  /** Every given member, including unknown ones. The headers contain no token and no grant. */
   readonly init: FetchInit;
 }
 
-/** The members of `RequestInit` that are used here, and whatever else there is. */
+/** The members of `RequestInit` that this library uses, and any others. */
 export interface FetchInit {
   method?: string;
   headers?: RequestInit['headers'];
@@ -32,10 +32,10 @@ export interface FetchInit {
   [member: string]: unknown;
 }
 
-/** Some versions of fetch send its question mark, others do not. */
+/** Some versions of fetch send the question mark of an empty query, others do not. */
 const EMPTY_QUERY = /^[^?#]*\?(?:#|$)/;
 
-/** Reads what fetch was called with, and takes any token and grant out of its headers. */
+/** Reads the arguments of fetch, and removes any token and grant from its headers. */
 export function readCall(input: unknown, init: unknown): FetchCall {
   const members: FetchInit = withoutStandIns(readMembers(init));
   const request = isRequestLike(input) ? input : undefined;
@@ -43,25 +43,25 @@ export function readCall(input: unknown, init: unknown): FetchCall {
     return readCall(request.url, withMembersOf(request, members));
   }
   if (request && isEmpty(members)) {
-    // Fetch lets a request keep them where it gets no init; here it will get one.
+    // Fetch keeps these members of a request if there is no init; this call will have an init.
     const { referrer, referrerPolicy } = request;
     Object.assign(members, { referrer, referrerPolicy });
   }
   const headers = members.headers ?? request?.headers;
-  // A token that is for us, or was made for another request, goes nowhere.
+  // A token for this service, or for another request, is never sent on.
   if (headers !== undefined) members.headers = withoutToken(headers);
-  // Receivers know methods in capitals alone, and fetch leaves some of them as they are.
+  // Receivers accept only methods in capitals, and fetch leaves some as written.
   if (members.method !== undefined) members.method = String(members.method).toUpperCase();
   const url = request ? request.url : String(input);
   return { input: request ?? url, url, init: members };
 }
 
-/** But for what is no business of fetch. */
+/** Whether there are no members, except those that fetch ignores. */
 function isEmpty(members: FetchInit): boolean {
   return Object.keys(members).every((name) => name === CALL_SUBJECT);
 }
 
-/** What a request would become with these members, as the init of a URL. */
+/** The members of a request, with these members applied, as the init of a URL. */
 function withMembersOf(request: RequestLike, members: FetchInit): FetchInit {
   return { ...readMembers(request), ...members, body: members.body ?? request.body };
 }
@@ -71,7 +71,10 @@ function isRequestLike(input: unknown): input is RequestLike {
   return ['url', 'method', 'headers', 'body', 'arrayBuffer'].every((name) => name in input);
 }
 
-/** The same headers without ours, unread: the error that an ill-formed value gets quotes it. */
+/**
+ * The same headers without token and grant. Their values are not read, since the error for an invalid value quotes
+ * it.
+ */
 function withoutToken(headers: unknown): RequestInit['headers'] {
   if (typeof headers !== 'object' || headers === null) return headers as RequestInit['headers'];
   const pairs: unknown[] = isIterable(headers) ? [...headers] : Object.entries(headers);

@@ -1,17 +1,17 @@
 import { OptionReader } from '../core/index.js';
 import type { CallContext } from '../for-whom/call-subject.js';
 
-/** Any implementation of fetch: that of Node, that of undici, or a function around one of them. */
+/** Any implementation of fetch: Node's, undici's, or a function that wraps one of them. */
 export type AnyFetch = (input: never, init: never) => Promise<unknown>;
 
-/** What a signed fetch is made with. */
+/** The options of a signed fetch. */
 export interface SignedFetchOptions<Fetch extends AnyFetch = typeof fetch> {
   /**
-   * What sends the signed requests. It is called with a URL or a `Request` and an init, and has to send
-   * them as they are, once. Default: the global `fetch`, looked up for each call.
+   * Sends the signed requests. It is called with a URL or a `Request`, and an init. It must send them unchanged, and
+   * once. Default: the global `fetch`, looked up for each call.
    */
   readonly fetch?: Fetch;
-  /** Knows for whom a call is made that names nobody. In Nest: the `ServiceCallContext`. Default: nobody does. */
+  /** Provides the user of a call that names none. In Nest: the `ServiceCallContext`. Default: no context. */
   readonly callContext?: CallContext;
 }
 
@@ -31,7 +31,7 @@ export function readSignedFetchOptions(options: unknown): SignedFetchSettings {
   return Object.freeze({ send: send ?? sendWithGlobalFetch, callContext });
 }
 
-/** Looked up for each call: tests and tracers replace it. */
+/** Looked up for each call, since tests and tracers replace it. */
 async function sendWithGlobalFetch(input: unknown, init: object): Promise<unknown> {
   return await fetch(input as string, init);
 }

@@ -3,12 +3,12 @@ import { CALL_SUBJECT } from '../for-whom/call-options.js';
 import type { FrozenRequest } from './fetch-body.js';
 import type { FetchCall } from './fetch-call.js';
 
-/** What fetch takes as it is. Of other methods it knows some to refuse. */
+/** Methods that fetch sends unchanged. It refuses some others. */
 const PLAIN_METHODS: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 const METHODS_WITHOUT_BODY: ReadonlySet<string> = new Set(['GET', 'HEAD']);
 const REDIRECTS: ReadonlySet<unknown> = new Set(['follow', 'error', 'manual']);
 
-/** Members that are read here, or that fetch alone has to do with. */
+/** Members that this function reads, or that concern only fetch. */
 const PLAIN_MEMBERS: ReadonlySet<string> = new Set([
   'method',
   'headers',
@@ -20,8 +20,8 @@ const PLAIN_MEMBERS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Freezes a call that fetch would understand in one way only: a URL, a common method, a body of text or bytes.
- * It comes to what {@link freezeRequest} has fetch itself make of it, for a fraction of the time.
+ * Freezes a simple call, which fetch interprets in one way only: a URL, a common method, a body of text or bytes. The
+ * result equals that of {@link freezeRequest}, in a fraction of the time.
  *
  * @returns undefined for any other call
  * @throws TypeError for headers that cannot be sent
@@ -50,7 +50,7 @@ function allowsBody(method: string, body: unknown): boolean {
 
 interface PlainBody {
   readonly bytes: Buffer | undefined;
-  /** The Content-Type it has where the caller names none. */
+  /** The Content-Type if the caller gives none. */
   readonly type?: string;
 }
 
@@ -67,7 +67,7 @@ function toPlainBody(body: unknown): PlainBody | undefined {
   return isSteady(body) ? { bytes: Buffer.from(body) } : undefined;
 }
 
-/** Without bytes are also those that were transferred or cut off, which fetch refuses. */
+/** Excludes bytes whose memory was detached, which fetch refuses. */
 function isSteady(body: unknown): body is Uint8Array {
   if (!(body instanceof Uint8Array) || body.length === 0) return false;
   return isArrayBuffer(body.buffer) && Reflect.get(body.buffer, 'resizable') !== true;

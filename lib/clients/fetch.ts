@@ -23,21 +23,19 @@ export type SignedFetch<Fetch extends AnyFetch = typeof fetch> = (
 ) => ReturnType<Fetch>;
 
 /**
- * Makes a fetch whose requests to the configured targets are signed, and then sent as signed; others are
- * refused unless `unknownTargets` is `send-unsigned`. It is called like fetch and answers like fetch.
+ * Creates a fetch that signs requests to the configured targets, and sends them as signed. It refuses other requests
+ * unless `unknownTargets` is `send-unsigned`. Parameters and answers are those of fetch.
  *
- * Each call is signed once, for that one attempt: wrap what repeats calls around it, not inside.
- * Streams, and bodies of `Request` objects, are read into memory first, up to `maxBufferedBodyBytes`. A
- * redirect is not followed with a token: it is the answer, or with `redirect: 'error'` a failure.
+ * Each call is signed once, for one attempt: wrap retries around this fetch, not inside. It first reads streams, and
+ * bodies of `Request` objects, into memory, up to `maxBufferedBodyBytes`. It follows no redirect with a token: the
+ * redirect is the answer, or with `redirect: 'error'` a failure.
  *
- * The returned function fails with
- *   a ServiceSigningError of any code of `SIGNING_FAILURES` before anything is sent,
- *   a TypeError where fetch itself refuses the call,
- *   or whatever the fetch that sends fails with.
+ * The returned function fails with a ServiceSigningError of any code of `SIGNING_FAILURES` before anything is sent, a
+ * TypeError if fetch itself refuses the call, or the error of the fetch that sends.
  *
- * @typeParam Fetch the kind of fetch that is signed: that of Node, or another
- * @throws ServiceAuthConfigError for options that are not understood
- * @throws ServiceSigningError `sending_disabled` where the service has no `signingKey`
+ * @typeParam Fetch the type of the fetch that sends: that of Node, or another
+ * @throws ServiceAuthConfigError for invalid options
+ * @throws ServiceSigningError `sending_disabled` if the service has no `signingKey`
  *
  * @example
  * const census = createSignedFetch(auth);
@@ -68,7 +66,7 @@ export function createSignedFetch<Fetch extends AnyFetch = typeof fetch>(
   return signedFetch as unknown as SignedFetch<Fetch>;
 }
 
-/** What fetch will send, and the headers in its own form. */
+/** The call that fetch will send, and the headers in its form. */
 interface FrozenFetchCall extends FrozenCall {
   readonly sentHeaders: Headers;
   readonly redirect: string;
@@ -92,23 +90,23 @@ async function sendSigned(
 ): Promise<unknown> {
   const { method, sentHeaders: headers, body } = frozen;
   const input = typeof call.input === 'string' ? url : call.input;
-  // The token speaks for this one request, so neither it nor the body follows a redirect.
+  // The token is for this one request, so neither the token nor the body follows a redirect.
   const redirect = frozen.redirect === 'error' ? 'error' : 'manual';
   try {
     return await send(input, { ...call.init, method, headers, body, redirect });
   } finally {
-    // A failure of the caller's own fetch may keep what was sent: that holds no token.
+    // An error of the caller's own fetch may keep the sent headers, so the token is removed from them.
     for (const name of SIGNED_HEADERS) headers.delete(name);
   }
 }
 
-/** Fetch takes the host from the URL, and drops what a caller writes there: it would be signed and not sent. */
+/** Fetch takes the host from the URL and drops the caller's `Host`, which would be signed but not sent. */
 function assertOwnHost(headers: Headers, signedHeaders: readonly string[], { host }: URL): void {
   if (!signedHeaders.includes('host') || (headers.get('host') ?? host) === host) return;
   throw new ServiceSigningError('header_unsignable', { detail: 'fetch takes host from the URL' });
 }
 
-/** The caller's signal, or that of the request; without one nothing stops the call. */
+/** The caller's signal, or that of the request; undefined if there is none. */
 function signalOf({ input, init }: FetchCall): AbortSignal | undefined {
   const ofRequest = typeof input === 'string' ? undefined : input.signal;
   const signal = init.signal === undefined ? ofRequest : init.signal;

@@ -1,4 +1,4 @@
-/** Headers of which fetch and axios send a value of their own, after signing, where the caller names none. */
+/** Headers for which fetch and axios send their own value, after signing, if the caller gives none. */
 const IMPLIED = {
   accept: () => '*/*',
   'accept-language': () => '*',
@@ -9,16 +9,13 @@ type ImpliedName = keyof typeof IMPLIED;
 
 const IMPLIED_NAMES: readonly ImpliedName[] = ['accept', 'accept-language', 'host'];
 
-/** Headers of a client, as far as they are used here. */
+/** The members of a client's headers that this library uses. */
 interface SettableHeaders {
   has(name: string): boolean;
   set(name: string, value: string): unknown;
 }
 
-/**
- * Sets those that are to be signed and that the caller leaves to the client, so that what is signed is what
- * is sent.
- */
+/** Sets the headers to sign that the caller leaves to the client, so that the client sends the signed values. */
 export function setImplied(
   headers: SettableHeaders,
   signedHeaders: readonly string[],

@@ -1,25 +1,25 @@
 import { OutgoingMessage } from 'node:http';
 import { SIGNED_HEADERS } from '../core/index.js';
 
-/** Where Node keeps what it is about to write: the head as text, the headers by name, what waits for a socket. */
+/** The members of Node that hold unsent data: the head as text, the headers by name, data that waits for a socket. */
 const HEAD = '_header';
 const HEADERS = 'kOutHeaders';
 const WAITING = 'outputData';
-/** The same in a socket that is not connected yet. */
+/** The same for a socket that is not connected yet. */
 const WAITING_IN_SOCKET = '_pendingData';
 
-/** The requests that were sent, and whose token is erased: the search need not be repeated. */
+/** Sent requests whose token is already erased, so the search is not repeated. */
 const ERASED = new WeakSet<OutgoingMessage>();
 
-/** Its value and that of a grant, in a head. */
+/** The values of the token and of the grant, in a head. */
 const TOKEN_LINE = /^((?:jwt|txn-token):)[^\r\n]*/gim;
 
 /**
- * Hides the token of a request from whatever prints what it can enumerate, and erases it once it is
- * sent. A logger that walks an agent finds every request there that waits or is on its way, those of
- * other calls too. What is sent stays as it is.
+ * Hides the token of a request from code that prints enumerable members, and erases it after it is sent. A logger
+ * that prints an agent finds every waiting or running request there, including those of other calls. The sent bytes
+ * do not change.
  *
- * @returns whether it is a request of Node's, which has taken over what it was made from
+ * @returns whether it is a request of Node, which has copied its options
  */
 export function concealToken(request: unknown): boolean {
   const message = messageOf(request);
@@ -30,10 +30,7 @@ export function concealToken(request: unknown): boolean {
   return true;
 }
 
-/**
- * Takes the token out of a request of Node's, of its http2 or of `fetch`, that has been sent or, where
- * it has failed, never will be.
- */
+/** Removes the token from a request of Node, of its http2 or of `fetch`, after it is sent or has failed. */
 export function eraseToken(request: unknown, hasFailed: boolean): void {
   if (typeof request !== 'object' || request === null) return;
   const message = messageOf(request);
@@ -42,7 +39,7 @@ export function eraseToken(request: unknown, hasFailed: boolean): void {
   if ('headers' in request) eraseFromHeaders(request.headers);
 }
 
-/** Takes the token out of the headers of `fetch`, or out of headers by name. */
+/** Removes the token from headers of `fetch`, or from headers by name. */
 export function eraseFromHeaders(headers: unknown): void {
   if (typeof headers !== 'object' || headers === null) return;
   if (headers instanceof Headers) for (const name of SIGNED_HEADERS) headers.delete(name);
@@ -52,7 +49,7 @@ export function eraseFromHeaders(headers: unknown): void {
   }
 }
 
-/** The request itself, or the one that the package follow-redirects has made. */
+/** The request itself, or the inner request of the package follow-redirects. */
 function messageOf(request: unknown): OutgoingMessage | undefined {
   if (request instanceof OutgoingMessage) return request;
   const isWrapper = typeof request === 'object' && request !== null && '_currentRequest' in request;
@@ -63,14 +60,14 @@ function eraseFromMessage(message: OutgoingMessage, isOver: boolean): void {
   if (!isOver && (ERASED.has(message) || !message.headersSent)) return;
   ERASED.add(message);
   const head: unknown = Reflect.get(message, HEAD);
-  // Node lets nobody touch the headers of a request that has a head.
+  // Node forbids changing the headers of a request that has a head.
   Reflect.set(message, HEAD, null);
   for (const name of SIGNED_HEADERS) message.removeHeader(name);
   Reflect.set(message, HEAD, withoutToken(head));
   if (isOver) eraseWaiting(message);
 }
 
-/** What it did not get to send. */
+/** Erases the token from unsent data. */
 function eraseWaiting(message: OutgoingMessage): void {
   for (const chunk of [Reflect.get(message, WAITING) ?? []].flat() as { data: unknown }[]) {
     chunk.data = withoutToken(chunk.data);

@@ -1,4 +1,5 @@
 import {
+  type HeldGrant,
   isSentUnsigned,
   type OutgoingRequest,
   parseTargetUrl,
@@ -18,16 +19,16 @@ export interface RequestSigner {
   readonly settings: CallerSettings;
   /** @internal */
   readonly sending: SendingSettings;
-  /** The configured target a URL belongs to. @throws ServiceSigningError `target_unknown`, `target_invalid` */
+  /** The configured target of a URL. @throws ServiceSigningError `target_unknown`, `target_invalid` */
   targetOf(url: URL): SigningTarget | undefined;
-  /** Is called with why a request was not signed. */
+  /** Called with the error if a request was not signed. */
   noteSigningFailure?(
     error: unknown,
     target: Pick<SigningTarget, 'audience' | 'signing'> | undefined,
   ): void;
 }
 
-/** The headers of a call as its client sends them. Names are in any case. */
+/** The headers of a call as its client sends them. Names may be in any case. */
 export interface CallHeaders {
   has(name: string): boolean;
   set(name: string, value: string): unknown;
@@ -35,48 +36,57 @@ export interface CallHeaders {
   toRecord(): OutgoingRequest['headers'];
 }
 
-/** What a client will send, copied so that nothing else can change it any more. */
+/** The content that a client will send, copied so that later changes have no effect. */
 export interface FrozenCall {
   readonly method: string;
   readonly headers: CallHeaders;
-  /** Undefined where there is none. */
+  /** Undefined if there is no body. */
   readonly body: Buffer | undefined;
 }
 
-/** A call as its client hands it over to be signed. */
+/** A call that a client passes in for signing. */
 export interface ClientCall<Frozen extends FrozenCall> {
-  /** Puts the absolute URL together. */
+  /** Builds the absolute URL. */
   url(): string;
-  /** The options of the call. Where they name its user in words, it never leaves unsigned. */
+  /**
+   * The options of the call. If they name its user with `onBehalfOf()` or `actingAsItself()`, it never leaves
+   * unsigned.
+   */
   readonly options: object;
-  /** For whom the call is made. @throws ServiceSigningError `subject_undecided` */
+  /** The user of the call. @throws ServiceSigningError `subject_undecided` */
   subject(): CallSubject;
-  /** @throws ServiceSigningError `body_unsupported`, `body_too_large`, `header_unsignable`, or what fails in the caller's hands */
+  /**
+   * @throws ServiceSigningError `body_unsupported`, `body_too_large`, `header_unsignable`, or an error of the
+   *   caller's own code
+   */
   freeze(url: URL): Frozen | Promise<Frozen>;
-  /** Is called with why the call was not signed. */
+  /** Called with the error if the call was not signed. */
   noteFailure?(error: unknown): void;
 }
 
-/** A call as it has to be sent: the headers hold the token, unless it could not be signed and need not be. */
+/** A call to send. Its headers contain the token, unless signing failed and is `best-effort`. */
 export interface SignedCall<Frozen extends FrozenCall> {
   readonly url: string;
   readonly frozen: Frozen;
 }
 
-/** Set anew by the client from the bytes: what a caller writes there can only contradict them. */
-const FRAMING_HEADERS = ['content-length', 'transfer-encoding'];
+/**
+ * A token is for one request, and the client sets the framing again from the bytes: what a caller writes there can only
+ * contradict them.
+ */
+const HEADERS_SET_HERE = [...SIGNED_HEADERS, 'content-length', 'transfer-encoding'];
 
 /**
- * Signs one call of a client: finds the target of its URL, decides for whom it is made, freezes what will be sent, and
- * puts the token into the headers. Reports to observers why a call was not signed.
+ * Signs one call of a client: finds the target of its URL, decides its user, fixes its content, and adds the token to
+ * the headers. Calls observers if a call was not signed.
  *
- * The rest is the client's: it takes the caller's own token out of what leaves unsigned too, removes stand-ins
- * (`withoutStandIns`), decides the user in the async context of the caller, copies the body before it waits for anything,
- * and lets no redirect carry the token on.
+ * The client does the rest. It removes the caller's own token, from unsigned calls too, and removes stand-ins
+ * (`withoutStandIns`). It decides the user in the async context of the caller, and copies the body before it waits
+ * for anything. And it lets no redirect carry the token on.
  *
- * @returns undefined for a call that is to be sent as it is: its URL belongs to no target, where such calls are sent
- *   unsigned, or its user is not known and the target's `signing` is `best-effort`
- * @throws ServiceSigningError with a code of `SIGNING_FAILURES`, or what `freeze` throws
+ * @returns undefined for a call to send as it is: its URL belongs to no target and such calls are sent unsigned, or
+ *   its user is unknown and the target's `signing` is `best-effort`
+ * @throws ServiceSigningError with a code of `SIGNING_FAILURES`, or the error of `freeze`
  */
 export async function signCall<Frozen extends FrozenCall>(
   call: ClientCall<Frozen>,
@@ -95,7 +105,8 @@ export async function signCall<Frozen extends FrozenCall>(
     prepareHeaders(frozen.headers, signer.sending.signedHeaders, url);
     isFreezing = false;
     sent = { url: toSentUrl(url), frozen };
-    const grant = await grantToSend(caller, target, signer);
+    const held = grantToSend(caller, target, signer);
+    const grant = held && (await held.text());
     const token = await target.sign({
       method: frozen.method,
       headers: frozen.headers.toRecord(),
@@ -107,12 +118,12 @@ export async function signCall<Frozen extends FrozenCall>(
     if (grant !== undefined) frozen.headers.set('Txn-Token', grant);
     return sent;
   } catch (error) {
-    // What was read of a body is gone: a call whose body fails is not sent.
+    // The read part of a body is lost, so a call whose body fails is not sent.
     if (!isFreezing && isSentUnsigned(error, target)) {
       signer.noteSigningFailure?.(error, target);
       return sent;
     }
-    // A body that fails, or a caller who no longer wants the answer, is no failure to sign.
+    // An error of the body, or a cancelled call, is not a signing failure.
     if (error instanceof ServiceSigningError || sent !== undefined) {
       signer.noteSigningFailure?.(error, target && { ...target, signing: 'required' });
       call.noteFailure?.(error);
@@ -121,31 +132,31 @@ export async function signCall<Frozen extends FrozenCall>(
   }
 }
 
-/** The grant that goes along with a call: that of its own user alone, to a target that takes grants, while it lasts. */
-export async function grantToSend(
+/** The grant that is sent with a call: that of its own user alone, to a target that takes grants, while it lasts. */
+export function grantToSend(
   { subject, grant }: CallSubject,
   target: Pick<SigningTarget, 'grants'>,
   { settings }: Pick<RequestSigner, 'settings'>,
-): Promise<string | undefined> {
+): HeldGrant | undefined {
   if (target.grants === 'never' || grant === undefined || grant.subject !== subject) {
     return undefined;
   }
-  if (!grant.isOver(settings.now())) return await grant.text();
+  if (!grant.isOver(settings.now())) return grant;
   if (target.grants === 'send') return undefined;
   throw new ServiceSigningError('grant_unusable', { detail: 'the grant of this user is over' });
 }
 
-/** @throws ServiceSigningError for a call that names a user, whom nobody would get to know */
+/** @throws ServiceSigningError for a call that names a user, whom the receiver would never learn */
 function leaveUnsigned(options: object): undefined {
   if (isNamed(options)) throw unsignedWords();
 }
 
 function prepareHeaders(headers: CallHeaders, signedHeaders: readonly string[], url: URL): void {
-  for (const name of [...SIGNED_HEADERS, ...FRAMING_HEADERS]) headers.delete(name);
+  for (const name of HEADERS_SET_HERE) headers.delete(name);
   setImplied(headers, signedHeaders, url);
 }
 
-/** Without what is not sent. Not every version of fetch leaves out the question mark of an empty query. */
+/** The URL without the parts that are not sent. Some versions of fetch keep the question mark of an empty query. */
 function toSentUrl(url: URL): string {
   if (url.href.includes('#')) url.hash = '';
   if (url.search === '' && url.href.endsWith('?')) url.search = '';

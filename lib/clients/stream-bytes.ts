@@ -3,7 +3,7 @@ import { addAbortSignal, PassThrough, Readable } from 'node:stream';
 import { isUint8Array } from 'node:util/types';
 import { ServiceSigningError } from '../core/index.js';
 
-/** A stream of the kinds that HTTP clients take: Node's, the web's, or anything with `pipe`. */
+/** A stream that HTTP clients accept: Node's, a web stream, or an object with `pipe`. */
 export type ByteStream = Readable | ReadableStream | { pipe(destination: PassThrough): unknown };
 
 export function isByteStream(value: object): value is ByteStream {
@@ -17,8 +17,8 @@ export function isByteStream(value: object): value is ByteStream {
 /**
  * Reads a stream to its end, so that its bytes can be signed before they are sent.
  *
- * @throws ServiceSigningError `body_too_large` beyond `maxBytes`, `body_unsupported` for chunks that are no bytes
- * @throws the reason of `stop` once it is aborted, or the stream's own error
+ * @throws ServiceSigningError `body_too_large` beyond `maxBytes`, `body_unsupported` for chunks that are not bytes
+ * @throws the reason of `stop` if it is aborted, or the stream's own error
  */
 export async function readStream(
   stream: ByteStream,
@@ -51,7 +51,7 @@ function toIterable(stream: ByteStream, stop: AbortSignal): AsyncIterable<unknow
   if (stream instanceof ReadableStream) {
     return stream.pipeThrough(new TransformStream(), { signal: stop });
   }
-  // In object mode, so that chunks that are no bytes come to be refused here.
+  // In object mode, so that chunks that are not bytes reach the check below.
   const output = new PassThrough({ objectMode: true });
   if (stream instanceof EventEmitter) {
     stream.on('error', (error: Error) => output.destroy(error));

@@ -5,19 +5,18 @@ import { toOwnForm } from './fetch-body.js';
 import { isByteStream, readStream } from './stream-bytes.js';
 import type { UndiciCall } from './undici-options.js';
 
-/** The bytes that undici would send, and the Content-Type it gives them where the caller names none. */
+/** The bytes that undici would send, and their Content-Type if the caller gives none. */
 export interface UndiciBody {
-  /** Undefined where there is none. */
+  /** Undefined if there is no body. */
   readonly bytes: Buffer | undefined;
   readonly type?: string;
 }
 
 /**
- * The body of a call of undici as bytes that nothing can change any more. What is not a stream has been copied when this
- * returns its promise.
+ * The body of a call of undici as fixed bytes. A body that is not a stream is copied before this returns its promise.
  *
  * @throws ServiceSigningError `body_unsupported`, `body_too_large`
- * @throws the reason of the call's `signal` once it is aborted, or the stream's own error
+ * @throws the reason of the call's `signal` if it is aborted, or the stream's own error
  */
 export async function freezeUndiciBody(call: UndiciCall, maxBytes: number): Promise<UndiciBody> {
   const { body } = call;
@@ -37,7 +36,7 @@ export async function freezeUndiciBody(call: UndiciCall, maxBytes: number): Prom
   return { bytes: await readStream(toStream(body), maxBytes, stop) };
 }
 
-/** Once, so that the boundary between the parts of a form is settled before it is signed. */
+/** Once, so that the boundary between the parts of a form is fixed before signing. */
 async function serialise(body: Blob | FormData): Promise<UndiciBody> {
   const serialised = new Response(body);
   const bytes = Buffer.from(await serialised.arrayBuffer());

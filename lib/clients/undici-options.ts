@@ -3,25 +3,28 @@ import type { CallContext } from '../for-whom/call-subject.js';
 
 /** A dispatcher of any version of undici, such as an `Agent`. */
 export interface AnyDispatcher {
-  /** Gives a dispatcher that sends through the interceptors: the last one runs first. */
+  /** Returns a dispatcher that sends through the interceptors; the last one runs first. */
   compose(...interceptors: never[]): object;
 }
 
 /** An interceptor of undici, of any of its versions. */
 export type AnyInterceptor = (dispatch: never) => unknown;
 
-/** What a signed dispatcher is made with, besides the dispatcher that sends. */
+/** The options of a signed dispatcher. */
 export interface SignedDispatcherOptions {
-  /** What repeats or shares calls, such as undici's `retry()` and `redirect()`: each attempt gets a token of its own. Default: none. */
+  /**
+   * Interceptors that repeat or share calls, such as undici's `retry()` and `redirect()`. Each attempt gets its own
+   * token. Default: none.
+   */
   readonly interceptors?: readonly AnyInterceptor[];
-  /** Knows for whom a call is made that names nobody. In Nest: the `ServiceCallContext`. Default: nobody does. */
+  /** Provides the user of a call that names none. In Nest: the `ServiceCallContext`. Default: no context. */
   readonly callContext?: CallContext;
 }
 
 export interface SignedDispatcherSettings {
   readonly interceptors: readonly AnyInterceptor[];
   readonly callContext: CallContext | undefined;
-  /** The only origin that the dispatcher sends to, whatever a call names; undefined where calls name it. */
+  /** The only origin that the dispatcher sends to, whatever a call names; undefined if calls choose it. */
   readonly ownOrigin: string | undefined;
 }
 
@@ -30,7 +33,7 @@ const OPTION_NAMES = [
   'callContext',
 ] as const satisfies (keyof SignedDispatcherOptions)[];
 
-/** Dispatchers that repeat a signed request, or hide where it goes. */
+/** Dispatchers that repeat a signed request, or hide its destination. */
 const UNSUITABLE: ReadonlyMap<string, string> = new Map([
   ['RetryAgent', 'give `retry()` among the interceptors: a RetryAgent sends the used token again'],
   ['BalancedPool', 'give an Agent: a BalancedPool chooses the origin after signing'],
@@ -71,7 +74,7 @@ function isInterceptors(value: unknown): value is readonly AnyInterceptor[] {
   return Array.isArray(value) && value.every((each) => typeof each === 'function');
 }
 
-/** A Client and a Pool keep their origin under a symbol, and have no other way to say it. */
+/** A Client and a Pool have their origin only under a symbol. */
 function ownOriginOf(dispatcher: unknown): string | undefined {
   if (typeof dispatcher !== 'object' || dispatcher === null) return undefined;
   const symbols = Object.getOwnPropertySymbols(dispatcher);
@@ -80,7 +83,7 @@ function ownOriginOf(dispatcher: unknown): string | undefined {
   return own instanceof URL ? own.origin : undefined;
 }
 
-/** The members of undici's options of a call that are used here, and whatever else there is. */
+/** The members of undici's call options that this library uses, and any others. */
 export interface UndiciCall {
   readonly origin?: string | URL;
   readonly path?: string;
@@ -93,10 +96,10 @@ export interface UndiciCall {
   readonly [member: string | symbol]: unknown;
 }
 
-/** Headers by name in lower case, as undici takes them. */
+/** Headers by lower-case name, as undici accepts them. */
 export type UndiciHeaders = Record<string, unknown[]>;
 
-/** Reads the headers of a call in each of undici's forms, once: names and values in turns, pairs, or members. */
+/** Reads the headers of a call once, in each of undici's forms: alternating names and values, pairs, or members. */
 export function readHeaders(given: unknown): UndiciHeaders {
   const headers = Object.create(null) as UndiciHeaders;
   for (const [name, value] of pairsOf(given)) {
@@ -117,7 +120,7 @@ function pairsOf(given: unknown): Iterable<readonly unknown[]> {
 /**
  * Writes header values as undici does.
  *
- * @throws ServiceSigningError `header_unsignable` for those that undici would refuse
+ * @throws ServiceSigningError `header_unsignable` for values that undici would refuse
  */
 export function textsOf(values: readonly unknown[]): string[] {
   return values.map((value) => {

@@ -30,7 +30,7 @@ import {
   type UndiciHeaders,
 } from './undici-options.js';
 
-/** What undici calls with the outcome of a request; those before version 7 have `onError`. */
+/** The handler that undici calls with the result of a request. Before version 7 it has `onError`. */
 interface Handler {
   onResponseError?(controller: null, error: unknown): void;
   onError?(error: unknown): void;
@@ -40,29 +40,29 @@ type Dispatch = (call: UndiciCall, handler: Handler) => unknown;
 type Interceptor = (dispatch: Dispatch) => Dispatch;
 
 /**
- * For whom a call to this URL is made, decided when it was made: with a grant only to the URL of the call itself, not to
- * where an answer redirects it. A function, so that printed options show no user.
+ * The user of a call, decided when the call began. Its grant goes only to the URL of the call itself, not to a
+ * redirect. A function, so that printed options show no user.
  */
 type Decision = (url: string) => CallSubject;
 
-/** Copies of the options of a call keep it: interceptors make them for each attempt. */
+/** A symbol, which copies of the options keep: interceptors copy them for each attempt. */
 const DECISION = Symbol('DECISION');
 
 /**
- * Makes a dispatcher of undici whose requests to the configured targets are signed, and then sent as signed; others are
- * refused unless `unknownTargets` is `send-unsigned`. It has the methods of every dispatcher (`request`, `stream`,
- * `pipeline`), and undici's functions take it as `dispatcher`.
+ * Creates a dispatcher of undici that signs requests to the configured targets, and sends them as signed. It refuses
+ * other requests unless `unknownTargets` is `send-unsigned`. It has the methods of every dispatcher (`request`,
+ * `stream`, `pipeline`), and undici's functions accept it as `dispatcher`.
  *
- * For whom a call is made is decided once, when it is made. Each attempt is signed anew: a retry, and a redirect, which
- * gets a token only where it leads to a target. Streams are read into memory first, up to `maxBufferedBodyBytes`.
+ * The user of a call is decided once, when the call begins. Each attempt is signed again: a retry, and a redirect,
+ * which gets a token only if it leads to a target. Streams are first read into memory, up to `maxBufferedBodyBytes`.
  *
- * A call fails with a ServiceSigningError of any code of `SIGNING_FAILURES` before anything is sent, a
- * ServiceAuthUsageError for a CONNECT or an upgrade to a target, or whatever undici fails with.
+ * A call fails with a ServiceSigningError of any code of `SIGNING_FAILURES` before anything is sent, with a
+ * ServiceAuthUsageError for a CONNECT or an upgrade to a target, or with an error of undici.
  *
- * @param dispatcher what sends: an Agent, a ProxyAgent, a Pool, a Client. A cache belongs below the signing: compose it
- *   onto this one
- * @throws ServiceAuthConfigError for options that are not understood, and dispatchers that repeat or reroute requests
- * @throws ServiceSigningError `sending_disabled` where the service has no `signingKey`
+ * @param dispatcher sends the requests: an Agent, a ProxyAgent, a Pool, a Client. A cache belongs below the signing:
+ *   compose it onto this dispatcher
+ * @throws ServiceAuthConfigError for invalid options, and for dispatchers that repeat or reroute requests
+ * @throws ServiceSigningError `sending_disabled` if the service has no `signingKey`
  *
  * @example
  * const census = createSignedDispatcher(auth, new Agent(), { interceptors: [interceptors.retry()] });
@@ -74,14 +74,14 @@ export function createSignedDispatcher<Dispatcher extends AnyDispatcher>(
   options: SignedDispatcherOptions = {},
 ): ReturnType<Dispatcher['compose']> {
   const settings = readSignedDispatcherOptions(dispatcher, options);
-  // Undici runs the last one first.
+  // Undici runs the last interceptor first.
   const chain = [signing(signer, settings), ...settings.interceptors, deciding(signer, settings)];
   return dispatcher.compose(...(chain as never[])) as ReturnType<Dispatcher['compose']>;
 }
 
 /**
- * Decides for whom a call is made where it is made: an attempt after a redirect begins in the async context of the
- * request that opened the socket, which may be another user's.
+ * Decides the user when the call begins. An attempt after a redirect begins in the async context of the request that
+ * opened the socket, which may belong to another user.
  */
 function deciding({ settings }: RequestSigner, options: SignedDispatcherSettings): Interceptor {
   return (dispatch) => (call, handler) => {
@@ -92,7 +92,7 @@ function deciding({ settings }: RequestSigner, options: SignedDispatcherSettings
       () => urlOf(call, options.ownOrigin),
     );
     const headers = readHeaders(call.headers);
-    // Until there is a token: what shares answers between equal requests keeps users apart by it.
+    // Until there is a token, the tag keeps users apart in interceptors that share answers between equal requests.
     headers[TOKEN_HEADER] = [tag];
     const decided = { ...withoutStandIns(call), headers: toPlain(headers), [DECISION]: decision };
     return dispatch(decided, handler);
@@ -120,7 +120,7 @@ function rethrow(error: unknown): never {
 
 function decisionOf(call: UndiciCall): Decision {
   const decision = call[DECISION];
-  // An interceptor made options of its own, which say nothing of the user.
+  // An interceptor created its own options, which do not name the user.
   if (typeof decision !== 'function') throw undecided('lost');
   return decision as Decision;
 }
@@ -150,7 +150,7 @@ function fail(handler: Handler, error: unknown): void {
   else handler.onError?.(error);
 }
 
-/** Put together as undici does: a path that looks like another host is a path of this one. */
+/** Built as undici does: a path that looks like another host is a path of this host. */
 function urlOf({ origin, path, query, method }: UndiciCall, ownOrigin: string | undefined): string {
   const base = String(origin ?? ownOrigin ?? '').replace(/\/$/, '');
   if (base === '') throw invalid('the call has no origin');
@@ -211,7 +211,7 @@ function toSent(call: UndiciCall, { url, frozen }: SignedCall<FrozenUndiciCall>)
     method,
     body,
     headers: toPlain(sentHeaders),
-    // The token speaks for this one request: what is composed below does not repeat it elsewhere.
+    // The token is for this one request, so interceptors below must not repeat it elsewhere.
     maxRedirections: 0,
   };
 }

@@ -1,12 +1,12 @@
 import { constants } from 'node:crypto';
 
-/** What a signature algorithm asks of a key and of `node:crypto`, in the words of both. */
+/** What a signature algorithm requires of a key and of `node:crypto`, in the terms of both. */
 export interface AlgorithmProfile {
   readonly keyType: 'ec' | 'ed25519' | 'rsa';
   readonly namedCurve?: 'prime256v1' | 'secp384r1' | 'secp521r1';
   /** The hash that is signed; null where the algorithm has its own. */
   readonly digest: 'sha256' | 'sha384' | 'sha512' | null;
-  /** What `sign` and `verify` are told besides the key. */
+  /** The parameters of `sign` and `verify` besides the key. */
   readonly parameters: {
     readonly dsaEncoding?: 'ieee-p1363';
     readonly padding?: number;
@@ -42,8 +42,8 @@ const rsaPss = (digest: Hash): AlgorithmProfile => ({
 });
 
 /**
- * The signature algorithms of the protocol. What is not in this table does not exist here:
- * no `none`, no symmetric algorithm, no secp256k1.
+ * The signature algorithms of the protocol. The protocol has no others: no `none`, no symmetric algorithm, no
+ * secp256k1.
  *
  * @see RFC 7518 sections 3.1 and 3.3 to 3.5, RFC 8037 section 3.1, RFC 9864 section 2.2
  */
@@ -64,7 +64,7 @@ export const ALGORITHMS = {
 /** The name of a signature algorithm, as in a JOSE header's `alg`. */
 export type Algorithm = keyof typeof ALGORITHMS;
 
-/** Tells an algorithm of the protocol from any other value. */
+/** Whether a value is an algorithm of the protocol. */
 export function isAlgorithm(value: unknown): value is Algorithm {
   return typeof value === 'string' && Object.hasOwn(ALGORITHMS, value);
 }

@@ -14,7 +14,7 @@ export interface RefusalBody {
 export interface RefusalAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
-  /** JSON: `statusCode`, `message`, `error` (the name of the status) and `code`, the stable one of the refusal. */
+  /** JSON: `statusCode`, `message`, `error` (the name of the status) and `code`, the stable code of the refusal. */
   readonly body: string;
 }
 
@@ -22,19 +22,19 @@ export interface RefusalAnswer {
 export interface AnswerOptions {
   /** The name of the service in the challenge of a 401. Default: that of the service that refused the request. */
   readonly realm?: string | undefined;
-  /** As `IncomingMessage.httpVersionMajor`: from 2 on no answer has a `Connection` header. Default: 1 */
+  /** As `IncomingMessage.httpVersionMajor`. An answer over HTTP/2 or later has no `Connection` header. Default: 1 */
   readonly httpVersionMajor?: number | undefined;
 }
 
-/** A status of the application's own choice has none of the names. */
+/** A status that the application chooses may have none of these names. */
 const STATUS_NAMES: Readonly<Record<number, { readonly name: string }>> = STATUSES;
 
 /**
- * Computes the answer to a request that `verify()` has refused: the same that the guard sends. It says no more than
- * the code of the refusal; what exactly failed is for the log.
+ * Computes the answer to a request that `verify()` has refused: the same answer that the guard sends. It contains
+ * only the code of the refusal; the log has the detail.
  *
- * @returns undefined for everything but a `ServiceTokenRefusedError` or `ServiceAuthUnavailableError`: that is a fault
- *   of this service, so answer 500
+ * @returns undefined for any error but a `ServiceTokenRefusedError` or a `ServiceAuthUnavailableError`. Answer 500 to
+ *   other errors: they are faults of this service
  * @example
  *   const answer = answerOf(error);
  *   if (answer) response.writeHead(answer.status, answer.headers).end(answer.body);
@@ -60,7 +60,7 @@ export function refusalHeaders(
   const headers: Record<string, string> = {};
   if (error.status === 401) headers['WWW-Authenticate'] = challengeOf(error, options);
   if (mayLeaveBytes(error) && !((options.httpVersionMajor ?? 1) >= 2)) {
-    // What is left of a body nobody will read must not be taken for the next request.
+    // The server must not take the unread rest of the body for the next request.
     headers['Connection'] = 'close';
   }
   if (!(error instanceof ServiceTokenRefusedError)) {
@@ -75,7 +75,7 @@ export function refusalBody({
   code,
   message,
 }: ServiceTokenRefusedError | ServiceAuthUnavailableError): RefusalBody {
-  // A status of the application's choice must not make a success of a refusal.
+  // A status that the application chooses must not turn a refusal into a success.
   const statusCode = status >= 400 && status <= 599 ? status : REFUSALS[code].status;
   return { statusCode, message, error: STATUS_NAMES[statusCode]?.name ?? 'Error', code };
 }

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { refuse } from './errors.js';
 
-/** A digest that `bdy` can carry, in the words of `node:crypto`. */
+/** A digest that `bdy` can carry, named as in `node:crypto`. */
 export type BodyHashAlgorithm = 'md5' | 'sha256' | 'sha384' | 'sha512';
 
 /** The length of a `bdy` names its algorithm: characters of lower-case hex. */
@@ -12,12 +12,12 @@ const ALGORITHM_BY_LENGTH: ReadonlyMap<number, BodyHashAlgorithm> = new Map([
   [128, 'sha512'],
 ]);
 
-/** Which digest a `bdy` is, told by its length; undefined when it is none. */
+/** The algorithm of a `bdy`, by its length; undefined if the text is not a digest. */
 export function bodyHashAlgorithmOf(bdy: string): BodyHashAlgorithm | undefined {
   return /^[0-9a-f]*$/.test(bdy) ? ALGORITHM_BY_LENGTH.get(bdy.length) : undefined;
 }
 
-/** Whether the crypto library of this process has a digest: in FIPS mode there is no MD5. */
+/** Whether the crypto library of this process has the algorithm: FIPS mode has no MD5. */
 export function isHashAvailable(algorithm: BodyHashAlgorithm): boolean {
   try {
     hash(algorithm, '');
@@ -30,7 +30,7 @@ export function isHashAvailable(algorithm: BodyHashAlgorithm): boolean {
 /**
  * The digest of `bytes` as a `bdy` claim writes it: lower-case hex.
  *
- * @throws ServiceTokenRefusedError `body_unverifiable` where this process has no such digest
+ * @throws ServiceTokenRefusedError `body_unverifiable` if this process does not have the algorithm
  */
 export function hashBody(algorithm: BodyHashAlgorithm, bytes: Uint8Array): string {
   try {

@@ -11,8 +11,8 @@ export interface BodyClaim {
 }
 
 /**
- * The claims of the protocol as a token makes them, of the right types; undefined where it has none. Anybody can have
- * written them.
+ * The claims of the protocol as the token has them, with the right types; undefined if missing. Nothing is verified:
+ * anybody can write these claims.
  */
 export interface UnverifiedClaims {
   readonly issuer: string;
@@ -23,18 +23,18 @@ export interface UnverifiedClaims {
   readonly expiresAtSeconds: number | undefined;
   readonly notBeforeSeconds: number | undefined;
   readonly requestLine: string | undefined;
-  /** Values by lower-case name. */
+  /** Header values by lower-case name. */
   readonly boundHeaders: ReadonlyMap<string, string> | undefined;
   readonly body: BodyClaim | undefined;
-  /** The whole payload, with the claims that the protocol does not name. */
+  /** The whole payload, including claims that the protocol does not name. */
   readonly payload: UnverifiedObject;
 }
 
 declare const VERIFIED: unique symbol;
 
 /**
- * The claims of a token whose signature is good: its issuer has written them. `verifyClaims` alone makes them, so that
- * no step behind the signature takes claims that it does not cover.
+ * The claims of a token with a valid signature: its issuer has written them. Only `verifyClaims` creates them, so no
+ * later step can take claims that the signature does not cover.
  */
 export interface VerifiedClaims extends UnverifiedClaims {
   readonly [VERIFIED]: true;
@@ -49,8 +49,8 @@ const REQUEST_LINE = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+ [^ ]+$/;
 const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
 
 /**
- * Reads the claims: each has the type and form of protocol section 3, or is absent. Whether one
- * must be there, and whether it is true, is asked later.
+ * Reads the claims: each has the type and form of protocol section 3, or is absent. Later steps check which claims
+ * are required, and whether they are true.
  *
  * @param line the form of `req`
  * @throws ServiceTokenRefusedError `claim_invalid`, `claim_missing` (only `iss`, which names the profile)
@@ -73,8 +73,8 @@ export function readClaims(payload: UnverifiedObject, line = REQUEST_LINE): Unve
 }
 
 /**
- * Asserts that every claim the profile requires is there, and that `bdy` is of a digest it accepts.
- * `bdy` itself is required by the request's content, so that is asked with the binding.
+ * Asserts that the token has every claim that the profile requires, and that the profile accepts the digest of `bdy`.
+ * The content of the request decides whether `bdy` is required.
  *
  * @throws ServiceTokenRefusedError `claim_missing`, `claim_invalid`
  */
@@ -92,7 +92,7 @@ function readString(payload: UnverifiedObject, name: string): string | undefined
   return typeof value === 'string' ? value : refuse('claim_invalid', `${name} is not a string`);
 }
 
-/** `iss` and `aud`: compared byte for byte with configured URIs, so their form needs no check. */
+/** Reads `iss` or `aud`. Both are compared byte for byte with configured URIs, so their form needs no check. */
 function readName(payload: UnverifiedObject, name: string): string | undefined {
   const value = readString(payload, name);
   return value === '' ? refuse('claim_invalid', `${name} is empty`) : value;

@@ -36,25 +36,27 @@ export const STATUSES = {
 /** A status that refuses a request. */
 export type RefusalStatus = keyof typeof STATUSES;
 
-/** What is known of a code, for the log, the command line and the documentation. */
+/** The explanation of a code, for the log, the command line and the documentation. */
 interface Explanation {
-  /** One fixed sentence. Of a refusal, the only one that the caller ever reads. */
+  /** One fixed sentence. For a refusal it is the only text that the caller reads. */
   readonly message: string;
   /** Why it happens. */
   readonly cause: string;
   /** What to do. */
   readonly hint: string;
-  /** Where the documentation says more, such as `keys.md#rotation`. */
+  /** The page with more about it, such as `keys.md#rotation`. */
   readonly page?: string;
 }
 
-/** One refusal: what answers it, and its explanation. */
+/** One refusal: its status, and its explanation. */
 interface Refusal<Status extends RefusalStatus = RefusalStatus> extends Explanation {
-  /** What to do, for a line of the receiver's log: one line, in rows whose `hint` is too long for it. */
+  /** What to do, for the receiver's log. Rows have it if their `hint` is too long for one line. */
   readonly logHint?: string;
   readonly status: Status;
   /** Other statuses that answer the same code. */
   readonly otherStatuses?: readonly RefusalStatus[];
+  /** Whether it refuses messages and jobs alone. No HTTP request gets it. */
+  readonly isOfMessages?: true;
 }
 
 const REFUSAL_ROWS = {
@@ -257,6 +259,7 @@ const REFUSAL_ROWS = {
   },
   message_busy: {
     status: 503,
+    isOfMessages: true,
     message: 'Another delivery of this message is being handled.',
     cause:
       'The broker has delivered a message or job again while its first delivery is still handled: by a process that lives, or by one that has died and whose lease is not over.',
@@ -388,8 +391,8 @@ const REFUSAL_ROWS = {
 } satisfies Record<string, Refusal>;
 
 /**
- * Every way in which a request can be refused: its code, what answers it, why, and what to do. The answers, the OpenAPI
- * document, the command line and the tables of the documentation are made of this table.
+ * Every reason to refuse a request: code, status, cause, and what to do. The answers, the OpenAPI document, the
+ * command line and the tables of the documentation are generated from this table.
  */
 export const REFUSALS: {
   readonly [Code in keyof typeof REFUSAL_ROWS]: Refusal<(typeof REFUSAL_ROWS)[Code]['status']>;
@@ -398,7 +401,7 @@ export const REFUSALS: {
 /** A stable code of a refused request. */
 export type RefusalCode = keyof typeof REFUSALS;
 
-/** The codes that always answer 503: nothing is wrong with the request, it just cannot be decided now. */
+/** The codes that always answer 503: this service cannot decide the request now. */
 export type UnavailableCode = {
   [Code in RefusalCode]: (typeof REFUSALS)[Code]['status'] extends 503 ? Code : never;
 }[RefusalCode];
@@ -424,7 +427,7 @@ const SIGNING_FAILURE_ROWS = {
   },
   subject_undecided: {
     message:
-      'Nobody is named for this call. Name the user: onBehalfOf(user) in the call, runOnBehalfOf(user, fn) around it, or actingAsItself().',
+      'This call names no user. Name the user: onBehalfOf(user) in the call, runOnBehalfOf(user, fn) around it, or actingAsItself().',
     cause:
       "The call names no user. With `subjectPropagation: 'explicit'`, the default, a call in a request must name one too. With `'ambient'`, the call is made outside of a verified request, after its answer, or in the turn of another request. The message ends with the reason.",
     hint: "Name the user: `onBehalfOf(caller)` in the call, with `@ServiceCaller() caller` in the handler, or `actingAsItself()`. For several calls, write `runOnBehalfOf(caller, fn)` around them. For jobs that no request started, a service whose calls are all its own sets `subjectOutsideRequest: 'act-as-itself'`.",
@@ -503,7 +506,7 @@ const SIGNING_FAILURE_ROWS = {
   },
 } satisfies Record<string, Explanation>;
 
-/** Why an outgoing request was not signed, and so not sent: code, why, and what to do. */
+/** Why this service did not sign and send a request: code, cause, and what to do. */
 export const SIGNING_FAILURES: {
   readonly [Code in keyof typeof SIGNING_FAILURE_ROWS]: Explanation;
 } = SIGNING_FAILURE_ROWS;
@@ -557,7 +560,7 @@ export const SETUP_ERRORS: Readonly<Record<'config_error' | 'usage_error', Expla
   },
 };
 
-/** Tells the code of a refusal from any other value. */
+/** Whether a value is the code of a refusal. */
 export function isRefusalCode(value: unknown): value is RefusalCode {
   return typeof value === 'string' && Object.hasOwn(REFUSALS, value);
 }

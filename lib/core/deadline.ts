@@ -1,11 +1,11 @@
 /**
- * What `work` gives, unless it takes longer. What comes later is ignored, be it a result or a failure.
+ * Resolves with the result of `work`, or rejects if it takes too long. A later result or failure is ignored.
  *
- * The event loop may have been busy all the while with the answer in its socket, so that sockets are read
- * once more before the time is up.
+ * A busy event loop may have left the answer unread in its socket. So sockets are read once more before the time is
+ * up.
  *
- * @param late gives the error where it takes longer
- * @throws whatever `work` fails with
+ * @param late creates the error for work that takes too long
+ * @throws whatever `work` rejects with
  */
 export async function withinDeadline<T>(
   milliseconds: number,

@@ -8,20 +8,22 @@ import {
   type UnavailableCode,
 } from './codes.js';
 
-/** What this library throws on purpose, so that one `instanceof` tells it from a bug. */
+/**
+ * The base class of every error that this library throws on purpose. One `instanceof` distinguishes them from bugs.
+ */
 export abstract class ServiceAuthError extends Error {
   abstract readonly code: string;
 }
 
-/** What is known of a refusal besides its code. */
+/** Details of a refusal besides its code. */
 export interface RefusalDetails extends ErrorOptions {
-  /** What exactly failed, for logs. Never a token, never sent to the caller. */
+  /** What exactly failed, for logs. Never contains a token, and is never sent to the caller. */
   readonly detail?: string;
   /** Overrides the status of the code: `body_unverifiable` is 413 over the limit, 415 otherwise. */
   readonly status?: number;
 }
 
-/** The caller's request is refused (401, 403, 413, 415, 431): the caller must change something. */
+/** This service refuses the request of the caller (401, 403, 413, 415, 431). The caller must change something. */
 export class ServiceTokenRefusedError extends ServiceAuthError {
   override readonly name = 'ServiceTokenRefusedError';
   readonly code: RefusalCode;
@@ -38,14 +40,14 @@ export class ServiceTokenRefusedError extends ServiceAuthError {
   }
 }
 
-/** The request cannot be decided (503): the operators of this service must act, the caller may retry. */
+/** This service cannot decide the request (503). Its operators must act; the caller may retry. */
 export class ServiceAuthUnavailableError extends ServiceAuthError {
   override readonly name = 'ServiceAuthUnavailableError';
-  /** `body_unverifiable` where a large body cannot be kept until it is verified: the disk is full, say. */
+  /** `body_unverifiable` if a large body cannot be stored until it is verified, such as on a full disk. */
   readonly code: UnavailableCode | 'body_unverifiable';
   readonly status = 503;
   readonly detail: string | undefined;
-  /** When a retry makes sense, in seconds; sent as `Retry-After`. */
+  /** When the caller may retry, in seconds; sent as `Retry-After`. */
   readonly retryAfterSeconds: number;
 
   constructor(
@@ -59,7 +61,7 @@ export class ServiceAuthUnavailableError extends ServiceAuthError {
   }
 }
 
-/** This service's own call was refused before a byte left. */
+/** This service refused its own outgoing call before it sent a byte. */
 export class ServiceSigningError extends ServiceAuthError {
   override readonly name = 'ServiceSigningError';
   readonly code: SigningFailureCode;
@@ -103,7 +105,7 @@ export class ServiceAuthConfigError extends ServiceAuthError {
       `Service auth is not configured correctly:\n${problems.map((p) => `  - ${p}`).join('\n')}`,
     );
     this.problems = problems;
-    // What a process prints that does not start: the list and nothing after it, since no line of code is at fault.
+    // A process that fails to start prints the list alone: no line of code is at fault.
     Object.defineProperty(this, 'stack', {
       value: `${this.name}: ${this.message}`,
       writable: true,
@@ -112,15 +114,15 @@ export class ServiceAuthConfigError extends ServiceAuthError {
   }
 }
 
-/** The library is used where it cannot work: the message tells the developer what to add. */
+/** The application uses the library where it cannot work. The message says what to add. */
 export class ServiceAuthUsageError extends ServiceAuthError {
   override readonly name = 'ServiceAuthUsageError';
   readonly code = 'usage_error';
 }
 
 /**
- * Throws the refusal `code`, without a stack trace: writing one takes a tenth of what an accepted request costs, and a
- * stranger decides how often. An expression, so that it can stand on the right of `??`.
+ * Throws the refusal `code` without a stack trace. A trace costs a tenth of what an accepted request costs, and
+ * strangers decide how often it is written. The type is `never`, so the call may follow `??`.
  */
 export function refuse(
   code: Exclude<RefusalCode, UnavailableCode>,
@@ -128,7 +130,7 @@ export function refuse(
   cause?: unknown,
 ): never {
   const { stackTraceLimit } = Error;
-  // Not by assignment: where intrinsics are frozen, there is a trace.
+  // An assignment fails if intrinsics are frozen; then the error has a trace.
   Reflect.set(Error, 'stackTraceLimit', 0);
   try {
     throw new ServiceTokenRefusedError(code, { detail, cause });
@@ -137,7 +139,7 @@ export function refuse(
   }
 }
 
-/** Whether an error is an answer to the caller, and no failure of something else. */
+/** Whether an error is a refusal to answer the caller with, not another failure. */
 export function isRefusal(
   error: unknown,
 ): error is ServiceTokenRefusedError | ServiceAuthUnavailableError {

@@ -3,75 +3,81 @@ import type { RefusalCode, SigningFailureCode } from './codes.js';
 import type { Profile } from './profiles.js';
 
 /**
- * How far the issuer of a refused request can be believed. `verified`: the signature is its own.
- * `claimed`: the token names a trusted issuer, and nothing proves it yet. `unknown`: the token names
- * nobody who is trusted here, or there is none that could be read.
+ * How much is proved about the issuer of a refused request. `verified`: the signature is valid. `claimed`: the token
+ * names a trusted issuer, and nothing proves it yet. `unknown`: the token names no trusted issuer, or cannot be read.
  */
 export type IssuerTrust = 'verified' | 'claimed' | 'unknown';
 
-/** A request was verified and let in. */
+/** The service verified a request and let it in. */
 export interface RequestAccepted {
   readonly type: 'request_accepted';
   readonly issuer: string;
   /** The name under which this service was called. */
   readonly audience: string;
-  /** Whether the caller acts for a user. Who that is, is not told. */
+  /** Whether the caller acts for a user. The event does not name the user. */
   readonly hasSubject: boolean;
   readonly algorithm: Algorithm;
   readonly keyId: string;
   readonly profile: Profile;
-  /** The pattern of the route, as `/users/:id`; undefined where it is not known. */
+  /** The pattern of the route, such as `/users/:id`; undefined if unknown. */
   readonly route: string | undefined;
-  /** Whether a grant proves that the user asked. `none`: no proof was required, or there is no user. */
+  /** Whether a grant proves that the user asked. `none`: no proof was required, or the call has no user. */
   readonly proof: 'grant' | 'none';
-  /** The service that vouches for the user, and the id of the transaction, the same on every hop; undefined without proof. */
+  /**
+   * The service that vouches for the user, and the id of the transaction, which is the same on every hop. Undefined
+   * without proof.
+   */
   readonly originator: string | undefined;
   readonly transaction: string | undefined;
-  /** The code with which the request would be refused if the `subjectProof` of its issuer was `required`, not `report`. */
+  /** The code of the refusal that `subjectProof: required` would cause, where the issuer has `report`. */
   readonly proofRefusal: RefusalCode | undefined;
-  /** Until the token was verified, the arrival of the body included. */
+  /** Time to the end of the verification, including the arrival of the body. */
   readonly durationMilliseconds: number;
 }
 
-/** A request was refused, or could not be decided (503). */
+/** The service refused a request, or could not decide it (503). */
 export interface RequestRefused {
   readonly type: 'request_refused';
   readonly code: RefusalCode;
   readonly status: number;
-  /** What exactly failed. Our own words, and how far a time is from this clock; never a text of a token. */
+  /** What exactly failed: words of this library, and time differences. Never a text from a token. */
   readonly detail: string | undefined;
-  /** The name of a trusted issuer, never one that a caller made up; undefined where `issuerTrust` is `unknown`. */
+  /** The name of a trusted issuer, never one that a caller invents. Undefined if `issuerTrust` is `unknown`. */
   readonly issuer: string | undefined;
   readonly issuerTrust: IssuerTrust;
   readonly route: string | undefined;
-  /** Undefined where nothing had to be verified: a route that a verified request was handed on to refused it. */
+  /** Undefined if the request was verified before, for another route that handed it on. */
   readonly durationMilliseconds: number | undefined;
 }
 
 /**
- * A request that enforcement would refuse was let in without an identity: report-only mode. The members are those of
- * {@link RequestRefused}.
+ * In report-only mode, the service let in a request that it would otherwise refuse. The request has no identity. The
+ * members are the same as in {@link RequestRefused}.
  */
 export interface RequestWouldBeRefused extends Omit<RequestRefused, 'type'> {
   readonly type: 'request_would_be_refused';
 }
 
-/** Why the grant that came with a request is not its own. */
+/** Why a grant does not belong to the token of its request. */
 export type UnboundReason = 'claim_only' | 'header_only' | 'unequal' | 'repeated' | 'malformed';
 
 /**
- * A request was let in whose token and grant do not belong together, where the `subjectProof` of its issuer is `off`: as
- * through a gateway that drops or doubles the header `Txn-Token`. The grant is not sent on.
+ * The service let in a request whose token and grant do not belong together, because the `subjectProof` of its issuer
+ * is `off`. A gateway that drops or doubles the header `Txn-Token` has this effect. The service does not pass the
+ * grant on.
  */
 export interface GrantUnbound {
   readonly type: 'grant_unbound';
   readonly issuer: string;
   readonly route: string | undefined;
-  /** The token names a grant, and none came; the reverse; they differ; several came; the header is none of a grant. */
+  /**
+   * The token names a grant, and the request has none; the reverse; the two differ; the request has several; the
+   * header is not a grant.
+   */
   readonly reason: UnboundReason;
 }
 
-/** This service made a grant: it vouches for a user. */
+/** This service issued a grant: it vouches for a user. */
 export interface GrantIssued {
   readonly type: 'grant_issued';
   /** The id of the transaction, the same on every hop. */
@@ -138,7 +144,7 @@ export interface SigningFailed {
   readonly isSentUnsigned: boolean;
 }
 
-/** Something an operator may want to know. Never holds a token, a subject or key material. */
+/** An event for operators. It never contains a token, a subject or key material. */
 export type ServiceAuthEvent =
   | RequestAccepted
   | RequestRefused
@@ -151,71 +157,76 @@ export type ServiceAuthEvent =
   | DuplicateDropped
   | RequestSigned
   | SigningFailed
-  /** The keys of an issuer were fetched, or found unchanged. */
+  /** The service fetched the keys of an issuer, or found them unchanged. */
   | { readonly type: 'keys_refreshed'; readonly issuer: string; readonly keyIds: readonly string[] }
-  /** They could not be fetched; `servingStale` tells whether known keys serve on. */
+  /** The service could not fetch the keys of an issuer. `servingStale`: it still uses the known keys. */
   | {
       readonly type: 'keys_refresh_failed';
       readonly issuer: string;
       readonly reason: string;
       readonly servingStale: boolean;
     }
-  /** The finder of `trustedIssuers` failed or was late. Emitted once, until it answers again. */
+  /** The finder of `trustedIssuers` failed or took too long. Emitted once, until the finder answers again. */
   | { readonly type: 'issuer_look_up_failed'; readonly reason: string }
-  /** It answers again. */
+  /** The finder of `trustedIssuers` answers again. */
   | { readonly type: 'issuer_look_up_recovered' }
-  /** One key of a set is not used; the others are. */
+  /** The service ignores one key of a set, and uses the others. */
   | {
       readonly type: 'key_dropped';
       readonly issuer: string;
       readonly reason: string;
     }
-  /** A finder has answered with an issuer in the `original` profile: its tokens bind no URL. Emitted once for each issuer. */
+  /**
+   * A finder returned an issuer with the `original` profile, whose tokens bind no URL. Emitted once for each issuer.
+   */
   | { readonly type: 'original_issuer_found'; readonly issuer: string }
-  /** This service signs with another key, or publishes others, from now on. */
+  /** This service now signs with another key, or publishes other keys. */
   | {
       readonly type: 'signing_keys_changed';
       readonly keyId: string;
       readonly publishedKeyIds: readonly string[];
     }
-  /** Where this service's own key comes from has no usable one: the key before it signs on. */
+  /** The source of this service's own key has no usable key. The service still signs with the previous key. */
   | { readonly type: 'signing_keys_unusable'; readonly reason: string }
-  /** The replay store cannot tell whether a token was used before. Said once, until it can again. */
+  /** The replay store cannot decide whether a token was used before. Emitted once, until it can again. */
   | { readonly type: 'replay_store_failed'; readonly reason: string }
-  /** It can again: how many requests were refused meanwhile, and how many accepted unchecked. */
+  /** The replay store works again: how many requests were refused meanwhile, and how many accepted unchecked. */
   | {
       readonly type: 'replay_store_recovered';
       readonly refused: number;
       readonly acceptedUnchecked: number;
     }
-  /** A token was accepted that may have been used before, as the store was told to; so many since the start. */
+  /**
+   * The service accepted a token that may have been used before, as the store is configured to. `count` is since the
+   * start.
+   */
   | {
       readonly type: 'token_accepted_unchecked';
       readonly issuer: string;
       readonly reason: string;
       readonly count: number;
     }
-  /** The replay store works, and may forget a token too early, or see too few of them. */
+  /** The replay store works, but may forget a token too early, or sees only some of the tokens. */
   | { readonly type: 'replay_store_unsafe'; readonly reason: string };
 
-/** Port: hears what happens. What it throws or rejects with is ignored, and nobody waits for it. */
+/** Port: is called with each event. The service ignores what it throws or rejects with, and does not wait for it. */
 export interface ServiceAuthObserver {
-  /** Told once for each event, at once: what takes time is for later. */
+  /** Called synchronously, once for each event. Do slow work later. */
   observe(event: ServiceAuthEvent): void | Promise<void>;
-  /** Called when the service closes: whatever is held back is written now. What it throws is ignored. */
+  /** Called when the service closes: write whatever you hold back now. Errors are ignored. */
   flush?(): void;
 }
 
-/** Stands where nobody listens, and lets events go unmade. */
+/** Used if no observer is configured; then no events are created. */
 export const NO_OBSERVER: ServiceAuthObserver = Object.freeze({ observe: () => undefined });
 
-/** Tells an observer, whose trouble must not become the request's. The event is frozen. */
+/** Calls an observer with an event, which is frozen. Errors of the observer do not affect the request. */
 export function tell(observer: ServiceAuthObserver, event: ServiceAuthEvent): void {
   try {
     const outcome: unknown = observer.observe(Object.freeze(event));
     if (isObject(outcome)) Promise.resolve(outcome).catch(() => undefined);
   } catch {
-    // An observer only watches.
+    // An error of an observer must not affect the service.
   }
 }
 
@@ -223,16 +234,16 @@ function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null;
 }
 
-/** Lets an observer write what it holds back, whose trouble must not become the service's. */
+/** Lets an observer write what it holds back. Its errors do not affect the service. */
 export function flushObserver(observer: ServiceAuthObserver): void {
   try {
     observer.flush?.();
   } catch {
-    // An observer only watches.
+    // An error of an observer must not affect the service.
   }
 }
 
-/** One observer for several: each hears everything, whatever becomes of the others. */
+/** Combines several observers. Each is called with every event, even if another one fails. */
 export function tellAll(observers: readonly ServiceAuthObserver[]): ServiceAuthObserver {
   const [first = NO_OBSERVER, ...others] = observers;
   if (others.length === 0) return first;

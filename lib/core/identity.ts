@@ -4,13 +4,13 @@ import type { VerifiedGrant } from './grants/verified-grant.js';
 import type { Profile } from './profiles.js';
 import { createSlot } from './slot.js';
 
-/** What a verified token proves about a request. Frozen, claims and all. */
+/** What a verified token proves about a request. Frozen, including its claims. */
 export interface ServiceIdentity {
   /** The service that calls: the URI it is trusted under. */
   readonly issuer: string;
   /** The name under which this service was called. */
   readonly audience: string;
-  /** The user the call is made for, as a URI; undefined when the calling service acts for itself. */
+  /** The user of the call, as a URI; undefined if the calling service acts for itself. */
   readonly subject: string | undefined;
   /** The token's `jti`. */
   readonly tokenId: string | undefined;
@@ -20,17 +20,17 @@ export interface ServiceIdentity {
   /** The id of the key that verified the signature. */
   readonly keyId: string;
   readonly profile: Profile;
-  /** The proof that the user asked, where one was required; undefined otherwise. */
+  /** The proof that the user asked, if one was required; undefined otherwise. */
   readonly grant: VerifiedGrant | undefined;
-  /** Every claim of the token, extra ones included. */
+  /** Every claim of the token, including extra claims. */
   readonly claims: Readonly<Record<string, unknown>>;
 }
 
-/** Which settings verified an identity. No member: a copy, a spread or a parsed text has none. */
+/** The settings that verified an identity. It is not a member, so copies, spreads and parsed texts do not have it. */
 const VERIFIER = createSlot<object>();
 
 /**
- * Puts together what was proved. The caller has verified every part of it.
+ * Creates an identity. The caller has verified every part of it.
  *
  * @param verified.verifier the settings of the service that verified it
  */
@@ -59,7 +59,7 @@ export function markVerified(identity: ServiceIdentity, verifier: object): Servi
   return Object.freeze(identity);
 }
 
-/** The settings that verified an identity; undefined for everything else, a copy of an identity too. */
+/** The settings that verified an identity; undefined for any other object, such as a copy of an identity. */
 export function verifierOf(identity: object): object | undefined {
   return VERIFIER.get(identity);
 }

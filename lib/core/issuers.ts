@@ -8,11 +8,11 @@ export interface TrustedIssuer {
   readonly issuer: string;
   readonly profile: Profile;
   readonly keys: KeySource;
-  /** URI prefixes of the users this issuer may speak for; undefined: for everybody. */
+  /** URI prefixes of the users this issuer may speak for; undefined: all users. */
   readonly subjects: readonly string[] | undefined;
   /**
-   * What is asked of it besides a good token. Undefined for an issuer found at run time that says nothing, while
-   * somebody vouches for users whom it may speak for: its users are refused.
+   * The proof that the issuer needs besides a valid token. Undefined for an issuer found at run time without
+   * `subjectProof`, if an originator vouches for users whom it may speak for. Then calls for users are refused.
    */
   readonly subjectProof: SubjectProof | undefined;
   /** The ways in which it may call. */
@@ -21,21 +21,21 @@ export interface TrustedIssuer {
   readonly messageBodies: 'json' | 'raw';
 }
 
-/** Port: which issuers are trusted. An unknown one costs no fetch of keys and no signature work. */
+/** Port: finds trusted issuers. An unknown issuer costs neither a fetch of keys nor a signature check. */
 export interface IssuerDirectory {
-  /** @throws ServiceAuthUnavailableError `key_unavailable` when that cannot be decided now */
+  /** @throws ServiceAuthUnavailableError `key_unavailable` if the answer is not known now */
   find(issuer: string): TrustedIssuer | undefined | Promise<TrustedIssuer | undefined>;
-  /** The configured issuer whose name is this one but for its spelling. Asked only once a request is refused. */
+  /** The configured issuer whose name differs only in spelling. Called only after a refusal. */
   nearest?(unverifiedIssuer: string): string | undefined;
   /** The issuers known at the moment. */
   known(): Iterable<TrustedIssuer>;
-  /** Closes the key source of every issuer, and of those whose look-up is under way. */
+  /** Closes the key source of every issuer, including those still being looked up. */
   close(): void;
 }
 
 /** The issuers that the configuration lists. */
 export function listedIssuers(issuers: ReadonlyMap<string, TrustedIssuer>): IssuerDirectory {
-  // One look-up in place of a comparison with each: strangers decide how often.
+  // One look-up instead of a comparison with each name: strangers decide how often it runs.
   const byCommonName = new Map([...issuers.keys()].map((issuer) => [commonName(issuer), issuer]));
   return {
     find: (issuer) => issuers.get(issuer),
@@ -50,7 +50,7 @@ export function listedIssuers(issuers: ReadonlyMap<string, TrustedIssuer>): Issu
 
 const MOST_CHARACTERS = 1024;
 
-/** What names have in common that people take for the same. */
+/** The part of a name that people do not misspell: equal for names that they confuse. */
 function commonName(name: string): string {
   return name
     .toLowerCase()
@@ -59,7 +59,7 @@ function commonName(name: string): string {
     .replace(/\/$/, '');
 }
 
-/** In what two names differ that people take for the same; undefined where they are the same, or really differ. */
+/** The difference between two names that people confuse; undefined if the names are equal, or really differ. */
 export function nameDifference(one: string, other: string): string | undefined {
   if (one === other || commonName(one) !== commonName(other)) return undefined;
   const [found] = SPELLINGS.filter(([, spell]) => spell(one) === spell(other));

@@ -14,8 +14,8 @@ const MAX_KEY_ID_LENGTH = 256;
 const CONTROL_CHARACTER = /\p{Cc}/u;
 
 /**
- * Reads the JOSE header: types, no extension, an algorithm of the protocol. Which members a profile
- * allows is for {@link assertHeaderProfile}, since the profile is the issuer's.
+ * Reads the JOSE header: types, no extension, an algorithm of the protocol. {@link assertHeaderProfile} checks which
+ * members the issuer's profile allows.
  *
  * @throws ServiceTokenRefusedError `header_invalid`, `algorithm_refused`
  * @see RFC 7515 section 4.1

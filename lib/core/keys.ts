@@ -9,8 +9,8 @@ export interface VerificationKey {
 }
 
 /**
- * How the keys of an issuer stand. `static`: configured. `fresh`: fetched lately. `stale`: known, but
- * they could not be fetched again in time. `unavailable`: none that may be used.
+ * The state of the keys of an issuer. `static`: configured. `fresh`: fetched recently. `stale`: known, but not
+ * fetched again in time. `unavailable`: no usable keys.
  */
 export interface KeySourceHealth {
   readonly status: 'static' | 'fresh' | 'stale' | 'unavailable';
@@ -23,47 +23,46 @@ export interface KeySourceHealth {
 }
 
 /**
- * Port: where the public keys of one issuer come from. Each issuer has its own source, so that keys
- * of two issuers cannot be mixed up even when their key ids are the same.
+ * Port: provides the public keys of one issuer. Each issuer has its own source. So keys of two issuers cannot be
+ * confused, even if their key ids are equal.
  */
 export interface KeySource {
   /**
-   * The key with this id; with no id, the only key there is. Undefined when there is none or more
-   * than one.
+   * The key with this id; without an id, the only key. Undefined if there is none or more than one.
    *
-   * @throws ServiceAuthUnavailableError `key_unavailable` when that cannot be decided now
+   * @throws ServiceAuthUnavailableError `key_unavailable` if the answer is not known now
    */
   find(
     keyId: string | undefined,
   ): VerificationKey | undefined | Promise<VerificationKey | undefined>;
-  /** Begins to fetch what is due, without waiting for it. Called about once a second. */
+  /** Begins to fetch keys if that is due, without waiting. Called about once a second. */
   refreshIfDue(): void;
-  /** Resolves when keys may be used, or when the fetch under way has failed. */
+  /** Resolves as soon as usable keys are known, or the current fetch has failed. */
   settled(): Promise<void>;
-  /** What is known at this moment. Asking costs no fetch. */
+  /** The current state. Causes no fetch. */
   health(): KeySourceHealth;
-  /** Ends what is under way. */
+  /** Ends fetches that are running. */
   close(): void;
 }
 
-/** The private key that signs, and the public names of it. */
+/** The private key that signs, with its key id and algorithm. */
 export interface SigningKey {
   readonly keyId: string;
   readonly algorithm: Algorithm;
   readonly key: KeyObject;
 }
 
-/** A public key as it is published: RFC 7517 section 4. Never with a private member. */
+/** A public key as the service publishes it: RFC 7517 section 4. Never has a private member. */
 export type PublishedKey = Readonly<Record<string, unknown>> & { readonly kid: string };
 
-/** Port: which key signs at the moment, and which keys receivers should know. */
+/** Port: provides the current signing key, and the keys that receivers should know. */
 export interface SigningKeySource {
-  /** The key that signs at this moment. */
+  /** The key that signs now. */
   current(): SigningKey;
-  /** The keys of the previous, the current and the next signer. The same list until it changes. */
+  /** The previous, the current and the next public key. Returns the same array until the keys change. */
   published(): readonly PublishedKey[];
-  /** Begins to look for a new key if it is time, without waiting for it. Called about once a second. */
+  /** Begins to read the key again if that is due, without waiting. Called about once a second. */
   refreshIfDue(): void;
-  /** Ends what runs in the background. */
+  /** Ends work in the background. */
   close(): void;
 }

@@ -1,23 +1,23 @@
 import type { UnverifiedObject } from './unambiguous-json.js';
 
-/** One for each key of each caller, as a rule. */
+/** Usually one for each key of each caller. */
 const MAX_HEADERS = 1000;
-/** A longer header is a rare one. */
+/** Longer headers are rare, and not kept. */
 const MAX_LENGTH = 512;
 
 /**
- * JOSE headers that were read before, by their encoded text: a caller's tokens all have the same one. Only a
- * good signature gets a header in here, so strangers cannot fill it.
+ * Remembers parsed JOSE headers by their encoded text: all tokens of a caller have the same header. Only headers of
+ * tokens with a valid signature are kept, so strangers cannot fill the memory.
  */
 export class KnownHeaders {
   readonly #byText = new Map<string, UnverifiedObject>();
 
-  /** What the text of a header says; undefined where it is not known. */
+  /** The parsed header; undefined if it is not known. */
   find(encodedHeader: string): UnverifiedObject | undefined {
     return this.#byText.get(encodedHeader);
   }
 
-  /** Remembers a header that came with a good signature. */
+  /** Remembers the header of a token with a valid signature. */
   keep(encodedHeader: string, header: UnverifiedObject): void {
     if (this.#byText.has(encodedHeader) || encodedHeader.length > MAX_LENGTH) return;
     const [oldest] = this.#byText.size < MAX_HEADERS ? [] : this.#byText.keys();
@@ -26,7 +26,7 @@ export class KnownHeaders {
   }
 }
 
-/** A part of a string may keep all of it in memory: here, a whole token. */
+/** Copies a text, since a slice of a string can keep the whole string in memory: here, a token. */
 function copyOf(text: string): string {
   return Buffer.from(text, 'latin1').toString('latin1');
 }

@@ -5,29 +5,29 @@ import type { KeySourceOptions } from './options.js';
 import { SIGNED_HEADERS } from './request.js';
 import { isServiceUri } from './service-uri.js';
 
-/** Collects what is wrong with the options, so that all of it is reported at once. */
+/** Collects the problems of the options, so that one error reports them all. */
 export class ProblemList {
   /**
    * @param path the field whose members are read; empty for the options themselves
-   * @param problems those found so far, each as `field: what to write`
+   * @param problems those found before, each as `field: what to write`
    */
   constructor(
     readonly path = '',
     readonly problems: string[] = [],
   ) {}
 
-  /** The same list, for what is wrong with the members of this field. */
+  /** The same list, for problems with the members of this field. */
   under(field: string): ProblemList {
     return new ProblemList(this.pathOf(field), this.problems);
   }
 
-  /** Adds a problem of one member; of the whole field where `name` is empty. */
+  /** Adds a problem of one member, or of the whole field if `name` is empty. */
   add(name: string, whatToWrite: string): undefined {
     this.problems.push(`${this.pathOf(name) || 'options'}: ${whatToWrite}`);
     return undefined;
   }
 
-  /** Runs a part that reads options of its own, and takes its problems over. What else it throws is thrown. */
+  /** Runs a part that reads its own options, and adds its problems to this list. Other errors are thrown on. */
   async attempt<T>(read: () => T | Promise<T>): Promise<T | undefined> {
     try {
       return await read();
@@ -39,7 +39,7 @@ export class ProblemList {
     }
   }
 
-  /** @throws ServiceAuthConfigError with all of them, where there are any */
+  /** @throws ServiceAuthConfigError with all problems, if there are any */
   assertNone(): void {
     if (this.problems.length > 0) throw new ServiceAuthConfigError(this.problems);
   }
@@ -50,7 +50,10 @@ export class ProblemList {
 }
 
 const HOW_TO_WRITE_URI = "write the service's absolute URI, such as 'https://census.service/'";
-/** A prefix must end where a part of a URI ends: `https://census.service` begins `https://census.service.evil/` too. */
+/**
+ * A prefix must end at a boundary of the URI: `https://census.service` is also a prefix of
+ * `https://census.service.evil/`.
+ */
 const SUBJECT_PREFIX = /^[A-Za-z][A-Za-z0-9+.-]*:(?:\S*[/:#?=])?$/;
 const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
@@ -61,13 +64,13 @@ function inWords(words: readonly string[]): string {
 }
 
 /**
- * Reads one object of options that nobody has checked: own members only, unknown names reported,
- * every value read through a method that reports what it cannot accept and answers undefined.
+ * Reads one object of unchecked options. It reads own members only and reports unknown names. Each method reports a
+ * value that it cannot accept, and returns undefined.
  */
 export class OptionReader {
   private readonly values: ReadonlyMap<string, unknown>;
 
-  /** @param problems where what is wrong is added, under the path of these options */
+  /** @param problems receives the problems, under the path of these options */
   constructor(
     options: unknown,
     knownNames: readonly string[],
@@ -86,7 +89,7 @@ export class OptionReader {
     return new Map(Object.keys(options).map(read));
   }
 
-  /** What a getter throws is left out: it may quote a secret. */
+  /** The report omits the error of a getter: it may quote a secret. */
   private readMember(owner: object, member: string, name: string): unknown {
     try {
       return Reflect.get(owner, member) as unknown;
@@ -103,7 +106,7 @@ export class OptionReader {
     return this.values.get(name);
   }
 
-  /** A value that `isGood` takes; an absent one is undefined. */
+  /** A value that `isGood` accepts; undefined if missing. */
   value<T>(
     name: string,
     isGood: (value: unknown) => value is T,
@@ -114,7 +117,7 @@ export class OptionReader {
     return this.report(name, whatToWrite);
   }
 
-  /** A clock that never steps, in milliseconds; without one, that of the process. */
+  /** A monotonic clock, in milliseconds; by default the clock of the process. */
   monotonicClock(name: string): () => number {
     const isClock = (value: unknown): value is () => number => typeof value === 'function';
     const clock = this.value(name, isClock, 'write a function that answers milliseconds');
@@ -149,20 +152,20 @@ export class OptionReader {
     return false;
   }
 
-  /** An object with this method; an absent one is undefined. */
+  /** An object with this method; undefined if missing. */
   port<T extends object>(name: string, method: keyof T & string): T | undefined {
     const value = this.raw(name);
     return value === undefined ? undefined : this.portIn<T>(name, value, method);
   }
 
-  /** A list of objects with this method; an absent list is empty. */
+  /** A list of objects with this method; empty if missing. */
   ports<T extends object>(name: string, method: keyof T & string): readonly T[] {
     const value = this.raw(name);
     const list = Array.isArray(value) ? (value as unknown[]) : [];
     return list.flatMap((item, at) => this.portIn<T>(`${name}[${at}]`, item, method) ?? []);
   }
 
-  /** A whole number from `from`, to `to` where there is one. */
+  /** A whole number, at least `from`, and at most `to` if given. */
   integer(name: string, range: { from: number; to?: number; fallback: number }): number {
     const value = this.raw(name) ?? range.fallback;
     const { from, to = Number.MAX_SAFE_INTEGER } = range;
@@ -174,7 +177,7 @@ export class OptionReader {
     return range.fallback;
   }
 
-  /** A list, each item of which `read` takes, with the problems of the item; an absent list is undefined. */
+  /** A list whose items `read` reads, each with its own problem list; undefined if missing. */
   list<T>(
     name: string,
     read: (item: unknown, problems: ProblemList) => T | undefined,
@@ -187,7 +190,7 @@ export class OptionReader {
     );
   }
 
-  /** Written as a list, with nothing in it. */
+  /** Whether the value is a list without items. */
   isEmptyList(name: string): boolean {
     const value = this.raw(name);
     return Array.isArray(value) && value.length === 0;
@@ -203,7 +206,7 @@ export class OptionReader {
     return [...new Set(names ?? [])];
   }
 
-  /** URI prefixes of users; an absent list is undefined. */
+  /** URI prefixes of users; undefined if missing. */
   subjectPrefixes(name: string): readonly string[] | undefined {
     return this.list(name, (prefix, found) => {
       if (typeof prefix === 'string' && SUBJECT_PREFIX.test(prefix)) return prefix;
@@ -211,7 +214,7 @@ export class OptionReader {
     });
   }
 
-  /** Where the keys of a service come from. What is written there is checked where keys are read. */
+  /** The source of a service's keys. The code that reads keys checks the values. */
   keyOptions(): Omit<KeySourceOptions, 'issuer'> {
     return {
       publicKey: this.raw('publicKey') as KeySourceOptions['publicKey'],
@@ -240,7 +243,7 @@ export class OptionReader {
     const uri = typeof value === 'string' ? value : '';
     if (isServiceUri(uri)) return uri;
     const flaw = describeUriFlaw(value);
-    // A flaw of the spelling says what to write.
+    // A spelling flaw already says what to write.
     return this.report(name, flaw.includes(': write ') ? flaw : `${flaw}; ${HOW_TO_WRITE_URI}`);
   }
 }

@@ -4,13 +4,13 @@ const MOST_CHARACTERS = 80;
 const SHORT_NAME = /^[^\s\p{C}'"]{1,80}$/u;
 const PATH = /^[^\p{C}'"]{1,300}$/u;
 
-/** What is said of an option that does not exist: which one is meant, where one is spelt nearly so. */
+/** The problem text for an option that does not exist. It suggests the option with the nearest spelling. */
 export function unknownOption(name: string, knownNames: readonly string[]): string {
   const near = nearestName(name, knownNames);
   return near === undefined ? 'unknown option; remove it' : `unknown option; did you mean ${near}?`;
 }
 
-/** The known name that differs in one or two characters; undefined where there is none. */
+/** The known name that differs in one or two characters; undefined if there is none. */
 export function nearestName(name: string, knownNames: readonly string[]): string | undefined {
   const most = name.length > 4 ? 2 : 1;
   if (name.length > MOST_CHARACTERS) return undefined;
@@ -21,7 +21,7 @@ export function nearestName(name: string, knownNames: readonly string[]): string
   return near[0]?.known;
 }
 
-/** How many characters must be changed, added or taken away: Levenshtein's distance. */
+/** The number of characters to change, add or remove: Levenshtein's distance. */
 function editDistance(one: string, other: string): number {
   let row = Array.from({ length: other.length + 1 }, (_, at) => at);
   for (let line = 0; line < one.length; line++) {
@@ -35,13 +35,13 @@ function editDistance(one: string, other: string): number {
   return row.at(-1) ?? 0;
 }
 
-/** A value in quotes, where it is short and cannot be a key or a password; its length otherwise. */
+/** A value in quotes if it is short and cannot be a key or a password; otherwise its length. */
 export function shown(text: string): string {
   const isShown = SHORT_NAME.test(text) && !looksSecret(text, /[\w+=-]{20,}/g);
   return isShown ? `'${text}'` : `a text of ${text.length} characters`;
 }
 
-/** The same of a path, which may be longer and have spaces, and names of temporary folders in it. */
+/** The same for a path, which may be longer, and may contain spaces and names of temporary folders. */
 export function shownPath(path: string): string {
   if (!/[/\\.]/.test(path)) return shown(path);
   const isShown = PATH.test(path) && !looksSecret(path, /[A-Za-z0-9+=]{24,}/g);
@@ -58,7 +58,7 @@ function looksSecret(text: string, longRuns: RegExp): boolean {
   );
 }
 
-/** What stands in the place of a value, by its kind alone. */
+/** A description of a value by its kind alone, to print instead of the value. */
 export function kindOf(value: unknown): string {
   if (value === undefined) return 'is not set (undefined)';
   if (value === null) return 'is null';
@@ -67,7 +67,7 @@ export function kindOf(value: unknown): string {
   return typeof value === 'object' ? 'is an object' : `is a ${typeof value}`;
 }
 
-/** Why a value is no URI of a service; names the spelling to write, where only the spelling is wrong. */
+/** Why a value cannot be the URI of a service. Names the right spelling if only the spelling is wrong. */
 export function describeUriFlaw(value: unknown): string {
   if (value instanceof URL) return 'is a URL object and no text';
   if (typeof value !== 'string' || value.trim() === '') return kindOf(value);
@@ -84,7 +84,7 @@ export function describeUriFlaw(value: unknown): string {
   return `${shown(value)} is sent in another spelling: write ${shown(href)}`;
 }
 
-/** The spelling in which clients send a URL: the one to write, where it differs from what is written. */
+/** The spelling in which clients send a URL, which the options must have. */
 export function travellingSpelling(uri: string): string {
   const { href, pathname } = new URL(uri);
   const spelt = href.replaceAll(/%[0-9a-f]{2}/gi, (code) => code.toUpperCase());

@@ -5,7 +5,7 @@ import type { CallTransport } from './messages/message.js';
 import type { Profile } from './profiles.js';
 import type { ReplayStore } from './replay.js';
 
-/** A key as users have it: PEM text, a JWK, or a key object of `node:crypto` or WebCrypto. */
+/** A key as users write it: PEM text, a JWK, or a key object of `node:crypto` or WebCrypto. */
 export type KeyMaterial = string | JsonWebKey | KeyObject | webcrypto.CryptoKey;
 
 /** A private key that signs outgoing requests. */
@@ -20,34 +20,34 @@ export interface SigningKeyOptions {
 
 /** The keys of a rotation: `current` signs, all are published. */
 export interface SigningKeyRingOptions {
-  /** Published until its last token has expired and receivers have turned over; its public half will do. */
+  /** Published until its last token has expired and receivers use the current key. Its public half is enough. */
   previous?: SigningKeyOptions | PublicKeyOptions;
   current: SigningKeyOptions;
-  /** Published before it signs, so that receivers know it by then; its public half will do. */
+  /** Published before it signs, so that receivers know it in time. Its public half is enough. */
   next?: SigningKeyOptions | PublicKeyOptions;
 }
 
-/** A key in a file that is read again while the service runs. */
+/** A key in a file that the service reads again while it runs. */
 export interface SigningKeyFileOptions {
   /**
-   * A private key as PEM or JWK, or JSON `{ "previous": ..., "current": ..., "next": ... }` of JWKs. May be
-   * replaced by an atomic rename or by swapping a symbolic link above it.
+   * A private key as PEM or JWK, or JSON `{ "previous": ..., "current": ..., "next": ... }` of JWKs. Replace it with
+   * an atomic rename, or by swapping a symbolic link above it.
    */
   keyFile: string;
   algorithm?: Algorithm;
   keyId?: string;
-  /** How often the file is read, 1 to 3600. Default 5. */
+  /** Seconds between two reads of the file, 1 to 3600. Default 5. */
   checkSeconds?: number;
 }
 
-/** Everything a signing key can come from; a function (a vault, say) is asked again every minute. */
+/** The sources of a signing key. A function, such as a client of a vault, is called again every minute. */
 export type SigningKeySourceOptions =
   | SigningKeyOptions
   | SigningKeyRingOptions
   | SigningKeyFileOptions
   | (() => Promise<SigningKeyOptions | SigningKeyRingOptions>);
 
-/** A public key of a trusted issuer, or of a key ring, with what is to be said about it. */
+/** A public key of a trusted issuer or of a key ring, with its options. */
 export interface PublicKeyOptions {
   /** SPKI PEM, JWK, `KeyObject` or `CryptoKey`. */
   publicKey: KeyMaterial;
@@ -57,25 +57,28 @@ export interface PublicKeyOptions {
   keyId?: string;
 }
 
-/** The name of a service, and where its keys are. */
+/** The name of a service, and the source of its keys. */
 export interface KeySourceOptions {
   /** The URI of the service, byte for byte as it writes it in `iss`. */
   issuer: string;
-  /** Its public key, where it has one. */
+  /** Its public key, if it has one. */
   publicKey?: KeyMaterial;
-  /** Its public keys, where it has several or one needs a word about it. */
+  /** Its public keys, if it has several, or one needs options. */
   keys?: readonly (KeyMaterial | PublicKeyOptions)[];
-  /** Where it publishes its keys. Default, where no key is given: `.well-known/jwks.json` under its URI. */
+  /** The URL of its key set. Default if no key is given: `.well-known/jwks.json` under its URI. */
   jwksUri?: string;
-  /** The algorithms this issuer may use. Default: those its keys are made for. */
+  /** The algorithms this issuer may use. Default: those that fit its keys. */
   algorithms?: readonly Algorithm[];
 }
 
-/** A service that may call, where its keys are, and for whom it may speak. */
+/** A service that may call, the source of its keys, and the users it may speak for. */
 export interface TrustedIssuerOptions extends KeySourceOptions {
   /** `original` accepts the format first published: no request binding, no expiry. Default `strict`. */
   profile?: Profile;
-  /** URI prefixes of the users this issuer may speak for, each ending in `/`, `:`, `#`, `?` or `=`. Default: everybody. */
+  /**
+   * URI prefixes of the users this issuer may speak for, each ending in `/`, `:`, `#`, `?` or `=`. Default: all
+   * users.
+   */
   subjects?: readonly string[];
   /**
    * Whether its calls for users need proof that the user asked: a grant of one of the `originators`. Must be written where
@@ -94,22 +97,25 @@ export interface TrustedMessagesOptions {
   bodies?: 'json' | 'raw';
 }
 
-/** What a receiver asks of the calls of one issuer besides a good token. */
+/** What a receiver requires of the calls of one issuer besides a valid token. */
 export interface SubjectProofOptions {
-  /** `off`: nothing. `report`: nobody is refused, and `request_accepted` says who would be. */
+  /**
+   * `off`: no proof. `report`: no request is refused, and `request_accepted` has the code of the refusal that
+   * `required` would cause.
+   */
   mode: 'off' | 'report' | 'required';
   /** Whether the issuer may act for itself, which needs no proof. Must be written with `required`. */
   withoutSubject?: 'allowed' | 'refused';
   /**
-   * How old a grant may be when this issuer uses it, 1 to 604800. Default 300. An older one than 300 s passes only on a route
-   * that allows it too, with `@RequireSubjectProof({ maxAgeSeconds })`.
+   * How old a grant may be when this issuer uses it, 1 to 604800. Default 300. A grant older than 300 s also needs a
+   * route that allows it, with `@RequireSubjectProof({ maxAgeSeconds })`.
    */
   maxAgeSeconds?: number;
 }
 
 /**
- * A service that authenticates users and vouches for them with grants. It may not call: who calls is in `trustedIssuers`,
- * and a service that does both is in both lists, where `{ issuer, subjects }` takes the keys of the trusted issuer.
+ * A service that authenticates users and vouches for them with grants. It may not call unless it is in
+ * `trustedIssuers` too. For a service in both lists, `{ issuer, subjects }` takes the keys of the trusted issuer.
  */
 export interface OriginatorOptions extends KeySourceOptions {
   /** URI prefixes of the users it may vouch for, each ending in `/`, `:`, `#`, `?` or `=`. */
@@ -122,17 +128,20 @@ export interface OriginatorOptions extends KeySourceOptions {
 export interface OriginateOptions {
   /** URI prefixes of the users that it authenticates. */
   subjects: readonly string[];
-  /** How long a grant lives where its maker says nothing, 1 to 604800. Default 300. */
+  /** The lifetime of a grant in seconds if its maker gives none, 1 to 604800. Default 300. */
   lifetimeSeconds?: number;
-  /** The longest life that its maker may ask for, 1 to 604800. Default 86400, what receivers accept unless they say otherwise. */
+  /**
+   * The longest lifetime in seconds that its maker may ask for, 1 to 604800. Default 86400, as in
+   * `maxGrantLifetimeSeconds` of receivers.
+   */
   maxLifetimeSeconds?: number;
 }
 
-/** Trusted issuers that are looked up when they call: in a database, say. */
+/** Looks up trusted issuers when they call, such as in a database. */
 export interface TrustedIssuerFinder {
   /**
-   * What is known of the issuer with exactly this URI; null or undefined when it is not trusted. Answers
-   * are kept for a minute and noes for ten seconds; a look-up that failed is repeated after five.
+   * The options of the issuer with exactly this URI; null or undefined if it is not trusted. The service keeps an
+   * answer for a minute and a missing issuer for ten seconds. It repeats a failed look-up after five seconds.
    */
   find(
     issuer: string,
@@ -149,28 +158,28 @@ export interface PublishedKeysOptions {
 
 /** A service to call. */
 export interface TargetOptions {
-  /** Scheme, host, port and path prefix of the requests that go to this service. */
+  /** Scheme, host, port and path prefix of the requests to this service. */
   baseUrl: string;
-  /** The URI the service answers to. Default: `baseUrl` as written. */
+  /** The URI of the called service. Default: `baseUrl` as written. */
   audience?: string;
   /** `original` signs in the format first published. Default `strict`. */
   profile?: Profile;
   /**
-   * What the client does with a call that it cannot sign, such as a call that names no user. Default `required`: it fails.
-   * `best-effort`: it is sent without a token, for a receiver that does not enforce tokens yet. Never without its user
-   * and with a token.
+   * What the client does with a call that it cannot sign, such as a call that names no user. Default `required`: the
+   * call fails. `best-effort`: the client sends the call without a token, for a receiver that does not enforce tokens
+   * yet. It never sends a token without the user.
    */
   signing?: 'required' | 'best-effort';
   /**
-   * Whether the grant of a call's user is sent along. Default `send` where `trustDomain` is set. `required`: a call for a
-   * user without a grant that can be used fails with `grant_unusable`. `never`: it stays here.
+   * Whether the client sends the grant of a call's user. Default `send` if `trustDomain` is set. `required`: a call
+   * for a user without a usable grant fails with `grant_unusable`. `never`: the client sends no grant.
    */
   grants?: 'send' | 'required' | 'never';
-  /** The trust domain of that service, where it is another one: it gets no grants. */
+  /** The trust domain of the called service. If it is not your own, the service gets no grants. */
   trustDomain?: string;
 }
 
-/** What a service says about itself, whom it trusts, and whom it calls. */
+/** The options of a service: its name, whom it trusts, and whom it calls. */
 export interface ServiceAuthOptions {
   /** The URI of this service: its name in every token. */
   issuer: string;
@@ -182,30 +191,32 @@ export interface ServiceAuthOptions {
   publishedKeys?: PublishedKeysOptions | 'off';
   /** The services that may call. Left out: the service only sends. */
   trustedIssuers?: readonly TrustedIssuerOptions[] | TrustedIssuerFinder;
-  /** Lets keys be fetched over plain `http:` from hosts other than this one. Default false. */
+  /** Allows key sets over plain `http:` from hosts other than this one. Default false. */
   allowInsecureKeyUrls?: boolean;
-  /** Whether the service fails to start when keys cannot be fetched. Default false: they are fetched meanwhile. */
+  /**
+   * Whether the service fails to start if it cannot fetch keys. Default false: it starts, and fetches them meanwhile.
+   */
   requireKeysAtStart?: boolean;
-  /** How long known keys serve while a key server is out of reach, 0 to 604800. Default 86400. */
+  /** How many seconds the service uses known keys while it cannot reach a key server, 0 to 604800. Default 86400. */
   maxStaleSeconds?: number;
   /** The services to call. */
   targets?: readonly TargetOptions[];
-  /** What becomes of a request to a URL outside `targets`. Default `refuse`. */
+  /** What the client does with a request to a URL outside `targets`. Default `refuse`. */
   unknownTargets?: 'refuse' | 'send-unsigned';
-  /** What becomes of a call that names no user, in code that no request started. Default `refuse`. */
+  /** What the client does with a call that names no user, in code that no request started. Default `refuse`. */
   subjectOutsideRequest?: 'refuse' | 'act-as-itself';
   /**
-   * The environment whose grants count, as production or staging: the `aud` of each grant. 1 to 256 visible ASCII characters,
-   * compared byte for byte; no name of a service.
+   * The environment whose grants count, such as production or staging: the `aud` of each grant. 1 to 256 visible
+   * ASCII characters, compared byte for byte. Not the name of a service.
    */
   trustDomain?: string;
   /** The services that vouch for users. With them, each issuer that may speak for those users needs a `subjectProof`. */
   originators?: readonly OriginatorOptions[];
-  /** The longest life of a grant that is accepted, 1 to 604800. Default 86400. */
+  /** The longest lifetime of an accepted grant in seconds, 1 to 604800. Default 86400. */
   maxGrantLifetimeSeconds?: number;
   /** Makes this service an originator, which vouches for the users it authenticates. */
   originate?: OriginateOptions;
-  /** How long a token that is signed here lives, 1 to 300. Default 60. */
+  /** The lifetime in seconds of a token that this service signs, 1 to 300. Default 60. */
   tokenLifetimeSeconds?: number;
   /** How long the token of an event that is sent here lives, 1 to 604800. Default 600. */
   messageLifetimeSeconds?: number;
@@ -220,33 +231,36 @@ export interface ServiceAuthOptions {
   topics?: readonly string[];
   /** The longest life of a strict token that is accepted, 1 to 3600. Default 300. */
   maxTokenLifetimeSeconds?: number;
-  /** How far the clocks of caller and receiver may differ, 0 to 60. Default 5. */
+  /** How many seconds the clocks of caller and receiver may differ, 0 to 60. Default 5. */
   clockToleranceSeconds?: number;
-  /** What a gateway strips from the path before a request arrives, as `/census`. Default: nothing. */
+  /** The part of the path that a gateway removes, such as `/census`. Default: nothing. */
   publicPathPrefix?: string;
   /**
-   * Headers to bind to outgoing requests, where a request has them. Content-Type, Content-Encoding and
-   * Content-Range of a body are bound always.
+   * Headers to bind to outgoing requests that have them. Content-Type, Content-Encoding and Content-Range of a body
+   * are always bound.
    */
   signedHeaders?: readonly string[];
   /** Headers that a strict token must bind whenever the request carries them. */
   requiredHeaders?: readonly string[];
   /**
-   * What the details of refusals hold, in events, logs and spans. Default `brief`: how the request differs from the one
-   * that was signed. `full`: both paths and queries too, which may name users or hold secrets.
+   * What the details of refusals contain, in events, logs and spans. Default `brief`: how the request differs from
+   * the one that was signed. `full`: also both paths and queries, which may contain users or secrets.
    */
   refusalDetails?: 'brief' | 'full';
-  /** How much of a body is held in memory because no parser reads it, or because it is a stream to sign. Default 1 MiB. */
+  /**
+   * How many bytes of a body the service keeps in memory because no parser reads it, or because it is a stream to
+   * sign. Default 1 MiB.
+   */
   maxBufferedBodyBytes?: number;
   /** Remembers used tokens. Default: in the memory of this process. */
   replayStore?: ReplayStore;
   /**
-   * Hears of every decision, of keys that change or cannot be had, and of a replay store in trouble: one
-   * observer, or several.
+   * Called with each decision, each change of keys, and each failure of keys or of the replay store. One observer, or
+   * several.
    */
   observer?: ServiceAuthObserver | readonly ServiceAuthObserver[];
-  /** The clock, in milliseconds since the epoch. Default `Date.now`. Given, it also times the fetching of keys. */
+  /** The clock, in milliseconds since the epoch. Default `Date.now`. If given, it also times the fetches of keys. */
   now?: () => number;
-  /** A clock that never steps, in milliseconds, for the durations in events. Default `performance.now`. */
+  /** A monotonic clock, in milliseconds, for the durations in events. Default `performance.now`. */
   monotonicNow?: () => number;
 }

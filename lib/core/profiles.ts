@@ -1,9 +1,9 @@
 import type { BodyHashAlgorithm } from './body-hash.js';
 
-/** How a token is made and what it must prove: protocol section 2. */
+/** The form of a token and what it must prove: protocol section 2. */
 export type Profile = 'strict' | 'original';
 
-/** What a JOSE header must be like. */
+/** The rules for a JOSE header. */
 export interface HeaderRules {
   /** Values of `typ` that are accepted, in lower case and without `application/`; the first is written. */
   readonly type: string;
@@ -11,20 +11,20 @@ export interface HeaderRules {
   readonly typeRequired: boolean;
   /** Whether the JOSE header must have `kid`. */
   readonly keyIdRequired: boolean;
-  /** The only members a JOSE header may have; undefined where others are ignored. */
+  /** The only members a JOSE header may have; undefined if others are ignored. */
   readonly headerMembers: ReadonlySet<string> | undefined;
 }
 
-/** The differences between the profiles, as data: both paths read this table instead of branching. */
+/** The differences between the profiles, as data: signer and verifier read this table instead of branching. */
 export interface ProfileRules extends HeaderRules {
   readonly requiredClaims: readonly string[];
   /** Whether `req` and `hdr` bind the token to one request. */
   readonly bindsRequest: boolean;
-  /** The digest a signer writes to `bdy`. */
+  /** The algorithm of the digest that a signer writes to `bdy`. */
   readonly bodyHash: BodyHashAlgorithm;
-  /** The digests a verifier accepts in `bdy`. */
+  /** The algorithms that a verifier accepts in `bdy`. */
   readonly acceptedBodyHashes: ReadonlySet<BodyHashAlgorithm>;
-  /** The longest `exp - iat` a verifier accepts where nothing else is configured. */
+  /** The longest `exp - iat` that a verifier accepts by default, in seconds. */
   readonly maxLifetimeSeconds: number;
 }
 

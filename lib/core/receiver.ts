@@ -7,15 +7,15 @@ import { VerificationLoad } from './scheduling.js';
 import type { ReceivingSettings, ServiceAuthSettings } from './settings.js';
 import { type DecisionMode, Stopwatch, VerificationProgress } from './verification-progress.js';
 
-/** What is known of a request besides what it carries. */
+/** Facts about a request that it does not carry itself. */
 export interface VerificationOptions {
-  /** Its pattern, as `/users/:id`, for the event; undefined where it is not known. */
+  /** The pattern of its route, such as `/users/:id`, for the event; undefined if unknown. */
   readonly route?: string | undefined;
-  /** What becomes of the request if it fails. Default `enforce`. */
+  /** Whether a request that fails is refused, or only reported. Default `enforce`. */
   readonly enforcement?: DecisionMode | undefined;
 }
 
-/** The receiving half of one service, with the state that changes while it verifies. */
+/** The receiving half of one service, with its changing state. */
 export class Receiver {
   readonly knownHeaders = new KnownHeaders();
   private readonly knownGrants = new GrantCache();
@@ -23,7 +23,7 @@ export class Receiver {
 
   constructor(private readonly settings: ServiceAuthSettings) {}
 
-  /** @throws ServiceAuthUsageError where the service has no `trustedIssuers` */
+  /** @throws ServiceAuthUsageError if the service has no `trustedIssuers` */
   get receiving(): ReceivingSettings {
     const { receiving } = this.settings;
     if (receiving) return receiving;
@@ -35,7 +35,7 @@ export class Receiver {
   /**
    * Begins to verify one request.
    *
-   * @throws ServiceAuthUsageError where the service has no `trustedIssuers`
+   * @throws ServiceAuthUsageError if the service has no `trustedIssuers`
    */
   begin({ route, enforcement }: VerificationOptions): RequestVerification {
     const { receiving, knownHeaders, knownGrants, load } = this;
@@ -47,7 +47,7 @@ export class Receiver {
     );
   }
 
-  /** Undefined where no observer is configured: then no clock is read. */
+  /** Undefined if no observer is configured; then no clock is read. */
   private measure(route: string | undefined): VerificationProgress | undefined {
     const { observer, monotonicNow } = this.settings;
     if (observer === NO_OBSERVER) return undefined;

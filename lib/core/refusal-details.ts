@@ -3,18 +3,19 @@ import type { KeySourceHealth } from './keys.js';
 import type { BindableRequest } from './request-binding.js';
 import { isServiceUri } from './service-uri.js';
 
-/** What a detail lists at most: names of this service, key ids. */
+/** The most names of this service, or key ids, that a detail lists. */
 const MOST_NAMES = 5;
 const MOST_CHARACTERS = 200;
 const CONTENT_CODINGS: ReadonlySet<string> = new Set(['gzip', 'deflate', 'br', 'zstd', 'identity']);
 
 /**
- * What exactly failed, for events and logs: made once a request is refused, so that accepted ones pay nothing. Before the
- * signature is verified, a detail has no word of the token; after it, the words of its issuer, but no subject.
+ * What exactly failed, for events and logs. Details are computed only for refused requests, so accepted ones pay
+ * nothing. Before the signature is verified, a detail quotes nothing of the token. Afterwards it may quote claims,
+ * but never the subject.
  */
 export type RefusalDetailLevel = 'brief' | 'full';
 
-/** For whom a token was made, and which names this service answers to. The token is verified. */
+/** The audience of a token, and the names of this service. The token is verified. */
 export function describeAudience(
   audience: string | undefined,
   audiences: ReadonlySet<string>,
@@ -28,7 +29,9 @@ export function describeAudience(
   return `made for ${audience}; ${here}${difference}`;
 }
 
-/** The configured issuer that was meant, it seems. The token is not verified, so no word of it is told. */
+/**
+ * The configured issuer that the token probably means. The token is not verified, so the text quotes nothing of it.
+ */
 export function describeNearMiss(
   unverifiedIssuer: string,
   issuers: IssuerDirectory,
@@ -38,12 +41,12 @@ export function describeNearMiss(
   return difference && `differs from ${near} in ${difference}`;
 }
 
-/** Which key did not sign, though the token names it. Its id is the one known here, and public. */
+/** Names the key that did not sign, though the token names it. The key id is one known here, and public. */
 export function describeNamedKey(keyId: string): string {
   return `the known key ${JSON.stringify(keyId.slice(0, MOST_CHARACTERS))} did not sign it`;
 }
 
-/** Which of its keys an issuer did not sign with. Key ids are public. */
+/** Names the keys of an issuer that did not sign. Key ids are public. */
 export function describeKnownKeys({ keyIds, ageSeconds }: KeySourceHealth): string {
   const names = listed(keyIds.map((keyId) => JSON.stringify(keyId.slice(0, MOST_CHARACTERS))));
   if (ageSeconds === undefined) return `the keys configured here are ${names}`;
@@ -59,12 +62,12 @@ function listed(names: readonly string[]): string {
 interface RequestLine {
   readonly method: string;
   readonly path: string;
-  /** With its question mark; empty where there is none. */
+  /** The query with its question mark; empty if there is none. */
   readonly query: string;
 }
 
 /**
- * In what the request differs from the one that was signed. The token is verified.
+ * How the request differs from the signed one. The token is verified.
  *
  * @param level `full` quotes both: a path may hold what only the two services should know
  */
@@ -135,7 +138,7 @@ function quoted(text: string): string {
   return rest > 0 ? `${shown} and ${rest} more characters` : shown;
 }
 
-/** What arrived in the place of the body that was signed: how much, how coded, and who read it. */
+/** Describes the body that arrived instead of the signed one: its length, its coding, and who read it. */
 export function describeBody({ body, headerValues }: BindableRequest): string {
   const arrival = body.arrival?.();
   const [coding] = headerValues('content-encoding');
@@ -152,7 +155,7 @@ function arrivedBytes(bytes: number): string {
   return bytes === 1 ? '1 byte arrived' : `${bytes} bytes arrived`;
 }
 
-/** The sender of the request wrote any other coding. */
+/** Any other coding is text of the sender, and is not quoted. */
 function describeCoding(coding: string): string {
   return `the content coding is ${CONTENT_CODINGS.has(coding) ? coding : 'an unusual one'}`;
 }

@@ -8,43 +8,43 @@ export interface TokenUse {
   readonly forgetAtSeconds: number;
   /** The verifier's clock at this use, in seconds since the epoch. */
   readonly nowSeconds: number;
-  /** When the token says it was issued, in seconds since the epoch; undefined where it does not say. */
+  /** The `iat` of the token, in seconds since the epoch; undefined if missing. */
   readonly issuedAtSeconds?: number;
-  /** How far the clock of whoever issued it may be ahead. */
+  /** How far the clock of the issuer may be ahead, in seconds. */
   readonly clockToleranceSeconds?: number;
 }
 
 /**
- * `first`: recorded now, and never before. `seen`: recorded before, or so late, or issued so early, that
- * the store may have forgotten it.
+ * `first`: recorded now, and never before. `seen`: recorded before, or so old that the store may have forgotten it.
  */
 export type TokenUseVerdict = 'first' | 'seen';
 
 /** Port: remembers which tokens were used. */
 export interface ReplayStore {
   /**
-   * Records a use and tells whether it is the first, in one atomic step: of any number of calls with
-   * the same issuer and token id, on any number of processes that share the store, one gets `first`.
+   * Records a use and returns whether it is the first, in one atomic step. Of all calls with the same issuer and
+   * token id, in all processes that share the store, exactly one gets `first`.
    *
-   * @throws ServiceAuthUnavailableError `replay_store_unavailable` when that cannot be decided.
-   *   Whatever else it throws or answers is treated the same way: refused with 503.
+   * @throws ServiceAuthUnavailableError `replay_store_unavailable` if the store cannot decide. Any other error or
+   *   answer has the same effect: the service refuses with 503.
    */
   recordUse(use: TokenUse): TokenUseVerdict | Promise<TokenUseVerdict>;
 
   /**
-   * A service that uses the store starts, and waits for it. `observer` hears of trouble from now on.
+   * Called when a service that uses the store starts; the service waits for it. From now on the store calls
+   * `observer` with its failures.
    *
    * @throws whatever keeps the service from starting
    */
   start?(observer: ServiceAuthObserver): void | Promise<void>;
 
-  /** The service that was started with this observer has ended. Others may still use the store. */
+  /** Called when the service with this observer closes. Others may still use the store. */
   close?(observer: ServiceAuthObserver): void;
 }
 
 /** A reservation of one use: who holds it, and for how long. */
 export interface Lease {
-  /** Names the holder: random and unguessable, made anew for each reservation. */
+  /** Names the holder: random and unguessable, made again for each reservation. */
   readonly owner: string;
   /** How long the reservation lasts from now on, 1 or more. */
   readonly milliseconds: number;

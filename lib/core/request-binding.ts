@@ -1,7 +1,7 @@
 import type { BodyHashAlgorithm } from './body-hash.js';
 import type { RequestBody } from './request.js';
 
-/** What the binding of a request is computed from, the same on both sides of the wire. */
+/** The input of the binding, the same for signer and verifier. */
 export interface BindableRequest {
   readonly method: string;
   /** The request target exactly as on the wire. */
@@ -21,10 +21,10 @@ export interface RequestBinding {
 }
 
 /**
- * Computes the binding of a request. The signer writes the result into the token, the verifier
- * compares the token with it: there is no second place that knows what `req`, `hdr` and `bdy` are.
+ * Computes the binding of a request. The signer writes the result into the token, and the verifier compares the token
+ * with it. No other code computes `req`, `hdr` and `bdy`.
  *
- * @param headerNames the headers to bind, in lower case; those that do not have exactly one value are left out
+ * @param headerNames the headers to bind, in lower case; headers without exactly one value are left out
  */
 export function bindRequest(
   request: BindableRequest,
@@ -43,14 +43,14 @@ export function bindRequest(
 }
 
 /**
- * What says how the bytes of a body are understood: their type, how they are coded, and which part of
- * the whole they are. Parsers, decoders and stores act on these headers.
+ * The headers that say how to understand the bytes of a body: their type, their coding, and their range. Parsers,
+ * decoders and stores act on these headers.
  *
  * @see RFC 9110 sections 8.3, 8.4 and 14.5
  */
 const CONTENT_HEADERS = ['content-type', 'content-encoding', 'content-range'] as const;
 
-/** The headers that a token must bind whenever the request carries them, in lower case. */
+/** The headers that a token must bind if the request has them, in lower case. */
 export function headersToBind({ body, configuredHeaders }: BindableRequest): Set<string> {
   return new Set(body.hasContent ? [...CONTENT_HEADERS, ...configuredHeaders] : configuredHeaders);
 }

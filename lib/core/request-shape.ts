@@ -1,11 +1,18 @@
 import { types } from 'node:util';
 import { type BodyHashAlgorithm, bodyHashAlgorithmOf, hashBody } from './body-hash.js';
 import { ServiceAuthUsageError } from './errors.js';
-import type { BodyArrival, IncomingRequest, OutgoingRequest, RequestBody } from './request.js';
+import type {
+  BodyArrival,
+  IncomingRequest,
+  OutgoingRequest,
+  RequestBody,
+  RequestToDestination,
+} from './request.js';
 
 /**
- * Asserts that a request to verify has the members of {@link IncomingRequest}, besides its body, which
- * {@link bodyFrom} reads. Types do not hold at run time, and a member of another kind looks like an absent one.
+ * Asserts that a request to verify has the members of {@link IncomingRequest}, besides its body, which {@link
+ * bodyFrom} reads. TypeScript types are not checked at run time, and a member of another kind looks like a missing
+ * one.
  *
  * @throws ServiceAuthUsageError that names the member and the kind of what was given, never its content
  */
@@ -28,16 +35,25 @@ export function assertIncomingRequest(request: IncomingRequest): void {
 }
 
 /**
- * Asserts that a request to sign has the members of {@link OutgoingRequest}, besides its body, which is checked
- * when the request is signed.
+ * Asserts that a request to sign has the members of {@link OutgoingRequest}, besides its body, which signing checks.
  *
  * @throws ServiceAuthUsageError that names the member and the kind of what was given, never its content
  */
 export function assertOutgoingRequest(request: OutgoingRequest): void {
-  if (!isObject(request)) fail('the request', 'an object', request);
-  const { method, url, headers, subject, grant } = request;
-  if (!isString(method)) fail('`method`', 'a string', method);
+  assertRequestToDestination(request);
+  const { url } = request;
   if (!isString(url) && !(url instanceof URL)) fail('`url`', 'a string or URL', url);
+}
+
+/**
+ * As {@link assertOutgoingRequest}, for a request whose URL is known already.
+ *
+ * @throws ServiceAuthUsageError
+ */
+export function assertRequestToDestination(request: RequestToDestination): void {
+  if (!isObject(request)) fail('the request', 'an object', request);
+  const { method, headers, subject, grant } = request;
+  if (!isString(method)) fail('`method`', 'a string', method);
   // Headers, Map and the like have no entries of their own: nothing of them would be signed.
   const isRecord = isObject(headers) && !(Symbol.iterator in headers);
   if (!isRecord) fail('`headers`', 'a record of names and values', headers);
@@ -52,8 +68,7 @@ export function assertOutgoingRequest(request: OutgoingRequest): void {
 }
 
 /**
- * Gives a body the shape of a {@link RequestBody} whose answers are checked. Bytes are read from a `Uint8Array`, of
- * whatever realm.
+ * Turns a body into a {@link RequestBody} whose answers are checked. Accepts a `Uint8Array` of any realm.
  *
  * @throws ServiceAuthUsageError for anything else, and for bytes whose memory was transferred or shrunk away
  */
@@ -77,7 +92,7 @@ function bodyOfBytes(bytes: Uint8Array): RequestBody {
   };
 }
 
-/** A view of memory that is gone has no bytes, and so would look like an empty body. */
+/** A view of detached memory has no bytes, and would look like an empty body. */
 function assertNothingLost(bytes: Uint8Array): void {
   try {
     Uint8Array.prototype.at.call(bytes, 0);
@@ -88,7 +103,7 @@ function assertNothingLost(bytes: Uint8Array): void {
   }
 }
 
-// A class, since a getter in an object literal lives as long as a class does: with all it knows.
+// A class, since a getter in an object literal keeps its closure alive as long as a class does.
 class CheckedBody implements RequestBody {
   constructor(private readonly given: RequestBody) {}
 
@@ -128,7 +143,9 @@ function fail(member: string, expected: string, given: unknown): never {
   throw new ServiceAuthUsageError(`${member} must be ${expected}. Its kind is: ${kindOf(given)}.`);
 }
 
-/** The type of a value, or the name of its class. An own `constructor` may be content, so the prototype's counts. */
+/**
+ * The type of a value, or the name of its class. An own `constructor` may be content, so only the prototype's counts.
+ */
 function kindOf(value: unknown): string {
   if (!isObject(value)) return value === null ? 'null' : typeof value;
   const prototype: unknown = Object.getPrototypeOf(value);
@@ -141,7 +158,7 @@ function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null;
 }
 
-/** Every comparison with NaN is false: a limit that is none would let every list pass for a whole one. */
+/** Every comparison with NaN is false: with a limit of NaN every list would pass as complete. */
 function isCount(value: unknown): boolean {
   return value === undefined || (Number.isInteger(value) && Number(value) >= 0);
 }

@@ -19,7 +19,7 @@ import { verifyForRoute, verifyRequest } from './verify-request.js';
 export class RequestVerification {
   private isDecided = false;
 
-  /** @param verifier emits no event where it has no `progress` */
+  /** @param verifier emits no event if it has no `progress` */
   constructor(
     private readonly verifier: Verifier,
     private readonly observer: ServiceAuthObserver,
@@ -36,8 +36,8 @@ export class RequestVerification {
   }
 
   /**
-   * Asserts what another route asks of a request that was verified already, and emits nothing. Returns the identity, with
-   * the grant where that route asks for a proof; throws what {@link verifyForRoute} does.
+   * Asserts what another route requires of a verified request, and emits nothing. Returns the identity, with the
+   * grant if that route requires a proof; throws what {@link verifyForRoute} does.
    */
   async proveForRoute(
     identity: ServiceIdentity,
@@ -47,7 +47,7 @@ export class RequestVerification {
     return await verifyForRoute(identity, { call, policy }, this.verifier);
   }
 
-  /** Whether the signature of the token is that of a trusted issuer. False where no observer is configured. */
+  /** Whether a trusted issuer has signed the token. False if no observer is configured. */
   get isIssuerVerified(): boolean {
     return this.verifier.progress?.trust === 'verified';
   }
@@ -61,7 +61,7 @@ export class RequestVerification {
     }
   }
 
-  /** A broker has delivered a message that was handled before: emits `duplicate_dropped` in the place of a decision. */
+  /** A broker has delivered a message that was handled before: emits `duplicate_dropped` instead of a decision. */
   duplicate(route: string | undefined): void {
     if (this.isDecided) return;
     this.isDecided = true;
@@ -74,7 +74,7 @@ export class RequestVerification {
    * `request_would_be_refused`) or `request_failed`.
    */
   failed(error: unknown): void {
-    // Not by assignment: an application may throw a refusal that is frozen.
+    // An assignment would fail: an application may throw a frozen refusal.
     const { settings, progress, enforcement = 'enforce' } = this.verifier;
     if (error instanceof ServiceTokenRefusedError) Reflect.set(error, 'realm', settings.realm);
     if (this.isDecided) return;

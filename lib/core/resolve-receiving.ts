@@ -28,7 +28,7 @@ const ISSUER_OPTION_NAMES = [
   'messages',
 ] as const satisfies (keyof TrustedIssuerOptions)[];
 
-/** Resolves the receiving half; undefined when the service trusts nobody, and so only sends. */
+/** Resolves the receiving half; undefined if the service trusts no issuer, and so only sends. */
 export async function resolveReceiving(
   reader: OptionReader,
   common: CommonSettings,
@@ -63,7 +63,7 @@ export async function resolveReceiving(
   );
 }
 
-/** What a request is measured by. */
+/** Reads the limits of requests. */
 function readLimits(reader: OptionReader) {
   const requiredHeaders = reader.headerNames('requiredHeaders');
   const publicPathPrefix = readPathPrefix(reader);
@@ -132,7 +132,7 @@ async function resolveTrustedIssuers(
   return listedIssuers(trusted);
 }
 
-/** Proof is as strong as the weakest issuer, so each must say what is asked of it. */
+/** Asserts that each issuer has a `subjectProof`: the weakest issuer decides what grants prove. */
 function assertSaysWhatIsProved(
   { subjects, subjectProof }: TrustedIssuer,
   problems: ProblemList,
@@ -147,9 +147,9 @@ function assertSaysWhatIsProved(
   );
 }
 
-/** What each trusted issuer is resolved with besides what was written. */
+/** What the resolution of a trusted issuer needs besides its options. */
 interface IssuerParts extends SettingsParts {
-  /** The prefixes that somebody originates; undefined where there are no originators. */
+  /** The prefixes of users that originators vouch for; undefined if there are no originators. */
   readonly originated: readonly string[] | undefined;
 }
 

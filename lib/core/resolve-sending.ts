@@ -23,7 +23,7 @@ const TARGET_OPTION_NAMES = [
   'trustDomain',
 ] as const satisfies (keyof TargetOptions)[];
 
-/** Resolves the sending half; undefined when the service has no key, and so only receives. */
+/** Resolves the sending half; undefined if the service has no key, and so only receives. */
 export async function resolveSending(
   reader: OptionReader,
   common: CommonSettings,
@@ -76,7 +76,7 @@ function readChoices(reader: OptionReader) {
   };
 }
 
-/** Undefined in a service that has no key, and so only receives. */
+/** Undefined if the service has no key, and so only receives. */
 async function readSigningKey(
   reader: OptionReader,
   { parts, hasTargets }: { readonly parts: SettingsParts; readonly hasTargets: boolean },
@@ -137,7 +137,7 @@ function resolveTargets(
   return targets?.toSorted((one, other) => other.pathPrefix.length - one.pathPrefix.length);
 }
 
-/** The default of the audience, so it is spelt as the service spells its own name. */
+/** The default of `audience`, so it must have the spelling of the service's own name. */
 function readBaseUrl(reader: OptionReader): string | undefined {
   const written = reader.raw('baseUrl');
   if (reader.raw('audience') !== undefined && isSpeltOtherwise(written))
@@ -149,7 +149,7 @@ function readBaseUrl(reader: OptionReader): string | undefined {
   return reader.report('baseUrl', `${flaw}: write ${shown(spelling ?? '')}, or set audience`);
 }
 
-/** Whether clients change the spelling of this URL to that of a service URI, such as `HTTP://` to `http://`. */
+/** Whether clients change the spelling of this URL, such as `HTTP://` to `http://`. */
 function isSpeltOtherwise(written: unknown): written is string {
   const url = typeof written === 'string' ? parseUrl(written) : undefined;
   if (!url) return false;
@@ -173,7 +173,7 @@ function resolveTarget(reader: OptionReader, ownDomain: string | undefined): Tar
   return Object.freeze({ origin, pathPrefix, audience, profile, signing, grants });
 }
 
-/** Grants stay inside of their trust domain, and beside tokens that bind a request. */
+/** Grants stay in their trust domain, and need tokens that bind a request. */
 function readGrants(
   reader: OptionReader,
   { profile, ownDomain }: { profile: Target['profile']; ownDomain: string | undefined },

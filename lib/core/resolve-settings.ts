@@ -46,10 +46,9 @@ const OPTION_NAMES = [
 const MEBIBYTE = 1024 * 1024;
 
 /**
- * Turns what users write into what the library reads, once, at start. On return every value is
- * checked and every default filled in.
+ * Turns options into settings, once, at start. In the result every value is checked and every default filled in.
  *
- * @param fillParts fills the ports, with what those that fetch keys share
+ * @param fillParts creates the ports, given the settings for fetching keys
  * @throws ServiceAuthConfigError listing every problem, each as `field: what to write`
  */
 export async function resolveSettings(
@@ -104,7 +103,7 @@ function namesOf({ issuer, receiving, sending }: NamedSettings): Set<string> {
   ]);
 }
 
-/** A grant for everybody must not pass for a token to one service. */
+/** Asserts that a grant, which every service accepts, cannot pass for a token to one service. */
 function assertOwnDomain(
   reader: OptionReader,
   trustDomain: string | undefined,
@@ -139,12 +138,12 @@ function readClock(reader: OptionReader): () => number {
   return wallClock;
 }
 
-/** Reads `Date.now` at each call: fake timers of a test replace it after the application was made. */
+/** Reads `Date.now` at each call: tests with fake timers replace it after the application is created. */
 function wallClock(): number {
   return Date.now();
 }
 
-/** Every comparison with NaN is false, so that a clock that says nothing would let everything pass. */
+/** Every comparison with NaN is false: a clock that returns NaN would let every token pass. */
 function readTime(milliseconds: unknown): number {
   if (typeof milliseconds === 'number' && Number.isFinite(milliseconds)) return milliseconds;
   throw new ServiceAuthUsageError('The option `now` answered no finite number of milliseconds.');
@@ -165,7 +164,7 @@ function readKeyFetchSettings(reader: OptionReader, now: () => number): KeyFetch
   });
 }
 
-/** Without one, or with none in the list, nobody listens. */
+/** Without an observer, or with an empty list, no events are emitted. */
 function readObserver(reader: OptionReader): ServiceAuthObserver {
   if (!Array.isArray(reader.raw('observer'))) {
     return reader.port<ServiceAuthObserver>('observer', 'observe') ?? NO_OBSERVER;

@@ -1,48 +1,42 @@
 import { setImmediate } from 'node:timers';
 
-/** No signature of a turn of the event loop begins after this time: the rest of the process has work too. */
+/** After this time a turn of the event loop begins no signature, since the rest of the process has work too. */
 const MOST_MILLISECONDS = 3;
 
-/** So many are made in any case: where the processor serves others meanwhile, the time says nothing of the signatures. */
+/** A turn makes at least this many signatures: on a busy processor the time says little about the signatures. */
 const LEAST_SIGNATURES = 8;
 
 /**
- * Makes the signatures of one turn of the event loop together, at its end, first come, first served. What does not fit
- * into 3 ms waits for the end of the next turn.
+ * Makes the signatures of one turn of the event loop together, at its end, in the order of the calls. Signatures that
+ * do not fit into 3 ms wait for the end of the next turn.
  *
- * Together, because the tables of a curve take much of a processor's cache: a signature between all else that a request
- * does takes about twice as long as one that follows another. Not all at once, because 2,000 of them kept the event loop
- * busy for 120 ms of CPU; in turns of 3 ms, for 7.
+ * The tables of a curve take much of a processor's cache. So a signature between other work takes about twice as long
+ * as one that follows another. But 2,000 signatures at once kept the event loop busy for 120 ms of CPU, and turns of
+ * 3 ms for 7.
  */
 export class SigningTurn {
-  private readonly waiting: (() => void)[] = [];
+  private readonly waiting: Waiting[] = [];
   private wake: () => void = () => undefined;
 
-  /** @param now milliseconds of a clock that does not step; one that answers nonsense makes turns of eight signatures */
+  /** @param now milliseconds of a monotonic clock; a broken clock makes turns of eight signatures */
   constructor(private readonly now: () => number = () => performance.now()) {
     void this.work();
   }
 
   /**
-   * Calls `sign` at the end of this turn, or of a later one, outside of the caller's async context.
+   * Calls `sign` at the end of this turn or a later one, outside the caller's async context.
    *
    * @returns what `sign` returns
-   * @throws what `sign` throws; those that wait are signed nevertheless
+   * @throws what `sign` throws; the other calls are signed nevertheless
    */
   atEnd<T>(sign: () => T | Promise<T>): Promise<T> {
-    return new Promise((resolve, reject) => {
-      this.waiting.push(() => {
-        try {
-          resolve(sign());
-        } catch (error) {
-          reject(error);
-        }
-      });
+    return new Promise<T>((resolve, reject) => {
+      this.waiting.push({ sign, resolve, reject });
       this.wake();
     });
   }
 
-  /** One loop for the life of the service: begun by a call, it would keep the async context of that call. */
+  /** One loop for the life of the service. A loop that a call starts would keep the async context of that call. */
   private async work(): Promise<never> {
     for (;;) {
       await new Promise<void>((resolve) => {
@@ -59,23 +53,38 @@ export class SigningTurn {
     const end = this.now() + MOST_MILLISECONDS;
     let signed = 0;
     while (signed < this.waiting.length && (signed < LEAST_SIGNATURES || this.now() < end)) {
-      this.waiting[signed++]?.();
+      settle(this.waiting[signed++]);
     }
     this.waiting.splice(0, signed);
   }
 }
 
-/** What is asked and told where a signature is verified. */
+/** A signature that waits for its turn, and its promise. */
+interface Waiting {
+  sign(): unknown;
+  resolve(signed: unknown): void;
+  reject(error: unknown): void;
+}
+
+function settle(waiting: Waiting | undefined): void {
+  try {
+    waiting?.resolve(waiting.sign());
+  } catch (error) {
+    waiting?.reject(error);
+  }
+}
+
+/** The turns in which signatures are verified. */
 export type VerificationTurns = Pick<VerificationLoad, 'takeTurn' | 'begin' | 'end'>;
 
 /**
- * Decides where a signature is verified: on the main thread where it comes alone, else on another one. To wake another
- * thread and to be woken by it takes 10 to 35 microseconds of CPU. The main thread spends a quarter to a third of what
- * it would, which pays for several requests at a time and not for one.
+ * Decides where a signature is verified: a single one on the main thread, the others on another thread. Waking
+ * another thread and being woken by it takes 10 to 35 microseconds of CPU. The main thread then spends a quarter to a
+ * third of its time. That pays for several requests at a time, not for one.
  */
 export class VerificationLoad {
   /**
-   * The same for grants. The grant of a request follows its token in the same turn: a request that comes alone leaves
+   * The same for grants. The grant of a request follows its token in the same turn. So a single request leaves
    * neither to another thread.
    */
   readonly ofGrants: VerificationTurns = {
@@ -88,19 +97,19 @@ export class VerificationLoad {
   private readonly taken = { token: false, grant: false };
 
   /**
-   * Whether the main thread may verify one itself: no other thread is verifying one, and this is the first
-   * in this turn of the event loop. A turn has several where requests come faster than they are served.
+   * Whether the main thread may verify a signature itself: no other thread verifies one, and this is the first in
+   * this turn of the event loop. A turn has several if requests arrive faster than they are served.
    */
   takeTurn(): boolean {
     return this.take('token');
   }
 
-  /** Notes that one was left to another thread. */
+  /** Another thread begins to verify a signature. */
   begin(): void {
     this.elsewhere++;
   }
 
-  /** Notes that one was verified there. */
+  /** Another thread has verified a signature. */
   end(): void {
     this.elsewhere--;
   }

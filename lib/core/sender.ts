@@ -1,30 +1,36 @@
 import { ServiceSigningError } from './errors.js';
 import { tell } from './events.js';
-import { type IssuedGrant, issueGrant, type OriginateCall } from './grants/issue-grant.js';
+import {
+  type GrantSigner,
+  type IssuedGrant,
+  issueGrant,
+  type OriginateCall,
+} from './grants/issue-grant.js';
 import { type AnsweredMessage, AnswerSigner } from './messages/answer-token.js';
 import type { OutgoingMessage } from './messages/message.js';
 import { type MessageTarget, type SignedMessage, signMessage } from './messages/sign-message.js';
 import type { Profile } from './profiles.js';
 import type { OutgoingRequest, RequestToDestination } from './request.js';
-import { assertOutgoingRequest } from './request-shape.js';
+import { assertOutgoingRequest, assertRequestToDestination } from './request-shape.js';
 import { SigningTurn } from './scheduling.js';
 import type { SendingSettings, ServiceAuthSettings } from './settings.js';
 import { type Signer, signRequest } from './sign-request.js';
 import { type CalledTarget, isSentUnsigned, SigningReport } from './signing-report.js';
 import { type Destination, findDestination } from './targets.js';
 import { TokenIds } from './token-ids.js';
+import type { Stopwatch } from './verification-progress.js';
 
-/** The target that a URL belongs to, as it was looked up: no later change of the URL counts. */
+/** The target that a URL belongs to. Later changes of the URL object have no effect. */
 export interface SigningTarget {
-  /** The name of the service that is called. */
+  /** The name of the called service. */
   readonly audience: string;
   readonly profile: Profile;
-  /** Whether a call that cannot be signed fails, or is sent without a token. */
+  /** Whether a call that cannot be signed fails, or goes out without a token. */
   readonly signing: 'required' | 'best-effort';
-  /** Whether the grant of the call's user goes along: its text is given to `sign()`, and sent in `Txn-Token`. */
+  /** Whether to send the grant of the call's user: give its text to `sign()`, and send it in `Txn-Token`. */
   readonly grants: 'send' | 'required' | 'never';
   /**
-   * Signs a request to that URL. Observers are called with `request_signed`; a failure is reported by the caller, with
+   * Signs a request to that URL. Observers are called with `request_signed`. The caller reports a failure with
    * `noteSigningFailure`.
    *
    * @returns the value of the `JWT` header
@@ -34,22 +40,32 @@ export interface SigningTarget {
   sign(request: RequestToDestination): Promise<string>;
 }
 
-/** The sending half of one service, with the state that changes while it signs. */
+/** The sending half of one service, with its changing state. */
 export class Sender {
   private readonly report: SigningReport;
-  private readonly tokenIds: TokenIds;
-  private readonly turn = new SigningTurn();
+  private readonly signer: (Signer & GrantSigner) | undefined;
   private isClosed = false;
 
   constructor(private readonly settings: ServiceAuthSettings) {
-    this.report = new SigningReport(settings.observer, settings.monotonicNow);
-    this.tokenIds = new TokenIds(settings.now);
+    const { sending, issuer, now, monotonicNow, observer } = settings;
+    this.report = new SigningReport(observer, monotonicNow);
+    this.signer = sending && {
+      issuer,
+      now,
+      sending,
+      tokenIds: new TokenIds(now),
+      turn: new SigningTurn(),
+      assertOpen: () => this.assertOpen(),
+    };
   }
 
-  /** @throws ServiceSigningError `sending_disabled` where the service has no `signingKey` */
+  /** @throws ServiceSigningError `sending_disabled` if the service has no `signingKey` */
   get sending(): SendingSettings {
-    const { sending } = this.settings;
-    if (sending) return sending;
+    return this.signing.sending;
+  }
+
+  private get signing(): Signer & GrantSigner {
+    if (this.signer) return this.signer;
     throw new ServiceSigningError('sending_disabled');
   }
 
@@ -66,7 +82,11 @@ export class Sender {
       this.assertOpen();
       assertOutgoingRequest(request);
       destination = findDestination(request.url, this.sending);
-      return destination && (await this.signTo(destination, request));
+      if (destination === undefined) return undefined;
+      const stopwatch = this.report.start();
+      const token = await signRequest(request, destination, this.signing);
+      this.noteSigned(request, destination, stopwatch);
+      return token;
     } catch (error) {
       this.noteFailure(error, destination?.target);
       if (isSentUnsigned(error, destination?.target)) return undefined;
@@ -79,7 +99,7 @@ export class Sender {
     try {
       this.assertOpen();
       const stopwatch = this.report.start();
-      const signed = await signMessage(message, target, this.signer());
+      const signed = await signMessage(message, target, this.signing);
       this.assertOpen();
       if (stopwatch) this.report.signed(message, { ...target, profile: 'strict' }, stopwatch);
       return signed;
@@ -98,9 +118,8 @@ export class Sender {
   /** As `ServiceAuth.originate`. */
   issueGrant(subject: string, { insteadOf, ...options }: OriginateCall): IssuedGrant {
     this.assertOpen();
-    const { settings, sending, tokenIds, turn } = this;
-    const { issuer, now, observer } = settings;
-    const grant = issueGrant(subject, options, { issuer, now, sending, tokenIds, turn });
+    const { observer } = this.settings;
+    const grant = issueGrant(subject, options, this.signing);
     const { transaction, lifetimeSeconds } = grant;
     const text = grant.text.then((signed) => {
       this.assertOpen();
@@ -115,35 +134,33 @@ export class Sender {
     this.report.failed(error, target);
   }
 
-  /** From now on nothing is signed, and what is being signed is refused: `service_closed`. */
+  /** Stops signing. Calls that wait for their signature fail with `service_closed`. */
   close(): void {
     this.isClosed = true;
   }
 
-  // Closures, so that a target that is printed shows neither keys nor settings.
+  // Closures, so that a printed target shows neither keys nor settings.
   private signingTarget(destination: Destination): SigningTarget {
     const { audience, profile, signing, grants } = destination.target;
     const sign = async (request: RequestToDestination): Promise<string> => {
       this.assertOpen();
-      assertOutgoingRequest({ ...request, url: destination.path });
-      return await this.signTo(destination, request);
+      assertRequestToDestination(request);
+      const stopwatch = this.report.start();
+      const token = await signRequest(request, destination, this.signing);
+      this.noteSigned(request, destination, stopwatch);
+      return token;
     };
     return { audience, profile, signing, grants, sign };
   }
 
-  private async signTo(destination: Destination, request: RequestToDestination): Promise<string> {
-    const stopwatch = this.report.start();
-    const token = await signRequest(request, destination, this.signer());
-    // It may have been closed since the turn of this request.
+  /** @throws ServiceSigningError `service_closed`: it may have been closed since the turn of this request */
+  private noteSigned(
+    request: RequestToDestination,
+    { target }: Destination,
+    stopwatch: Stopwatch | undefined,
+  ): void {
     this.assertOpen();
-    if (stopwatch) this.report.signed(request, destination.target, stopwatch);
-    return token;
-  }
-
-  private signer(): Signer {
-    const { settings, sending, tokenIds, turn } = this;
-    const { issuer, now } = settings;
-    return { issuer, now, sending, tokenIds, turn, assertOpen: () => this.assertOpen() };
+    if (stopwatch) this.report.signed(request, target, stopwatch);
   }
 
   private assertOpen(): void {

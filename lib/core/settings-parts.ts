@@ -4,26 +4,26 @@ import type { KeySource, SigningKeySource } from './keys.js';
 import type { KeySourceOptions, TrustedIssuerFinder, TrustedIssuerOptions } from './options.js';
 import type { ReplayStore } from './replay.js';
 
-/** The ports that `createServiceAuth()` fills, from which settings are built besides options. */
+/** The ports that `createServiceAuth()` provides. Settings are built from them and from options. */
 export interface SettingsParts {
   /** @throws ServiceAuthConfigError with `field: what to write`, the field relative to the issuer */
   createKeySource(options: KeySourceOptions): Promise<KeySource>;
-  /** Looks issuers up; `resolve` turns what is found into what is trusted. */
+  /** Looks issuers up. `resolve` turns the options that it finds into a trusted issuer. */
   createIssuerDirectory(
     finder: TrustedIssuerFinder,
     resolve: (options: TrustedIssuerOptions) => Promise<TrustedIssuer>,
   ): IssuerDirectory;
   /** @throws ServiceAuthConfigError with `field: what to write`, the field relative to `signingKey` */
   createSigningKeySource(options: unknown): Promise<SigningKeySource>;
-  /** The store of a service that was given none. */
+  /** The replay store of a service without `replayStore`. */
   createReplayStore(): ReplayStore;
 }
 
-/** What everything that fetches keys shares. */
+/** The settings that all fetchers of keys share. */
 export interface KeyFetchSettings {
   readonly allowInsecureKeyUrls: boolean;
   readonly maxStaleSeconds: number;
-  /** Milliseconds of a clock that does not step, unless a clock was given. */
+  /** Milliseconds of a monotonic clock, or of the clock in the options. */
   readonly steadyNow: () => number;
   readonly observer: ServiceAuthObserver;
 }

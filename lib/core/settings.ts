@@ -7,13 +7,13 @@ import type { RefusalDetailLevel } from './refusal-details.js';
 import type { ReplayStore } from './replay.js';
 import type { KeyFetchSettings } from './settings-parts.js';
 
-/** What the library reads at run time: options with every default filled in and every value checked. Frozen. */
+/** What the library reads at run time: checked options with every default. Frozen. */
 export interface ServiceAuthSettings {
   /** The URI of this service. */
   readonly issuer: string;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
-  /** Milliseconds of a clock that does not step, for durations. */
+  /** Milliseconds of a monotonic clock, for durations. */
   readonly monotonicNow: () => number;
   /** Undefined in a service that only sends. */
   readonly receiving: ReceivingSettings | undefined;
@@ -41,20 +41,20 @@ export interface ReceivingSettings {
   readonly topics: ReadonlySet<string>;
   /** Put before the received request target before it is compared; empty when nothing strips a prefix. */
   readonly publicPathPrefix: string;
-  /** Lower-case names of headers a strict token must bind whenever the request carries them. */
+  /** Lower-case names of headers that a strict token must bind if the request has them. */
   readonly requiredHeaders: readonly string[];
   readonly maxBufferedBodyBytes: number;
   /** Whether details of refusals quote paths and queries. */
   readonly refusalDetails: RefusalDetailLevel;
   readonly replayStore: ReplayStore;
-  /** Undefined in a service that believes no originator. */
+  /** Undefined in a service without originators. */
   readonly grants: GrantSettings | undefined;
 }
 
 /** The half that signs requests. */
 export interface SendingSettings {
   readonly signingKeys: SigningKeySource;
-  /** Undefined where the keys are not published. */
+  /** Undefined if the keys are not published. */
   readonly publishedKeys: PublishedKeysSettings | undefined;
   /** Longest path prefix first, so that the first match is the closest. */
   readonly targets: readonly Target[];
@@ -66,7 +66,7 @@ export interface SendingSettings {
   readonly signedHeaders: readonly string[];
   readonly subjectOutsideRequest: 'refuse' | 'act-as-itself';
   readonly maxBufferedBodyBytes: number;
-  /** The `aud` of the grants that are made and sent here; undefined where none are. */
+  /** The `aud` of the grants that this service makes and sends; undefined if it does neither. */
   readonly trustDomain: string | undefined;
   /** Undefined in a service that makes no grants. */
   readonly originate: OriginateSettings | undefined;
@@ -78,15 +78,15 @@ export interface PublishedKeysSettings {
   readonly maxAgeSeconds: number;
 }
 
-/** A service to call: which URLs belong to it, and what is written into its tokens. */
+/** A service to call: the URLs that belong to it, and what its tokens contain. */
 export interface Target {
   readonly origin: string;
   /** Begins and ends with a slash. */
   readonly pathPrefix: string;
   readonly audience: string;
   readonly profile: Profile;
-  /** Whether a call that cannot be signed fails, or is sent without a token. */
+  /** Whether a call that cannot be signed fails, or goes out without a token. */
   readonly signing: 'required' | 'best-effort';
-  /** Whether the grant of a call's user goes along, and whether a call for a user fails without one. */
+  /** Whether to send the grant of a call's user, and whether a call for a user fails without one. */
   readonly grants: 'send' | 'required' | 'never';
 }

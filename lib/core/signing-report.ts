@@ -4,15 +4,15 @@ import type { RequestToDestination } from './request.js';
 import type { Target } from './settings.js';
 import { Stopwatch } from './verification-progress.js';
 
-/** What is known of the service that a request goes to. */
+/** The properties of the called service that events contain. */
 export type CalledTarget = Pick<Target, 'audience'> & Partial<Pick<Target, 'signing'>>;
 
-/** Whether a call that failed with this error is sent without a token: the target's signing is `best-effort`. */
+/** Whether a call that failed with this error goes out without a token: `signing` of the target is `best-effort`. */
 export function isSentUnsigned(error: unknown, target: CalledTarget | undefined): boolean {
   return error instanceof ServiceSigningError && target?.signing === 'best-effort';
 }
 
-/** Tells observers what became of requests that go out: one event for each, whoever notices first. */
+/** Calls observers with the result of outgoing requests: one event for each, from the first code that notices. */
 export class SigningReport {
   private readonly told = new WeakSet<object>();
 
@@ -21,12 +21,12 @@ export class SigningReport {
     private readonly monotonicNow: () => number,
   ) {}
 
-  /** Begins to time a signature; undefined where nobody listens. */
+  /** Begins to time a signature; undefined without observers. */
   start(): Stopwatch | undefined {
     return this.observer === NO_OBSERVER ? undefined : new Stopwatch(this.monotonicNow);
   }
 
-  /** Tells that a request was signed. */
+  /** Reports a request that was signed. */
   signed(
     { subject }: Pick<RequestToDestination, 'subject'>,
     target: Pick<Target, 'audience' | 'profile'>,
@@ -41,7 +41,7 @@ export class SigningReport {
     });
   }
 
-  /** An error that was told before is not told again. */
+  /** Emits the failure, unless the same error was emitted before. */
   failed(error: unknown, target: CalledTarget | undefined): void {
     if (this.observer === NO_OBSERVER || this.wasTold(error)) return;
     const code = error instanceof ServiceSigningError ? error.code : 'unexpected_error';

@@ -1,10 +1,10 @@
-/** A place for a value on any object, which only the holder of the slot sees. */
+/** Stores a value on any object. Only the holder of the slot can read it. */
 export interface Slot<T> {
   get(object: object): T | undefined;
   set(object: object, value: T): void;
 }
 
-/** Makes what extends it put its private fields on the object that it is given. */
+/** Lets a subclass put its private fields on the given object. */
 class Given {
   constructor(object: object) {
     return object;
@@ -12,9 +12,9 @@ class Given {
 }
 
 /**
- * A slot is what a WeakMap is, kept in the object: no property, so that nobody else can read it, set it or
- * copy it. A WeakMap whose values lead to their keys, a request and its body say, keeps both alive until
- * the next full collection of garbage; for requests that come by the thousand, this is dear.
+ * A slot works like a WeakMap, but in a private field: other code cannot read, set or copy it. A WeakMap whose values
+ * refer to their keys, such as a body to its request, keeps both alive until the next full garbage collection. With
+ * thousands of requests this costs much memory.
  */
 export function createSlot<T>(): Slot<T> {
   class Occupied extends Given {

@@ -6,24 +6,24 @@ const ABSOLUTE_URI = /^[A-Za-z][A-Za-z0-9+.-]*:./u;
 const WEB_URI = /^https?:/i;
 const USERINFO = /^[^:]+:\/\/[^/?#]*@/;
 
-/** A subject without any of these has no dot segment, however it is read. */
+/** A subject without any of these has no dot segment, in any decoding. */
 const MAYBE_DOTS = /[/\\]\.|[%\\]|[^\x21-\x7e]/;
 const ESCAPES = /(?:%[0-9a-f]{2})+/gi;
-/** An escape that no UTF-8 has, and that lax decoders take for a dot or a slash: overlong forms, `%u002e`. */
+/** Invalid escapes that lax decoders read as a dot or a slash: overlong forms, `%u002e`. */
 const LAX_ESCAPE = /%(?:c[01]|e0%[89]|f0%8|u[0-9a-f]{4})/i;
-/** More often nobody escapes an escape. */
+/** No software escapes an escape more often. */
 const MOST_DECODINGS = 3;
-/** What Unicode's compatibility forms leave, and tables of best fits turn into dots and slashes. */
+/** Characters that Unicode compatibility forms leave, but best-fit tables turn into dots and slashes. */
 const OTHER_DOTS = /[\u3002]/g;
 const OTHER_SLASHES = /[\\\u2044\u2215\u2216\u29f5\u29f8\u29f9]/g;
 const INVISIBLE = /[\p{C}\p{Z}]/gu;
 
-/** Schemes that run code or read local data wherever an application follows the URI. */
+/** Schemes that run code or read local data if an application follows the URI. */
 const REFUSED_SCHEME = /^(?:javascript|vbscript|data|blob|file|about|filesystem|view-source):/i;
 
 /**
- * Why a string cannot be the URI of a user, or undefined when it can: an absolute URI of at most
- * 1024 characters, no control characters, no credentials. Never normalised.
+ * Why a string cannot be the URI of a user; undefined if it can. A subject is an absolute URI of at most 1024
+ * characters, without control characters and credentials. It is never normalised.
  *
  * @see RFC 3986 section 4.3
  */
@@ -39,9 +39,9 @@ export function findSubjectFlaw(subject: string): string | undefined {
 }
 
 /**
- * Whether a subject lies under one of the URI prefixes. Dot segments never do: `/user/../admin/`
- * begins with `/user/` byte for byte and still names something else once somebody resolves it. So does
- * what becomes one: with path parameters (`..;x`), escaped once or several times, in other letters of Unicode.
+ * Whether a subject begins with one of the URI prefixes and has no dot segment. `/user/../admin/` begins with
+ * `/user/`, but names something else once software resolves it. The same goes for texts that become dot segments:
+ * with path parameters (`..;x`), escaped once or several times, in other letters of Unicode.
  */
 export function isWithinPrefixes(subject: string, prefixes: readonly string[]): boolean {
   return !mayHaveDotSegment(subject) && prefixes.some((prefix) => subject.startsWith(prefix));
@@ -59,7 +59,7 @@ function mayHaveDotSegment(subject: string): boolean {
   return true;
 }
 
-/** Unlike `decodeURIComponent`, reads what is UTF-8 beside what is not. */
+/** Unlike `decodeURIComponent`, also decodes the valid UTF-8 of a partly invalid text. */
 function decode(escapes: string): string {
   return Buffer.from(escapes.replaceAll('%', ''), 'hex').toString('utf8');
 }

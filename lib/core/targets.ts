@@ -2,20 +2,20 @@ import { ServiceSigningError } from './errors.js';
 import { parseUrl } from './service-uri.js';
 import type { SendingSettings, Target } from './settings.js';
 
-/** Where a request goes, as it was when its target was found: no later change of the URL counts. */
+/** The destination of a request. Later changes of the URL object have no effect. */
 export interface Destination {
   readonly target: Target;
   /** Path and query, as on the wire. */
   readonly path: string;
-  /** With its port, where the URL has one that is not the usual. */
+  /** The host, with its port unless that is the default of the scheme. */
   readonly host: string;
 }
 
 /**
- * Finds the target a URL belongs to: same origin, and a path under the target's own. Parsed URLs are
- * compared, never strings, so neither `//evil` nor `https://census.service.evil/` can pass for one.
+ * Finds the target of a URL: it has the same origin, and the path begins with the target's path. It compares parsed
+ * URLs, never strings, so neither `//evil` nor `https://census.service.evil/` matches.
  *
- * @returns undefined where unknown targets are sent unsigned
+ * @returns undefined if the URL has no target and `unknownTargets` is `send-unsigned`
  * @throws ServiceSigningError `target_unknown`, `target_invalid`
  */
 export function findDestination(
@@ -41,7 +41,7 @@ function findTarget(
 /**
  * Parses the absolute URL of a request.
  *
- * @throws ServiceSigningError `target_invalid` when it is relative, of another scheme, or carries credentials
+ * @throws ServiceSigningError `target_invalid` if it is relative, has another scheme, or has credentials
  */
 export function parseTargetUrl(url: string | URL): URL {
   const parsed = url instanceof URL ? url : parseUrl(url);

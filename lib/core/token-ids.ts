@@ -4,29 +4,30 @@ import { randomFillSync } from 'node:crypto';
 const TOKEN_ID_BYTES = 24;
 const IDS_PER_DRAW = 128;
 
-/** Clones of a process have what was drawn in common, so nothing is used that was drawn longer ago. */
+/** Clones of a process share the drawn bytes, so older bytes are dropped. */
 const MAX_AGE_MILLISECONDS = 100;
 
 /**
- * Makes token ids. Randomness is drawn for many at once, since each draw costs more than what it gives, and is used
- * for 100 milliseconds: two clones of a virtual machine or a snapshot of one do not give out what was drawn before it.
+ * Makes token ids. One draw serves many ids, since a draw costs more than its bytes. The bytes are used for 100
+ * milliseconds, so two clones of a virtual machine or of a snapshot do not use bytes drawn before the snapshot.
  *
- * What remains: clones that go on within those 100 milliseconds by `now`, or whose clock stands still meanwhile; and the
- * generator of the crypto library, whose state is a part of the snapshot. Where a platform makes clones of a running process,
- * let it start signing after that. A receiver refuses the second of two tokens with one id from one issuer.
+ * Two risks remain. Clones may continue within those 100 milliseconds of `now`, or with a clock that does not
+ * advance. And the generator of the crypto library has its state in the snapshot. If a platform clones running
+ * processes, let a process start signing after that. A receiver refuses the second of two tokens with one id from one
+ * issuer.
  */
 export class TokenIds {
   private readonly drawn = Buffer.alloc(TOKEN_ID_BYTES * IDS_PER_DRAW);
   private nextAt = this.drawn.length;
   private drawnAt = Number.NaN;
 
-  /** @param now milliseconds; a clock that goes on while the process is stopped finds more clones */
+  /** @param now milliseconds; a clock that advances while the process is stopped detects more clones */
   constructor(private readonly now: () => number = () => performance.now()) {}
 
-  /** A `jti` that was never given before. */
+  /** A `jti` that was never returned before. */
   next(): string {
     const age = this.now() - this.drawnAt;
-    // Not `age > MAX`: a clock that was put back, or says nothing, must not keep them.
+    // Not `age > MAX`: a clock that steps back or returns NaN must not keep the bytes.
     if (this.nextAt === this.drawn.length || !(age >= 0 && age <= MAX_AGE_MILLISECONDS)) {
       this.draw();
     }

@@ -7,22 +7,22 @@ import { describeNamedKey } from './refusal-details.js';
 import type { UnverifiedToken } from './token-syntax.js';
 import type { VerificationTurns } from './scheduling.js';
 
-/** Up to this size an RSA signature is verified sooner than handed to another thread and back. */
+/** Up to this size, verifying an RSA signature takes less time than using another thread. */
 const LARGEST_QUICK_RSA_BITS = 3072;
 
-/** With what a signature is checked. */
+/** The input of a signature check. */
 export interface SignatureCheck {
   readonly algorithm: Algorithm;
-  /** The public key, which is for this algorithm. */
+  /** The public key, which fits the algorithm. */
   readonly key: KeyObject;
   /** The id of the key as it is known here, for the detail of a refusal. */
   readonly keyId?: string;
-  /** What else is being verified; without it, whatever takes long is left to another thread. */
+  /** The current load; without it, another thread verifies slow signatures. */
   readonly load?: VerificationTurns | undefined;
 }
 
 /**
- * Verifies the claims of a token: its issuer has signed them. Says nothing of whether they are true, or meant for this
+ * Verifies that the issuer has signed the claims of a token. Does not check whether they are true, or match this
  * request.
  *
  * @param claims those of `token`
@@ -38,11 +38,11 @@ export async function verifyClaims(
 }
 
 /**
- * Asserts that the token was signed with the private half of the key, by the algorithm of the check.
- * Returns undefined if it verified synchronously, otherwise a promise.
+ * Asserts that the token was signed with the private half of the key, by the algorithm of the check. Returns
+ * undefined if it verified synchronously, otherwise a promise.
  *
- * @throws ServiceTokenRefusedError `signature_invalid`. What is no verdict of the signature check
- *   (a failure of the crypto library, say) is thrown as it is.
+ * @throws ServiceTokenRefusedError `signature_invalid`. Other errors, such as a failure of the crypto library, are
+ *   thrown unchanged.
  * @see RFC 7515 section 5.2
  */
 export function assertSignature(
@@ -79,14 +79,14 @@ function isQuickToVerify({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject)
   return asymmetricKeyType === 'rsa' && modulusLength <= LARGEST_QUICK_RSA_BITS;
 }
 
-/** P-256 and Ed25519: much less than a tenth of a millisecond. */
+/** P-256 and Ed25519 take much less than a tenth of a millisecond. */
 function isOnQuickCurve({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): boolean {
   return asymmetricKeyType === 'ed25519' || asymmetricKeyDetails?.namedCurve === 'prime256v1';
 }
 
 /**
- * Signs claims into a compact JWT. With a key that signs quickly at once: handing the work to another thread
- * and back takes as long. With others elsewhere, since the main thread has requests to serve.
+ * Signs claims into a compact JWT. Quick keys sign synchronously, since using another thread takes as long. Other
+ * keys sign on another thread, since the main thread has requests to serve.
  *
  * @see RFC 7515 section 5.1
  */

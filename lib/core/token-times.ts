@@ -3,14 +3,14 @@ import { refuse } from './errors.js';
 import type { Profile } from './profiles.js';
 import type { ReceivingSettings } from './settings.js';
 
-/** How long a token of one profile may live, and how far two clocks may be apart. */
+/** The longest lifetime of a token of one profile, and how far two clocks may differ. */
 export interface TimeLimits {
   /** The longest `exp - iat`. */
   readonly maxLifetimeSeconds: number;
   readonly clockToleranceSeconds: number;
 }
 
-/** The limits that a service sets to the tokens of one profile. */
+/** The limits of a service for the tokens of one profile. */
 export function timeLimits(settings: ReceivingSettings, profile: Profile): TimeLimits {
   return {
     maxLifetimeSeconds: settings.maxTokenLifetimeSeconds[profile],
@@ -19,12 +19,10 @@ export function timeLimits(settings: ReceivingSettings, profile: Profile): TimeL
 }
 
 /**
- * Asserts that the token is valid at `nowMilliseconds`, and was never meant to live longer than the
- * profile allows. A time that the token does not have is not looked at: the profile has asked for
- * those it needs.
+ * Asserts that the token is valid at `nowMilliseconds`, and does not live longer than the profile allows. It skips
+ * missing times: an earlier step has checked which times the profile requires.
  *
- * @throws ServiceTokenRefusedError `token_expired`, `token_not_yet_valid`, `claim_invalid`,
- *   `lifetime_too_long`
+ * @throws ServiceTokenRefusedError `token_expired`, `token_not_yet_valid`, `claim_invalid`, `lifetime_too_long`
  * @see RFC 7519 sections 4.1.4 to 4.1.6
  */
 export function assertTimes(
@@ -43,7 +41,7 @@ export function assertTimes(
     if (iat !== undefined && exp <= iat) refuse('claim_invalid', 'exp is not after iat');
     if (nbf !== undefined && exp < nbf) refuse('claim_invalid', 'exp is before nbf');
   }
-  // A token that is used once has an end even where it names none: its use is not remembered for ever.
+  // A token with an id expires even without `exp`: a replay store does not remember its use forever.
   const ends = exp !== undefined || claims.tokenId !== undefined;
   if (ends && iat !== undefined && iat + longest + tolerance <= now) {
     refuse('token_expired', 'issued longer ago than a token may live');
@@ -51,7 +49,7 @@ export function assertTimes(
   if (exp !== undefined && iat !== undefined && exp - iat > longest) {
     refuse('lifetime_too_long', `${exp - iat} s, where at most ${longest} s are accepted`);
   }
-  // Without iat only this bounds for how long a replay store must remember the use.
+  // Without `iat`, only this check limits how long a replay store must remember the use.
   if (exp !== undefined && iat === undefined && claims.tokenId !== undefined) {
     if (exp - tolerance > now + longest) refuse('lifetime_too_long', apart('exp', exp, now));
   }

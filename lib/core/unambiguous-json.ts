@@ -1,11 +1,11 @@
 import { isAscii, isUtf8 } from 'node:buffer';
 
-/** A JSON object whose members nobody has vouched for. */
+/** A JSON object with unverified members. */
 export type UnverifiedObject = Readonly<Record<string, unknown>>;
 
 /**
- * Why bytes were not taken for an object. `members`: it is one, but two parsers could read it
- * differently, or it harms whoever merges it. Quotes nothing of what was read.
+ * Why bytes were not accepted as an object. `members`: they are an object, but two parsers could read it differently,
+ * or it harms code that merges it. The message quotes nothing of the text.
  */
 export class JsonFlaw extends Error {
   override readonly name = 'JsonFlaw';
@@ -17,19 +17,19 @@ export class JsonFlaw extends Error {
   }
 }
 
-/** Nobody needs more, and what recurses over claims later must not run out of stack. */
+/** No token needs more, and code that recurses over claims must not run out of stack. */
 const MAX_DEPTH = 16;
 
 /** Names that turn into prototypes when an application copies or merges claims. */
 const FORBIDDEN_NAMES: ReadonlySet<string> = new Set(['__proto__', 'constructor']);
 
 /**
- * Reads a JSON object that every parser reads the same way: UTF-8 without a byte order mark, no
- * duplicate members (however spelled), no lone surrogates, no `__proto__`, no deep nesting.
+ * Reads a JSON object that every parser reads the same way: UTF-8 without a byte order mark, no duplicate members
+ * (however spelled), no lone surrogates, no `__proto__`, no deep nesting.
  *
- * @param maxValues how many members and items it may have, at every depth together. With more it is not parsed: a few
+ * @param maxValues the most members and items, at all depths together. An object with more is not parsed: a few
  *   thousand of them cost more than a signature
- * @returns an object without a prototype: a polluted `Object.prototype` supplies no member
+ * @returns an object without a prototype, so a polluted `Object.prototype` adds no members
  * @throws JsonFlaw
  * @see RFC 7515 section 4, RFC 7519 section 4, RFC 7493
  */
@@ -38,7 +38,7 @@ export function readJsonObject(bytes: Uint8Array, maxValues = Infinity): Unverif
   if (values > maxValues) throw new JsonFlaw('members', `more than ${maxValues} values`);
   const value = parseJson(bytes);
   if (!isObject(value)) throw new JsonFlaw('text', 'not a JSON object');
-  // Parsing keeps one of two members with one name: then the text has more names than the object.
+  // Parsing keeps only one of two members with the same name. Then the text has more names than the object.
   if (countMembers(value, hasEscapes, 1) !== names) {
     throw new JsonFlaw('members', 'duplicate member');
   }
@@ -54,22 +54,22 @@ function parseJson(bytes: Uint8Array): unknown {
   try {
     return JSON.parse(decode(bytes));
   } catch {
-    // The cause is left out: a SyntaxError quotes the text it could not read.
+    // The error has no cause: a SyntaxError quotes the text.
     throw new JsonFlaw('text', 'not JSON in UTF-8');
   }
 }
 
-/** A byte order mark stays, and is no JSON. */
+/** A byte order mark is kept, and is not JSON. */
 function decode(bytes: Uint8Array): string {
   const { buffer, byteOffset, byteLength } = bytes;
   const view = Buffer.isBuffer(bytes) ? bytes : Buffer.from(buffer, byteOffset, byteLength);
-  // The same characters, sooner, where each byte is one.
+  // If each byte is one character, this gives the same text in less time.
   if (isAscii(view)) return view.toString('latin1');
   if (!isUtf8(view)) throw new JsonFlaw('text', 'not UTF-8');
   return view.toString('utf8');
 }
 
-/** How many members there are, at every depth; looks at each of their names, and at the strings. */
+/** The number of members, at all depths. Checks each name, and the strings. */
 function countMembers(value: object, hasEscapes: boolean, depth: number): number {
   if (depth > MAX_DEPTH) throw new JsonFlaw('members', `nested deeper than ${MAX_DEPTH}`);
   if (Array.isArray(value)) return countWithin(value, hasEscapes, depth);
@@ -100,19 +100,19 @@ function assertWellFormed(text: string): void {
 
 const [QUOTE, BACKSLASH, COLON, COMMA] = [0x22, 0x5c, 0x3a, 0x2c] as const;
 const [BEGIN_ARRAY, END_ARRAY, BEGIN_OBJECT, END_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d] as const;
-/** White space is what comes up to a space: RFC 8259 section 2 forbids the others, and so does the parser. */
+/** Everything up to a space is white space: RFC 8259 section 2 and the parser forbid the other characters. */
 const SPACE = 0x20;
 
-/** What can be told of a text that is valid JSON without parsing it. */
+/** Facts about a valid JSON text, without parsing. */
 interface Scan {
-  /** How many members have a name in the text, those that parsing drops included. */
+  /** The number of member names in the text, including those that parsing drops. */
   readonly names: number;
-  /** How many members and items there are. */
+  /** The number of members and items. */
   readonly values: number;
   readonly hasEscapes: boolean;
 }
 
-/** Looks at each byte once: in UTF-8 no part of another character has the value of one of these. */
+/** Reads each byte once. In UTF-8, no part of another character has one of these values. */
 function scan(bytes: Uint8Array): Scan {
   const hasEscapes = bytes.includes(BACKSLASH);
   let [names, values, before] = [0, 0, 0];
@@ -122,21 +122,21 @@ function scan(bytes: Uint8Array): Scan {
     if (byte === QUOTE) at = endOfString(bytes, at + 1, hasEscapes);
     else if (byte === COLON) names++;
     else if (byte === COMMA || byte === BEGIN_ARRAY || byte === BEGIN_OBJECT) values++;
-    else if (isEmptyPair(before, byte)) values--; // its beginning was counted as a value too many
+    else if (isEmptyPair(before, byte)) values--; // the opening bracket was counted as a value too many
     before = byte;
   }
   return { names, values, hasEscapes };
 }
 
-/** Whether an array or object ends right after its beginning. */
+/** Whether an array or object is empty. */
 function isEmptyPair(before: number, byte: number): boolean {
   const isEnd = byte === END_ARRAY || byte === END_OBJECT;
   return isEnd && (before === BEGIN_ARRAY || before === BEGIN_OBJECT);
 }
 
-/** Where the string ends that begins before `start`; the length of the text where it has no end. */
+/** The end of the string that begins before `start`; the length of the text if it has no end. */
 function endOfString(bytes: Uint8Array, start: number, hasEscapes: boolean): number {
-  // A search has to be called, so a short string is found sooner by looking.
+  // A call of `indexOf` costs more than a loop over a short string.
   const near = hasEscapes ? bytes.length : Math.min(start + 32, bytes.length);
   let at = start;
   for (; at < near && bytes[at] !== QUOTE; at++) if (bytes[at] === BACKSLASH) at++;

@@ -5,8 +5,8 @@ import { headerValues, TOKEN_HEADER } from './request.js';
 import { readToken } from './token-syntax.js';
 
 /**
- * Which digest the token of a request claims for the body, so that a large body can be hashed while
- * it arrives. Nothing is verified: a wrong answer costs a refusal later, never a pass.
+ * The digest algorithm that a token claims for the body, so that a large body can be hashed while it arrives. Nothing
+ * is verified: a wrong answer causes a refusal later, never a pass.
  */
 export function readUnverifiedBodyHash(
   rawHeaders: readonly string[],

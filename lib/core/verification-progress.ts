@@ -16,7 +16,7 @@ import type {
 } from './events.js';
 import type { ServiceIdentity } from './identity.js';
 
-/** Measures how long something takes; made when it begins. */
+/** Measures a duration, from its creation. */
 export class Stopwatch {
   private readonly startedAt: number;
 
@@ -24,7 +24,7 @@ export class Stopwatch {
     this.startedAt = this.read();
   }
 
-  /** Milliseconds since the start; 0 from a clock that fails, since nothing may depend on this. */
+  /** Milliseconds since the start; 0 if the clock fails, since no decision depends on it. */
   elapsed(): number {
     const milliseconds = this.read() - this.startedAt;
     return milliseconds > 0 && Number.isFinite(milliseconds) ? milliseconds : 0;
@@ -39,7 +39,7 @@ export class Stopwatch {
   }
 }
 
-/** How far the verification of one request came: what the event that tells of the decision is made of. */
+/** The progress of the verification of one request, from which the event of the decision is made. */
 export class VerificationProgress {
   private namedIssuer: string | undefined;
   private algorithm: Algorithm | undefined;
@@ -51,23 +51,23 @@ export class VerificationProgress {
     private readonly route: string | undefined,
   ) {}
 
-  /** The token names this issuer, who is trusted. */
+  /** The token names this trusted issuer. */
   nameIssuer(issuer: string): void {
     this.namedIssuer = issuer;
   }
 
-  /** Its signature is good. */
+  /** The signature is valid. */
   proveSignature(algorithm: Algorithm): void {
     this.algorithm = algorithm;
   }
 
-  /** Everything that the token must prove is proved: what follows is the application's time. */
+  /** The verification is complete. The time from now on is the application's. */
   finishVerification(proof: ProofOutcome): void {
     this.proof = proof;
     this.verifiedAfter = this.stopwatch.elapsed();
   }
 
-  /** The events of a request that was let in; none where no signature was proved, which cannot be. */
+  /** The events of an accepted request; none without a proved signature, which cannot happen. */
   acceptance(identity: ServiceIdentity): (RequestAccepted | GrantUnbound)[] {
     const { algorithm, route, proof } = this;
     if (algorithm === undefined) return [];
@@ -96,7 +96,7 @@ export class VerificationProgress {
     };
   }
 
-  /** The event of a request that was not, or that report-only mode lets in without an identity. */
+  /** The event of a refused request, or of one that report-only mode lets in without an identity. */
   failure(
     error: unknown,
     mode: DecisionMode,
@@ -134,10 +134,10 @@ type DescribedMembers = 'type' | 'code' | 'status' | 'detail';
 type RefusalDescription =
   Pick<RequestRefused, DescribedMembers> | Pick<RequestWouldBeRefused, DescribedMembers>;
 
-/** What becomes of a request that fails its verification: it is refused, or let in without an identity. */
+/** Whether a request that fails verification is refused (`enforce`), or let in without an identity (`report`). */
 export type DecisionMode = 'enforce' | 'report';
 
-/** What an event says of every refusal, be it of a token or of what a route asks. */
+/** The members of the event of any refusal, by the token or by the route. */
 export function describeRefusal(
   { code, status, detail }: ServiceTokenRefusedError | ServiceAuthUnavailableError,
   mode: DecisionMode,

@@ -39,15 +39,14 @@ import {
 } from './verification-steps.js';
 
 /**
- * Verifies the one token of a request, in the order of protocol section 4: cheap steps first, and
- * the first use is recorded last. On return the request is what its issuer signed, was not seen
- * before, and satisfies `policy`.
+ * Verifies the one token of a request, in the order of protocol section 4: cheap steps first, the replay store last.
+ * On return the request is the one that its issuer signed, its token was not used before, and it satisfies `policy`.
  *
- * Does not check that the subject exists: that is the application's knowledge.
+ * Does not check that the subject exists: only the application knows.
  *
  * @throws ServiceTokenRefusedError with the code of the first step that fails
  * @throws ServiceAuthUnavailableError `key_unavailable`, `replay_store_unavailable`
- * @throws ServiceAuthUsageError for a request that is no {@link IncomingRequest}, such as one with a parsed body
+ * @throws ServiceAuthUsageError for a request that is not an {@link IncomingRequest}, such as one with a parsed body
  */
 export async function verifyRequest(
   request: IncomingRequest,
@@ -84,11 +83,11 @@ export async function verifyRequest(
   const binding = bindAsClaimed(bindable, claims, { rules, refusalDetails });
   const digest = claims.body && (await binding.bdy(claims.body.algorithm));
   assertBody(bindable, claims.body, digest);
-  // Again, since a slow body takes time to arrive: a token is judged by the time of the decision.
+  // Again, since a slow body takes time to arrive: the time of the decision counts.
   assertTimes(claims, limits, now());
   assertPolicy(claims, trusted, policy);
   const proof = await proveUser(claims, { trusted, policy, headers: bindable }, verifier);
-  // And again, since keys of an originator may take time to arrive.
+  // And again, since fetching the keys of an originator takes time.
   assertTimes(claims, limits, now());
   const use = tokenUse(claims, limits, now());
   if (use) assertFirst(await recordUse(enforcement === 'report' ? apart(use) : use, settings));
@@ -99,9 +98,9 @@ export async function verifyRequest(
 }
 
 /**
- * Asserts that a caller who was verified for one route satisfies what another one asks, to which the request was handed on.
+ * Asserts that a caller verified for one route satisfies another route, to which the request was handed on.
  *
- * @returns the identity, with the grant where the route asks for a proof
+ * @returns the identity, with the grant if the route requires a proof
  * @throws ServiceTokenRefusedError, ServiceAuthUnavailableError as {@link verifyRequest} does for policy and proof
  */
 export async function verifyForRoute(
@@ -125,12 +124,14 @@ export async function verifyForRoute(
 const CONTENT_HEADERS: ReadonlySet<string> = new Set(['content-type', 'content-encoding']);
 const NO_HEADERS: ReadonlyMap<string, string> = new Map();
 
-/** What a token must bind, and how much a refusal says of the difference. */
+/** What a token must bind, and how much the detail of a refusal says. */
 interface BindingTerms extends Pick<ReceivingSettings, 'refusalDetails'> {
   readonly rules: ProfileRules;
 }
 
-/** Binds a request whose content is settled, and asserts that the token claims the same of it, its body aside. */
+/**
+ * Computes the binding of a request with settled content, and asserts that the token has the same `req` and `hdr`.
+ */
 function bindAsClaimed(
   bindable: BindableRequest,
   claims: VerifiedClaims,
@@ -151,7 +152,7 @@ function bindAsClaimed(
   return binding;
 }
 
-/** The request as a token binds it. Its whole list of headers is there. */
+/** The request as a token binds it, with its complete list of headers. */
 function readRequest(
   request: IncomingRequest,
   { publicPathPrefix, requiredHeaders }: ReceivingSettings,
@@ -167,7 +168,7 @@ function readRequest(
   };
 }
 
-/** Each header that the token binds was received with that value. */
+/** Asserts that each header that the token binds has the received value. */
 function assertBoundHeaders(
   bound: ReadonlyMap<string, string>,
   received: Readonly<Record<string, string>>,
@@ -178,7 +179,7 @@ function assertBoundHeaders(
   }
 }
 
-/** Each header that must be bound, and that the request carries, is bound. */
+/** Asserts that the token binds each required header of the request. */
 function assertRequiredHeaders(
   required: ReadonlySet<string>,
   bound: ReadonlyMap<string, string>,
@@ -191,7 +192,7 @@ function assertRequiredHeaders(
   }
 }
 
-/** What the receiver asks for may be named; any other name is a word of the token. */
+/** A detail may name headers that the receiver requires; other names are text of the token. */
 function nameFor(name: string, required: ReadonlySet<string>): string {
   return required.has(name) || CONTENT_HEADERS.has(name) ? name : 'another header in hdr';
 }
@@ -210,7 +211,7 @@ function assertBody(
   if (digest !== claim?.digest) refuse('body_mismatch', describeBody(request));
 }
 
-/** Servers remove `chunked` alone. Under any other coding the bytes received are not the content. */
+/** Servers remove only `chunked`. With any other coding, the received bytes are not the content. */
 function assertTransferCoding(request: BindableRequest): void {
   const [coding = 'chunked', ...others] = request.headerValues('transfer-encoding');
   if (coding.toLowerCase() !== 'chunked' || others.length > 0) {

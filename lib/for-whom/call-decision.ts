@@ -4,7 +4,7 @@ import type { CallContext, CallSubject } from './call-subject.js';
 import { FixedSubject } from './fixed-subject.js';
 import { NamedSubject, undecided } from './named-subject.js';
 
-/** The halves of the settings that decide for whom a service may call. */
+/** The settings that decide for which users a service may call. */
 export interface CallerSettings {
   readonly receiving: ReceivingSettings | undefined;
   readonly sending: SendingSettings | undefined;
@@ -12,14 +12,14 @@ export interface CallerSettings {
   readonly now: () => number;
 }
 
-/** A context that fixes for whom a call is made when the client's method is called. */
+/** A context that decides the user of a call when the client's method is called. */
 interface FixingContext extends CallContext {
   fix(): FixedSubject;
 }
 
 /**
- * The user that code named, with the grant of that user that is known at this point of the program. Decided once: a call
- * that was made without one gets none where it is repeated, or subscribed to, in the context of that user.
+ * The named user, with the user's grant that is known at this point of the program. Decided once: a call without a
+ * grant gets none later, even if it is repeated, or subscribed to, in the context of that user.
  */
 export function withKnownGrant(
   named: NamedSubject,
@@ -29,18 +29,18 @@ export function withKnownGrant(
   return named.withGrant(context?.grantFor?.(named.subject));
 }
 
-/** Whether the options of a call name its user in words: with `onBehalfOf()`, `actingAsItself()`. */
+/** Whether the options of a call name its user: with `onBehalfOf()` or `actingAsItself()`. */
 export function isNamed(options: object): boolean {
   return Reflect.get(options, CALL_SUBJECT) instanceof NamedSubject;
 }
 
 /**
- * For whom a call is made whose options name the user, or were given one when the client's method was called.
+ * The user of a call whose options name one, or got one when the client's method was called.
  *
- * @param context knows the grant of a user who is named by URI
- * @returns undefined where the options name nobody
+ * @param context provides the grant of a user named by URI
+ * @returns undefined if the options name no user
  * @throws ServiceSigningError `subject_undecided`
- * @throws TypeError for an identity that the service which calls did not verify
+ * @throws TypeError for an identity that the calling service did not verify
  */
 export function subjectIn(
   options: object,
@@ -57,7 +57,7 @@ export function subjectIn(
 }
 
 /**
- * For whom a call is made that names nobody, decided where it is made.
+ * The user of a call that names none, decided in the current context.
  *
  * @throws ServiceSigningError `subject_undecided`
  */

@@ -1,10 +1,10 @@
 import { type CallUser, NamedSubject } from './named-subject.js';
 import { withStandIns } from './stand-ins.js';
 
-/** The member of a request configuration, or of an init of fetch, that says for whom that one call is made. */
+/** The member of a request configuration, or of an init of fetch, with the user of that one call. */
 export const CALL_SUBJECT = 'serviceAuthCallSubject';
 
-/** Members that fetch finds on the prototypes of what it is given too, as on a `Request` that serves as init. */
+/** Members that fetch also reads from prototypes, such as those of a `Request` used as init. */
 const MEMBERS_OF_FETCH = [
   'body',
   'cache',
@@ -25,15 +25,15 @@ const MEMBERS_OF_FETCH = [
 ];
 
 /**
- * Makes the one call with these options for a user, also while another user is served.
+ * Makes the call with these options for a user, even while the service serves another user.
  *
- * @param user the URI of the user, or the verified identity that `@ServiceCaller()` gives; with an identity that names
- *   no user, the call names none either. Undefined, as it gives for a request without a verified caller: the call fails with
+ * @param user the URI of the user, or the verified identity from `@ServiceCaller()`. If the identity names no user,
+ *   the call names none either. Undefined, as for a request without a verified caller: the call fails with
  *   `subject_undecided`
  * @param options of the call: a configuration of axios, an init of fetch
- * @returns new options of the same kind, which fail in a client that does not sign. Give `adapter`, `dispatcher` and
- *   `referrer` to this function: spread before its result, they are replaced
- * @throws TypeError for anything else than a URI or an identity as the guard of this application verified it
+ * @returns new options of the same kind, which fail in a client that does not sign. Pass `adapter`, `dispatcher` and
+ *   `referrer` to this function: its result overrides those that you spread before it
+ * @throws TypeError unless the user is a URI, or an identity that the guard of this application verified
  *
  * @example
  * `http.get(url, onBehalfOf(caller))`, `await fetch(url, onBehalfOf(caller, { method: 'DELETE' }))`
@@ -46,7 +46,7 @@ export function onBehalfOf<const Options extends object>(
 }
 
 /**
- * Makes the one call with these options in the service's own name: the token names no user.
+ * Makes the call with these options in the service's own name: the token names no user.
  *
  * @param options of the call: a configuration of axios, an init of fetch
  * @returns new options of the same kind, which fail in a client that does not sign
@@ -62,18 +62,17 @@ function withSubject<Options extends object>(
   subject: NamedSubject,
   options: Options | undefined,
 ): Options {
-  const mark = { [CALL_SUBJECT]: subject };
-  return { ...mark, ...withStandIns(readMembers(options)), ...mark } as unknown as Options;
+  const named = { [CALL_SUBJECT]: subject, ...withStandIns(readMembers(options)) };
+  // The options may name another user.
+  named[CALL_SUBJECT] = subject;
+  return named as unknown as Options;
 }
 
-/**
- * Reads every member once, as fetch does: getters and prototypes included. Leaves out symbols, and members that are
- * undefined.
- */
+/** Reads every member once, as fetch does, including getters and prototypes. Omits symbols and undefined members. */
 export function readMembers(options: unknown): Record<string, unknown> {
   if (typeof options !== 'object' || options === null) return {};
   const members: Record<string, unknown> = { ...options };
-  // Node's `Request` keeps its headers, a token among them, under a symbol.
+  // Node's `Request` has its headers, which may include a token, under a symbol.
   for (const symbol of Object.getOwnPropertySymbols(members))
     Reflect.deleteProperty(members, symbol);
   for (const name of MEMBERS_OF_FETCH) {

@@ -3,36 +3,36 @@ import type { CallSubject } from './call-subject.js';
 import { NamedSubject, tagOf, undecided, type UndecidedReason } from './named-subject.js';
 
 /**
- * For whom a call is made, as it was decided when the client's method was called. Its state is private, as that of
- * {@link NamedSubject}.
+ * The user of a call, decided when the client's method was called. Its state is private, like that of {@link
+ * NamedSubject}.
  */
 export class FixedSubject {
   readonly #decision: CallSubject | UndecidedReason;
   readonly #request: RequestState | undefined;
 
-  /** @param request the state of the request that the user was taken from; undefined where it was from none */
+  /** @param request the state of the request from which the user was taken; undefined if from none */
   constructor(decision: CallSubject | UndecidedReason, request?: RequestState) {
     this.#decision = decision;
     this.#request = request;
     Object.freeze(this);
   }
 
-  /** The request whose user it is. */
+  /** The request from which the user was taken. */
   get request(): RequestState | undefined {
     return this.#request;
   }
 
-  /** Whether it was decided where nobody was named and no request was served. */
+  /** Whether no user was named and no request was being served. */
   get isNobodys(): boolean {
     return this.#decision === 'outside' || (!this.isFinal && this.#request === undefined);
   }
 
-  /** Whether code named the user, or nobody is known: then no subscription changes it. */
+  /** Whether code named the user, or no user is known. Then no subscription changes it. */
   get isFinal(): boolean {
     return this.#decision instanceof NamedSubject || typeof this.#decision === 'string';
   }
 
-  /** As that of {@link NamedSubject}, for keys that are made of configurations. */
+  /** Like that of {@link NamedSubject}, for keys made from configurations. */
   toJSON(): string {
     return typeof this.#decision === 'string' ? this.#decision : tagOf(this.#decision);
   }

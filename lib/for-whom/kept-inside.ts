@@ -1,34 +1,35 @@
 import { from, isObservable, Observable, Subject, takeUntil } from 'rxjs';
 
-/** Runs a function in a place of its own. */
+/** Runs a function in a place: a call context. */
 export type RunInside = <T>(fn: () => T) => T;
 
 /** The place where a function ran. */
 export interface Place {
   readonly run: RunInside;
-  /** Goes back to where it is called: for what takes over from there. */
+  /** Captures the current place, and returns a function that goes back to it. */
   readonly back: () => RunInside;
 }
 
-/** The methods of something lazy that are replaced. */
+/** The replaced methods of a lazy object. */
 type Methods = ReadonlyMap<PropertyKey, (...args: unknown[]) => unknown>;
 
-/** What a thenable calls. */
+/** A callback of a thenable. */
 type Settle = ((value: unknown) => unknown) | null | undefined;
 
 const STEPS = ['next', 'return', 'throw'] as const;
 
 /**
- * What a function returned, so that what it begins later runs in that place too: an Observable each time that it is
- * subscribed to, a generator at each step, a thenable that only begins when it is awaited, and each of them in a promise.
+ * Wraps the result of a function so that its later work runs in the same place. This covers an Observable at each
+ * subscription, a generator at each step, and a thenable that begins when it is awaited. It also covers each of them
+ * in a promise.
  *
- * Their values arrive where one subscribes or awaits: an operator that is piped to the result does not run inside.
+ * Values arrive in the context of the subscriber: an operator piped to the result does not run inside.
  */
 export function keepInside<T>(result: T, place: Place): T {
   if (typeof result !== 'object' || result === null) return result;
   if (isBegun(result)) {
     const kept = result.then((value) => keepInside(value, place));
-    // Some clients give promises methods of their own.
+    // Some clients add their own methods to promises.
     return Object.assign(kept, result) as T & Promise<unknown>;
   }
   const methods = lazyMethodsOf(result, place);
@@ -39,7 +40,7 @@ export function keepInside<T>(result: T, place: Place): T {
   });
 }
 
-/** Whether it is a promise that awaiting does not begin. */
+/** Whether it is a promise whose work has already begun. */
 function isBegun(result: object): result is Promise<unknown> {
   return result instanceof Promise && Object.is(Reflect.get(result, 'then'), PROMISE_THEN);
 }
@@ -90,7 +91,7 @@ function observableMethods(source: Observable<unknown>, place: Place): Methods {
 function subscribedInside(source: Observable<unknown>, { run, back }: Place): Observable<unknown> {
   const deliver = back();
   return new Observable((subscriber) => {
-    // A source that emits at once has to learn of the end while it is subscribed to.
+    // A synchronous source must see the end during the subscription.
     const stop = new Subject<void>();
     subscriber.add(() => stop.next());
     run(() =>

@@ -8,15 +8,15 @@ import {
 } from '../core/index.js';
 import type { CallSubject } from './call-subject.js';
 
-/** A user: the URI, or the verified identity that `@ServiceCaller()` gives. */
+/** A user: the URI, or the verified identity from `@ServiceCaller()`. */
 export type CallUser = string | ServiceIdentity;
 
-/** Of this process alone, so that nobody who reads a tag can try out which user it stands for. */
+/** A key of this process, so that a reader of a tag cannot find the user by trying. */
 const TAG_KEY = randomBytes(32);
 
 /**
- * A text in the place of a subject, which does not show it: equal in this process for equal subjects with equal grants. A
- * call without the proof that the user asked does not get the answer to a call with one.
+ * A text that represents a subject without revealing it: equal in this process for equal subjects with equal grants.
+ * So a call without a proof that the user asked does not get the answer to a call with one.
  */
 export function tagOf({ subject, grant }: CallSubject): string {
   const hmac = createHmac('sha256', TAG_KEY).update(JSON.stringify([subject, grant?.digest]));
@@ -30,8 +30,8 @@ interface Named {
 }
 
 /**
- * A subject that code has named. Its state is private: nothing that prints a configuration or an async context shows
- * the user, and no configuration that was parsed or merged from user input can name one.
+ * A subject that code has named. Its state is private: printing a configuration or an async context does not show the
+ * user. And a configuration that was parsed or merged from user input cannot name one.
  */
 export class NamedSubject implements CallSubject {
   readonly #subject: string | undefined;
@@ -53,12 +53,12 @@ export class NamedSubject implements CallSubject {
   /** The service itself: no user. */
   static readonly NONE = new NamedSubject(undefined);
 
-  /** A user who is not known: calls for it are not signed. */
+  /** An unknown user: calls for it are not signed. */
   static readonly UNKNOWN = new NamedSubject(undefined);
 
   /**
-   * @param user undefined for a user who is not known
-   * @throws TypeError for anything but a string and a verified identity: a copy of one, one of parsed JSON
+   * @param user undefined for an unknown user
+   * @throws TypeError unless it is a string or a verified identity; a copy or parsed JSON is not
    */
   static of(user: CallUser | undefined): NamedSubject {
     if (user === undefined) return NamedSubject.UNKNOWN;
@@ -76,17 +76,17 @@ export class NamedSubject implements CallSubject {
     return this.#subject;
   }
 
-  /** The grant that came with the identity, or that was made for this user. */
+  /** The grant that came with the identity, or was made for this user. */
   get grant(): HeldGrant | undefined {
     return this.#grant;
   }
 
-  /** Whether it is known with which grant its calls are made, or that they are made without: no other place changes it. */
+  /** Whether the grant of its calls is decided, or that they have none. Then no other context changes it. */
   get isGrantDecided(): boolean {
     return this.#isGrantDecided;
   }
 
-  /** The same user, with a grant, or with none. */
+  /** The same user, with this grant, or without a grant. */
   withGrant(grant: HeldGrant | undefined): NamedSubject {
     return new NamedSubject(this.#subject, {
       verifier: this.#verifier,
@@ -95,7 +95,7 @@ export class NamedSubject implements CallSubject {
     });
   }
 
-  /** Libraries make the keys of batches and caches from options as JSON: users must not look alike in them. */
+  /** Libraries make keys of batches and caches from options as JSON, so users must differ there. */
   toJSON(): string {
     return this.isUnknown ? 'unknown' : tagOf(this);
   }
@@ -104,7 +104,7 @@ export class NamedSubject implements CallSubject {
     return this === NamedSubject.UNKNOWN;
   }
 
-  /** @param verifier the settings with which the service that calls verifies requests @throws TypeError */
+  /** @param verifier the settings with which the calling service verifies requests @throws TypeError */
   assertVerifiedBy(verifier: object | undefined): void {
     if (this.#verifier === undefined || this.#verifier === verifier) return;
     throw new TypeError(
@@ -113,7 +113,7 @@ export class NamedSubject implements CallSubject {
   }
 }
 
-/** Why a call that names nobody is made for nobody. */
+/** Why a call that names no user has none. */
 const REASONS = {
   outside: 'no request is being served here',
   unnamed:
@@ -135,15 +135,15 @@ const REASONS = {
   lost: 'an interceptor replaced its configuration, or its axios instance was made from one that signs',
 } as const;
 
-/** What {@link undecided} explains. */
+/** The reasons that {@link undecided} explains. */
 export type UndecidedReason = keyof typeof REASONS;
 
-/** The refusal of a call whose user is not known, with the reason in words. */
+/** The error of a call whose user is unknown, with the reason in words. */
 export function undecided(reason: UndecidedReason): ServiceSigningError {
   return new ServiceSigningError('subject_undecided', { detail: REASONS[reason] });
 }
 
-/** The refusal of a call that names its user and goes to no target, where other calls leave unsigned. */
+/** The error of a call that names its user but goes to no target, where other calls leave unsigned. */
 export function unsignedWords(): ServiceSigningError {
   const detail = 'a call that names its user is never sent unsigned';
   return new ServiceSigningError('target_unknown', { detail });

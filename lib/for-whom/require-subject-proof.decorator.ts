@@ -5,18 +5,18 @@ import { RequireSubject } from './require-subject.decorator.js';
 
 export const SUBJECT_PROOF = 'nestjs-service-auth:subject-proof';
 
-/** What `@RequireSubjectProof()` takes. Each member narrows, but for the age. */
+/** The options of `@RequireSubjectProof()`. Each member narrows, except the age. */
 export interface RequireSubjectProofOptions {
   /**
-   * How old the grant may be, 1 to 604800 seconds. Default 300. More than 300 counts only for an issuer whose
+   * How old the grant may be, 1 to 604800 seconds. Default 300. A value over 300 counts only for issuers whose
    * `subjectProof.maxAgeSeconds` is as large.
    */
   readonly maxAgeSeconds?: number;
-  /** The grant must have this scope, or each of these. */
+  /** The grant must have this scope, or all of these. */
   readonly scope?: string | readonly string[];
-  /** Only these services may have vouched for the user. */
+  /** Only these services may vouch for the user. */
   readonly originators?: readonly string[];
-  /** The user must have authenticated in this way, or in one of these. */
+  /** The user must have authenticated in this way, or in one of these ways. */
   readonly acr?: string | readonly string[];
 }
 
@@ -30,14 +30,15 @@ const OPTION_NAMES = [
 const WEEK_SECONDS = 604_800;
 
 /**
- * Asks callers of a route, or of every route of a controller, to prove with a grant that the user asked, whatever the
- * `subjectProof` of their issuer is. Others get 403, such as `grant_missing`. Asks for a user as `@RequireSubject()` does.
+ * Requires callers of a route, or of every route of a controller, to prove with a grant that the user asked, whatever
+ * the `subjectProof` of their issuer is. Other callers get 403, with a code such as `grant_missing`. Requires a user
+ * as `@RequireSubject()` does.
  *
- * Where it stands several times on a route, all of it holds, and the smallest age.
+ * Several of these decorators on a route add up, and the smallest age counts.
  *
  * @example
  * `@RequireSubjectProof({ maxAgeSeconds: 60, scope: 'user:delete' })`
- * @throws ServiceAuthConfigError for options that are not understood
+ * @throws ServiceAuthConfigError for invalid options
  */
 export function RequireSubjectProof(
   options: RequireSubjectProofOptions = {},
@@ -82,7 +83,7 @@ function isText(value: unknown): boolean {
   return typeof value === 'string' && value !== '';
 }
 
-/** What several decorators ask together; undefined where there are none. */
+/** The requirements of several decorators together; undefined if there are none. */
 export function mergeProofs(asked: readonly ProofPolicy[]): ProofPolicy | undefined {
   if (asked.length === 0) return undefined;
   const ages = asked.flatMap(({ maxAgeSeconds }) => maxAgeSeconds ?? []);

@@ -3,8 +3,8 @@ import { markRoute } from '../nest/route-mark.js';
 export const SUBJECT_REQUIRED = 'nestjs-service-auth:subject-required';
 
 /**
- * Asks callers of a route, or of every route of a controller, to name a user; a service that acts
- * for itself gets 403 `subject_missing`.
+ * Requires callers of a route, or of every route of a controller, to name a user. A service that acts for itself gets
+ * 403 `subject_missing`.
  */
 export function RequireSubject(): ClassDecorator & MethodDecorator {
   return markRoute(SUBJECT_REQUIRED, () => true);

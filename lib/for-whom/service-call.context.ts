@@ -18,15 +18,15 @@ import { FixedSubject } from './fixed-subject.js';
 import { keepInside, type Place, type RunInside } from './kept-inside.js';
 import { type CallUser, NamedSubject, undecided, type UndecidedReason } from './named-subject.js';
 
-/** For how long after the answer an attempt is made for the user of a call that began before it. */
+/** For this time after the answer, attempts of a call that began before it still have its user. */
 const ATTEMPTS_AFTER_END_MILLISECONDS = 60_000;
 
-/** The request being served. Its state is private: the runtime keeps it where loggers print it. */
+/** The request being served. Its state is private, since the runtime stores it where loggers print it. */
 class ServedRequest {
   readonly #state: RequestState | undefined;
   readonly #afterEnd: boolean;
 
-  /** @param state undefined for one that no guard can verify any more: its user will never be proved */
+  /** @param state undefined for a request that no guard can verify any more, so its user is never proved */
   constructor(state: RequestState | undefined, afterEnd = false) {
     this.#state = state;
     this.#afterEnd = afterEnd;
@@ -43,46 +43,45 @@ class ServedRequest {
     return this.#state?.endedAt !== undefined && !this.#afterEnd;
   }
 
-  /** One that is over already stays over. */
+  /** The same request, kept after its end. One that has already ended stays ended. */
   keptAfterEnd(): ServedRequest {
     return this.isOver ? this : new ServedRequest(this.#state, true);
   }
 }
 
-/** In the place of a named subject: each call says itself for whom it is made. */
+/** Used instead of a named subject: each call must name its user itself. */
 class Shared {
   static readonly WORK = new Shared();
 }
 
-/** What `bind` takes besides the function. */
+/** The options of `bind`. */
 export interface BindOptions {
-  /** Whether the function may go on in the user's name once the request has been answered. Default false. */
+  /** Whether the function keeps the user after the request has been answered. Default false. */
   readonly afterEnd?: boolean;
 }
 
-/** What `runOnBehalfOf` takes besides the user and the function. */
+/** The options of `runOnBehalfOf`. */
 export interface BehalfOptions {
   /**
-   * This service authenticated the user, and vouches for it: the calls take along a grant that is made now. Refused where the
-   * request being served came from another service. `true`: with the defaults.
+   * This service authenticated the user, and vouches for the user: its calls carry a grant that is made now. Fails if
+   * the request being served came from another service. `true`: with the defaults.
    */
   readonly originate?: true | OriginateCall;
-  /** The grant of this user, as `ServiceGrants.issue()` gave it: for work that was queued. */
+  /** The grant of this user from `ServiceGrants.issue()`, for queued work. */
   readonly grant?: string;
 }
 
 /**
- * Decides for whom outgoing calls are made that name nobody themselves: for the user that `runOnBehalfOf` names around
- * them and, with `subjectPropagation: 'ambient'`, for the verified user of the request being served.
+ * Decides the user of outgoing calls that name none themselves. That is the user of the enclosing `runOnBehalfOf` or,
+ * with `subjectPropagation: 'ambient'`, the verified user of the request being served.
  */
 @Injectable()
 export class ServiceCallContext implements CallContext {
-  // Only ever entered with run(): enterWith() would leak one request's user into the next one
-  // on the same socket.
+  // Entered only with run(): enterWith() would leak one request's user into the next one on the same socket.
   private readonly requests = new AsyncLocalStorage<ServedRequest | undefined>();
   private readonly choices = new AsyncLocalStorage<NamedSubject | Shared | undefined>();
   private readonly isAmbient: boolean;
-  /** Whether requests are told apart: until Node 24 this makes every promise of the process slower. */
+  /** Whether contexts are kept per request. Before Node 24 this slows every promise of the process. */
   private readonly seesRequests: boolean;
 
   /** @internal */
@@ -95,17 +94,18 @@ export class ServiceCallContext implements CallContext {
   }
 
   /**
-   * Runs `fn`; every call made in it, and in what it starts, is on behalf of `user`, unless the call says otherwise.
+   * Runs `fn`. Every call in it, and in work that it starts, is on behalf of `user`, unless the call names another
+   * user.
    *
-   * What `fn` returns belongs to the user too: an Observable each time that it is subscribed to, a generator at each
-   * step. An operator that you pipe to that Observable runs where one subscribes, so not for the user.
-   * Put it around one user's innermost piece of work, not around a call into work that requests share.
+   * The result of `fn` belongs to the user too: an Observable at each subscription, a generator at each step. An
+   * operator that you pipe to that Observable runs in the subscriber's context, not for the user. Wrap the innermost
+   * work of one user, not a call into work that requests share.
    *
-   * @param user the URI of the user, or the verified identity that `@ServiceCaller()` gives; undefined, as it gives for a
-   *   request without a verified caller: calls fail with `subject_undecided`
-   * @param options which grant the calls take along. Without it, that of the identity, or, where the user is named by
-   *   URI, that of the request being served if it is that user's (`subjectPropagation: 'ambient'`)
-   * @throws TypeError for anything else than a URI or an identity as a guard of this service verified it, and for an
+   * @param user the URI of the user, or the verified identity from `@ServiceCaller()`. Undefined, as for a request
+   *   without a verified caller: calls fail with `subject_undecided`
+   * @param options the grant of the calls. Default: that of the identity. For a user named by URI: that of the
+   *   request being served, if it is the same user's (`subjectPropagation: 'ambient'`)
+   * @throws TypeError unless the user is a URI, or an identity that a guard of this service verified; also for an
    *   `originate` that is neither `true` nor an object
    * @throws ServiceSigningError `originate_refused`, `grant_unusable`, before `fn` is called
    */
@@ -115,22 +115,22 @@ export class ServiceCallContext implements CallContext {
     return this.runChosen(this.withGivenGrant(subject, options), fn);
   }
 
-  /** Runs `fn`; every call made in it, and in what it starts, names no user, unless the call says otherwise. */
+  /** Runs `fn`. Every call in it, and in work that it starts, names no user, unless the call names one itself. */
   runActingAsItself<T>(fn: () => T): T {
     return this.runChosen(NamedSubject.NONE, fn);
   }
 
   /**
-   * Runs `fn`, which works for several users at once, such as the batch function of a DataLoader: for nobody, so that
-   * each call made in it says for whom, or is refused.
+   * Runs `fn`, which works for several users at once, such as the batch function of a DataLoader. It has no user, so
+   * each call in it must name its user, or fails.
    */
   runShared<T>(fn: () => T): T {
     return this.runChosen(Shared.WORK, fn);
   }
 
   /**
-   * Makes a function do one user's piece of work wherever it is called: a task for a limiter, the callback of a pool, a
-   * listener. It runs as if it was called here. With the request that is being served here ends its user, unless
+   * Binds a function to the current user, wherever it is called later: a task for a limiter, the callback of a pool,
+   * a listener. It runs as if it was called now. After the request being served now has ended, it has no user, unless
    * `afterEnd` is set.
    *
    * @example
@@ -150,7 +150,9 @@ export class ServiceCallContext implements CallContext {
     };
   }
 
-  /** The grant of this user that calls take along here: of the closest `runOnBehalfOf`, or of the request being served. */
+  /**
+   * The grant of this user for calls in this context: of the closest `runOnBehalfOf`, or of the request being served.
+   */
   grantFor(subject: string): HeldGrant | undefined {
     const choice = this.choices.getStore();
     if (choice instanceof Shared) return undefined;
@@ -159,7 +161,8 @@ export class ServiceCallContext implements CallContext {
   }
 
   /**
-   * Asserts that this service may vouch for a user here: who was called by another service sends on the grant it got.
+   * Asserts that this service may vouch for a user now. A service that another service called must pass on the grant
+   * of that call.
    *
    * @throws ServiceSigningError `originate_refused`
    * @internal
@@ -173,14 +176,14 @@ export class ServiceCallContext implements CallContext {
     throw new ServiceSigningError('originate_refused', { detail });
   }
 
-  /** For whom a call is made here that names nobody; undefined where such a call is refused, or has no user. */
+  /** The user of a call that names none in this context; undefined if the call fails, or has no user. */
   current(): CallSubject | undefined {
     const decision = this.decide();
     return typeof decision === 'string' ? undefined : decision;
   }
 
   /**
-   * Fixes for whom a call is made that is created here and names nobody. For the library's own clients.
+   * Decides the user of a call that is created now and names none. For the library's own clients.
    *
    * @internal
    */
@@ -189,9 +192,10 @@ export class ServiceCallContext implements CallContext {
   }
 
   /**
-   * Compares for whom a call was created with where it is subscribed to, or repeated. For the library's own clients.
+   * Compares the user of a call with the current context, when it is subscribed to or repeated. For the library's own
+   * clients.
    *
-   * @returns for whom this attempt is made
+   * @returns the user of this attempt
    * @internal
    */
   attempt(fixed: FixedSubject): FixedSubject {
@@ -200,8 +204,8 @@ export class ServiceCallContext implements CallContext {
   }
 
   /**
-   * Runs `fn` as part of serving `request`, whatever is around it: that may be another request's turn, and a subject
-   * chosen there is not this one's. For the library's own hooks.
+   * Runs `fn` as part of serving `request`, whatever the current context is: it may belong to another request, with
+   * another subject. For the library's own hooks.
    *
    * @internal
    */
@@ -210,7 +214,8 @@ export class ServiceCallContext implements CallContext {
   }
 
   /**
-   * Runs `fn` as part of a request whose user is not proved, whatever is around it. For the library's own hooks.
+   * Runs `fn` as part of a request whose user is not proved, whatever the current context is. For the library's own
+   * hooks.
    *
    * @internal
    */
@@ -219,7 +224,7 @@ export class ServiceCallContext implements CallContext {
   }
 
   /**
-   * Whether the end of a request has to be noted in its state.
+   * Whether the end of a request must be recorded in its state.
    *
    * @internal
    */
@@ -235,7 +240,7 @@ export class ServiceCallContext implements CallContext {
     return this.serviceAuth.settings.sending?.originate !== undefined;
   }
 
-  /** In `explicit` propagation nothing comes from the request being served but what code hands over: the identity. */
+  /** With `explicit` propagation, the request being served provides nothing: code passes the identity on. */
   private grantOfRequest(): HeldGrant | undefined {
     const request = this.isAmbient ? this.requests.getStore() : undefined;
     const user = request && this.userOf(request);
@@ -311,7 +316,7 @@ export class ServiceCallContext implements CallContext {
     return { run, back: () => this.runHere(this.requests.getStore()) };
   }
 
-  /** Runs functions as if they were called here, while `request` is served. */
+  /** Runs functions as if they were called now, while `request` is being served. */
   private runHere(request: ServedRequest | undefined): RunInside {
     const choice = this.choices.getStore();
     return (inner) => this.choices.run(choice, () => this.runIn(request, inner));
@@ -332,7 +337,7 @@ function isExpired(request: RequestState | undefined): boolean {
   return performance.now() - request.endedAt > ATTEMPTS_AFTER_END_MILLISECONDS;
 }
 
-/** A grant that code kept. Its signature is for the receiver: this service may not even know its originator. */
+/** A grant that code kept. Only the receiver verifies its signature: this service may not know its originator. */
 function holdText(subject: string, text: string): HeldGrant {
   const read = typeof text === 'string' ? readUnverifiedGrant(text) : undefined;
   if (read === undefined) throw unusable('it is no grant');

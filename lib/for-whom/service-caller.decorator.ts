@@ -12,12 +12,12 @@ import { rawRequestOf, type Verification, wasSeenByAGuard } from '../nest/reques
 type Pipe = Type<PipeTransform> | PipeTransform;
 
 /**
- * Injects the whole verified identity of the caller: a frozen {@link ServiceIdentity}; undefined for
- * an anonymous caller of a route marked `@OptionalServiceAuth()`, and for a request that would be refused, in report-only
- * mode.
+ * Injects the whole verified identity of the caller: a frozen {@link ServiceIdentity}; undefined for an anonymous
+ * caller of a route marked `@OptionalServiceAuth()`. In report-only mode, also undefined for a request that
+ * enforcement would refuse.
  *
- * Where the guards of two services stand before a route, it is what the guard proved that began last to verify the
- * request. Only the clients of that service take it as the user of a call.
+ * If the guards of two services protect a route, the identity is from the guard that began its verification last.
+ * Only the clients of that service accept it as the user of a call.
  *
  * @example
  * `greet(@ServiceCaller() caller: ServiceIdentity) { return this.http.get(url, onBehalfOf(caller)); }`
@@ -32,7 +32,7 @@ export const ServiceCaller: (...pipes: Pipe[]) => ParameterDecorator = createPar
 );
 
 /**
- * What the guard that began last has made of the request.
+ * The verification of the request by the guard that began last.
  *
  * @throws ServiceAuthUsageError where no guard has looked at the request
  */

@@ -11,12 +11,12 @@ import { verificationFor } from './service-caller.decorator.js';
 type Pipe = Type<PipeTransform> | PipeTransform;
 
 /**
- * Injects the proof that the user asked: a frozen {@link VerifiedGrant}; undefined where no proof was required of the
- * request, by the `subjectProof` of its issuer (`required`) or by `@RequireSubjectProof()`.
+ * Injects the proof that the user asked: a frozen {@link VerifiedGrant}; undefined if neither the `subjectProof` of
+ * its issuer (`required`) nor `@RequireSubjectProof()` required a proof.
  *
  * @example
  * `remove(@ServiceGrant() grant: VerifiedGrant) { this.audit.log(grant.transaction, grant.acr); }`
- * @throws ServiceAuthUsageError where no guard has looked at the request
+ * @throws ServiceAuthUsageError if no guard has handled the request
  */
 export const ServiceGrant: (...pipes: Pipe[]) => ParameterDecorator = createParamDecorator(
   needsVerification(

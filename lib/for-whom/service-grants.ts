@@ -4,8 +4,8 @@ import { ServiceAuth } from '../service-auth.js';
 import { ServiceCallContext } from './service-call.context.js';
 
 /**
- * Makes grants, in a service that authenticates users (`originate`). For one call or several, write
- * `runOnBehalfOf(subject, fn, { originate })`; a grant from here is for work that is queued.
+ * Makes grants, in a service that authenticates users (`originate`). For immediate calls, write
+ * `runOnBehalfOf(subject, fn, { originate })`. A grant from here is for queued work.
  */
 @Injectable()
 export class ServiceGrants {
@@ -16,12 +16,12 @@ export class ServiceGrants {
   ) {}
 
   /**
-   * Makes a grant: this service vouches that the user is there. Observers are called with `grant_issued`.
+   * Makes a grant: this service vouches for the user. Observers are called with `grant_issued`.
    *
    * @param subject the URI of a user whom this service has authenticated
-   * @returns the text for `runOnBehalfOf(subject, fn, { grant })`. Keep it where secrets may be kept
-   * @throws ServiceSigningError `originate_refused`, also where the request being served came from another service, unless
-   *   `insteadOf` says so
+   * @returns the text for `runOnBehalfOf(subject, fn, { grant })`. Store it like a secret
+   * @throws ServiceSigningError `originate_refused`, also if the request being served came from another service,
+   *   unless `insteadOf` is set
    */
   async issue(subject: string, options: OriginateCall = {}): Promise<string> {
     this.callContext.assertMayOriginate(options);

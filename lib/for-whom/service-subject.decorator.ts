@@ -9,9 +9,9 @@ import { needsVerification } from '../nest/parameter-need.js';
 import { refusalIn } from '../nest/received-call.js';
 import { verificationFor } from './service-caller.decorator.js';
 
-/** What `@ServiceSubject()` takes besides pipes. */
+/** The options of `@ServiceSubject()`. */
 export interface ServiceSubjectOptions {
-  /** Whether the handler also serves calls that name no user. Default false: they get 403 `subject_missing`. */
+  /** Whether the handler also serves calls without a user. Default false: they get 403 `subject_missing`. */
   optional?: boolean;
 }
 
@@ -30,16 +30,15 @@ const decorateSubject = createParamDecorator(
 );
 
 /**
- * Injects the verified user on whose behalf the request is made: a URI, byte for byte as the caller
- * signed it. Pipes may turn it into something else.
+ * Injects the verified user of the request: a URI, byte for byte as the caller signed it. Pipes may transform it.
  *
  * @example
  * `find(@ServiceSubject() subject: string)`, `find(@ServiceSubject(LoadUserPipe) user: User)`,
  * `find(@ServiceSubject({ optional: true }) subject?: string)`
  * Undefined for a request that would be refused, in report-only mode.
  *
- * @throws ServiceAuthUsageError where no guard has looked at the request
- * @throws ForbiddenException `subject_missing` when the caller acts for itself
+ * @throws ServiceAuthUsageError if no guard has handled the request
+ * @throws ForbiddenException `subject_missing` if the caller acts for itself
  */
 export function ServiceSubject(...pipes: Pipe[]): ParameterDecorator;
 export function ServiceSubject(

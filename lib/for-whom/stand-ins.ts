@@ -1,17 +1,17 @@
 import { createSlot, ServiceAuthUsageError } from '../core/index.js';
 
-/** What the caller gave in the place of a stand-in. */
+/** The caller's value that a stand-in replaces. */
 const GIVEN = createSlot<{ readonly value: unknown }>();
 
-/** What fetch reads: a `Request` that is made with words fails, and so does undici's own request(). */
+/** Members that fetch reads: creating a `Request` with a stand-in fails, and so does undici's own request(). */
 export const READ_BY_FETCH = ['dispatcher', 'referrer'] as const;
 
-/** What axios and fetch read before they send. */
+/** Members that axios and fetch read before they send. */
 const PLACES = ['adapter', ...READ_BY_FETCH] as const;
 
 /**
- * Puts stand-ins in the places of what a client reads before it sends, so that words which it does not understand do not
- * leave unsigned: they fail there. A client that signs takes them out with {@link withoutStandIns}.
+ * Replaces members that a client reads before it sends by stand-ins. So a call that names its user fails in a client
+ * that does not sign, instead of leaving unsigned. A client that signs removes them with {@link withoutStandIns}.
  */
 export function withStandIns(members: object): object {
   const given = withoutStandIns(members);
@@ -19,7 +19,7 @@ export function withStandIns(members: object): object {
   return { ...members, ...(isNothingGiven ? FOR_NOTHING : standInsFor(given)) };
 }
 
-/** The same options, with what the caller gave in the places of stand-ins. */
+/** The same options, with the caller's values instead of stand-ins. */
 export function withoutStandIns(members: object): Record<string, unknown> {
   const all: Record<string, unknown> = { ...members };
   for (const name of PLACES) {
@@ -31,20 +31,20 @@ export function withoutStandIns(members: object): Record<string, unknown> {
   return all;
 }
 
-/** What the caller gave in the place of a stand-in; undefined for what is none. */
+/** The caller's value behind a stand-in; undefined if the member is not a stand-in. */
 export function givenFor(member: unknown): { readonly value: unknown } | undefined {
   const mayBe = typeof member === 'function' || (typeof member === 'object' && member !== null);
   return mayBe ? GIVEN.get(member) : undefined;
 }
 
-/** Every fetch makes text of this before it does anything else, and a `Request` when it is made. */
+/** Every fetch converts this to text first, and so does the constructor of `Request`. */
 class Referrer {
   toString(): never {
     return refuseToSend();
   }
 }
 
-/** Undici calls this, which Node's fetch is made of. */
+/** Undici, on which Node's fetch is built, calls this. */
 class Dispatcher {
   dispatch(): never {
     return refuseToSend();
@@ -64,11 +64,11 @@ function standInsFor(given: Record<string, unknown>): Record<(typeof PLACES)[num
   return standIns;
 }
 
-/** Those of every call that gives nothing in their places. */
+/** The stand-ins of every call without such members. */
 const FOR_NOTHING = standInsFor({});
 
 function refuseToSend(): never {
   throw new ServiceAuthUsageError(
-    'Nothing was sent: onBehalfOf() and actingAsItself() need a client that signs. Import ServiceHttpModule in the module that injects HttpService (in the place of HttpModule), or ServiceFetchModule and inject ServiceFetch. With undici, call a method of the dispatcher that createSignedDispatcher() returns. Name the user in the call itself, not in a Request.',
+    'Nothing was sent: onBehalfOf() and actingAsItself() need a client that signs. Import ServiceHttpModule in the module that injects HttpService (instead of HttpModule), or ServiceFetchModule and inject ServiceFetch. With undici, call a method of the dispatcher that createSignedDispatcher() returns. Name the user in the call itself, not in a Request.',
   );
 }

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 
 const MAX_DIGESTS = 10_000;
 
-/** A set of names of which only digests are kept, and of these the 10,000 added last. */
+/** A set of names. It stores only digests, and only the 10,000 added last. */
 export class BoundedDigests {
   private readonly digests = new Set<string>();
 
@@ -19,7 +19,7 @@ export class BoundedDigests {
   }
 }
 
-/** Names that callers invent can be long; what is remembered of them must not be. */
+/** Callers may invent long names, so only a short digest is remembered. */
 export function digestOf(name: string): string {
   return hash('sha256', name, 'base64url');
 }

@@ -3,8 +3,8 @@ const P = 2n ** 255n - 19n;
 const D = 37095705934669439343138083508754565189542113879843219016388785533085940283555n;
 
 /**
- * Whether 32 bytes are a point that can be a public key: canonical, on the curve, not of small order.
- * OpenSSL looks at none of this when it imports a key, and under one of small order anyone can sign.
+ * Whether 32 bytes are a point that can be a public key: canonical, on the curve, not of small order. OpenSSL checks
+ * none of this when it imports a key, and anyone can sign for a key of small order.
  *
  * @see RFC 8032 sections 5.1.3 and 5.1.7
  */

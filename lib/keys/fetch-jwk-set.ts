@@ -4,28 +4,28 @@ import { JwkSetError } from './jwk-set.js';
 const DEADLINE_MILLISECONDS = 3000;
 const MAX_BYTES = 256 * 1024;
 const MAX_AGE = { least: 60, most: 3600, fallback: 600 };
-/** One entity tag of RFC 9110 section 8.8.3, short enough to go into every request. */
+/** One entity tag of RFC 9110 section 8.8.3, short enough for every request. */
 const ENTITY_TAG = /^(?:W\/)?"[\x21\x23-\x7e\x80-\xff]{0,256}"$/;
 
-/** A good reply of a key server. */
+/** A valid reply of a key server. */
 export interface JwkSetReply {
-  /** Undefined when the set has not changed since `etag`. */
+  /** Undefined if the set has not changed since `etag`. */
   readonly bytes: Uint8Array | undefined;
-  /** The tag of the set that is known now; undefined where the next fetch must be unconditional. */
+  /** The tag of the current set; undefined if the next fetch must be unconditional. */
   readonly etag: string | undefined;
-  /** How long the set may be used before it is asked for again: 60 to 3600. */
+  /** Seconds until the set must be fetched again: 60 to 3600. */
   readonly maxAgeSeconds: number;
 }
 
-/** Asks a key server for a set; `etag` is that of the set known already, undefined to get the whole set. */
+/** Asks a key server for a set. `etag` is the tag of the known set; undefined gets the whole set. */
 export type FetchJwkSet = (etag: string | undefined, closing: AbortSignal) => Promise<JwkSetReply>;
 
 /**
- * Fetches the JWK Set at one configured URL: no redirects, no cookies, at most 3 seconds and 256 KiB
- * in all, whatever the server does. A 304 that names another tag than the one sent confirms nothing, so
- * the whole set is asked for at once.
+ * Fetches the JWK Set at one configured URL: no redirects, no cookies, at most 3 seconds and 256 KiB in total,
+ * whatever the server does. A 304 with another tag than the sent one confirms nothing, so the whole set is fetched
+ * immediately.
  *
- * @throws JwkSetError for every reply that is no set; whatever `fetch` throws when there is none
+ * @throws JwkSetError for every reply that is not a set; the error of `fetch` if there is no reply
  */
 export function fetchJwkSetFrom(url: string): FetchJwkSet {
   return async (etag, closing) =>
@@ -56,7 +56,7 @@ async function request(
   });
 }
 
-/** A 304 without a tag confirms the tag that was sent. The comparison is the weak one of RFC 9110 section 8.8.3.2. */
+/** A 304 without a tag confirms the sent tag. The comparison is the weak one of RFC 9110 section 8.8.3.2. */
 function confirms(response: Response, sent: string): boolean {
   const named = response.headers.get('etag');
   return named === null || opaqueTag(named) === opaqueTag(sent);
@@ -67,8 +67,8 @@ function opaqueTag(etag: string): string {
 }
 
 /**
- * Ends `work` at the deadline or on closing, even if `fetch` does not. Not with `AbortSignal.any()`:
- * its signal can be garbage collected before a timeout in it fires, and then nothing ever ends.
+ * Ends `work` at the deadline or on closing, even if `fetch` does not. It does not use `AbortSignal.any()`: that
+ * signal can be garbage collected before its timeout fires, and then the work never ends.
  */
 async function beforeTheEnd<T>(
   closing: AbortSignal,
@@ -89,7 +89,7 @@ async function beforeTheEnd<T>(
     );
   } finally {
     closing.removeEventListener('abort', end);
-    ending.abort(); // a fetch that is late, or whose body nobody reads
+    ending.abort(); // aborts a late fetch, or one whose body is not read
   }
 }
 
@@ -104,7 +104,7 @@ async function readWholeSet(response: Response): Promise<JwkSetReply> {
   return { bytes, etag: readEntityTag(headers), maxAgeSeconds: readMaxAge(headers) };
 }
 
-/** A tag that could not be sent back would make every later fetch fail, so it counts as none. */
+/** A tag that cannot be sent back would make every later fetch fail, so it is ignored. */
 function readEntityTag(headers: Headers): string | undefined {
   const etag = headers.get('etag') ?? '';
   return ENTITY_TAG.test(etag) ? etag : undefined;
@@ -122,7 +122,7 @@ async function readBounded(response: Response): Promise<Uint8Array> {
   return Buffer.concat(chunks);
 }
 
-/** What a cache on the way has used up of the time is no longer there to use. */
+/** Subtracts the age of the reply in a cache. */
 function readMaxAge(headers: Headers): number {
   const directives = headers.get('cache-control')?.toLowerCase() ?? '';
   if (/\bno-(?:store|cache)\b/.test(directives)) return MAX_AGE.least;

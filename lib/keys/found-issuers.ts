@@ -16,13 +16,13 @@ import { BoundedDigests, digestOf } from './bounded-digests.js';
 import { LookUpPlaces } from './look-up-places.js';
 import { labelOf } from './signing-key-origin.js';
 
-/** How long an issuer that was found is trusted, and from when on it is asked about again meanwhile. */
+/** How long a found issuer is trusted, and after which time it is looked up again meanwhile. */
 const TRUSTED_SECONDS = 60;
 const ASK_AGAIN_SECONDS = 45;
 const UNKNOWN_SECONDS = 10;
-/** Between a look-up that failed and the next one; what was known serves on. */
+/** Between a failed look-up and the next one. Meanwhile the known answer counts. */
 const RETRY_SECONDS = 5;
-/** An issuer that has not called for so long is forgotten, and its keys are no longer fetched. */
+/** An issuer that has not called for this time is forgotten, and its keys are no longer fetched. */
 const IDLE_SECONDS = 3600;
 const DEADLINE_MILLISECONDS = 3000;
 const MAX_NOES = 10_000;
@@ -30,7 +30,7 @@ const FAILED = 'the look-up of the issuer failed';
 
 interface Found {
   readonly trusted: TrustedIssuer;
-  /** What its keys were made from: the same again keeps the same keys. */
+  /** The options of its keys: equal options keep the same keys. */
   readonly keyOptions: string;
   readonly foundAt: number;
   askAgainAt: number;
@@ -41,17 +41,17 @@ interface Found {
 
 interface No {
   readonly until: number;
-  /** Whether the issuer is not trusted; otherwise that could not be found out. */
+  /** True if the issuer is not trusted; false if the look-up failed. */
   readonly isDecided: boolean;
 }
 
 /**
- * Issuers that are looked up when they call. Answers are kept, noes too but fewer and shorter, so that
- * neither a busy caller nor a flood of invented names becomes a load on whoever is asked.
+ * Looks issuers up when they call. It keeps answers, and also noes, though fewer and for less time. So neither a busy
+ * caller nor a flood of invented names becomes a load on the finder.
  */
 export class FoundIssuers implements IssuerDirectory {
   private readonly found = new Map<string, Found>();
-  /** By digests of issuers; the oldest goes first. */
+  /** By digests of issuers; the oldest is dropped first. */
   private readonly noes = new Map<string, No>();
   private readonly lookups = new Map<string, Promise<TrustedIssuer | undefined>>();
   private readonly places = new LookUpPlaces();
@@ -73,7 +73,7 @@ export class FoundIssuers implements IssuerDirectory {
       if (now >= known.askAgainAt) this.lookUp(issuer).catch(() => undefined);
       return known.trusted;
     }
-    // The finder could not name it: what it answers is checked like any option.
+    // The finder cannot return such an issuer: its answers are checked like options.
     if (!isServiceUri(issuer)) return undefined;
     const no = this.noes.get(digestOf(issuer));
     if (no === undefined || now >= no.until) return this.lookUp(issuer);
@@ -148,7 +148,7 @@ export class FoundIssuers implements IssuerDirectory {
     const keepsKeys = known?.keyOptions === keyOptions;
     (keepsKeys ? resolved : known?.trusted)?.keys.close();
     const trusted = keepsKeys ? { ...resolved, keys: known.trusted.keys } : resolved;
-    if (this.isClosed) trusted.keys.close(); // the look-up was under way
+    if (this.isClosed) trusted.keys.close(); // the look-up was running
     this.noes.delete(digestOf(issuer));
     this.places.keepFor(issuer);
     this.tellOriginal(trusted);
@@ -164,14 +164,14 @@ export class FoundIssuers implements IssuerDirectory {
     return trusted;
   }
 
-  /** Keys that are fetched tell it themselves, once they can be. */
+  /** Fetched keys report their own recovery. */
   private tellRecovered({ issuer, keys }: TrustedIssuer): void {
     const { status, keyIds } = keys.health();
     if (status !== 'static' && status !== 'fresh') return;
     tell(this.common.observer, { type: 'keys_refreshed', issuer, keyIds });
   }
 
-  /** Each issuer once: there is no list of them to warn of at start. */
+  /** Once for each issuer: at start there is no list of issuers to warn of. */
   private tellOriginal({ issuer, profile }: TrustedIssuer): void {
     if (profile !== 'original' || this.toldOriginal.has(issuer)) return;
     this.toldOriginal.add(issuer);
@@ -191,7 +191,7 @@ export class FoundIssuers implements IssuerDirectory {
     this.found.delete(issuer);
   }
 
-  /** Whoever was trusted stays so while nobody can be asked, as long as known keys may serve. */
+  /** A trusted issuer stays trusted while the finder fails, as long as known keys may be used. */
   private serveOn(issuer: string, cause: unknown): TrustedIssuer | undefined {
     const known = this.found.get(issuer);
     if (!known) return undefined;
@@ -210,7 +210,7 @@ export class FoundIssuers implements IssuerDirectory {
   }
 }
 
-/** Key objects have no text to compare, so with one in them no two answers are the same. */
+/** Key objects have no text to compare, so answers that contain one are never equal. */
 function textOfKeys({ publicKey, keys, jwksUri, algorithms }: TrustedIssuerOptions): string {
   return JSON.stringify([publicKey, keys, jwksUri, algorithms], (_name, value: unknown) =>
     types.isKeyObject(value) || types.isCryptoKey(value) ? randomUUID() : value,

@@ -10,21 +10,21 @@ import { readVerificationKey } from './static-key-source.js';
 
 /** The most keys a set may have. */
 const MAX_KEYS = 100;
-/** Of keys that cannot be used, in one text. */
+/** The most unusable keys that one text lists. */
 const MOST_REASONS = 5;
 
-/** What a JWK Set gives: the keys that can be used, and why others are not. */
+/** The content of a JWK Set: the usable keys, and why others are not used. */
 export interface JwkSetContents {
   readonly keys: ReadonlyMap<string, VerificationKey>;
   readonly dropped: readonly string[];
 }
 
-/** Why a reply is not taken for a JWK Set, or was none. Quotes nothing of it. */
+/** Why a reply is not accepted as a JWK Set. The message quotes nothing of the reply. */
 export class JwkSetError extends Error {
   override readonly name = 'JwkSetError';
   constructor(
     message: string,
-    /** When the key server wants to be asked again, in seconds. */
+    /** After how many seconds the key server wants the next request. */
     readonly retryAfterSeconds = 0,
   ) {
     super(message);
@@ -32,10 +32,10 @@ export class JwkSetError extends Error {
 }
 
 /**
- * Reads a JWK Set of one issuer. Keys that cannot be used (private, symmetric, weak, off their curve,
- * for encryption, of another algorithm) are dropped one by one; two with one key id are both dropped.
+ * Reads a JWK Set of one issuer. Keys that cannot be used (private, symmetric, weak, off their curve, for encryption,
+ * of another algorithm) are dropped one by one; two with one key id are both dropped.
  *
- * @throws JwkSetError when it is no JWK Set, has too many keys, or none that can be used
+ * @throws JwkSetError if it is not a JWK Set, has too many keys, or no usable key
  * @see RFC 7517 section 5
  */
 export async function readJwkSet(
@@ -61,7 +61,7 @@ export async function readJwkSet(
   return { keys, dropped: dropped.problems };
 }
 
-/** Each key with its reason: our own words, and the key ids that the set gives twice. */
+/** Each key with its reason: words of this library, and key ids that occur twice in the set. */
 function describeUnusable(dropped: readonly string[]): string {
   const reasons = dropped.slice(0, MOST_REASONS).join('; ');
   const rest = dropped.length - MOST_REASONS;

@@ -4,10 +4,10 @@ import { kindOf } from '../core/index.js';
 type Half = 'public' | 'private';
 type Rule = readonly [applies: (text: string) => boolean, clause: string];
 
-/** What was written into a receiver's options has left the caller. */
+/** A private key in a receiver's options has left the caller. */
 const PRIVATE_AS_PUBLIC = 'is a private key, known to others by now: make a new one';
 
-/** Told by labels and shape alone: nothing of a key is quoted. The first that applies. */
+/** Recognised by labels and shape alone; no text quotes a key. The first matching rule counts. */
 const PEM_RULES: readonly Rule[] = [
   [(pem) => /^\s*["']/.test(pem), 'has quotes around it'],
   [
@@ -40,7 +40,7 @@ const TEXT_RULES: readonly Rule[] = [
   [(text) => /^M[A-Z][A-Za-z0-9+/=\s]{30,}$/.test(text), 'is base64 without BEGIN and END lines'],
 ];
 
-/** What stands in the place of a key that cannot be read, in one clause: `is encrypted`. */
+/** The form of a value that cannot be read as a key, in one clause: `is encrypted`. */
 export function describeKeyForm(material: unknown, half: Half): string {
   if (types.isKeyObject(material) || types.isCryptoKey(material))
     return kindOfKey(material.type, half);
@@ -82,7 +82,7 @@ function formOfJwk(jwk: object, half: Half): string {
   return half === 'private' && isPublic ? 'is a public key' : 'is a JWK that cannot be read';
 }
 
-/** What a getter throws may quote a key. */
+/** The error of a getter may quote a key. */
 function isSymmetric(jwk: object): boolean {
   try {
     return Reflect.get(jwk, 'kty') === 'oct';

@@ -24,22 +24,21 @@ const HOW_TO_WRITE = {
   private: 'write one unencrypted private key as PKCS#8 PEM, JWK, KeyObject or CryptoKey',
 } as const;
 
-/** The members of a JWK that only its owner may know: RFC 7518 section 6. */
+/** The private members of a JWK: RFC 7518 section 6. */
 const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'] as const;
 
-/** A key that was looked at: of the right half, of a kind the protocol uses, strong enough. */
+/** A checked key: the right half, of a type that the protocol uses, and strong enough. */
 export interface CheckedKey {
   readonly key: KeyObject;
   /** The algorithms that fit the key; the first is the default. */
   readonly fitting: readonly Algorithm[];
-  /** `alg` and `kid` of the JWK, where the key came as one. */
+  /** `alg` and `kid`, if the key was given as a JWK. */
   readonly alg: string | undefined;
   readonly kid: string | undefined;
 }
 
 /**
- * Reads a key in any of the accepted forms and checks its kind and strength. What it throws never
- * holds key material.
+ * Reads a key in any accepted form, and checks its type and strength. Errors never contain key material.
  *
  * @throws ServiceAuthConfigError with one problem on `field`
  */
@@ -74,7 +73,7 @@ export async function thumbprintOf(key: KeyObject): Promise<string> {
   return await calculateJwkThumbprint(publicHalfOf(key).export({ format: 'jwk' }) as JWK);
 }
 
-/** Checks a key id that was written down. */
+/** Checks a configured key id. */
 export function readKeyId(keyId: unknown, field: string): string | undefined {
   if (keyId === undefined) return undefined;
   if (typeof keyId === 'string' && /^[^\p{Cc}]{1,256}$/u.test(keyId)) return keyId;
@@ -99,7 +98,7 @@ function toKeyObject(material: unknown, half: 'public' | 'private'): KeyObject |
       return isOnePemBlock(material, half) ? create(withoutParameters(material)) : undefined;
     return isJwk(material) ? create({ key: material, format: 'jwk' }) : undefined;
   } catch {
-    // The cause is dropped: messages of the crypto library may quote what they could not read.
+    // The cause is dropped: messages of the crypto library may quote the text.
     return undefined;
   }
 }
@@ -110,7 +109,10 @@ function isOnePemBlock(pem: string, half: 'public' | 'private'): boolean {
   return labels.length === 1 && labels.every((label) => accepted.test(label));
 }
 
-/** What `openssl ecparam -genkey` writes before the key: the name of its curve, which the key has as well. */
+/**
+ * Removes the block that `openssl ecparam -genkey` writes before the key: the name of the curve, which the key also
+ * contains.
+ */
 function withoutParameters(pem: string): string {
   return pem.replace(/^-----BEGIN EC PARAMETERS-----[^-]*-----END EC PARAMETERS-----\s*/, '');
 }
@@ -124,7 +126,7 @@ function isJwk(material: unknown): material is JsonWebKey {
   );
 }
 
-/** createPublicKey would quietly take the public half of one. */
+/** createPublicKey would silently use the public half of a private key. */
 function isPrivateJwk(material: unknown): boolean {
   return isJwk(material) && PRIVATE_MEMBERS.some((name) => name in material);
 }
@@ -156,11 +158,11 @@ function findEd25519Flaw(key: KeyObject): string | undefined {
   return isPoint ? undefined : 'write an Ed25519 key that is a point of its curve, of full order';
 }
 
-/** Not every crypto library can use every key: one in FIPS mode may have no Ed25519. */
+/** Not every crypto library can use every key: in FIPS mode Ed25519 may be missing. */
 function findAvailabilityFlaw(key: KeyObject): string | undefined {
   const digest = key.asymmetricKeyType === 'ed25519' ? null : 'sha256';
   try {
-    // Whether it can be told is asked, not what is told.
+    // Only whether it throws matters, not the result.
     verify(digest, Buffer.alloc(1), publicHalfOf(key), Buffer.alloc(64));
     return undefined;
   } catch {
@@ -168,7 +170,7 @@ function findAvailabilityFlaw(key: KeyObject): string | undefined {
   }
 }
 
-/** RFC 7517 sections 4.2 and 4.3: a key that says what it is for is used for nothing else. */
+/** RFC 7517 sections 4.2 and 4.3: a key with a stated use is used for nothing else. */
 function findUseFlaw(material: unknown, operation: 'sign' | 'verify'): string | undefined {
   if (types.isCryptoKey(material) && !material.usages.includes(operation)) {
     return `write a key whose usages include '${operation}'`;
@@ -182,7 +184,7 @@ function findUseFlaw(material: unknown, operation: 'sign' | 'verify'): string | 
   return undefined;
 }
 
-/** An RSA CryptoKey is bound to one algorithm when it is made. */
+/** An RSA CryptoKey is bound to one algorithm when it is created. */
 function boundAlgorithms(cryptoKey: CryptoKey, key: KeyObject): Algorithm[] {
   if (key.asymmetricKeyType !== 'rsa') return fittingAlgorithms(key);
   const { name, hash } = cryptoKey.algorithm as { name: string; hash?: { name: string } };
@@ -197,7 +199,7 @@ function fittingAlgorithms(key: KeyObject): Algorithm[] {
     const { keyType, namedCurve } = ALGORITHMS[name];
     return keyType === asymmetricKeyType && namedCurve === asymmetricKeyDetails?.namedCurve;
   });
-  // What an RSA key is used with where nobody says: RS256, the field's default, and nothing else.
+  // The default of an RSA key is RS256, as usual in the field, and no other algorithm.
   return asymmetricKeyType === 'rsa'
     ? ['RS256', ...fitting.filter((name) => name !== 'RS256')]
     : fitting;

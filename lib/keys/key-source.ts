@@ -11,15 +11,15 @@ import { fail } from './key-material.js';
 import { RemoteKeySource } from './remote-key-source.js';
 import { createStaticKeySource } from './static-key-source.js';
 
-/** Where a service publishes its keys unless it says otherwise, under its URI. */
+/** The default path of a service's key set, under its URI. */
 const DEFAULT_PATH = '.well-known/jwks.json';
 
 const LOOPBACK = /^(?:localhost|(?:.+\.)?localhost|127(?:\.\d{1,3}){3}|\[::1\])$/;
 
 /**
- * The keys of one issuer: those configured, or else those it publishes.
+ * The keys of one issuer: the configured ones, or else those that it publishes.
  *
- * @throws ServiceAuthConfigError when a key, or the URL of the set, is not acceptable
+ * @throws ServiceAuthConfigError if a key, or the URL of the set, is not acceptable
  */
 export async function createKeySource(
   options: KeySourceOptions,
@@ -42,12 +42,12 @@ export async function createKeySource(
   });
 }
 
-/** Where the keys of an issuer are looked for when nothing else is said. */
+/** The default URL of an issuer's key set. */
 export function defaultKeyUrl(issuer: string): string {
   return new URL(DEFAULT_PATH, issuer.endsWith('/') ? issuer : `${issuer}/`).href;
 }
 
-/** A URL that keys may be fetched from: only ever one of the configuration, never one of a token. */
+/** A URL for fetching keys. It always comes from the configuration, never from a token. */
 function readKeyUrl(
   { issuer, jwksUri }: KeySourceOptions,
   { allowInsecureKeyUrls }: KeyFetchSettings,

@@ -1,24 +1,27 @@
 import { BoundedDigests } from './bounded-digests.js';
 
-/** How many look-ups of strangers run at once: in all, and for the names of one host. */
+/** The most look-ups of strangers at once: in total, and for the names of one host. */
 const MAX_STRANGERS = 100;
 const MAX_OF_ONE_HOST = 50;
 
 /**
- * Bounds the look-ups that run at once, since anybody can invent issuers. An issuer that was trusted before
- * always has a place, and the invented names of one host leave half of the places to others.
+ * Limits the look-ups that run at once, since anybody can invent issuers. An issuer that was trusted before always
+ * gets a place. The invented names of one host leave half of the places to others.
  */
 export class LookUpPlaces {
   private readonly trustedBefore = new BoundedDigests();
   private readonly takenByHost = new Map<string, number>();
   private taken = 0;
 
-  /** Keeps a place for an issuer from now on. */
+  /** Reserves a place for an issuer from now on. */
   keepFor(issuer: string): void {
     this.trustedBefore.add(issuer);
   }
 
-  /** Takes the place of an issuer, whose host is part of a URI that was checked. Returns what gives it back; undefined if none is free. */
+  /**
+   * Takes a place for an issuer with a checked URI. Returns a function that releases it; undefined if no place is
+   * free.
+   */
   take(issuer: string): (() => void) | undefined {
     if (this.trustedBefore.has(issuer)) return () => undefined;
     const { hostname } = new URL(issuer);

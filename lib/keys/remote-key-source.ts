@@ -11,22 +11,22 @@ import {
 import type { FetchJwkSet, JwkSetReply } from './fetch-jwk-set.js';
 import { JwkSetError, readJwkSet } from './jwk-set.js';
 
-/** Between two fetches that an unknown key id or a failure asks for. */
+/** Between two fetches that an unknown key id or a failure causes. */
 const COOL_DOWN_SECONDS = 30;
-/** A key server may ask for more time than that, but not for the night. */
+/** A key server may ask for more time than the cool-down, up to this limit. */
 const MAX_RETRY_AFTER_SECONDS = 300;
-/** How many requests with an unknown key id wait for one fetch; others are told to come back. */
+/** The most requests with an unknown key id that wait for one fetch; others get 503. */
 const MAX_WAITING = 64;
-/** How long "not changed" is believed before the whole set is fetched: a cache on the way may be wrong for ever. */
+/** How long "not changed" is believed before the whole set is fetched: a cache may be wrong forever. */
 const WHOLE_SET_SECONDS = 3600;
 
 export interface RemoteKeySourceParts {
   readonly issuer: string;
   readonly algorithms: readonly Algorithm[] | undefined;
   readonly fetchSet: FetchJwkSet;
-  /** How long known keys serve while the key server is out of reach. */
+  /** How long known keys are used while the key server is unreachable. */
   readonly maxStaleSeconds: number;
-  /** Milliseconds of a clock that does not step. */
+  /** Milliseconds of a monotonic clock. */
   readonly now: () => number;
   /** 0 to 1, for jitter. */
   readonly random: () => number;
@@ -34,14 +34,14 @@ export interface RemoteKeySourceParts {
 }
 
 /**
- * The keys that an issuer publishes at a URL. They are fetched before they are needed and refreshed in
- * the background, so that a request waits only when nothing usable is known. While the key server is
- * out of reach, known keys serve on; once it answers, what it no longer lists is refused.
+ * The keys that an issuer publishes at a URL. They are fetched in advance and refreshed in the background, so a
+ * request waits only if no usable key is known. While the key server is unreachable, known keys are used. After it
+ * answers, keys that it no longer lists are refused.
  */
 export class RemoteKeySource implements KeySource {
   private keys: ReadonlyMap<string, VerificationKey> = new Map();
   private etag: string | undefined;
-  /** When the keys were fetched or confirmed, and when they were fetched whole. */
+  /** When the keys were fetched or confirmed, and when the whole set was fetched. */
   private loadedAt = -Infinity;
   private fetchedWholeAt = -Infinity;
   private freshUntil = -Infinity;
@@ -95,17 +95,17 @@ export class RemoteKeySource implements KeySource {
     else await this.inFlight;
     if (!this.isUsable) throw this.unavailable('no key that may be used is known');
     const key = this.pick(keyId);
-    // A server that cannot be asked may well list it by now: that is no verdict.
+    // An unreachable server may list the key by now, so this is not decided.
     if (key === undefined && this.failures > 0) throw this.unavailable('the key may be a new one');
     return key;
   }
 
   private async askForUnknown(): Promise<void> {
     const isCool = this.parts.now() >= this.attemptedAt + COOL_DOWN_SECONDS * 1000;
-    // After a failure the back-off rules, which is as long and has been looked at already.
+    // After a failure the back-off applies, which is as long and was already checked.
     if (isCool && this.failures === 0) this.fetch();
     if (this.inFlight === undefined) return;
-    // The fetch under way may bring the key, so a refusal for good would be a guess.
+    // The running fetch may return the key, so a final refusal would be a guess.
     if (this.waiting >= MAX_WAITING) throw this.unavailable('too many wait for its keys');
     this.waiting++;
     try {
@@ -120,7 +120,7 @@ export class RemoteKeySource implements KeySource {
     return this.keys.size > 0 && this.parts.now() < Math.max(staleUntil, this.freshUntil);
   }
 
-  /** Freshness ran out and no fetch has failed since: the process slept, so one fetch is waited for. */
+  /** The keys are no longer fresh, and no fetch has failed: the process slept, so requests wait for one fetch. */
   private get isOverdue(): boolean {
     return this.failures === 0 && this.parts.now() >= this.freshUntil;
   }
@@ -131,7 +131,7 @@ export class RemoteKeySource implements KeySource {
     return only;
   }
 
-  /** Begins a fetch: one at a time, whoever asks, and none once closed. What is in flight never rejects. */
+  /** Begins a fetch, unless one is running or the source is closed. The promise never rejects. */
   private fetch(): void {
     if (this.closing.signal.aborted) return;
     this.inFlight ??= this.fetchOnce().finally(() => (this.inFlight = undefined));
@@ -139,7 +139,7 @@ export class RemoteKeySource implements KeySource {
 
   private async fetchOnce(): Promise<void> {
     this.attemptedAt = this.parts.now();
-    this.dueAt = Infinity; // until the outcome says
+    this.dueAt = Infinity; // until the result is known
     try {
       const reply = await this.parts.fetchSet(this.tagToSend, this.closing.signal);
       await this.accept(reply);
@@ -148,7 +148,7 @@ export class RemoteKeySource implements KeySource {
     }
   }
 
-  /** Undefined after a failure too: the tag itself may be what the server does not take. */
+  /** Also undefined after a failure: the server may have rejected the tag. */
   private get tagToSend(): string | undefined {
     const isWholeDue = this.parts.now() >= this.fetchedWholeAt + WHOLE_SET_SECONDS * 1000;
     return isWholeDue || this.failures > 0 ? undefined : this.etag;
@@ -167,7 +167,7 @@ export class RemoteKeySource implements KeySource {
     this.lastError = undefined;
     this.loadedAt = this.parts.now();
     this.freshUntil = this.loadedAt + reply.maxAgeSeconds * 1000;
-    // Between 70 and 90 % of the time: instances that started together drift apart.
+    // Between 70 and 90 % of the time, so that instances that started together drift apart.
     this.dueAt = this.loadedAt + reply.maxAgeSeconds * 1000 * (0.7 + 0.2 * this.parts.random());
     tell(observer, { type: 'keys_refreshed', issuer, keyIds: [...this.keys.keys()] });
   }
@@ -187,7 +187,7 @@ export class RemoteKeySource implements KeySource {
     });
   }
 
-  /** While nothing is known every request is refused, so the first tries come quickly. */
+  /** Without known keys every request is refused, so the first retries come quickly. */
   private backOffSeconds(): number {
     if (this.isUsable) return COOL_DOWN_SECONDS;
     return Math.min(2 ** (this.failures - 1), COOL_DOWN_SECONDS);
@@ -202,7 +202,7 @@ export class RemoteKeySource implements KeySource {
   }
 }
 
-/** What an operator reads. Node puts the reason of a failed fetch into the cause. */
+/** The text for operators. Node puts the reason of a failed fetch into the cause. */
 function describe(error: unknown): string {
   if (error instanceof JwkSetError) return error.message;
   const cause: unknown = types.isNativeError(error) ? error.cause : undefined;

@@ -1,13 +1,13 @@
 /** What the flawed generator raises to random powers. */
 const BASE = 65537;
 
-/** Keys of every size are built on the primes up to this one, larger keys on more of them. */
+/** The flaw shows in the primes up to this one for keys of every size, and in more primes for larger keys. */
 const LAST_PRIME = 167;
 
 /**
- * Whether an RSA modulus looks like one of the key generator of CVE-2017-15361 (ROCA), whose keys can
- * be factored. Both factors are powers of 65537 modulo each small prime, and so is their product.
- * A modulus of another generator is that by chance once in 2^27.8: make another key then.
+ * Whether an RSA modulus has the fingerprint of the key generator of CVE-2017-15361 (ROCA), whose keys can be
+ * factored. Both factors are powers of 65537 modulo each small prime, and so is their product. A modulus of another
+ * generator matches by chance once in 2^27.8: make another key then.
  *
  * @see "The Return of Coppersmith's Attack", ACM CCS 2017
  */

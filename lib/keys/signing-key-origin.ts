@@ -14,17 +14,17 @@ import { isRing } from './signing-key-ring.js';
 export type RingOptions = SigningKeyOptions | SigningKeyRingOptions;
 
 export interface Loaded {
-  /** Undefined: nothing has changed since `version` was loaded. */
+  /** Undefined: nothing has changed since the known `version`. */
   readonly options: RingOptions | undefined;
   readonly version?: string;
 }
 
-/** Where a signing key, or a ring of them, comes from while the service runs. */
+/** The origin of a signing key, or of a ring, from which it is read again while the service runs. */
 export interface SigningKeyOrigin {
   /** `known` is the version that was loaded before. */
   load(known: string | undefined): Promise<Loaded>;
   readonly checkSeconds: number;
-  /** The path, for messages; undefined where there is no file. */
+  /** The path, for messages; undefined without a file. */
   readonly file?: string;
 }
 
@@ -37,7 +37,7 @@ const FILE_NAMES = [
 const FILE_CHECK_SECONDS = 5;
 const FUNCTION_CHECK_SECONDS = 60;
 
-/** Keys that a function of the application gives: from a vault, say. */
+/** Keys from a function of the application, such as a client of a vault. */
 export function originOfFunction(read: () => Promise<RingOptions>): SigningKeyOrigin {
   const load = async (): Promise<Loaded> => {
     try {
@@ -49,7 +49,7 @@ export function originOfFunction(read: () => Promise<RingOptions>): SigningKeyOr
   return { load, checkSeconds: FUNCTION_CHECK_SECONDS };
 }
 
-/** Tells options of a key file from options with keys in them. */
+/** Whether the options name a key file, rather than contain keys. */
 export function isFileOptions(options: unknown): options is SigningKeyFileOptions {
   return typeof options === 'object' && options !== null && Object.hasOwn(options, 'keyFile');
 }
@@ -64,11 +64,11 @@ export function originOfFile(options: SigningKeyFileOptions): SigningKeyOrigin {
   const keyFile = readPath(reader);
   const checkSeconds = reader.value('checkSeconds', isPause, 'write a number from 1 to 3600');
   reader.problems.assertNone();
-  // Of these the key that is read has to say whether they are good.
+  // Only the key in the file shows whether these options fit.
   const algorithm = reader.raw('algorithm') as SigningKeyFileOptions['algorithm'];
   const keyId = reader.raw('keyId') as SigningKeyFileOptions['keyId'];
   const load = async (known: string | undefined): Promise<Loaded> => {
-    // By its name each time, so that it does not matter how it was replaced.
+    // By its name each time, so that any way of replacing it works.
     const text = await readKeyFile(keyFile);
     const version = createHash('sha256').update(text).digest('base64');
     const options = version === known ? undefined : parseKeyFile(text, { algorithm, keyId });
@@ -81,7 +81,7 @@ export function originOfFile(options: SigningKeyFileOptions): SigningKeyOrigin {
   };
 }
 
-/** Empty where it is a problem. */
+/** Empty if the path is a problem. */
 function readPath(reader: OptionReader): string {
   const path = reader.raw('keyFile');
   if (typeof path !== 'string' || path.trim() === '') {
@@ -118,7 +118,7 @@ function parseKeyFile(
     ['algorithm', 'alg'],
     ['keyId', 'kid'],
   ] as const) {
-    // Where a key does not say it of itself: which of the keys would it be for?
+    // With several keys, it would be unclear which one the option is for.
     if (others[name] !== undefined && !Object.values(json).every((jwk) => says(jwk, member))) {
       fail(name, 'remove it: the keys of a ring say it of themselves');
     }

@@ -21,7 +21,7 @@ export interface SigningKeyRing {
 
 const KEY_NAMES = ['privateKey', 'algorithm', 'keyId'] as const;
 const PUBLIC_KEY_NAMES = ['publicKey', 'algorithms', 'keyId'] as const;
-/** The names under which a ring has its keys, in the order in which they are published. */
+/** The names of the keys in a ring, in the order of publication. */
 export const RING_NAMES = ['previous', 'current', 'next'] as const;
 
 /**
@@ -42,7 +42,7 @@ export async function readSigningKeyRing(
   return await readRing(options);
 }
 
-/** Tells a ring from a single key, also where its current key was forgotten. */
+/** Whether the options are a ring, even if `current` is missing. */
 export function isRing(options: object): options is SigningKeyRingOptions {
   return RING_NAMES.some((name) => Object.hasOwn(options, name));
 }
@@ -90,7 +90,7 @@ async function readSigner(
 }
 
 /**
- * Reads one key, of which the public half will do, as it is published.
+ * Reads one key for publication. Its public half is enough.
  *
  * @param path the field that holds the options, such as `next`; empty for `signingKey` itself
  * @throws ServiceAuthConfigError listing every problem, without any key material in it
@@ -116,14 +116,14 @@ export async function readPublishedKey(
   return toPublished(checked, keyId ?? (await thumbprintOf(checked.key)), algorithm);
 }
 
-/** A key is published with one algorithm, so more than one cannot be meant. */
+/** A key is published with one algorithm, so the list must have only one. */
 function readOnly(algorithms: unknown): unknown {
   if (algorithms === undefined) return undefined;
   if (Array.isArray(algorithms) && algorithms.length === 1) return (algorithms as unknown[])[0];
   return fail('algorithms', 'write a list of the one algorithm the key is published with');
 }
 
-/** What a JWK says of its two halves may be of two keys, and all its tokens would be refused. */
+/** The two halves of a JWK may belong to two keys. Receivers would then refuse all its tokens. */
 function verifiesItself(key: KeyObject): boolean {
   const digest = key.asymmetricKeyType === 'ed25519' ? null : 'sha256';
   const sample = Buffer.from('sample');
@@ -152,7 +152,7 @@ function chooseAlgorithm(checked: CheckedKey, wanted: unknown, field: string): A
   return chosen ?? fail(field, `write one that fits the key: ${checked.fitting.join(', ')}`);
 }
 
-/** Only the public half is exported, and only by name: a private member cannot slip through. */
+/** Only the public half is exported, member by member, so no private member can be published. */
 function toPublished(checked: CheckedKey, kid: string, alg: Algorithm): PublishedKey {
   const publicKey = checked.key.type === 'private' ? createPublicKey(checked.key) : checked.key;
   const { kty, crv, x, y, n, e } = publicKey.export({ format: 'jwk' }) as JWK;

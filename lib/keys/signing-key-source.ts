@@ -19,16 +19,16 @@ import { readSigningKeyRing, type SigningKeyRing } from './signing-key-ring.js';
 
 export interface SigningKeySourceParts {
   readonly observer: ServiceAuthObserver;
-  /** Milliseconds of a clock that does not step. */
+  /** Milliseconds of a monotonic clock. */
   readonly now: () => number;
 }
 
-/** For one read. A vault that never answers must not end the looking for new keys. */
+/** For one read. A vault that never answers must not stop the search for new keys. */
 const DEADLINE_SECONDS = 10;
 
 /**
- * The keys this service signs with and publishes: written down, in a file, or from a function. The
- * first read must succeed; after that a key that is no good is reported, and the one before it stays.
+ * The keys with which this service signs and that it publishes: from the options, a file, or a function. The first
+ * read must succeed. Later an unusable key is reported, and the previous one stays.
  *
  * @throws ServiceAuthConfigError listing every problem, without any key material in it
  */
@@ -58,7 +58,7 @@ async function startReloading(
   return new ReloadingSigningKeySource({ ring, version }, origin, parts);
 }
 
-/** What is wrong with the key in a file is said of `keyFile`, the option that was written. */
+/** Reports problems of the key in a file under `keyFile`, the option in the configuration. */
 async function readRingOf(origin: SigningKeyOrigin, options: RingOptions): Promise<SigningKeyRing> {
   try {
     return await readSigningKeyRing(options);
@@ -84,7 +84,7 @@ async function loadInTime(
   );
 }
 
-/** Looks for new keys now and then; requests never wait for it. */
+/** Looks for new keys at intervals. Requests never wait for it. */
 class ReloadingSigningKeySource implements SigningKeySource {
   private dueAt: number;
   private isReloading = false;
@@ -151,18 +151,18 @@ class ReloadingSigningKeySource implements SigningKeySource {
 
   private noteTrouble(error: unknown): void {
     const reason = describe(error);
-    if (this.isClosed || reason === this.lastTrouble) return; // said once, not every few seconds
+    if (this.isClosed || reason === this.lastTrouble) return; // reported once, not every few seconds
     this.lastTrouble = reason;
     tell(this.parts.observer, { type: 'signing_keys_unusable', reason });
   }
 }
 
-/** What tells one ring from another. */
+/** Identifies a ring. */
 function nameOf({ current, published }: SigningKeyRing): string {
   return JSON.stringify([current.keyId, current.algorithm, published]);
 }
 
-/** Only our own words, names and codes of errors: their messages might quote a key. */
+/** Only words of this library, names and codes of errors: error messages might quote a key. */
 function describe(error: unknown): string {
   if (error instanceof ServiceAuthConfigError) return error.problems.join('; ');
   return `the key cannot be read (${labelOf(error)})`;

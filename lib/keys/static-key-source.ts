@@ -13,9 +13,9 @@ import {
 import { type CheckedKey, fail, readKey, readKeyId, thumbprintOf } from './key-material.js';
 
 /**
- * The keys that the configuration of an issuer holds, imported once.
+ * The configured keys of an issuer, imported once.
  *
- * @throws ServiceAuthConfigError listing every key that is not acceptable
+ * @throws ServiceAuthConfigError listing every unacceptable key
  */
 export async function createStaticKeySource(options: KeySourceOptions): Promise<KeySource> {
   const entries = listEntries(options);
@@ -66,7 +66,7 @@ function listEntries({ publicKey, keys }: KeySourceOptions): Entry[] {
 }
 
 /**
- * Reads one key of an issuer, once, so that no request pays for it.
+ * Reads one key of an issuer, once at start, so that no request pays for it.
  *
  * @throws ServiceAuthConfigError with one problem on `field`
  */
@@ -98,7 +98,7 @@ function readAlgorithms(value: unknown, field: string): readonly Algorithm[] | u
   return fail(`${field}.algorithms`, 'write a list of asymmetric algorithms, such as ES256');
 }
 
-/** The JWK's `alg` rules; where it has none, the configured list; where there is none, what fits the key. */
+/** The JWK's `alg` counts; without it, the configured list; without a list, the algorithms that fit the key. */
 function chooseAlgorithms(
   checked: CheckedKey,
   field: string,

@@ -4,13 +4,13 @@ import { markRoute } from './route-mark.js';
 export const ALLOWED_ISSUERS = 'nestjs-service-auth:allowed-issuers';
 
 /**
- * Lets only these services call a route, or every route of a controller; others get 403
- * `issuer_not_allowed`. It narrows: an issuer must be trusted in the options too, and a list never
- * replaces another one, be it on the controller, on the class that extends, or beside it.
+ * Lets only these services call a route, or every route of a controller; others get 403 `issuer_not_allowed`. It only
+ * narrows. The options must trust the issuer too, and the issuer must be in every list: on the route, on the
+ * controller, and on the classes that it extends.
  *
  * @example
  * `@AllowIssuers('https://herald.service/')`
- * @throws ServiceAuthUsageError when no issuer is named
+ * @throws ServiceAuthUsageError if no issuer is named
  */
 export function AllowIssuers(...issuers: [string, ...string[]]): ClassDecorator & MethodDecorator {
   if (issuers.length === 0) {

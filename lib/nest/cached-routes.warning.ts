@@ -18,26 +18,26 @@ import {
   routeNamesOf,
 } from './guarded-routes.js';
 
-/** Where `@CacheKey()` of @nestjs/cache-manager keeps what it is given. */
+/** The metadata key of `@CacheKey()` of @nestjs/cache-manager. */
 const CACHE_KEY_METADATA = 'cache_module:cache_key';
 
-/** The same in every copy of the package. */
+/** The same symbol in every copy of the package. */
 const KEYS_BY_CALLER = 'nestjs-service-auth:keys-by-caller';
 
-/** The methods of `CacheInterceptor`, by which it is known: this module does not import @nestjs/cache-manager. */
+/** The methods by which `CacheInterceptor` is recognised: this module does not import @nestjs/cache-manager. */
 const METHODS_OF_CACHE = ['intercept', 'trackBy', 'isRequestCacheable'] as const;
 
-/** How many routes a warning names. */
+/** The most routes that a warning names. */
 const NAMED_ROUTES = 5;
 
-/** Says of a class of interceptors, and of those that extend it, that its keys name the caller. */
+/** Marks a class of interceptors, and its subclasses, whose cache keys contain the caller. */
 export function markKeysByCaller(interceptor: Type): void {
   Reflect.defineMetadata(KEYS_BY_CALLER, true, interceptor);
 }
 
 /**
- * Warns at start where `CacheInterceptor` of @nestjs/cache-manager answers guarded requests: its key is the URL, so one
- * user's answer goes to another.
+ * Warns at start if `CacheInterceptor` of @nestjs/cache-manager answers guarded requests. Its key is the URL, so one
+ * user gets another user's answer.
  */
 @Injectable()
 export class CachedRoutesWarning implements OnApplicationBootstrap {
@@ -76,7 +76,7 @@ function globalInterceptors(config: ApplicationConfig): readonly unknown[] {
 
 function isCachedForAll(route: RoutePlace, everywhere: readonly unknown[]): boolean {
   const key: unknown = read(CACHE_KEY_METADATA, route.handler);
-  // A function that makes keys is the application's own, as is a trackBy() of its own.
+  // The application is responsible for a function or a trackBy() that makes its keys.
   if (typeof key === 'function') return false;
   const placed = [route.handler, route.controller].flatMap(
     (place) => (read(INTERCEPTORS_METADATA, place) ?? []) as readonly unknown[],
@@ -84,7 +84,7 @@ function isCachedForAll(route: RoutePlace, everywhere: readonly unknown[]): bool
   return [...everywhere, ...placed].some((interceptor) => {
     const cache = plainCacheOf(interceptor);
     if (cache === undefined) return false;
-    // A subclass may cache what is not a GET.
+    // A subclass may cache other methods than GET.
     return key !== undefined || !cache.isItself || isGet(route);
   });
 }
@@ -94,7 +94,10 @@ function isGet({ handler }: RoutePlace): boolean {
   return method === RequestMethod.GET || method === RequestMethod.ALL;
 }
 
-/** `@UseInterceptors()` takes classes and objects. Undefined for what is no cache, or makes keys of its own. */
+/**
+ * `@UseInterceptors()` takes classes and objects. Undefined for other interceptors, and for caches with their own
+ * keys.
+ */
 function plainCacheOf(interceptor: unknown): { readonly isItself: boolean } | undefined {
   const own: unknown =
     typeof interceptor === 'function' ? Reflect.get(interceptor, 'prototype') : interceptor;
@@ -106,7 +109,7 @@ function plainCacheOf(interceptor: unknown): { readonly isItself: boolean } | un
   return { isItself: constructor === Reflect.get(cache, 'constructor') };
 }
 
-/** The prototype that declares the methods of `CacheInterceptor`: the last one of those that an object inherits from. */
+/** The prototype that declares the methods of `CacheInterceptor`: the last in the prototype chain. */
 function cachePrototypeOf(object: unknown): object | undefined {
   if (!isObject(object)) return undefined;
   const inherited = cachePrototypeOf(Reflect.getPrototypeOf(object));

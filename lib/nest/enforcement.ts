@@ -10,7 +10,7 @@ const INSTANT =
 
 type EnforcementOptions = Pick<ServiceAuthModuleOptions, 'enforcement' | 'reportUntil'>;
 
-/** Whether requests that fail their verification are refused, or reported and let in without an identity. */
+/** Decides whether requests that fail verification are refused, or reported and let in without an identity. */
 export class Enforcement {
   private constructor(
     private readonly reportsEverywhere: boolean,
@@ -21,14 +21,14 @@ export class Enforcement {
 
   /**
    * @param options as {@link checkEnforcement} takes them
-   * @param now milliseconds since the epoch, read at each request; a clock that fails enforces
+   * @param now milliseconds since the epoch, read at each request; if the clock fails, requests are refused
    */
   static of({ enforcement, reportUntil }: EnforcementOptions, now: () => number): Enforcement {
     const endsAt = isInstant(reportUntil) ? new Date(reportUntil).getTime() : undefined;
     return new Enforcement(enforcement === 'report', endsAt, now);
   }
 
-  /** Whether the module has a `reportUntil`, be it over or not. */
+  /** Whether the module has a `reportUntil`, past or not. */
   get canReport(): boolean {
     return this.endsAt !== undefined;
   }
@@ -48,24 +48,24 @@ export class Enforcement {
     return this.endsAt === undefined ? 'reportUntil' : new Date(this.endsAt).toISOString();
   }
 
-  /** Days until requests are refused, rounded up; 0 where they are refused already. */
+  /** Days until requests are refused, rounded up; 0 if they already are. */
   get daysLeft(): number {
     return Math.ceil(Math.max(0, this.millisecondsLeft) / DAY_MILLISECONDS);
   }
 
-  /** Whether a request to the route is only reported when its verification fails. */
+  /** Whether a request to the route that fails verification is only reported. */
   reports({ isReportOnly }: Pick<Route, 'isReportOnly'>): boolean {
     return (this.reportsEverywhere || isReportOnly) && this.millisecondsLeft > 0;
   }
 
   private get millisecondsLeft(): number {
     const left = this.endsAt === undefined ? 0 : this.endsAt - this.now();
-    // A clock that answers no time must not report for ever.
+    // A clock that returns no number must not leave the service in report-only mode forever.
     return Number.isFinite(left) ? left : 0;
   }
 }
 
-/** Reports what is wrong with the options that say whether requests are refused. */
+/** Reports problems of the options `enforcement` and `reportUntil`. */
 export function checkEnforcement(reader: OptionReader): void {
   const enforcement = reader.word('enforcement', ['enforce', 'report'], 'enforce');
   const format = "write a Date, or a text such as '2027-03-31' or '2027-03-31T08:00:00Z'";

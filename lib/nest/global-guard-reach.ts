@@ -2,30 +2,31 @@ import { type CanActivate, Inject, Injectable } from '@nestjs/common';
 import { ApplicationConfig, HttpAdapterHost, ModulesContainer } from '@nestjs/core';
 import { globalGuards, isServiceGuard } from './guarded-routes.js';
 
-/** Whether a guard for every route stands before a handler; `undecided` where Nest does not show it at start. */
+/** Whether a global guard protects a handler; `undecided` if Nest does not show it at start. */
 export type Reach = 'guarded' | 'open' | 'undecided';
 
-/** A transport that takes messages, and which handlers of it Nest binds to the guards of the application. */
+/** A transport of messages, and whether Nest binds its handlers to the guards of the application. */
 interface Transport {
   /** Undefined: handlers of every transport. */
   readonly id: unknown;
-  /** Whether a guard of ours was one for every route when the handlers were bound. */
+  /** Whether a `ServiceJwtGuard` was global when the handlers were bound. */
   readonly isGuardThere: boolean;
   /** Whether Nest read the guards of the application when it bound the handlers. */
   inherits: boolean;
-  /** Whether Nest has bound handlers by now: otherwise nothing is known. */
+  /** Whether Nest has bound handlers yet; if not, `inherits` is unknown. */
   isBound: boolean;
 }
 
-/** A server of @nestjs/microservices, as far as it is read. */
+/** The members of a server of @nestjs/microservices that this library reads. */
 interface RpcServer {
   readonly transportId?: unknown;
   getHandlers?(): ReadonlyMap<unknown, unknown>;
 }
 
 /**
- * No guard: it stands among those of the application, where Nest asks each for `canActivate` when it binds a handler to
- * them, and drops this one. That tells of a transport, or of gateways, whether the guards of the application are theirs.
+ * Not a real guard, but in the list of the application's guards. When Nest binds a handler to them, it reads
+ * `canActivate` of each, and drops this one. So it shows whether a transport, or the gateways, get the guards of the
+ * application.
  */
 export class BindingWitness {
   constructor(private readonly note: () => void) {}
@@ -36,7 +37,7 @@ export class BindingWitness {
   }
 }
 
-/** Finds out which handlers besides HTTP the guards for every route reach. */
+/** Finds out which handlers other than HTTP the global guards protect. */
 @Injectable()
 export class GlobalGuardReach {
   private readonly transports: Transport[] = [];
@@ -46,7 +47,7 @@ export class GlobalGuardReach {
 
   private connected: () => void = () => undefined;
 
-  // Private to the runtime too: a logger that prints the module does not show the application's container.
+  // A private field, so that a logger that prints the module does not show the application's container.
   readonly #modules: ModulesContainer;
   readonly #config: ApplicationConfig;
   readonly #host: HttpAdapterHost;
@@ -64,12 +65,12 @@ export class GlobalGuardReach {
     modules.getRpcTargetRegistry<RpcServer>().subscribe((server) => this.connect(server));
   }
 
-  /** Those of the application. */
+  /** The modules of the application. */
   get modules(): ModulesContainer {
     return this.#modules;
   }
 
-  /** Calls `connected` whenever a transport has been connected. */
+  /** Calls `connected` each time a transport has been connected. */
   whenConnected(connected: () => void): void {
     this.connected = connected;
   }
@@ -89,33 +90,39 @@ export class GlobalGuardReach {
     return this.servesHttp || this.transports.length > 0;
   }
 
-  /** Those of others included; classes of guards that are made for each request. */
+  /** All global guards, not only ours; for guards that Nest makes for each request, their classes. */
   get globalGuards(): readonly unknown[] {
     const { made, perRequest } = globalGuards(this.#config);
     return [...made, ...perRequest];
   }
 
-  /** For handlers of HTTP. */
+  /** Whether global guards protect HTTP handlers. */
   get http(): Reach {
     return this.isGuardThere(true) ? 'guarded' : 'open';
   }
 
-  /** For resolvers of GraphQL. @param isStatic whether Nest makes the provider once, and not for each request */
+  /**
+   * Whether global guards protect GraphQL resolvers. @param isStatic whether Nest makes the provider once, and not
+   * for each request
+   */
   resolvers(isStatic: boolean): Reach {
     return this.isGuardThere(!isStatic) ? 'guarded' : 'open';
   }
 
-  /** For gateways. @param isStatic whether Nest makes the provider once, and not for each request */
+  /**
+   * Whether global guards protect gateways. @param isStatic whether Nest makes the provider once, and not for each
+   * request
+   */
   gateways(isStatic: boolean): Reach {
     if (!this.isGuardThere(!isStatic)) return 'open';
-    // A pure microservice binds them among its messages.
+    // A pure microservice binds gateways together with its message handlers.
     if (!this.servesHttp) return 'undecided';
     if (this.gatewaysInherit) return 'guarded';
     return isStatic ? 'open' : 'undecided';
   }
 
   /**
-   * For a handler of messages, on every transport that serves it; undefined where none does.
+   * Whether global guards protect a message handler, on every transport that serves it; undefined if none does.
    *
    * @param isStatic whether Nest makes the controller once, and not for each message
    */
@@ -129,7 +136,7 @@ export class GlobalGuardReach {
   }
 
   private through(transport: Transport, isStatic: boolean): Reach {
-    // A pure microservice has one configuration, the application's own.
+    // A pure microservice has only the configuration of the application.
     if (!this.servesHttp) return this.http;
     if (isStatic && transport.isBound) {
       return transport.inherits && transport.isGuardThere ? 'guarded' : 'open';

@@ -10,7 +10,7 @@ import {
 import { namesOfOthers } from './handler-coverage.js';
 import { readRoute } from './route-policy.js';
 
-/** The guards of others that run before ours, by their names, each with the routes where they do. */
+/** The other guards that run before `ServiceJwtGuard`, by name, each with its routes. */
 export function earlierGuards(
   modules: ModulesContainer,
   config: ApplicationConfig,
@@ -20,7 +20,7 @@ export function earlierGuards(
     routeNamesOf(controller).flatMap((name) => {
       const handler = handlerOf(controller, name);
       if (readRoute(handler, controller).mode === 'skip') return [];
-      // In the order in which Nest calls them.
+      // In the order of Nest's calls.
       const guards = [...made, ...perRequest, ...guardsAt(controller), ...guardsAt(handler)];
       const route = `${controller.name}.${name}()`;
       return namesBeforeOurs(guards).map((guard) => ({ guard, route }));
@@ -35,7 +35,7 @@ function guardsAt(place: object): readonly unknown[] {
   return (Reflect.getMetadata(GUARDS_METADATA, place) ?? []) as readonly unknown[];
 }
 
-/** None where ours does not stand at all. */
+/** Empty if `ServiceJwtGuard` is not in the list. */
 function namesBeforeOurs(guards: readonly unknown[]): string[] {
   const at = guards.findIndex(isServiceGuard);
   return namesOfOthers(guards.slice(0, Math.max(at, 0)));

@@ -5,7 +5,7 @@ import type { RouteMode } from './route-mode.decorator.js';
 import { readRoute } from './route-policy.js';
 import { ServiceJwtGuard } from './service-jwt.guard.js';
 
-/** Where the decorators of a route stand: a method, and the controller it serves. */
+/** The places of a route's decorators: a method, and its controller. */
 export interface RoutePlace {
   readonly handler: object;
   readonly controller: object;
@@ -30,12 +30,12 @@ export function routeNamesOf(controller: Type): string[] {
   );
 }
 
-/** The method of a controller that is called so. */
+/** The method of a controller with this name. */
 export function handlerOf(controller: Type, name: string): object {
   return Reflect.get(controller.prototype as object, name) as object;
 }
 
-/** The guards for every route: those that are made once, and the classes of those that are made for each request. */
+/** The global guards: instances, and the classes of guards that Nest makes for each request. */
 export function globalGuards(config: ApplicationConfig): {
   readonly made: readonly unknown[];
   readonly perRequest: readonly unknown[];
@@ -46,19 +46,19 @@ export function globalGuards(config: ApplicationConfig): {
   };
 }
 
-/** Whether a guard for every route is one of ours. */
+/** Whether a global guard is a `ServiceJwtGuard`. */
 export function guardsEveryRoute(config: ApplicationConfig): boolean {
   const { made, perRequest } = globalGuards(config);
   return [...made, ...perRequest].some(isServiceGuard);
 }
 
-/** How the guard treats a route; `skip` where it does not stand. */
+/** How the guard treats a route; `skip` without a guard. */
 export function modeOf(route: RoutePlace, guardedThroughout: boolean): RouteMode {
   const isGuarded = guardedThroughout || hasGuard(route);
   return isGuarded ? readRoute(route.handler, route.controller).mode : 'skip';
 }
 
-/** Whether the guard stands on a route itself, or on its controller. */
+/** Whether the route itself or its controller has the guard. */
 export function hasGuard(route: RoutePlace): boolean {
   return guardsOn(route).some(isServiceGuard);
 }
@@ -70,7 +70,7 @@ export function guardsOn({ handler, controller }: RoutePlace): unknown[] {
   );
 }
 
-/** Whether a guard, or its class, is one of ours. */
+/** Whether a guard, or a class, is `ServiceJwtGuard` or extends it. */
 export function isServiceGuard(guard: unknown): boolean {
   if (guard instanceof ServiceJwtGuard || guard === ServiceJwtGuard) return true;
   return typeof guard === 'function' && guard.prototype instanceof ServiceJwtGuard;

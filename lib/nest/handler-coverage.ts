@@ -5,49 +5,50 @@ import { BindingWitness, type GlobalGuardReach, type Reach } from './global-guar
 import { guardsOn, handlerOf, hasGuard, isServiceGuard, methodNamesOf } from './guarded-routes.js';
 import type { ModuleNode } from './module-graph.js';
 import { needOfParameter } from './parameter-need.js';
+import { isVerifiable } from './received-call.js';
 import { readRoute } from './route-policy.js';
 
-/** What calls a handler. */
+/** The kind of call that reaches a handler. */
 export type HandlerKind = 'HTTP' | 'message' | 'event' | 'WebSocket' | 'GraphQL';
 
 /**
- * `guarded`: asks for a token. `optional`: admits callers without one, as its decorator says. `skipped`: is marked
- * `@SkipServiceAuth()`. `open`: no guard of ours stands before it. `undecided`: Nest does not show that at start.
- * `unserved`: nothing calls it in this application.
+ * `guarded`: requires a token. `optional`: admits callers without a token, as its decorator says. `skipped`: has
+ * `@SkipServiceAuth()`. `open`: no `ServiceJwtGuard` protects it. `undecided`: Nest does not show the guards at
+ * start. `unserved`: this application never calls it.
  */
 export type Verdict = 'guarded' | 'optional' | 'skipped' | 'open' | 'undecided' | 'unserved';
 
-/** How one handler of an application is guarded. Plain data: it goes to the command line. */
+/** How one handler of an application is guarded. Plain data, since it is sent to the command line. */
 export interface HandlerCoverage {
   /** Its class and method, and its kind unless that is HTTP. */
   readonly handler: string;
   readonly kind: HandlerKind;
   readonly verdict: Verdict;
-  /** The names of the guards of others that stand before it. */
+  /** The names of its other guards. */
   readonly otherGuards: readonly string[];
   /** The decorators of its parameters that need a verified request. */
   readonly needs: readonly string[];
 }
 
-/** What Nest knows of a class that it makes, as far as it is read. */
+/** The members of Nest's record of a provider that this library reads. */
 type Wrapper = Pick<
   NonNullable<ReturnType<ModuleNode['providers']['get']>>,
   'metatype' | 'isNotMetatype' | 'instance' | 'isDependencyTreeStatic'
 >;
 
-/** A handler that was found, before it is judged. */
+/** A handler, before its verdict. */
 interface Found {
   readonly type: Type;
   readonly name: string;
-  /** The function that Nest calls, whose guards count. */
+  /** The function that Nest calls. Its guards count. */
   readonly called: object;
-  /** The method of the class, whose decorators say what it is. */
+  /** The method of the class. Its decorators decide the kind. */
   readonly declared: object;
   readonly kind: HandlerKind;
   readonly isStatic: boolean;
 }
 
-/** Where the packages keep what their decorators say; they need not be installed. */
+/** The metadata keys of optional packages. */
 const MESSAGE_KIND = 'microservices:handler_type';
 const MESSAGE_TRANSPORT = 'microservices:transport';
 const IS_GATEWAY = 'websockets:is_gateway';
@@ -57,7 +58,7 @@ const RESOLVER_KEYS = ['graphql:resolver_type', 'graphql:resolve_reference'];
 /** `PatternHandler.EVENT` of @nestjs/microservices. */
 const EVENT = 2;
 
-/** Every handler of an application that a guard could stand before, each once. */
+/** Every handler of an application that a guard can protect, each once. */
 export function coverageOf(modules: ModulesContainer, reach: GlobalGuardReach): HandlerCoverage[] {
   const nodes = [...modules.values()];
   const found = [
@@ -67,7 +68,7 @@ export function coverageOf(modules: ModulesContainer, reach: GlobalGuardReach): 
   return found.map((handler) => judge(handler, reach));
 }
 
-/** Each class once: several modules may declare it. */
+/** Each class once, since several modules may declare it. */
 function unique(wrappers: readonly Wrapper[]): Wrapper[] {
   const classes = wrappers.filter(({ metatype, isNotMetatype }) => metatype && !isNotMetatype);
   return [...new Map(classes.map((wrapper) => [wrapper.metatype, wrapper])).values()];
@@ -104,7 +105,7 @@ function methodsOf(wrapper: Wrapper): Omit<Found, 'kind'>[] {
     const declared = handlerOf(type, name);
     const instance: unknown = wrapper.instance;
     const called: unknown = isObject(instance) ? Reflect.get(instance, name) : declared;
-    // An instance may have put a function without decorators in the place of the method.
+    // An instance may have replaced the method by a function without decorators.
     return { type, name, declared, called: isObject(called) ? called : declared, isStatic };
   });
 }
@@ -130,13 +131,18 @@ function verdictOn(handler: Found, reach: GlobalGuardReach): Verdict {
   if (served === undefined) return 'unserved';
   const guarded: Reach = hasGuard({ handler: called, controller: type }) ? 'guarded' : served;
   const { mode } = readRoute(kind === 'HTTP' ? called : declared, type);
-  // The decorators open HTTP alone: on a message that is guarded they open nothing.
-  if (guarded === 'guarded' && (kind !== 'HTTP' || mode === 'required')) return 'guarded';
+  // These decorators open only what the guard can verify. It refuses the rest.
+  if (guarded === 'guarded' && (!isVerifiedKind(kind) || mode === 'required')) return 'guarded';
   if (mode === 'skip') return 'skipped';
   return guarded === 'guarded' ? 'optional' : guarded;
 }
 
-/** Whether the guards of the application reach a handler; undefined where nothing calls it. */
+/** Whether the guard verifies calls of this kind: over HTTP, and messages where ServiceMessagesModule is imported. */
+export function isVerifiedKind(kind: HandlerKind): boolean {
+  return kind === 'HTTP' || ((kind === 'message' || kind === 'event') && isVerifiable('rpc'));
+}
+
+/** Whether the guards of the application protect a handler; undefined if it is never called. */
 function reachOf({ kind, declared, isStatic }: Found, reach: GlobalGuardReach): Reach | undefined {
   switch (kind) {
     case 'HTTP':
@@ -150,7 +156,7 @@ function reachOf({ kind, declared, isStatic }: Found, reach: GlobalGuardReach): 
   }
 }
 
-/** The names of guards that are not ours, each once. */
+/** The names of guards other than `ServiceJwtGuard`, each once. */
 export function namesOfOthers(guards: readonly unknown[]): string[] {
   const others = guards.filter(
     (guard): guard is object =>
@@ -162,7 +168,7 @@ export function namesOfOthers(guards: readonly unknown[]): string[] {
 
 function needsOf(type: Type, name: string): string[] {
   const { constructor } = type.prototype as object;
-  // A decorator may have put another class in the place of the one whose parameters were decorated.
+  // A decorator may have replaced the class whose parameters were decorated.
   const parameters = [type, constructor].flatMap((place) => {
     const args: unknown = Reflect.getMetadata(ROUTE_ARGS_METADATA, place, name);
     return isObject(args) ? (Object.values(args) as unknown[]) : [];

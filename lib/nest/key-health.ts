@@ -2,12 +2,12 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { KeySourceHealth } from '../core/index.js';
 import { ServiceAuth } from '../service-auth.js';
 
-/** How the keys of one issuer stand, and whose they are. */
+/** The state of the keys of one issuer, and the name of the issuer. */
 export interface IssuerKeyHealth extends KeySourceHealth {
   readonly issuer: string;
 }
 
-/** Reports on the keys of every trusted issuer, for health checks. Asking costs no fetch. */
+/** Reports on the keys of every trusted issuer, for health checks. Causes no fetch. */
 @Injectable()
 export class KeyHealth {
   /** @internal */
@@ -18,7 +18,7 @@ export class KeyHealth {
     return [...this.serviceAuth.keyHealth()].map(([issuer, health]) => ({ issuer, ...health }));
   }
 
-  /** The issuers whose requests are answered 503 because no key of theirs may be used. */
+  /** The issuers whose requests are answered 503 because they have no usable key. */
   unavailable(): readonly IssuerKeyHealth[] {
     return this.report().filter(({ status }) => status === 'unavailable');
   }

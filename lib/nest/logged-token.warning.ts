@@ -3,18 +3,18 @@ import { ModulesContainer } from '@nestjs/core';
 import { GRANT_HEADER, SIGNED_HEADERS, TOKEN_HEADER } from '../core/index.js';
 import { ServiceAuth } from '../service-auth.js';
 
-/** Under which nestjs-pino provides what its module is given. */
+/** The token of the provider with the options of nestjs-pino. */
 const PINO_PARAMETERS = 'pino-params';
 
 /** A path of pino's `redact` that may cover both headers: a wildcard, or all of the headers. */
 const COVERING_PATH = /\*|^req(?:\.headers|\[.headers.\])?$/i;
 
-/** Options of pino-http with which an application may hide the token in a way that cannot be told from here. */
+/** Options of pino-http that may hide the token in a way that this check cannot see. */
 const OTHER_WAYS = ['logger', 'formatters', 'hooks', 'serializers', 'customAttributeKeys'];
 
 /**
- * Warns at start where nestjs-pino logs requests with the token in their headers, or with the grant of a user. It reads them when a request
- * comes, before any guard can take the token off.
+ * Warns at start if nestjs-pino logs requests with the token, or the grant of a user, in their headers. It reads the
+ * headers when a request arrives, before any guard can remove the token.
  */
 @Injectable()
 export class LoggedTokenWarning implements OnApplicationBootstrap {
@@ -26,7 +26,7 @@ export class LoggedTokenWarning implements OnApplicationBootstrap {
   onApplicationBootstrap(): void {
     const { receiving, sending } = this.serviceAuth.settings;
     if (!receiving) return;
-    // A service of a trust domain gets grants, be it that it asks for them or sends them on.
+    // A service in a trust domain gets grants, because it requires them or passes them on.
     const getsGrants = receiving.grants !== undefined || sending?.trustDomain !== undefined;
     const names = getsGrants ? SIGNED_HEADERS : ([TOKEN_HEADER] as const);
     const parameters = [...this.modules.values()].flatMap(({ providers }) =>
@@ -43,7 +43,7 @@ export class LoggedTokenWarning implements OnApplicationBootstrap {
 
 const WHAT = { [TOKEN_HEADER]: 'the token', [GRANT_HEADER]: 'the grant' } as const;
 
-/** Only where it is certain: a warning that nobody can act upon teaches not to read warnings. */
+/** Only if it is certain: useless warnings teach people to ignore warnings. */
 function logsHeader(parameters: unknown, header: string): boolean {
   if (!isObject(parameters) || Reflect.get(parameters, 'useExisting')) return false;
   const given: unknown = Reflect.get(parameters, 'pinoHttp');

@@ -11,12 +11,12 @@ import { lineOf } from './log/event-lines.js';
 import { HELD_BACK_MILLISECONDS, type Line, oneLine } from './log/line.js';
 import { Outages } from './log/outages.js';
 
-/** What a `LoggingObserver` is made with. */
+/** The options of a `LoggingObserver`. */
 export interface LoggingObserverOptions {
-  /** Whether requests that were accepted or signed are logged too, at level `verbose`. Default `off`. */
+  /** Whether accepted and signed requests are logged too, at level `verbose`. Default `off`. */
   successes?: 'verbose' | 'off';
   /**
-   * Whether Nest's logger gets an object (`message`, `event`, `code`, `issuer`, `route`, `detail`, ...) in place of a
+   * Whether Nest's logger gets an object (`message`, `event`, `code`, `issuer`, `route`, `detail`, ...) instead of a
    * text: for JSON logs. Default false.
    */
   fields?: boolean;
@@ -24,9 +24,9 @@ export interface LoggingObserverOptions {
   now?: () => number;
 }
 
-/** Issuers that a finder gives have no end. */
+/** A finder can return any number of issuers. */
 const MOST_KINDS = 100;
-/** Strangers decide how many of these there are. They have lines of their own, so they crowd out no others. */
+/** Strangers decide how many kinds these are. They have a separate limit, so they do not displace others. */
 const MOST_UNPROVED_KINDS = 10;
 
 const SUCCESSES: ReadonlySet<ServiceAuthEvent['type']> = new Set([
@@ -37,16 +37,16 @@ const SUCCESSES: ReadonlySet<ServiceAuthEvent['type']> = new Set([
 ]);
 
 /**
- * Writes what happens to Nest's log, under the name `ServiceAuth`. The observer of a service that gives none; one that
- * gives others lists it among them to keep the log.
+ * Writes events to Nest's log, under the name `ServiceAuth`. It is the default observer. If you configure other
+ * observers, list it among them to keep the log.
  *
- * What operators must end is a warning, at most one a minute for each issuer and code. A refused request that names a
- * trusted issuer and does not prove it is counted the same way, since a hurried rotation looks like that: strangers can
- * cause 12 lines a minute at most. A request that names nobody who is trusted is a line at `debug`. An outage
- * has a line when it begins, one each minute, and one when it is over. No line holds a token, a subject or a name that a
- * caller made up.
+ * A problem that operators must solve is a warning, at most one a minute for each issuer and code. A refused request
+ * that names a trusted issuer without proving it counts too, since a hurried rotation looks the same. So strangers
+ * can cause at most 12 lines a minute. A request that names no trusted issuer has a line at `debug`. An outage has a
+ * line when it begins, one each minute, and one when it ends. No line contains a token, a subject or a name that a
+ * caller invents.
  *
- * @throws ServiceAuthConfigError where an option is unknown, or has a value that is none
+ * @throws ServiceAuthConfigError if an option is unknown or invalid
  *
  * @example
  * `observer: [new LoggingObserver({ successes: 'verbose' }), new OpenTelemetryObserver()]`
@@ -57,7 +57,7 @@ export class LoggingObserver implements ServiceAuthObserver {
   private readonly counted = new CountedLines((line) => this.write(line), MOST_KINDS);
   private readonly unproved = new CountedLines((line) => this.write(line), MOST_UNPROVED_KINDS);
   private readonly outages = new Outages((line) => this.write(line));
-  /** Only while a line is held back: it comes when its minute is over, though nothing else happens. */
+  /** Set only while a line is held back: it writes the line after its minute, even without another event. */
   private timer: NodeJS.Timeout | undefined;
   private dueAt = Infinity;
 
@@ -65,7 +65,7 @@ export class LoggingObserver implements ServiceAuthObserver {
     this.options = readOptions(options);
   }
 
-  /** Writes the line of an event, where it has one, and the lines that are due. */
+  /** Writes the line of an event, if it has one, and the lines that are due. */
   observe(event: ServiceAuthEvent): void {
     this.writeDue();
     if (isSuccess(event)) {
@@ -76,7 +76,7 @@ export class LoggingObserver implements ServiceAuthObserver {
     this.scheduleNext();
   }
 
-  /** Writes the numbers that are held back: the service is closing. The observer may be used on. */
+  /** Writes the numbers that are held back, since the service is closing. The observer can still be used. */
   flush(): void {
     const now = this.options.now();
     this.counted.flush(now);
@@ -96,7 +96,7 @@ export class LoggingObserver implements ServiceAuthObserver {
   }
 
   private writeDue(): void {
-    if (this.dueAt === Infinity) return; // then nobody reads a clock
+    if (this.dueAt === Infinity) return; // then no clock is read
     const now = this.options.now();
     if (now < this.dueAt) return;
     this.counted.writeDue(now);
@@ -105,7 +105,7 @@ export class LoggingObserver implements ServiceAuthObserver {
     this.scheduleNext();
   }
 
-  /** Does not keep the process alive: what is held back at its end is written by {@link flush}. */
+  /** Does not keep the process alive: {@link flush} writes lines that are still held back at its end. */
   private scheduleNext(): void {
     this.dueAt = Math.min(this.counted.dueAt, this.unproved.dueAt, this.outages.dueAt);
     if (this.dueAt === Infinity) {
@@ -120,7 +120,7 @@ export class LoggingObserver implements ServiceAuthObserver {
     }, this.waitMilliseconds()).unref();
   }
 
-  /** A clock that stands still, or says nothing, is looked at again in a minute. */
+  /** If the clock does not advance or returns NaN, waits a minute. */
   private waitMilliseconds(): number {
     const left = this.dueAt - this.options.now();
     return left > 0 && left < HELD_BACK_MILLISECONDS ? Math.ceil(left) : HELD_BACK_MILLISECONDS;
@@ -150,7 +150,7 @@ function isRefusal(event: ServiceAuthEvent): event is RequestRefused | RequestWo
   return event.type === 'request_refused' || event.type === 'request_would_be_refused';
 }
 
-/** What is counted together and warned of; undefined for what has one line each time. */
+/** The kind under which warnings are counted; undefined for events that have one line each. */
 function kindOf(event: ServiceAuthEvent): string | undefined {
   switch (event.type) {
     case 'request_refused':
@@ -177,7 +177,7 @@ function kindOf(event: ServiceAuthEvent): string | undefined {
   }
 }
 
-/** A 503 to somebody unproved is no news: an outage says why. */
+/** A 503 to an unproved caller is not counted: the lines of an outage explain it. */
 function isCounted({ issuerTrust, status }: RequestRefused | RequestWouldBeRefused): boolean {
   return issuerTrust === 'verified' || (issuerTrust === 'claimed' && status !== 503);
 }

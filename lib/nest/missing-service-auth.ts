@@ -2,7 +2,7 @@ import { Inject, Injectable, type OnModuleInit, Optional, type Provider } from '
 import { ServiceAuthUsageError } from '../core/index.js';
 import { ServiceAuth } from '../service-auth.js';
 
-/** What a client that signs is told where no `ServiceAuthModule` is visible to it. */
+/** The error of a signing client that sees no `ServiceAuthModule`. */
 export function missingServiceAuth(client: string): ServiceAuthUsageError {
   return new ServiceAuthUsageError(
     `${client} needs ServiceAuthModule, whose service signs. Write imports: [ServiceAuthModule.forRoot({ issuer, signingKey, targets })] in the root module; with isGlobal: false, give what it returned to the client: ${client}.register({ imports: [...] }).`,
@@ -10,9 +10,9 @@ export function missingServiceAuth(client: string): ServiceAuthUsageError {
 }
 
 /**
- * Lets an application without `ServiceAuthModule` fail at start in our words.
+ * Lets an application without `ServiceAuthModule` fail at start, with an error of this library.
  *
- * Not in a constructor: where options are wrong, Nest leaves the service out, and reports that itself.
+ * Not in a constructor: with wrong options Nest does not create the service, and reports that itself.
  */
 export function needServiceAuth(client: string): Provider {
   @Injectable()

@@ -1,14 +1,14 @@
 import type { InjectionToken } from '@nestjs/common';
 import type { ModulesContainer } from '@nestjs/core';
 
-/** A module as Nest has put it together. */
+/** A module in Nest's container. */
 export type ModuleNode = ModulesContainer extends Map<string, infer Node> ? Node : never;
 
 /**
- * The modules that export a provider to `module`, in the order in which Nest looks for one: as they are imported, what
- * is global last.
+ * The modules that export a provider to `module`, in Nest's order of search: the order of imports, global modules
+ * last.
  *
- * @param imports those of its imports that count. Default: all
+ * @param imports the imports to search. Default: all
  */
 export function exportersTo(
   module: ModuleNode,
@@ -19,7 +19,7 @@ export function exportersTo(
   return [...imports].flatMap((each) => exportersIn(each, token, seen));
 }
 
-/** The module whose provider Nest injects into what `module` declares; undefined where none is visible. */
+/** The module whose provider Nest injects into `module`; undefined if none is visible. */
 export function sourceFor(module: ModuleNode, token: InjectionToken): ModuleNode | undefined {
   return module.providers.has(token) ? module : exportersTo(module, token)[0];
 }
@@ -36,7 +36,7 @@ function exportersIn(
   return reexported.flatMap((each) => exportersIn(each, token, seen));
 }
 
-/** The modules of which something was injected into what a module declares. */
+/** The modules whose providers were injected into a module. */
 export function dependenciesOf(module: ModuleNode): ModuleNode[] {
   const { providers, controllers, injectables } = module;
   const wrappers = [providers, controllers, injectables].flatMap((each) => [...each.values()]);

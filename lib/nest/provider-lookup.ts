@@ -1,14 +1,14 @@
 import type { Type } from '@nestjs/common';
 import type { ModuleRef } from '@nestjs/core';
 
-/** Whether `new` takes a function. An abstract class of the application has nothing else that tells it. */
+/** Whether a function can be called with `new`. Nothing else identifies an abstract class of the application. */
 export function isClass(fn: object): boolean {
   return typeof Reflect.get(fn, 'prototype') === 'object';
 }
 
 /**
- * The one instance of a class that was written into the options: the provider of whichever module has
- * it, or else one built from what `moduleRef`'s module sees.
+ * The one instance of a class in the options: the provider of any module, or else an instance built from the
+ * providers visible to `moduleRef`'s module.
  */
 export async function instanceOf<T extends object>(
   type: Type<T>,

@@ -46,11 +46,11 @@ export interface ReceivedCall<Incoming = unknown> {
   setUser(user: unknown): void;
   /** Takes the token out of the call, so that no logger and no handler passes it on. */
   removeToken(): void;
-  /** Tells caches that the answer depends on the token, where there are any. */
+  /** Marks for caches that the answer depends on the token, where there are any. */
   markPrivate(): void;
   /** The exception that answers a refusal. @param realm the name of the service in a challenge */
   refuse(error: CallRefusal, realm: string): Error;
-  /** Tells the caller why its call would be refused, where an answer has room for it. */
+  /** Notes for the caller why its call would be refused, where an answer has room for it. */
   reportRefusal(error: CallRefusal): void;
 }
 
@@ -72,6 +72,11 @@ const KINDS = new Map<string, CallKind>([['http', HTTP]]);
 /** Lets guards and decorators know one more type of execution context. The last one registered counts. */
 export function registerCallKind(type: string, kind: CallKind): void {
   KINDS.set(type, kind);
+}
+
+/** Whether guards verify calls of this type of execution context. */
+export function isVerifiable(type: string): boolean {
+  return KINDS.has(type);
 }
 
 /** How calls of this context are received; undefined for a type that no imported module knows. */

@@ -4,10 +4,10 @@ import type { Enforcement } from './enforcement.js';
 
 const DAY_MILLISECONDS = 86_400_000;
 const DAYS_OF_WARNINGS = 7;
-/** Issuers that a finder gives have no end. */
+/** A finder can return any number of issuers. */
 const MOST_COUNTS = 100;
 
-/** Tells operators of a service in report-only mode what it will refuse, and from when on. */
+/** Logs, in report-only mode, which requests the service will refuse, and from when on. */
 export class ReportSummary implements ServiceAuthObserver {
   private readonly counts = new Map<string, number>();
   private enforcement: Enforcement | undefined;
@@ -15,7 +15,7 @@ export class ReportSummary implements ServiceAuthObserver {
 
   constructor(private readonly logger: Logger) {}
 
-  /** Logs until when the service reports, and warns of targets whose calls fail while it does. */
+  /** Logs the end of report-only mode, and warns of targets whose calls fail meanwhile. */
   start(enforcement: Enforcement, targets: readonly Target[]): void {
     this.enforcement = enforcement;
     if (!enforcement.isReporting) {
@@ -37,7 +37,7 @@ export class ReportSummary implements ServiceAuthObserver {
     );
   }
 
-  /** In the last seven days, warns once a day of what will be refused. */
+  /** In the last seven days, warns once a day of the requests that will be refused. */
   observe(event: ServiceAuthEvent): void {
     if (event.type !== 'request_would_be_refused' || !this.enforcement) return;
     this.count(`${event.issuer ?? 'unknown issuers'} with ${event.code}`);
@@ -64,7 +64,7 @@ export class ReportSummary implements ServiceAuthObserver {
 
 const days = (count: number): string => (count === 1 ? '1 day' : `${count} days`);
 
-/** The first line comes with the first request, whose number would look harmless. */
+/** Omits the count in the first line: it is written at the first request, so the count would look harmless. */
 function likeThese(counts: ReadonlyMap<string, number>): string {
   const [[first = '', times = 0] = [], ...others] = counts;
   if (times === 1 && others.length === 0) return `this one of ${first}`;

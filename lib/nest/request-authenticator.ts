@@ -25,7 +25,7 @@ type AuthenticatorOptions = Pick<
   'rawBody' | 'spoolDirectory' | 'tokenAfterVerification'
 >;
 
-/** One verification of a request that has begun. */
+/** One verification of a request, after its begin. */
 interface Attempt {
   readonly request: ReceivedCall;
   readonly incoming: unknown;
@@ -33,7 +33,7 @@ interface Attempt {
   readonly verification: Verification;
 }
 
-/** A request that one route has handed on to another. */
+/** A request that one route handed on to another. */
 interface Handover extends Pick<Attempt, 'request' | 'route'> {
   readonly isReport: boolean;
 }
@@ -52,7 +52,7 @@ export class RequestAuthenticator {
     @Inject(UserLookup) private readonly users: UserLookup,
     @Inject(MODULE_OPTIONS_TOKEN) options: ServiceAuthModuleOptions,
   ) {
-    // Not all of them: a logger that prints a guard does not show the key.
+    // Not all options, so that a logger that prints a guard does not show the key.
     const { rawBody, spoolDirectory, tokenAfterVerification } = options;
     this.options = { rawBody, spoolDirectory, tokenAfterVerification };
     this.enforcement = Enforcement.of(options, serviceAuth.settings.now);
@@ -61,7 +61,7 @@ export class RequestAuthenticator {
   /**
    * Refuses an execution context of a type that no imported module knows.
    *
-   * @throws its own kind of exception, with `context_unsupported`
+   * @throws the exception of that type, with `context_unsupported`
    */
   async refuseContext(context: ExecutionContext): Promise<never> {
     const type = context.getType();
@@ -70,8 +70,8 @@ export class RequestAuthenticator {
   }
 
   /**
-   * Verifies a request, or waits for the verification that is under way. What the route asks is
-   * asserted for each route: a handler that calls next() hands the request on to another one.
+   * Verifies a request, or waits for a running verification. It asserts the requirements of each route: a handler
+   * that calls next() hands the request on to another route.
    *
    * @returns who calls; undefined for an anonymous caller where the route admits one
    * @throws an exception of the context's own kind, with the code of the refusal
@@ -84,7 +84,7 @@ export class RequestAuthenticator {
     if (begun?.result && (isReport || !begun.isReport)) {
       return this.verifyAgain(begun, begun.result, { request, route, isReport });
     }
-    // Read before anything is noted: a request that cannot be read has no verification that never ends.
+    // Read first: if reading fails, no verification has begun that would never end.
     const incoming = request.toVerify(this.bodySettingsFor(route, isReport));
     const verification = request.beginVerification(this.serviceAuth, isReport);
     verification.result = this.verify({ request, incoming, route, verification });
@@ -97,7 +97,7 @@ export class RequestAuthenticator {
     next: Handover,
   ): Promise<ServiceIdentity | undefined> {
     const identity = await result;
-    // What was reported without an identity has nothing that another route could look at.
+    // A reported request without an identity has nothing that another route could check.
     if (next.isReport && !identity && verification.wouldBeRefused) return undefined;
     const admitted = await this.admit(identity, next);
     verification.wouldBeRefused = admitted === undefined;
@@ -105,7 +105,7 @@ export class RequestAuthenticator {
     return verification.identity;
   }
 
-  /** The same for every request of a route, so made once. */
+  /** The same for every request of a route, so created once. */
   private bodySettingsFor(route: Route, isReport: boolean): BodySettings {
     const settings = this.bodySettingsByRoute.get(route) ?? this.createBodySettings(route);
     this.bodySettingsByRoute.set(route, settings);
@@ -124,10 +124,10 @@ export class RequestAuthenticator {
   }
 
   /**
-   * Whether a route admits the request; one that enforces throws its refusal.
+   * Checks whether a route admits the request. A route that enforces throws the refusal.
    *
-   * @returns the identity, with the grant where this route is the first that asks for one; undefined for a request that a
-   *   route only reports
+   * @returns the identity, with the grant if this route is the first that requires one; undefined for a request that
+   *   a route only reports
    */
   private async admit(
     identity: ServiceIdentity | undefined,
@@ -144,7 +144,7 @@ export class RequestAuthenticator {
       return { identity: await request.proveForRoute(incoming, { identity, policy }, proof) };
     } catch (error) {
       if (!isRefusal(error)) throw error;
-      // A decision of its own: the route before has let the request in.
+      // A separate decision: the previous route has let the request in.
       const { route: pattern } = request;
       this.tellRefusal(error, { issuer: identity?.issuer, route: pattern, mode: enforcement });
       if (!isReport) throw this.refuse(request, error);

@@ -1,52 +1,52 @@
 import type { ServiceIdentity } from '../core/index.js';
 
-/** What the guard of one service has made of a request. */
+/** The verification of a request by the guard of one service. */
 export interface Verification {
-  /** The `ServiceAuth` that verifies: what one service proved is nothing to another in the same application. */
+  /** The `ServiceAuth` that verifies: proofs do not count for another service of the same application. */
   readonly verifier: object;
   /** A second guard of the same service waits for the same result. */
   result?: Promise<ServiceIdentity | undefined>;
-  /** What was proved, once it is; undefined for a route that would refuse the request. */
+  /** The proved identity, after verification; undefined on a route that would refuse the request. */
   identity?: ServiceIdentity | undefined;
-  /** Whether the caller is proved to be a service, also while the user of the application is looked up, or not found. */
+  /** Whether the caller is proved to be a service, even while the user is being looked up, or is not found. */
   isOfService?: boolean;
-  /** Whether it only reports: its result counts for no route that refuses. */
+  /** Whether it only reports. Then its result does not count for routes that enforce. */
   readonly isReport: boolean;
-  /** Whether the route that serves the request would refuse it, and lets it in without an identity. */
+  /** Whether the route would refuse the request, but lets it in without an identity. */
   wouldBeRefused?: boolean;
-  /** That of another service of the application, whose guard ran before. */
+  /** The verification by another service of the application, whose guard ran before. */
   readonly previous: Verification | undefined;
 }
 
-/** What is known of one request being served, without the request itself: calls that it makes keep this in memory. */
+/** The state of one request being served, without the request itself: its calls keep this object in memory. */
 export interface RequestState {
-  /** The verification that was begun last. */
+  /** The verification that began last. */
   verification?: Verification;
-  /** When it was answered, in milliseconds of `performance.now()`; undefined while it is served. */
+  /** The time of its answer, in milliseconds of `performance.now()`; undefined while the request is served. */
   endedAt?: number;
 }
 
-/** The verification of a request by one service; undefined where its guard has not begun one. */
+/** The verification of a request by one service; undefined if its guard has not begun one. */
 export function verificationBy(verifier: object, state: RequestState): Verification | undefined {
   let verification = state.verification;
   while (verification && verification.verifier !== verifier) verification = verification.previous;
   return verification;
 }
 
-/** The same in every copy of the package. It proves nothing, and only chooses the words of an error. */
+/** The same symbol in every copy of the package. It proves nothing, and only chooses the text of an error. */
 const SEEN_BY_A_GUARD = Symbol.for('nestjs-service-auth:seen-by-a-guard');
 
-/** Leaves word for other copies of the package, which do not see the state of this one. */
+/** Marks a request for other copies of the package, which do not see this state. */
 export function noteGuard(raw: object): void {
   Object.defineProperty(raw, SEEN_BY_A_GUARD, { value: true, configurable: true });
 }
 
-/** Whether a guard of any copy of the package has looked at a request. */
+/** Whether a guard of any copy of the package has handled a request. */
 export function wasSeenByAGuard(raw: object): boolean {
   return Object.hasOwn(raw, SEEN_BY_A_GUARD);
 }
 
-/** Fastify wraps Node's request, Express extends it. */
+/** Node's own request: Fastify wraps it, Express extends it. */
 export function rawRequestOf(request: object): object {
   const raw: unknown = 'raw' in request ? request.raw : undefined;
   return typeof raw === 'object' && raw !== null ? raw : request;

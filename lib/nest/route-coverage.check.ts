@@ -3,22 +3,22 @@ import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs
 import { ServiceAuthConfigError } from '../core/index.js';
 import { ServiceAuth } from '../service-auth.js';
 import { GlobalGuardReach } from './global-guard-reach.js';
-import { coverageOf, type HandlerCoverage } from './handler-coverage.js';
+import { coverageOf, type HandlerCoverage, isVerifiedKind } from './handler-coverage.js';
 import { MODULE_OPTIONS_TOKEN } from './service-auth.module-definition.js';
 import type { ServiceAuthModuleOptions } from './service-auth.options.js';
 
-/** On which `doctor --routes` receives the table of the application that it starts. */
+/** The channel on which `doctor --routes` receives the table of the application that it starts. */
 const CHANNEL = 'nestjs-service-auth:coverage';
 
-/** How many handlers a line names. */
+/** The most handlers that a line names. */
 const NAMED_HANDLERS = 10;
 
-/** From the laxest on: where several services differ, the strictest counts. */
+/** From lax to strict: if several services differ, the strictest counts. */
 const STRICTNESS = ['off', 'warn', 'require'] as const;
 
 /**
- * Looks at start which handlers of the application no guard of ours stands before, and that are not marked open: names
- * them in the log, or refuses to start.
+ * Finds at start the handlers that have neither a `ServiceJwtGuard` nor `@SkipServiceAuth()`. Names them in the log,
+ * or refuses to start.
  */
 @Injectable()
 export class RouteCoverageCheck implements OnApplicationBootstrap {
@@ -37,15 +37,15 @@ export class RouteCoverageCheck implements OnApplicationBootstrap {
     reach.whenConnected(() => this.lookAgain());
   }
 
-  /** To be called when Nest configures the modules: it has bound the gateways by then, and no route. */
+  /** Called when Nest configures the modules: it has bound the gateways by then, but no route. */
   noteGatewaysBound(): void {
     this.reach.noteGatewaysBound();
   }
 
-  /** @throws ServiceAuthConfigError naming each handler that is open without a word, with `coverage: 'require'` */
+  /** @throws ServiceAuthConfigError naming each open handler without a decorator, with `coverage: 'require'` */
   onApplicationBootstrap(): void {
     const checks = this.checks;
-    // Once for an application, which may have several services; a microservice calls this twice.
+    // Once for an application, even with several services; a microservice calls this twice.
     if (checks[0] !== this || this.known) return;
     const handlers = coverageOf(this.reach.modules, this.reach);
     channel(CHANNEL).publish(handlers);
@@ -64,7 +64,7 @@ export class RouteCoverageCheck implements OnApplicationBootstrap {
     this.warn(describeNeeds(handlers));
   }
 
-  /** A transport that is connected to an application which runs already cannot keep it from starting. */
+  /** A transport connected to a running application can no longer prevent its start. */
   private lookAgain(): void {
     const { known } = this;
     if (!known || !this.checks.some(({ receives, coverage }) => receives && coverage !== 'off')) {
@@ -109,12 +109,12 @@ function describeOpen(handlers: readonly HandlerCoverage[]): string | undefined 
   const isNoneGuarded = !served.some(
     ({ verdict }) => verdict === 'guarded' || verdict === 'optional',
   );
-  // What nothing at all stands before comes first.
+  // Handlers without any guard come first.
   const names = open
     .toSorted((one, other) => one.otherGuards.length - other.otherGuards.length)
     .map(nameOf);
   return [
-    `ServiceJwtGuard does not stand before ${open.length} of ${served.length} handlers: ${listed(names)}.`,
+    `ServiceJwtGuard does not guard ${open.length} of ${served.length} handlers: ${listed(names)}.`,
     ...(isNoneGuarded ? ['None is guarded.'] : []),
     ...(open.some(isMessage) ? [INHERIT] : []),
     open.some((handler) => !lacksVerification(handler)) ? GUARD_OR_SKIP : GUARD,
@@ -129,9 +129,9 @@ function describeResolvers(handlers: readonly HandlerCoverage[]): string | undef
   return `ServiceJwtGuard does not support GraphQL and refuses every operation of ${listed(names)} (option coverage).`;
 }
 
-/** Whether a parameter needs a verified request, and none is verified. */
+/** Whether a parameter needs a verified request, but no guard verifies it. */
 function lacksVerification({ needs, kind, verdict }: HandlerCoverage): boolean {
-  const isVerified = kind === 'HTTP' && (verdict === 'guarded' || verdict === 'optional');
+  const isVerified = isVerifiedKind(kind) && (verdict === 'guarded' || verdict === 'optional');
   return needs.length > 0 && !isVerified && verdict !== 'unserved';
 }
 

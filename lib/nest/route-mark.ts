@@ -1,23 +1,23 @@
 import 'reflect-metadata';
 import { ServiceAuthUsageError } from '../core/index.js';
 
-/** What a decorator is applied to, as TypeScript hands it over. */
+/** The name of a decorated member. */
 type Name = string | symbol;
 
 type Place = readonly [prototype: object, name: Name];
 
-/** Where the marks of one route are looked for. */
+/** The places of the marks of one route. */
 export interface MarkedRoute {
   readonly handler: object;
   readonly controller: object;
 }
 
 /**
- * A decorator of a route, or of every route of a controller, that leaves a mark. Like Nest's own it marks the
- * function or the class. It also marks the name in the class, and the prototype: a decorator above it that puts
- * another function or class in their place, without copying metadata, would drop the mark.
+ * A decorator of a route, or of every route of a controller, that sets a mark. Like the decorators of Nest, it marks
+ * the function or the class. It also marks the name in the class, and the prototype. Otherwise a decorator above it
+ * could drop the mark, by replacing the function or class without copying metadata.
  *
- * @param next the value of the mark, from the one that stands there already
+ * @param next computes the value of the mark from the existing one
  */
 export function markRoute<T>(
   key: string,
@@ -37,23 +37,23 @@ export function markRoute<T>(
   };
 }
 
-/** The marks of a method: on its function, and on the name it has in the class that declares it. */
+/** The marks of a method: on its function, and on its name in the class that declares it. */
 export function marksOfMethod<T>(key: string, route: MarkedRoute): T[] {
   const { places } = findPlaces(route);
   return present([read<T>(key, route.handler), ...ofNames<T>(key, places)]);
 }
 
-/** Those that only narrow count under a name alone; what opens a route needs the function itself. */
+/** Marks that narrow also count by name alone; a mark that opens a route must be on the function itself. */
 export function marksOfFunction<T>(key: string, route: MarkedRoute): T[] {
   const { places, isByName } = findPlaces(route);
   return present([read<T>(key, route.handler), ...(isByName ? [] : ofNames<T>(key, places))]);
 }
 
 /**
- * Asserts that no mark of a route can be lost: its function is one of its class, or bears marks itself, or no
- * method of the class has any.
+ * Asserts that no mark of a route can be lost: its function belongs to its class, or has marks itself, or no method
+ * of the class has marks.
  *
- * @throws ServiceAuthUsageError where an instance has put a function of another name in the place of a method
+ * @throws ServiceAuthUsageError if an instance has replaced a method by a function with another name
  */
 export function assertMarksAreKnown(keys: readonly string[], route: MarkedRoute): void {
   if (findPlaces(route).places.length > 0) return;
@@ -69,19 +69,19 @@ function describeReplaced(controller: object): string {
   return `An instance of ${name} has replaced a method, so the decorators of nestjs-service-auth on it cannot be read. Replace the method on the class, or under its own name.`;
 }
 
-/** The marks of a controller, those of the classes it extends included: on the class, and on its prototype. */
+/** The marks of a controller and of its base classes: on the class, and on its prototype. */
 export function marksOfController<T>(key: string, controller: object): T[] {
   const prototype: unknown = Reflect.get(controller, 'prototype');
   const ofPrototype = isObject(prototype) ? read<T>(key, prototype) : undefined;
   return present([read<T>(key, controller), ofPrototype]);
 }
 
-/** Where the function of a route stands in the class or in one that it extends: by its identity, or else by its name. */
+/** Finds the function of a route in the class or in its base classes: by identity, or else by name. */
 function findPlaces({ handler, controller }: MarkedRoute): { places: Place[]; isByName: boolean } {
   const methods = methodsOf(Reflect.get(controller, 'prototype'));
   const same = methods.filter(([prototype, name]) => valueOf(prototype, name) === handler);
   if (same.length > 0) return { places: same, isByName: false };
-  // An instance may have functions of its own, bound ones say: Nest then calls these.
+  // An instance may have its own functions, such as bound ones, which Nest then calls.
   const ownName = String(Reflect.get(handler, 'name')).replace(/^(?:bound )+/, '');
   const named = methods.find(([, name]) => name === ownName);
   return { places: named ? [named] : [], isByName: true };
@@ -93,14 +93,14 @@ function ofNames<T>(key: string, places: readonly Place[]): (T | undefined)[] {
   );
 }
 
-/** Every method of a class, then of those it extends. */
+/** Every method of a class, then those of its base classes. */
 function methodsOf(prototype: unknown): Place[] {
   if (!isObject(prototype) || prototype === Object.prototype) return [];
   const own = Reflect.ownKeys(prototype).map((name): Place => [prototype, name]);
   return [...own, ...methodsOf(Reflect.getPrototypeOf(prototype))];
 }
 
-/** Not by asking for the property: that would call getters. */
+/** Reads the descriptor, since reading the property would call getters. */
 function valueOf(prototype: object, name: Name): unknown {
   return Reflect.getOwnPropertyDescriptor(prototype, name)?.value;
 }

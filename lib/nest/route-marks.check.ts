@@ -13,8 +13,8 @@ import { MODULE_OPTIONS_TOKEN } from './service-auth.module-definition.js';
 import type { ServiceAuthModuleOptions } from './service-auth.options.js';
 
 /**
- * Looks at start whether the decorators of each route take effect: refuses to start where they cannot be read,
- * and warns where they narrow a route that no guard stands before.
+ * Checks at start that the decorators of each route take effect. Refuses to start if they cannot be read, and warns
+ * if they narrow a route without a guard.
  */
 @Injectable()
 export class RouteMarksCheck implements OnModuleInit {
@@ -28,7 +28,7 @@ export class RouteMarksCheck implements OnModuleInit {
     @Inject(ApplicationConfig) private readonly config: ApplicationConfig,
     @Inject(MODULE_OPTIONS_TOKEN) options: ServiceAuthModuleOptions,
   ) {
-    // A factory may have returned nothing, which ServiceAuth reports.
+    // A factory may have returned undefined, which ServiceAuth reports.
     const { reportUntil, originators, userResolver } = { ...options };
     this.canReport = reportUntil !== undefined;
     this.believesGrants = originators !== undefined;
@@ -55,7 +55,7 @@ export class RouteMarksCheck implements OnModuleInit {
     }
   }
 
-  /** No warning: only the application knows whether these guards read the user. */
+  /** Not a warning: only the application knows whether these guards read the user. */
   private tellEarlierGuards(): void {
     const order = 'put it after ServiceJwtGuard';
     const advice = this.setsUsers
@@ -98,7 +98,7 @@ function isReportOnly(controller: Type, name: string): boolean {
   return readRoute(handlerOf(controller, name), controller).isReportOnly;
 }
 
-/** Nest calls the functions of the instance, which may be others than those of its class. */
+/** Nest calls the functions of the instance, which may differ from those of its class. */
 function assertReadable(controller: Type, instance: unknown): void {
   if (typeof instance !== 'object' || instance === null) return;
   for (const name of routeNamesOf(controller)) {

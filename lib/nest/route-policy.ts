@@ -14,20 +14,20 @@ import {
 } from './route-mark.js';
 import { ROUTE_MODE, type RouteMode } from './route-mode.decorator.js';
 
-/** What a route asks for, read from the decorators on its handler and controller. */
+/** The requirements of a route, from the decorators on its handler and controller. */
 export interface Route {
   readonly mode: RouteMode;
   readonly policy: RoutePolicy;
-  /** How large a body that no parser reads may be; undefined: as large as is kept in memory. */
+  /** The limit of a body that no parser reads, in bytes; undefined: what is kept in memory. */
   readonly maxBodyBytes: number | undefined;
-  /** Whether `@ReportOnly()` stands on it. */
+  /** Whether it has `@ReportOnly()`. */
   readonly isReportOnly: boolean;
 }
 
-/** By handler and by controller: controllers inherit handlers. What decorators say, they say once. */
+/** By handler and by controller, since controllers inherit handlers. Decorators do not change later. */
 const ROUTES = new WeakMap<object, WeakMap<object, Route>>();
 
-/** What the route of a request asks for. */
+/** The requirements of the route of a request. */
 export function routeOf(context: ExecutionContext): Route {
   const [handler, controller] = [context.getHandler(), context.getClass()];
   return ROUTES.get(handler)?.get(controller) ?? rememberRoute(handler, controller);
@@ -49,15 +49,15 @@ const KEYS = [
   REPORT_ONLY,
 ];
 
-/** From the strictest on: a mark that was lost in one of its places must not loosen the other one. */
+/** From strict to lax: a mark that is lost in one of its places must not loosen the route. */
 const MODES = ['required', 'optional', 'skip'] as const satisfies readonly RouteMode[];
 
 /**
- * Reads what a route asks for. Requirements of controller and handler add up; the nearest of
- * `@SkipServiceAuth()` and `@OptionalServiceAuth()` loosens, unless the route also requires something;
- * the nearest `@MaxBodyBytes()` counts.
+ * Reads the requirements of a route. Those of controller and handler add up. The nearest of `@SkipServiceAuth()` and
+ * `@OptionalServiceAuth()` loosens them, unless the route also requires something. The nearest `@MaxBodyBytes()`
+ * counts.
  *
- * @throws ServiceAuthUsageError where the decorators of the route cannot be read
+ * @throws ServiceAuthUsageError if the decorators of the route cannot be read
  */
 export function readRoute(handler: object, controller: object): Route {
   const route = { handler, controller };

@@ -24,7 +24,7 @@ import { RESOLVER } from './user-lookup.js';
 import { warnOfLoosenedOptions } from './warn-of-loosened-options.js';
 
 /**
- * Builds the service from the module's options, and warns once of every peer and option that is less protected.
+ * Builds the service from the module's options, and warns once of every peer and option with less protection.
  *
  * @throws ServiceAuthConfigError listing every problem, each as `field: what to write`
  */
@@ -45,7 +45,7 @@ export async function createServiceAuthFrom(
     observer,
     ...others
   } = { ...options };
-  // The core does not know these names, and would say to remove what is nearly one of them.
+  // The core does not know these names, and would advise to remove a misspelt one.
   const misspelt = membersNamed(others, isNearlyOwn);
   const coreMembers = membersNamed(others, (name) => !isNearlyOwn(name));
   const logger = new Logger('ServiceAuth');
@@ -73,7 +73,7 @@ export async function createServiceAuthFrom(
   return serviceAuth;
 }
 
-/** What the module reads besides the options of the core. */
+/** The options of the module besides those of the core. */
 const OWN_NAMES = [
   'userResolver',
   'tokenAfterVerification',
@@ -93,7 +93,7 @@ function membersNamed<T extends object>(options: T, isTaken: (name: string) => b
   return Object.fromEntries(Object.entries(options).filter(([name]) => isTaken(name))) as T;
 }
 
-/** What is no clock is a problem of the options, and is reported with the others. */
+/** An invalid clock is reported with the other problems of the options. */
 function clockOf(now: unknown): LoggingObserverOptions {
   return typeof now === 'function' ? { now: now as () => number } : {};
 }
@@ -131,7 +131,7 @@ function isFunction(value: unknown): value is () => unknown {
   return typeof value === 'function';
 }
 
-/** Whether it can be written to is not asked: that may change with every upload. */
+/** Does not check for write access, which may change with every upload. */
 function isFolder(path: unknown): path is string {
   try {
     return typeof path === 'string' && isAbsolute(path) && statSync(path).isDirectory();
@@ -140,10 +140,10 @@ function isFolder(path: unknown): path is string {
   }
 }
 
-/** How many issuers one line of the log names. */
+/** The most issuers that one line of the log names. */
 const MOST_NAMES = 5;
 
-/** Only where grants count: without them, no issuer proves that the user asked. */
+/** Only with grants: without them, no issuer proves that the user asked. */
 function warnOfUnproved({ receiving }: ServiceAuthSettings): void {
   const { grants, trustedIssuers } = receiving ?? {};
   const originated = [...(grants?.originators.values() ?? [])].flatMap(({ subjects }) => subjects);

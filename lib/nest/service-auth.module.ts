@@ -22,20 +22,20 @@ import { UserLookup } from './user-lookup.js';
 import { UnsignedClientsWarning } from './unsigned-clients.warning.js';
 
 /**
- * Service tokens for a Nest application: `forRoot(options)` or `forRootAsync({ useFactory |
- * useClass | useExisting })`, global unless `isGlobal: false`. The application does not start with
- * wrong options: it fails with a `ServiceAuthConfigError` that lists all of them.
+ * Service tokens for a Nest application: `forRoot(options)` or `forRootAsync({ useFactory | useClass | useExisting
+ * })`, global unless `isGlobal: false`. With wrong options the application fails to start, with a
+ * `ServiceAuthConfigError` that lists all problems.
  *
- * One application may have several services, of which at most one is global. Guards, clients, `ServiceCallContext` and
- * key sets are each those of the module that is imported where they are used: keep what `forRoot` returns in a
- * constant, import that constant, and give it to the clients, `ServiceHttpModule.register({ imports: [...] })`.
+ * One application may have several services, of which at most one is global. Guards, clients, `ServiceCallContext`
+ * and key sets belong to the module that is imported where they are used. Keep the result of `forRoot` in a constant,
+ * import that constant, and pass it to the clients: `ServiceHttpModule.register({ imports: [...] })`.
  */
 @Module({
   providers: [
     {
       provide: ServiceAuth,
       useFactory: createServiceAuthFrom,
-      // The check first: what it refuses starts no service.
+      // The check first: if it refuses, no service starts.
       inject: [MODULE_OPTIONS_TOKEN, TrustedIssuerFinderProvider, SeveralServicesCheck],
     },
     SeveralServicesCheck,
@@ -80,7 +80,7 @@ export class ServiceAuthModule
   /**
    * Nest calls this before it registers the routes.
    *
-   * @throws ServiceAuthConfigError where two services publish their keys at one path
+   * @throws ServiceAuthConfigError if two services publish their keys at one path
    */
   configure(): void {
     this.coverage.noteGatewaysBound();
@@ -88,8 +88,8 @@ export class ServiceAuthModule
   }
 
   /**
-   * Ends the service once the HTTP server has closed: until then, requests that are still served are verified and make
-   * signed calls. Afterwards nothing is signed.
+   * Closes the service after the HTTP server has closed. Until then it verifies remaining requests and signs their
+   * calls. Afterwards it signs nothing.
    */
   onApplicationShutdown(): void {
     this.serviceAuth.close();

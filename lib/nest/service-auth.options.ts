@@ -5,65 +5,67 @@ import type { ServiceAuthOptions, ServiceIdentity, TrustedIssuerFinder } from '.
 /** Turns the URI of a verified user into the application's own user object. */
 export interface ServiceUserResolver {
   /**
-   * @returns what the guard puts on `request.user`; null or undefined when there is no such user,
-   *   which answers 403 `subject_unknown`
+   * @returns the value for `request.user`; null or undefined if the user does not exist, which answers 403
+   *   `subject_unknown`
    */
   resolveUser(subject: string, identity: ServiceIdentity): unknown;
 }
 
-/** What `ServiceAuthModule` takes: the options of the core, and those that only Nest has. */
+/** The options of `ServiceAuthModule`: those of the core, and those for Nest. */
 export interface ServiceAuthModuleOptions extends Omit<ServiceAuthOptions, 'trustedIssuers'> {
   /**
-   * The services that may call: a list, or whoever looks them up, as an object or as a class that is a
-   * provider of any module or can be built from the providers this module sees.
+   * The services that may call: a list, or a finder. A finder is an object or a class. The class is a provider of any
+   * module, or is built from the providers visible to this module.
    */
   trustedIssuers?: ServiceAuthOptions['trustedIssuers'] | Type<TrustedIssuerFinder>;
   /**
-   * Gives `request.user` for a verified subject: an object, or a class that is a provider of any
-   * module or can be built from the providers this module sees. Runs once per request.
+   * Finds `request.user` for a verified subject: an object or a class. The class is a provider of any module, or is
+   * built from the providers visible to this module. Called once per request.
    */
   userResolver?: ServiceUserResolver | Type<ServiceUserResolver>;
   /**
-   * Where bodies over `maxBufferedBodyBytes` wait for their verification, on routes that take them with
-   * `@MaxBodyBytes()`: the absolute path of a folder on a disk. Default: the temporary folder of the system.
+   * The folder for bodies over `maxBufferedBodyBytes` until they are verified, on routes with `@MaxBodyBytes()`. An
+   * absolute path on a disk. Default: the temporary folder of the system.
    */
   spoolDirectory?: string;
   /**
-   * Gives the bytes of a body that the platform read before Nest got the request (Cloud Functions, Vercel): as they
-   * travelled, not decoded; undefined if it kept none. Asked only when the stream is consumed already. Without it such
-   * a request is refused with `body_consumed`.
+   * Returns the bytes of a body that the platform read before Nest got the request (Cloud Functions, Vercel): as
+   * sent, not decoded; undefined if the platform kept none. Called only if the stream is already consumed. Without
+   * this option the guard refuses the request with `body_consumed`.
    *
    * @example
    * `rawBody: (request) => (request as { rawBody?: Uint8Array }).rawBody`
    */
   rawBody?: (request: IncomingMessage) => Uint8Array | undefined;
   /**
-   * How a call that is made while a request is served gets its user. Default `explicit`: it names the user with
-   * `onBehalfOf(caller)`, or is refused. `ambient`: it takes the user of the request being served. That user may be the
-   * wrong one wherever requests share a limiter, a queue or a bus.
+   * How a call gets its user while a request is served. Default `explicit`: it names the user with
+   * `onBehalfOf(caller)`, or fails. `ambient`: it takes the user of the request being served. That user may be wrong
+   * if requests share a limiter, a queue or a bus.
    */
   subjectPropagation?: 'explicit' | 'ambient';
   /**
-   * What becomes of a request that fails its verification. Default `enforce`: it is refused. `report`: it goes on to the
-   * handler without an identity, and observers are called with `request_would_be_refused`. Ends at `reportUntil`.
+   * What the guard does with a request that fails verification. Default `enforce`: it refuses the request. `report`:
+   * it passes the request to the handler without an identity, and calls observers with `request_would_be_refused`.
+   * This ends at `reportUntil`.
    */
   enforcement?: 'enforce' | 'report';
   /**
-   * From when on requests are refused on every route, `@ReportOnly()` or not: a Date, or ISO 8601 with its time zone, such
-   * as `2027-03-31T08:00:00Z`; a date alone is midnight in UTC. Read at each request. `enforcement: 'report'` needs it.
+   * From this time on the guard refuses requests on every route, even with `@ReportOnly()`. A Date, or ISO 8601 with
+   * its time zone, such as `2027-03-31T08:00:00Z`; a date alone is midnight in UTC. Compared at each request.
+   * `enforcement: 'report'` requires it.
    */
   reportUntil?: Date | string;
   /**
-   * What happens at start where no `ServiceJwtGuard` stands before a handler that is not marked `@SkipServiceAuth()`.
-   * Default `warn`: one line of the log names them. `require`: the application does not start. `off`: nothing.
+   * What happens at start if handlers have neither a `ServiceJwtGuard` nor `@SkipServiceAuth()`. Default `warn`: one
+   * line of the log names them. `require`: the application fails to start. `off`: nothing.
    */
   coverage?: 'off' | 'warn' | 'require';
-  /** Whether the token stays in the request's headers once the guard has read it. Default `remove`. */
+  /** Whether the token stays in the request's headers after the guard has read it. Default `remove`. */
   tokenAfterVerification?: 'remove' | 'keep';
 }
 
 /** For `forRootAsync({ useClass | useExisting })`. */
 export interface ServiceAuthOptionsFactory {
-  /** The options, once, when the application starts. */
+  /** Called once, when the application starts. */
   createServiceAuthOptions(): ServiceAuthModuleOptions | Promise<ServiceAuthModuleOptions>;
 }

@@ -10,17 +10,17 @@ import {
 import { BaseExceptionFilter } from '@nestjs/core';
 import { REFUSALS, SIGNING_FAILURES } from '../core/index.js';
 
-/** What is known of a call to another service that failed. Nothing that the other side wrote is in it. */
+/** Facts about a failed call to another service. It contains no text of the other service. */
 interface FailedCall {
-  /** The origin that was called; undefined where it is not known. */
+  /** The called origin; undefined if unknown. */
   readonly origin: string | undefined;
-  /** The status that was answered; undefined where there was no answer. */
+  /** The status of the answer; undefined without an answer. */
   readonly status: number | undefined;
   /** A code of this library, of axios or of Node. */
   readonly code: string | undefined;
 }
 
-/** Stands for errors of calls where Nest asks which filter is for an error: other errors go to other filters. */
+/** Matches errors of calls when Nest looks for a filter. Other errors go to other filters. */
 class CallError {
   static [Symbol.hasInstance](error: unknown): boolean {
     return readFailedCall(error) !== undefined;
@@ -28,12 +28,12 @@ class CallError {
 }
 
 /**
- * Answers a request whose handler called another service in vain: 403 and 404 of that service are passed on, and every
- * other failure is 502. Takes errors of axios, of `fetch` without an answer, and `ServiceSigningError`; other errors go to
- * your other filters and to Nest.
+ * Answers a request whose handler failed to call another service. It passes on 403 and 404 of that service, and
+ * answers 502 to every other failure. It handles errors of axios, of `fetch` without an answer, and
+ * `ServiceSigningError`. Other errors go to your other filters and to Nest.
  *
- * Writes one line to Nest's log, under the name `ServiceCall`: 502 as a warning, 403 and 404 as debug. Neither the line nor
- * the answer holds a token, a user, a path or anything that the other service wrote.
+ * Writes one line to Nest's log, under the name `ServiceCall`: 502 as a warning, 403 and 404 as debug. Neither the
+ * line nor the answer contains a token, a user, a path or a text of the other service.
  *
  * @example
  * `providers: [{ provide: APP_FILTER, useClass: ServiceCallExceptionFilter }]`
@@ -42,7 +42,7 @@ class CallError {
 export class ServiceCallExceptionFilter extends BaseExceptionFilter {
   private readonly logger = new Logger('ServiceCall');
 
-  /** Answers. Where nothing of HTTP is served, throws the error that came in. */
+  /** Answers the request. Outside HTTP it rethrows the error. */
   override catch(error: unknown, host: ArgumentsHost): void {
     const call = readFailedCall(error);
     if (call === undefined || host.getType() !== 'http') throw error;
@@ -74,7 +74,7 @@ function describe({ origin = 'A service', status, code }: FailedCall): string {
   return `${origin} answered a call with ${status}${why}.`;
 }
 
-/** By their shape: axios may be missing, and there may be several copies of it and of this library. */
+/** Recognises errors by their shape: axios may be missing, and it and this library may have several copies. */
 function readFailedCall(error: unknown): FailedCall | undefined {
   const { name, message, code, cause, isAxiosError, response, config } = Object(error) as Record<
     string,
@@ -93,19 +93,19 @@ function readFailedCall(error: unknown): FailedCall | undefined {
   if (name === 'ServiceSigningError' && Object.hasOwn(SIGNING_FAILURES, String(code))) {
     return { ...nothing, code: String(code) };
   }
-  // What `fetch` throws where nothing answers: a TypeError of this one message, in every version of Node.
+  // Without an answer, `fetch` throws a TypeError with this message in every version of Node.
   if (name !== 'TypeError' || message !== 'fetch failed') return undefined;
   return { ...nothing, code: systemCode((Object(cause) as { code?: unknown }).code) };
 }
 
-/** The path may name a user, so that only the origin is said. */
+/** The path may name a user, so only the origin is used. */
 function originOf(config: unknown): string | undefined {
   const { url = '', baseURL } = Object(config) as { url?: unknown; baseURL?: unknown };
   const base = typeof baseURL === 'string' ? baseURL : undefined;
   return typeof url === 'string' && URL.canParse(url, base) ? new URL(url, base).origin : undefined;
 }
 
-/** A refusal of this library at the service that was called: one of its codes, and no other text. */
+/** A refusal by this library at the called service: one of its codes, and no other text. */
 function refusalIn(data: unknown): string | undefined {
   const { code } = Object(data) as { code?: unknown };
   return typeof code === 'string' && Object.hasOwn(REFUSALS, code) ? code : undefined;

@@ -14,14 +14,14 @@ const NO_MODULE =
   'ServiceJwtGuard needs ServiceAuthModule. Write imports: [ServiceAuthModule.forRoot({ issuer, trustedIssuers })] in the root module; with isGlobal: false, import what it returned in each module whose routes are guarded. Nest makes the guard: write @UseGuards(ServiceJwtGuard), or app.useGlobalGuards(app.get(ServiceJwtGuard)).';
 
 /**
- * Lets a request in when it carries a good service token, and otherwise answers with the status
- * and code of protocol section 5. For `@UseGuards(ServiceJwtGuard)`, or for every route with
- * `{ provide: APP_GUARD, useExisting: ServiceJwtGuard }`. Applied twice, it verifies once.
+ * Lets a request in if it has a valid service token, and otherwise answers with the status and code of protocol
+ * section 5. Use it with `@UseGuards(ServiceJwtGuard)`, or for every route with `{ provide: APP_GUARD, useExisting:
+ * ServiceJwtGuard }`. Applied twice, it verifies once.
  */
 @Injectable()
 export class ServiceJwtGuard implements CanActivate {
   /**
-   * Optional, so that its absence is told in our words.
+   * Optional, so that this library reports what is missing.
    *
    * @internal
    */
@@ -32,10 +32,10 @@ export class ServiceJwtGuard implements CanActivate {
   ) {}
 
   /**
-   * Not in the constructor: Nest may leave out what fails for another reason, which it then reports.
+   * Not in the constructor: Nest may leave the service out for another reason, which it then reports.
    *
    * @internal
-   * @throws ServiceAuthUsageError where no ServiceAuthModule is imported
+   * @throws ServiceAuthUsageError if no ServiceAuthModule is imported
    */
   onModuleInit(): void {
     this.found();

@@ -12,19 +12,19 @@ const OLD_NEST =
   'isGlobal: a module sees two ServiceAuthModules, and this version of Nest may inject the one that was not imported first. Update @nestjs/core to 11.2.0 or later, or let no module see both: write isGlobal: false for each, and import each only where it is used.';
 
 /**
- * Checks at start that the modules of an application with several services use the one that they import. Looks at the
- * modules of this application only: another application of the same process does not count.
+ * Checks at start that the modules of an application with several services use the service that they import. Checks
+ * only this application, not others of the same process.
  */
 @Injectable()
 export class SeveralServicesCheck implements OnModuleInit {
-  /** @throws ServiceAuthConfigError where two services are global */
+  /** @throws ServiceAuthConfigError if two services are global */
   constructor(@Inject(ModulesContainer) private readonly modules: ModulesContainer) {
     const global = this.nodes.filter(({ isGlobal }) => isGlobal);
     const services = global.flatMap((node) => exportersTo(node, ServiceAuth, [node]).slice(0, 1));
     if (new Set(services).size > 1) throw new ServiceAuthConfigError([TWO_GLOBAL]);
   }
 
-  /** @throws ServiceAuthConfigError where a client signs for another service than the one that its module imports */
+  /** @throws ServiceAuthConfigError if a client signs for another service than the one that its module imports */
   async onModuleInit(): Promise<void> {
     const problems = this.nodes.flatMap(problemsOfClients);
     if (await this.looksPastTheFirst()) problems.push(OLD_NEST);
@@ -35,7 +35,7 @@ export class SeveralServicesCheck implements OnModuleInit {
     return [...this.modules.values()];
   }
 
-  /** Before 11.2, Nest goes on looking if the instance of the provider that it finds is made already. */
+  /** Before 11.2, Nest continues its search if the provider that it finds already has an instance. */
   private async looksPastTheFirst(): Promise<boolean> {
     const node = this.nodes.find((each) => exportersTo(each, ServiceAuth).length > 1);
     const moduleRef: unknown = node?.providers.get(ModuleRef)?.instance;
@@ -45,7 +45,7 @@ export class SeveralServicesCheck implements OnModuleInit {
   }
 }
 
-/** Is given what Nest injects as the service of a module. */
+/** Receives the service that Nest injects into a module. */
 @Injectable()
 class Probe {
   constructor(@Inject(ServiceAuth) readonly injected: ServiceAuth) {}
@@ -69,7 +69,7 @@ function problemsOfClients(node: ModuleNode): string[] {
     });
 }
 
-/** Whether the application named the service for which a client signs: otherwise it is the one that is global. */
+/** Whether the application chose the service for which a client signs. Otherwise the global one signs. */
 function isChosen(client: ModuleNode): boolean {
   const source = sourceFor(client, ServiceAuth);
   const local = [...client.imports].filter(({ isGlobal }) => !isGlobal);

@@ -3,12 +3,12 @@ import type { ModuleNode } from './module-graph.js';
 
 type Imports = NonNullable<ModuleMetadata['imports']>;
 
-/** Under which a module that provides a signing client keeps what the application gave it to import. */
+/** The token of the provider with the imports that the application gave to a signing client. */
 const IMPORTS_OF_CLIENT = Symbol('IMPORTS_OF_CLIENT');
 
-/** Marks a module as one that provides a signing client. */
+/** Marks a module that provides a signing client. */
 export function markSigningClient(imports: Imports = []): ValueProvider<() => Imports> {
-  // A function, so that a printed module does not show the options of what it imports.
+  // A function, so that a printed module does not show the options of its imports.
   return { provide: IMPORTS_OF_CLIENT, useValue: () => imports };
 }
 
@@ -23,7 +23,7 @@ export function importsOfClient({ providers }: ModuleNode): unknown[] {
   return Array.isArray(imports) ? imports.map(classOf) : [];
 }
 
-/** A module is imported as a class, as a dynamic module, or as a reference to one of them. */
+/** The class of an import: a class, a dynamic module, or a reference to one of them. */
 function classOf(imported: unknown): unknown {
   if (typeof imported !== 'object' || imported === null) return imported;
   if ('forwardRef' in imported) return classOf(call(imported.forwardRef));

@@ -12,20 +12,20 @@ import type { ServiceAuthModuleOptions } from './service-auth.options.js';
 const FINDER = 'trustedIssuers: write a class or an object with a method find';
 
 /**
- * Stands for a finder that the options name by its class. The settings need an object before every
- * provider is there, so the class is looked up, or built, when the application starts.
+ * Represents a finder that the options name by its class. The settings need an object before every provider exists.
+ * So the class is looked up, or built, when the application starts.
  */
 @Injectable()
 export class TrustedIssuerFinderProvider implements TrustedIssuerFinder, OnModuleInit {
   private finder: TrustedIssuerFinder | undefined;
-  /** A closure: the settings show this object, and neither the application's container nor the options with the key. */
+  /** A closure, so that printed settings show neither the application's container nor the options with the key. */
   private readonly findFinder: () => Promise<TrustedIssuerFinder | undefined>;
 
   constructor(
     @Inject(MODULE_OPTIONS_TOKEN) options: ServiceAuthModuleOptions | undefined,
     @Inject(ModuleRef) moduleRef: ModuleRef,
   ) {
-    // A factory that gives no options is a problem of the configuration, which ServiceAuth reports.
+    // A factory may return no options, which ServiceAuth reports.
     const trustedIssuers = options?.trustedIssuers;
     this.findFinder = async () => {
       if (typeof trustedIssuers !== 'function') return undefined;

@@ -18,19 +18,19 @@ import {
   routeNamesOf,
 } from './guarded-routes.js';
 
-/** Where `@RouteConstraints()` of @nestjs/platform-fastify keeps what it is given. */
+/** The metadata key of `@RouteConstraints()` of @nestjs/platform-fastify. */
 const CONSTRAINTS_METADATA = '__fastify_route_constraints__';
 
-/** What chooses a handler besides method and target: a header, or what only the application knows. */
+/** A choice of a handler besides method and target: by a header, or by the application's own rule. */
 interface Choice {
   readonly by: string;
-  /** In lower case; undefined where it cannot be told which header is read. */
+  /** In lower case; undefined if the header is unknown. */
   readonly header: string | undefined;
 }
 
 /**
- * Warns at start where a header chooses between guarded handlers and tokens need not bind it: a token for one
- * version, or one host, would open the handlers of another.
+ * Warns at start if a header chooses between guarded handlers, but tokens need not bind it. Then a token for one
+ * version, or one host, opens the handlers of another.
  */
 @Injectable()
 export class UnboundRoutingWarning implements OnApplicationBootstrap {
@@ -109,7 +109,7 @@ function choicesOfRoutes(routes: readonly RoutePlace[]): Choice[] {
   });
 }
 
-/** Whoever requires some header has seen to what an extractor of their own reads. */
+/** If the options require any header, the application has considered what its own extractor reads. */
 function isBound(header: string | undefined, requiredHeaders: readonly string[]): boolean {
   return header === undefined ? requiredHeaders.length > 0 : requiredHeaders.includes(header);
 }

@@ -1,7 +1,7 @@
 import { env } from 'node:process';
 import { type ServiceAuthObserver, tell } from '../core/index.js';
 
-/** Platforms that start instances by themselves: each sets a variable. */
+/** Platforms that start instances by themselves, each with the variable that it sets. */
 const PLATFORMS: readonly [variable: string, platform: string][] = [
   ['AWS_LAMBDA_FUNCTION_NAME', 'AWS Lambda'],
   ['K_SERVICE', 'Cloud Run'],
@@ -14,8 +14,8 @@ const REMEDY =
   'give replayStore a shared store (Redis), or write replayStore: new MemoryReplayStore() if there is one process';
 
 /**
- * Warns where a service in production remembers used tokens in the memory of its process, and nobody wrote that it
- * shall. The environment is read for this line of the log, and for no setting.
+ * Warns if a service in production remembers used tokens in the memory of its process, without a `replayStore` in the
+ * options. It reads the environment only for this line of the log, never for a setting.
  */
 export function warnOfUnsharedMemory(observer: ServiceAuthObserver): void {
   if (env['NODE_ENV'] !== 'production') return;

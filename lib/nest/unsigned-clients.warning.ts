@@ -8,8 +8,8 @@ import { isSigningClient } from './signing-client.js';
 export const IS_ATTACHED = createSlot<true>();
 
 /**
- * Warns at start where a service has `targets`, and its `HttpService` leaves the requests to them unsigned. Where there is
- * any signing client, the others may be for servers that know no tokens.
+ * Warns at start if a service has `targets`, and its `HttpService` does not sign the requests to them. If there is
+ * any signing client, the others may be for servers that use no tokens.
  */
 @Injectable()
 export class UnsignedClientsWarning implements OnApplicationBootstrap {
@@ -31,12 +31,12 @@ export class UnsignedClientsWarning implements OnApplicationBootstrap {
     const [first] = clients;
     if (!first || clients.some(({ instance }) => IS_ATTACHED.get(instance))) return;
     new Logger('ServiceAuth').warn(
-      `${issuer} has targets, and the HttpService of ${first.module} sends requests to them without a token. Import ServiceHttpModule of nestjs-service-auth/axios in the place of ${first.module}: imports: [ServiceHttpModule.register()].`,
+      `${issuer} has targets, and the HttpService of ${first.module} sends requests to them without a token. Import ServiceHttpModule of nestjs-service-auth/axios instead of ${first.module}: imports: [ServiceHttpModule.register()].`,
     );
   }
 }
 
-/** By its name and its client: this module does not import @nestjs/axios. */
+/** Recognises it by its name and its client, since this module does not import @nestjs/axios. */
 function isHttpService(token: unknown, instance: unknown): boolean {
   if (typeof token !== 'function' || token.name !== 'HttpService') return false;
   return typeof instance === 'object' && instance !== null && 'axiosRef' in instance;

@@ -10,14 +10,14 @@ import { instanceOf } from './provider-lookup.js';
 import { MODULE_OPTIONS_TOKEN } from './service-auth.module-definition.js';
 import type { ServiceAuthModuleOptions, ServiceUserResolver } from './service-auth.options.js';
 
-/** What to write as `userResolver`. */
+/** What to write in `userResolver`. */
 export const RESOLVER = 'write a class or an object with a method resolveUser';
 
 /** Finds the application's user for a verified identity, with the `userResolver` of the options. */
 @Injectable()
 export class UserLookup implements OnModuleInit {
   private resolver: ServiceUserResolver | undefined;
-  /** A closure: a logger that prints a guard shows neither the application's container nor the options with the key. */
+  /** A closure, so that a printed guard shows neither the application's container nor the options with the key. */
   private readonly findResolver: () => Promise<ServiceUserResolver | undefined>;
 
   constructor(
@@ -29,7 +29,7 @@ export class UserLookup implements OnModuleInit {
       typeof userResolver === 'function' ? await instanceOf(userResolver, moduleRef) : userResolver;
   }
 
-  /** @throws ServiceAuthConfigError where the `userResolver` has no method `resolveUser` */
+  /** @throws ServiceAuthConfigError if the `userResolver` has no method `resolveUser` */
   async onModuleInit(): Promise<void> {
     this.resolver = await this.findResolver();
     if (this.resolver === undefined) return;
@@ -37,14 +37,14 @@ export class UserLookup implements OnModuleInit {
     throw new ServiceAuthConfigError([`userResolver: ${RESOLVER}`]);
   }
 
-  /** Whether the options have a `userResolver`. Without one nobody sets `request.user`. */
+  /** Whether the options have a `userResolver`. Without one, `request.user` is not set. */
   get isConfigured(): boolean {
     return this.resolver !== undefined;
   }
 
   /**
-   * The user of an identity, or undefined where its caller acts for itself. Calls that the resolver itself makes are on
-   * behalf of the user it looks up.
+   * The user of an identity; undefined if its caller acts for itself. Calls of the resolver itself are on behalf of
+   * the user that it looks up.
    *
    * @throws ServiceTokenRefusedError `subject_unknown`, and what the resolver throws
    */

@@ -1,7 +1,7 @@
 import type { Logger } from '@nestjs/common';
 import type { ServiceAuthModuleOptions } from './service-auth.options.js';
 
-/** Warns of each option that was chosen and that protects less than its default. */
+/** Warns of each option that protects less than its default. */
 export function warnOfLoosenedOptions(options: ServiceAuthModuleOptions, logger: Logger): void {
   if (options.unknownTargets === 'send-unsigned') {
     logger.warn('Requests to URLs outside `targets` are sent without a token (unknownTargets).');

@@ -7,10 +7,10 @@ import type {
 } from '../core/index.js';
 
 /**
- * Writes a decision on the span of the request that is being served. A request that comes in is decided
- * once, in attributes; of those that go out there may be many, so each is an event of the span.
+ * Records a decision on the span of the request being served. A received request has one decision, in attributes.
+ * Outgoing requests may be many, so each is an event of the span.
  *
- * The status of the span is left to whoever answers the request.
+ * The code that answers the request sets the status of the span.
  */
 export function annotateSpan(event: ServiceAuthEvent, span: Span): void {
   switch (event.type) {
@@ -54,7 +54,7 @@ export function annotateSpan(event: ServiceAuthEvent, span: Span): void {
       });
       return;
     default:
-    // Keys and stores are nobody's request.
+    // Events of keys and stores belong to no request.
   }
 }
 

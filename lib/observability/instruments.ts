@@ -9,8 +9,8 @@ const SECONDS = [
 export type Instruments = ReturnType<typeof createInstruments>;
 
 /**
- * Creates the instruments at a meter. Their units are annotations or seconds: for `1` the exporter for
- * Prometheus would call a gauge a ratio.
+ * Creates the instruments of a meter. Their units are annotations or seconds: with `1`, the exporter for Prometheus
+ * would name a gauge a ratio.
  */
 export function createInstruments(meter: Meter) {
   const make = makersAt(meter);
@@ -79,7 +79,7 @@ function keyInstruments({ counter, gauge }: Makers) {
     signingKeyFailures: counter(
       'signing_keys.failures',
       '{failure}',
-      'Looks for a signing key that found none that can be used.',
+      'Reads of the signing key that found no usable key.',
     ),
   };
 }

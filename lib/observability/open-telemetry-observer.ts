@@ -6,11 +6,11 @@ import { createInstruments } from './instruments.js';
 import { type Metrics, recordMetrics } from './record-metrics.js';
 
 export interface OpenTelemetryObserverOptions {
-  /** Where the metrics go. Default: the global provider, as it is when the first event comes. */
+  /** The provider of the meter. Default: the global provider at the first event. */
   meterProvider?: MeterProvider;
-  /** Whether decisions are written on the span that is active. Default `annotate`. */
+  /** Whether decisions are recorded on the active span. Default `annotate`. */
   spans?: 'annotate' | 'off';
-  /** How many issuers, and how many audiences, have a label of their own, 1 to 10000. Default 100. */
+  /** The most issuers, and the most audiences, with their own label value, 1 to 10000. Default 100. */
   maxLabelValues?: number;
 }
 
@@ -23,8 +23,8 @@ const OPTION_NAMES = [
 const METER_NAME = 'nestjs-service-auth';
 
 /**
- * Reports to OpenTelemetry: counters and durations of what is decided, of keys and of the replay store,
- * and attributes on the active span. Each label has a bounded number of values, whatever callers send.
+ * Reports to OpenTelemetry: counters and durations of decisions, of keys and of the replay store, and attributes on
+ * the active span. Each label has a bounded number of values, whatever callers send.
  *
  * @throws ServiceAuthConfigError listing every problem, each as `field: what to write`
  *
@@ -50,14 +50,14 @@ export class OpenTelemetryObserver implements ServiceAuthObserver {
     };
   }
 
-  /** Counts an event, and names it on the span that is active. */
+  /** Counts an event, and records it on the active span. */
   observe(event: ServiceAuthEvent): void {
     recordMetrics(event, this.existingMetrics());
     const span = this.annotates ? trace.getActiveSpan() : undefined;
     if (span?.isRecording()) annotateSpan(event, span);
   }
 
-  /** Not before the first event: an SDK may be registered after this was made. */
+  /** Not before the first event: an SDK may be registered after this observer is created. */
   private existingMetrics(): Metrics {
     const provider = this.meterProvider ?? metrics.getMeterProvider();
     this.metrics ??= { ...createInstruments(provider.getMeter(METER_NAME)), ...this.labels };

@@ -3,10 +3,10 @@ import type { RequestAccepted, ServiceAuthEvent } from '../core/index.js';
 import { type BoundedLabels, OTHER } from './bounded-labels.js';
 import type { Instruments } from './instruments.js';
 
-/** Stands for whoever is not trusted: what such a caller calls itself is no label. */
+/** The label of untrusted callers: a name that a caller claims is never a label. */
 const UNKNOWN = 'unknown';
 
-/** The instruments of one meter, and what their labels of issuers and of audiences may still grow to. */
+/** The instruments of one meter, and the limits of their labels for issuers and audiences. */
 export interface Metrics extends Instruments {
   readonly issuers: BoundedLabels;
   readonly audiences: BoundedLabels;
@@ -41,7 +41,7 @@ export function recordMetrics(event: ServiceAuthEvent, to: Metrics): void {
   }
 }
 
-/** Nothing where no proof was asked for. */
+/** Records nothing if no proof was required. */
 function recordProof({ issuer, proof, proofRefusal }: RequestAccepted, to: Metrics): void {
   if (proof === 'grant') to.proofs.add(1, { ...outcome('proved'), ...issuerOf(issuer, to) });
   if (proofRefusal === undefined) return;
@@ -74,9 +74,9 @@ function recordSurroundings(
       return to.keysDropped.add(1, issuerOf(event.issuer, to));
     case 'issuer_look_up_failed':
     case 'issuer_look_up_recovered':
-      return; // the requests are counted, with `key_unavailable`
+      return; // the requests are counted with `key_unavailable`
     case 'original_issuer_found':
-      return; // nothing to count: it is emitted once for each issuer
+      return; // nothing to count: emitted once for each issuer
     case 'signing_keys_changed':
       return to.signingKeyChanges.add(1);
     case 'signing_keys_unusable':
@@ -106,7 +106,7 @@ function recordRequest(
 function recordRefresh(issuer: string, succeeded: boolean, to: Metrics): void {
   const attributes = issuerOf(issuer, to);
   to.refreshes.add(1, { ...outcome(succeeded ? 'refreshed' : 'failed'), ...attributes });
-  // The state of many under one name would be that of whoever came last.
+  // Under a shared name, the gauge would show only the issuer that came last.
   if (attributes['service_auth.issuer'] === OTHER) return;
   to.refreshFailing.record(succeeded ? 0 : 1, attributes);
 }

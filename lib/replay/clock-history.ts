@@ -1,34 +1,34 @@
 import type { TokenUse } from '../core/index.js';
 
-/** Clocks that differ by no more than this were not set: they were read a moment apart. */
+/** Clocks that differ by at most this were not set, but read at different moments. */
 const STEADY_SECONDS = 1;
 const MOST_ERAS = 8;
 
-/** A time during which nobody set the wall clock. */
+/** A time during which the wall clock was not set. */
 interface Era {
   /** Wall clock minus steady clock, in seconds. */
   offset: number;
   /** The wall clock when it began. */
   from: number;
-  /** The latest end of a use that was recorded in it. */
+  /** The latest end of a use recorded in it. */
   upTo: number;
 }
 
 /**
- * Knows how the wall clock was set, and so which uses a store may have recorded and forgotten although the
- * wall clock says that they live: those of an era whose own clock is past their end.
+ * Tracks how the wall clock was set. So it knows which uses a store may have recorded and forgotten although they
+ * live by the wall clock: uses of an era whose own clock is past their end.
  *
- * A use lies between the beginning of its era and `upTo`. A fresh token that lies in no era was never recorded,
- * however far ahead the clock was. Eras are few: the two that are closest are joined, which only refuses more.
+ * A use lies between the beginning of its era and `upTo`. A fresh token outside all eras was never recorded, however
+ * far ahead the clock was. The number of eras is limited: the two closest ones are joined, which only refuses more.
  */
 export class ClockHistory {
   /** The current one is the last. */
   private readonly eras: Era[] = [];
 
-  /** @param marginSeconds for how much longer than needed the store remembers a use */
+  /** @param marginSeconds how much longer than needed the store remembers a use */
   constructor(private readonly marginSeconds: number) {}
 
-  /** Notes that a use is recorded at `steadySeconds` of a clock that never steps. */
+  /** Notes that a use is recorded at `steadySeconds` of a monotonic clock. */
   note({ nowSeconds, forgetAtSeconds }: TokenUse, steadySeconds: number): void {
     const era = this.eraOf(nowSeconds - steadySeconds);
     if (nowSeconds < era.from) era.from = nowSeconds;
@@ -37,8 +37,8 @@ export class ClockHistory {
   }
 
   /**
-   * By how many seconds the clock was put back since a use that ends like this one may have been recorded and
-   * forgotten; undefined where none was forgotten.
+   * By how many seconds the clock was set back since a use with this end may have been recorded and forgotten;
+   * undefined if none was forgotten.
    */
   putBackSeconds({ nowSeconds, forgetAtSeconds }: TokenUse, steadySeconds: number) {
     let seconds: number | undefined;
@@ -51,8 +51,8 @@ export class ClockHistory {
   }
 
   /**
-   * Whether a clock of this history is past the use, even where the use lies in no era: another process may have
-   * recorded it, and the store they share may have forgotten it.
+   * Whether a clock of this history is past the use, even if the use lies in no era. Another process may have
+   * recorded it, and the shared store may have forgotten it.
    */
   wasPast({ forgetAtSeconds }: TokenUse, steadySeconds: number): boolean {
     return this.eras.some(
@@ -88,7 +88,7 @@ function joinClosest(eras: Era[]): void {
   eras.splice(eras.indexOf(other), 1);
 }
 
-/** Below 0 where they overlap. */
+/** Below 0 if they overlap. */
 function gapOf(one: Era, other: Era): number {
   return Math.max(one.from, other.from) - Math.min(one.upTo, other.upTo);
 }

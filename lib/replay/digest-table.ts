@@ -1,17 +1,17 @@
-/** 128 bits of a digest. A second one like it would be taken for used: that refuses, and never lets in. */
+/** 128 bits of a digest. A collision would count as used, so it refuses and never lets in. */
 export type Digest = readonly [number, number, number, number];
 
-/** An entry: its digest, then the second in which it is forgotten; 0 where there is no entry. */
+/** An entry: its digest, then the second in which it is forgotten; 0 without an entry. */
 const WORDS = 5;
 const SECOND = 4;
 const FEWEST_SLOTS = 8;
-/** Beyond this part of the slots in use, looking for one takes long. */
+/** If a larger part of the slots is used, a search takes long. */
 const MOST_USED = 0.75;
 
 /** The last second that an entry can have: 136 years. */
 export const LAST_SECOND = 2 ** 32 - 1;
 
-/** Where a digest is, or belongs. */
+/** The place of a digest in the table, or where to put it. */
 export interface Place {
   readonly digest: Digest;
   readonly isLive: boolean;
@@ -19,21 +19,21 @@ export interface Place {
 }
 
 /**
- * A set of digests, each until a second of its own: a hash table with open addressing in one piece of memory.
- * An entry costs its 20 bytes, a free slot or two, and no garbage collection. One that is due is as good as
- * absent; another one takes its slot, or it is left behind when the table is built anew.
+ * A set of digests, each with its own expiry in seconds: a hash table with open addressing in one piece of memory. An
+ * entry costs its 20 bytes, one or two free slots, and no garbage collection. An expired entry counts as missing.
+ * Another entry takes its slot, or the next rebuild drops it.
  */
 export class DigestTable {
   private slots = new Uint32Array(FEWEST_SLOTS * WORDS);
   private used = 0;
 
-  /** Slots that are taken, be it by an entry that is due. */
+  /** The number of taken slots, including those of expired entries. */
   get usedSlots(): number {
     return this.used;
   }
 
   /**
-   * Finds the place of a digest, which holds until the next entry is put.
+   * Finds the place of a digest, which is valid until the next `put`.
    *
    * @param due the last second whose entries are forgotten
    */
@@ -51,9 +51,9 @@ export class DigestTable {
   }
 
   /**
-   * Puts an entry where it belongs.
+   * Puts an entry in its place.
    *
-   * @param due as {@link locate} takes it
+   * @param due as for {@link locate}
    */
   put({ digest, at }: Place, second: number, due: number): void {
     const { slots } = this;
@@ -63,7 +63,7 @@ export class DigestTable {
     if (this.used * WORDS > slots.length * MOST_USED) this.rebuild(due);
   }
 
-  /** Leaves behind what is due, and memory that is not needed. */
+  /** Drops expired entries, and memory that is not needed. */
   rebuild(due: number): void {
     const old = this.slots;
     const live: number[] = [];

@@ -1,7 +1,7 @@
 import { hasMethods, isEventSource, type RedisConnection } from './redis-connection.js';
 import { readServerId } from './redis-server-info.js';
 
-/** `Redis` and `Cluster` of `ioredis` 5 and 6, as far as they are used here. */
+/** The members of `Redis` and `Cluster` of `ioredis` 5 and 6 that this library uses. */
 export interface IoredisClient {
   /** Calls back at each event of this name. */
   on(event: string, listener: (...args: unknown[]) => void): unknown;
@@ -20,7 +20,7 @@ export interface IoredisClient {
   nodes?(role?: 'master'): readonly Pick<IoredisClient, 'info' | 'on'>[];
 }
 
-/** Undefined where the client is none; version 4 had no `isCluster`. */
+/** Undefined for other clients; version 4 had no `isCluster`. */
 export function connectionOfIoredis(client: object): RedisConnection | undefined {
   if (!isIoredis(client)) return undefined;
   return {
@@ -44,7 +44,10 @@ export function connectionOfIoredis(client: object): RedisConnection | undefined
   };
 }
 
-/** Without it the client writes to the old primary until Sentinel demotes that, some ten seconds after a failover. */
+/**
+ * Without that option, the client writes to the old primary until Sentinel demotes it, about ten seconds after a
+ * failover.
+ */
 function describeRisk({ options = {} }: IoredisClient): string | undefined {
   const isBehindSentinel = Array.isArray(Reflect.get(options, 'sentinels'));
   if (!isBehindSentinel || Reflect.get(options, 'failoverDetector') === true) return undefined;
@@ -59,7 +62,7 @@ function primariesOf(client: IoredisClient): readonly Node[] {
   return client.isCluster && client.nodes ? client.nodes('master') : [client];
 }
 
-/** A `Cluster` stays ready while its nodes are lost, come back and change their roles. */
+/** A `Cluster` stays ready while its nodes disconnect, reconnect and change roles. */
 function watchNodes(client: IoredisClient, listener: () => void): void {
   const watch = (node: unknown): void => {
     if (isEventSource(node)) node.on('ready', () => listener());

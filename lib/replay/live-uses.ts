@@ -1,16 +1,16 @@
-/** How many uses of one issuer are remembered. */
+/** The number of remembered uses of one issuer. */
 interface IssuerUses {
   readonly issuer: string;
   live: number;
 }
 
 /**
- * Counts the uses that are remembered, in all and of each issuer, and when each is forgotten. Costs a number
- * for each issuer and second, and nothing for a single use.
+ * Counts the remembered uses, in total and of each issuer, by the second of their end. Costs one number for each
+ * issuer and second, and nothing for a single use.
  */
 export class LiveUses {
   private readonly byIssuer = new Map<string, IssuerUses>();
-  /** What is forgotten in each second to come. */
+  /** The uses that end in each future second. */
   private readonly bySecond = new Map<number, Map<IssuerUses, number>>();
   private live = 0;
 
@@ -22,7 +22,7 @@ export class LiveUses {
     return this.byIssuer.get(issuer)?.live ?? 0;
   }
 
-  /** Counts a use that is forgotten in this second. */
+  /** Counts a use that ends in this second. */
   add(issuer: string, second: number): void {
     let uses = this.byIssuer.get(issuer);
     if (!uses) this.byIssuer.set(issuer, (uses = { issuer, live: 0 }));
@@ -33,7 +33,7 @@ export class LiveUses {
     this.live++;
   }
 
-  /** Counts out what is forgotten in this second or before. There are as many seconds as a token may live. */
+  /** Subtracts the uses that end in this second or before. There are as many seconds as a token may live. */
   forgetUntil(now: number): void {
     for (const [second, due] of this.bySecond) {
       if (second > now) continue;

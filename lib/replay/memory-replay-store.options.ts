@@ -10,7 +10,7 @@ export interface MemoryReplayStoreOptions {
    */
   issuerShare?: 'half-of-free' | 'all';
   /**
-   * What becomes of tokens that were issued before the store was made, and may have been used before a
+   * What the store does with tokens that were issued before the store was made, and may have been used before a
    * restart. `refuse` counts them as used, and those that do not say when they were issued. Default `accept`.
    */
   issuedBeforeStart?: 'accept' | 'refuse';

@@ -27,11 +27,11 @@ import { digestTokenUse } from './token-use-digest.js';
 import { UsedDigests } from './used-digests.js';
 
 /**
- * Remembers used tokens in the memory of one process: exact, bounded, without timers. Several
- * processes of one service need a store they share.
+ * Remembers used tokens in the memory of one process: exact, bounded, without timers. Several processes of one
+ * service need a shared store.
  *
- * Entries are forgotten by a clock that never steps, a second's worth at a time. A wall clock that was put back
- * makes forgotten tokens valid again: whatever could have been forgotten is refused with 503.
+ * Entries expire by a monotonic clock, in steps of one second. A wall clock that is set back makes forgotten tokens
+ * valid again: the store refuses tokens that it could have forgotten, with 503.
  *
  * A reservation takes a place like a use, so that there is room for what its handler commits.
  *
@@ -66,8 +66,8 @@ export class MemoryReplayStore implements LeasingReplayStore {
   }
 
   /**
-   * Begins to report trouble. Warns in a worker of `node:cluster`, which PM2's cluster mode is too, and in a worker
-   * thread: the others do not see these uses.
+   * Begins to report failures. Warns in a worker thread and in a worker of `node:cluster`, also in PM2's cluster
+   * mode: other workers do not see these uses.
    */
   start(observer: ServiceAuthObserver): void {
     this.observers.add(observer);
@@ -77,7 +77,7 @@ export class MemoryReplayStore implements LeasingReplayStore {
     tell(observer, { type: 'replay_store_unsafe', reason });
   }
 
-  /** Reports to this observer no more. */
+  /** Stops reporting to this observer. */
   close(observer: ServiceAuthObserver): void {
     this.observers.delete(observer);
   }
@@ -135,7 +135,7 @@ export class MemoryReplayStore implements LeasingReplayStore {
     if (place.isLive) return false;
     const reservation = this.reservations.find(key, now);
     this.reservations.delete(key);
-    // The place of a reservation is free for the use, whoever held it.
+    // The place of a reservation is free for the use, no matter which owner held it.
     if (!reservation) this.assertRoomFor(use.issuer);
     this.remember(use, place);
     return reservation?.owner === owner;
@@ -197,7 +197,10 @@ export class MemoryReplayStore implements LeasingReplayStore {
     return wanted < LAST_SECOND ? wanted : LAST_SECOND;
   }
 
-  /** Forgets what is due, at most once a second: counts it out, and leaves the slots to later uses. */
+  /**
+   * Forgets expired uses, at most once a second: subtracts them from the counts, and leaves their slots to later
+   * uses.
+   */
   private sweep(milliseconds: number): void {
     const now = secondOf(milliseconds) - secondOf(this.startedAt);
     if (now <= this.sweptSecond) return;

@@ -1,7 +1,7 @@
 import { hasMethods, type RedisConnection } from './redis-connection.js';
 import { readServerId } from './redis-server-info.js';
 
-/** What `createClient` of `redis` 5 and 6 gives, as far as it is used here. */
+/** The members of a client from `createClient` of `redis` 5 and 6 that this library uses. */
 export interface NodeRedisClient {
   /** Calls back at each event of this name. */
   on(event: string, listener: (...args: unknown[]) => void): unknown;
@@ -21,7 +21,7 @@ export interface NodeRedisClient {
   info(section: string): Promise<unknown>;
 }
 
-/** Undefined where the client is none; version 4 had no `withCommandOptions`, and other options of `set`. */
+/** Undefined for other clients; version 4 had no `withCommandOptions`, and other options of `set`. */
 export function connectionOfNodeRedis(client: object): RedisConnection | undefined {
   if (!isNodeRedis(client)) return undefined;
   return {
@@ -41,7 +41,7 @@ export function connectionOfNodeRedis(client: object): RedisConnection | undefin
     info: async (section) => await client.info(section),
     serverIds: async () => [readServerId(await client.info('server'))],
     onReady: (listener) => void client.on('ready', () => listener()),
-    // What the client of a Sentinel says of its own clients, instead of `ready`.
+    // The event of a Sentinel client about its own clients, instead of `ready`.
     onMove: (listener) => {
       for (const event of ['client-error', 'topology-change']) {
         client.on(event, (what) => {
@@ -59,7 +59,7 @@ function isAboutPrimary(event: unknown): boolean {
   return type === 'MASTER' || type === 'MASTER_CHANGE';
 }
 
-/** Its cluster and its pool say nothing when a connection was made, so they are not taken. */
+/** Its cluster and its pool emit no event for a new connection, so they are not accepted. */
 function isNodeRedis(client: object): client is NodeRedisClient {
   return (
     typeof Reflect.get(client, 'isReady') === 'boolean' &&

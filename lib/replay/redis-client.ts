@@ -3,8 +3,8 @@ import { connectionOfNodeRedis } from './node-redis-connection.js';
 import { hasMethods, type RedisConnection } from './redis-connection.js';
 
 /**
- * The connection of a client of `ioredis` 5 or 6 (`Redis` or `Cluster`), or of `redis` 5 or 6
- * (`createClient` or `createSentinel`), told apart by what they have; undefined for anything else.
+ * The connection of a client of `ioredis` 5 or 6 (`Redis` or `Cluster`), or of `redis` 5 or 6 (`createClient` or
+ * `createSentinel`), recognised by their members; undefined for any other value.
  */
 export function connectionOf(client: unknown): RedisConnection | undefined {
   if (typeof client !== 'object' || client === null) return undefined;
@@ -14,7 +14,7 @@ export function connectionOf(client: unknown): RedisConnection | undefined {
 const CLIENT =
   "write a client of 'ioredis' 5 or 6 (`new Redis(...)` or `new Cluster(...)`), or of 'redis' 5 or 6 (`createClient(...)` or `createSentinel(...)`)";
 
-/** What to write instead of a client that has no connection, and what it is where that is known. */
+/** What to write instead of an unusable client, and what the client is, if known. */
 export function describeWrongClient(client: unknown): string {
   if (typeof client === 'string' || client instanceof URL) {
     return "is a URL; write `new Redis(url)` of 'ioredis', or `createClient({ url })` of 'redis'";
@@ -25,7 +25,7 @@ export function describeWrongClient(client: unknown): string {
   return `is ${found.name}; ${found.instead}`;
 }
 
-/** Told apart by members; the first that fits is meant. */
+/** Recognised by members; the first match counts. */
 const KNOWN_CLIENTS: readonly {
   name: string;
   instead: string;

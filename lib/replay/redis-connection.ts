@@ -1,14 +1,14 @@
-/** What the store needs of a client, whoever wrote it. What these methods throw is a rejection. */
+/** The operations that the store needs of a client of any package. Errors of these methods are rejections. */
 export interface RedisConnection {
   /** Whether commands go to several servers, each with a part of the keys. */
   readonly isCluster: boolean;
-  /** What in the client's own options lets tokens be used twice; undefined where nothing is known to. */
+  /** The option of the client that lets tokens be used twice; undefined if none is known. */
   readonly risk: string | undefined;
-  /** Whether a command would be sent now, rather than queued. */
+  /** Whether a command would be sent now, instead of queued. */
   isReady(): boolean;
-  /** Whether it is connected or will be, without anybody asking for it. */
+  /** Whether it is connected, or will connect by itself. */
   isConnecting(): boolean;
-  /** `SET key 1 PX milliseconds NX`; the answer as it comes. */
+  /** `SET key 1 PX milliseconds NX`; returns the raw answer. */
   setIfAbsent(key: string, milliseconds: number): Promise<unknown>;
   /** `EVAL script 1 key args`; the answer as it comes. */
   evaluate(script: string, key: string, args: readonly string[]): Promise<unknown>;
@@ -18,14 +18,14 @@ export interface RedisConnection {
   info(section: 'memory' | 'server'): Promise<unknown>;
   /** The ids of the servers that record uses: one, or each primary of a cluster. */
   serverIds(): Promise<readonly string[]>;
-  /** Calls back whenever a connection was made; also the next ones. */
+  /** Calls back after each new connection. */
   onReady(listener: () => void): void;
-  /** Calls back whenever commands may go to another server, though the client did not connect anew. */
+  /** Calls back each time commands may go to another server without a new connection. */
   onMove(listener: () => void): void;
   onError(listener: (error: unknown) => void): void;
 }
 
-/** What both clients are besides their commands. */
+/** The event methods of both clients. */
 interface EventSource {
   on(event: string, listener: (...args: unknown[]) => void): unknown;
 }

@@ -1,6 +1,6 @@
 /**
- * What is wrong with the `maxmemory-policy` in an answer to `INFO memory`; undefined where nothing is. `INFO`
- * rather than `CONFIG GET`, which hosted Redis often forbids.
+ * The problem with the `maxmemory-policy` in an answer to `INFO memory`; undefined if there is none. Not `CONFIG
+ * GET`, which hosted Redis often forbids.
  */
 export function describeEviction(info: unknown): string | undefined {
   const policy = /^maxmemory_policy:(\S+)/m.exec(typeof info === 'string' ? info : '')?.[1];

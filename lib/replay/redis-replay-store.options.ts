@@ -4,27 +4,27 @@ import type { NodeRedisClient } from './node-redis-connection.js';
 import { connectionOf, describeWrongClient } from './redis-client.js';
 import type { RedisConnection } from './redis-connection.js';
 
-/** What a `RedisReplayStore` is made with. */
+/** The options of a `RedisReplayStore`. */
 export interface RedisReplayStoreOptions {
   /**
    * A client of `ioredis` 5 or 6 (`Redis` or `Cluster`) or of `redis` 5 or 6 (`createClient` or `createSentinel`).
    * It stays yours: connect it, and close it after the application.
    */
   client: IoredisClient | NodeRedisClient;
-  /** What every key begins with: 1 to 128 visible ASCII characters. Default `service-auth:replay:`. */
+  /** The prefix of every key: 1 to 128 visible ASCII characters. Default `service-auth:replay:`. */
   keyPrefix?: string;
   /** How long a request waits for Redis, in milliseconds, 1 to 10000. Default 100. */
   timeoutMilliseconds?: number;
   /**
-   * What becomes of a request while Redis cannot tell whether its token was used before. Default
-   * `refuse`: 503. `accept-unchecked` lets it through, used or not.
+   * What the store does while Redis cannot decide whether a token was used before. Default `refuse`: 503.
+   * `accept-unchecked` accepts the token, used or not.
    */
   onUnavailable?: 'refuse' | 'accept-unchecked';
-  /** Whether the service fails to start when Redis is out of reach. Default false: it answers 503 meanwhile. */
+  /** Whether the service fails to start if Redis is unreachable. Default false: it answers 503 meanwhile. */
   requireConnectionAtStart?: boolean;
   /**
-   * Accepts a token only once so many replicas have its use as well, which narrows what a failover may lose.
-   * Not with a cluster. Default: not waited for.
+   * Accepts a token only after this many replicas have its use too, which reduces what a failover may lose. Not with
+   * a cluster. Default: does not wait.
    */
   waitForReplicas?: {
     /** 1 to 10. */
@@ -32,7 +32,7 @@ export interface RedisReplayStoreOptions {
     /** At most `timeoutMilliseconds`. */
     timeoutMilliseconds: number;
   };
-  /** A clock that never steps, in milliseconds. Default `performance.now`. */
+  /** A monotonic clock, in milliseconds. Default `performance.now`. */
   monotonicNow?: () => number;
 }
 

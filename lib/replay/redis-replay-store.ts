@@ -23,22 +23,22 @@ import { digestTokenUse } from './token-use-digest.js';
 /** How far the clocks of processes that share a Redis may differ without a token being used twice. */
 const CLOCK_MARGIN_SECONDS = 60;
 
-const ACCEPTS_UNCHECKED = 'they are accepted unchecked while Redis cannot tell (onUnavailable)';
+const ACCEPTS_UNCHECKED = 'they are accepted unchecked while Redis cannot decide (onUnavailable)';
 
 const LOST =
   'Redis may be another server than before, and may have forgotten the use of a token that was issued before that';
 
 /**
- * Remembers used tokens in a Redis that all processes of a service share: one `SET key 1 PX ... NX` for
- * each. What Redis does not answer in time, or answers otherwise, is refused with 503; so is
- * every request while the client is not connected, which is never asked to queue a command.
+ * Remembers used tokens in a Redis that all processes of a service share: one `SET key 1 PX ... NX` for each. If
+ * Redis does not answer in time, or gives another answer, the request is refused with 503. So is every request while
+ * the client is not connected: the store never lets it queue a command.
  *
  * A use of a delivery is reserved, renewed, committed and released by one `EVAL` each. `onUnavailable` does not apply to
  * these four: the broker delivers a refused message again, so that a reservation which nobody holds would save nothing.
  *
  * A wall clock that was put back makes tokens valid again that Redis has forgotten: those are refused with 503.
  *
- * Is as good as the Redis is: what that loses (`FLUSHALL`, a restart, a failover, eviction) can be used
+ * The store depends on Redis: a token whose use Redis loses (`FLUSHALL`, a restart, a failover, eviction) can be used
  * once more until it expires.
  */
 export class RedisReplayStore implements LeasingReplayStore {
@@ -86,7 +86,7 @@ export class RedisReplayStore implements LeasingReplayStore {
     await this.isOwned(RELEASE, use, [owner]);
   }
 
-  /** Begins to report trouble, looks whether Redis may evict keys, and warns of a loose option. */
+  /** Begins to report failures, checks whether Redis may evict keys, and warns of a loose option. */
   async start(observer: ServiceAuthObserver): Promise<void> {
     this.observers.add(observer);
     const { connection, onUnavailable, requireConnectionAtStart } = this.settings;
@@ -101,12 +101,12 @@ export class RedisReplayStore implements LeasingReplayStore {
     else this.reportFailedConnection(observer);
   }
 
-  /** Reports to this observer no more. The client stays as it is. */
+  /** Stops reporting to this observer. The client stays open. */
   close(observer: ServiceAuthObserver): void {
     this.observers.delete(observer);
   }
 
-  /** A clock that was put back makes tokens valid again that Redis has forgotten. */
+  /** A clock that is set back makes tokens valid again that Redis has forgotten. */
   private assertNotForgotten(use: TokenUse): void {
     const steadySeconds = this.settings.monotonicNow() / 1000;
     const seconds = this.clock.putBackSeconds(use, steadySeconds);
@@ -157,7 +157,7 @@ export class RedisReplayStore implements LeasingReplayStore {
     return this.clock.wasPast(use, this.settings.monotonicNow() / 1000);
   }
 
-  /** The clock was put back, though not into a time of which uses are known: was that right, by the clock of Redis? */
+  /** The clock was set back, but not into a time with known uses. Checks the new time against the clock of Redis. */
   private async assertClock({ nowSeconds }: TokenUse): Promise<void> {
     const seconds = await this.redis.serverSeconds();
     if (seconds === undefined) throw new Error('the clock was put back, and Redis tells no time');
@@ -198,7 +198,7 @@ export class RedisReplayStore implements LeasingReplayStore {
     for (const observer of this.observers) tell(observer, { type: 'replay_store_unsafe', reason });
   }
 
-  /** What happened before anybody listened. A client that is still connecting is not in trouble. */
+  /** Reports failures from before the start. A client that is still connecting has not failed. */
   private reportFailedConnection(observer: ServiceAuthObserver): void {
     const reason = this.redis.failure;
     if (reason !== undefined) tell(observer, { type: 'replay_store_failed', reason });
@@ -213,8 +213,8 @@ function unavailable(cause: unknown): ServiceAuthUnavailableError {
 }
 
 /**
- * Counted from when the token was issued, and a margin longer than anybody may still accept it: this
- * process's clock may be ahead of the others', or be put back later.
+ * Counted from the `iat` of the token, plus a margin beyond its last acceptance: the clock of this process may be
+ * ahead of other clocks, or be set back later.
  */
 function millisecondsToRemember({
   forgetAtSeconds,

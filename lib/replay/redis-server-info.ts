@@ -1,10 +1,10 @@
-/** The clock of a Redis, in seconds since the epoch, from its answer to `INFO server`; undefined where it has none. */
+/** The clock of a Redis, in seconds since the epoch, from its answer to `INFO server`; undefined if missing. */
 export function readServerSeconds(info: unknown): number | undefined {
   const microseconds = readField(info, 'server_time_usec');
   return microseconds === undefined ? undefined : Number(microseconds) / 1e6;
 }
 
-/** The id that a server has until it ends. @throws Error where the answer has none */
+/** The id of a server process, new after each restart. @throws Error if the answer has none */
 export function readServerId(info: unknown): string {
   const id = readField(info, 'run_id');
   if (id === undefined || id === '') throw new Error('Redis does not say which server it is');

@@ -10,11 +10,11 @@ const CONSEQUENCE =
   'it may have forgotten which tokens were used, so this process answers 503 to tokens that were issued before now';
 
 /**
- * Knows when commands began to go to another server, which may lack uses that the one before had: after a failover, or a
+ * Tracks when commands began to go to another server, which may lack uses of the previous one: after a failover, or a
  * restart that lost them. A new connection to the same server costs one `INFO server`, and changes nothing.
  *
- * A token that was issued after the change cannot have been used before it. One that does not say when it was issued is in
- * doubt for as long as any use was to be remembered.
+ * A token issued after the change cannot have been used before it. A token without `iat` is in doubt for as long as
+ * any use had to be remembered.
  */
 export class ServerWatch {
   private checks = 0;
@@ -30,17 +30,17 @@ export class ServerWatch {
     private readonly report: (reason: string) => void,
   ) {}
 
-  /** Whether it is being looked which server it is. */
+  /** Whether the check for another server is running. */
   get isChecking(): boolean {
     return this.running !== undefined;
   }
 
-  /** Resolves when that is known, or cannot be told. */
+  /** Resolves when the check has succeeded or failed. */
   async settled(): Promise<void> {
     while (this.running) await this.running;
   }
 
-  /** Commands may go to another server from now on. */
+  /** Begins a check, since commands may go to another server from now on. */
   check(): void {
     const check = ++this.checks;
     this.isUnverified = true;
@@ -54,12 +54,12 @@ export class ServerWatch {
       });
   }
 
-  /** Notes for how long a use is to be remembered. */
+  /** Notes how long a use must be remembered. */
   note(use: TokenUse): void {
     this.longestSeconds = Math.max(this.longestSeconds, use.forgetAtSeconds - use.nowSeconds);
   }
 
-  /** Whether a use may have been recorded by the server before, and lost. */
+  /** Whether the previous server may have recorded a use that is lost now. */
   mayHaveLost(use: TokenUse): boolean {
     if (this.isUnverified) return true;
     if (this.changedAt === undefined) return false;
@@ -70,7 +70,7 @@ export class ServerWatch {
 
   private compare(ids: readonly string[]): void {
     const isUnknown = ids.length === 0;
-    // The connection was lost once more: the next one is looked at.
+    // The connection was lost again: the next one is checked.
     if (isUnknown && !this.connection.isReady()) return;
     this.isUnverified = false;
     const { known } = this;

@@ -1,9 +1,9 @@
 import type { ServiceAuthEvent } from '../core/index.js';
 
-/** A store that fails now and then is failing: one good answer amid the others ends nothing. */
+/** A store that fails at times is failing: one good answer between failures does not end the outage. */
 const QUIET_MILLISECONDS = 1000;
 
-/** Reports when a store begins and ceases to fail, rather than each failure, and what it came to. */
+/** Reports the begin and the end of an outage of a store, with its counts, instead of each failure. */
 export class StoreOutage {
   private failedAt: number | undefined;
   private refused = 0;
@@ -12,14 +12,14 @@ export class StoreOutage {
 
   constructor(private readonly report: (event: ServiceAuthEvent) => void) {}
 
-  /** Something failed. */
+  /** The store failed. */
   begin(reason: string): void {
     const isNew = this.failedAt === undefined;
     this.failedAt = performance.now();
     if (isNew) this.report({ type: 'replay_store_failed', reason });
   }
 
-  /** A request could not be decided: refused, or accepted all the same where its issuer is given. */
+  /** A request could not be decided: it was refused, or accepted anyway if its issuer is given. */
   count(reason: string, acceptedIssuer: string | undefined): void {
     this.begin(reason);
     if (acceptedIssuer === undefined) {

@@ -2,10 +2,10 @@ import { hash } from 'node:crypto';
 import type { TokenUse } from '../core/index.js';
 
 /**
- * A SHA-256 digest of issuer and token id, under which a use is kept: of bounded length and harmless
- * characters whatever a caller names itself, and no pair of names can be read as another pair.
+ * A SHA-256 digest of issuer and token id, the key of a use. It has bounded length and harmless characters, whatever
+ * names a caller chooses, and different pairs give different digests.
  *
- * @param salt what callers do not know, where they shall not choose what the digest is like
+ * @param salt a text unknown to callers, if they must not be able to choose the digest
  */
 export function digestTokenUse(
   { issuer, tokenId }: Pick<TokenUse, 'issuer' | 'tokenId'>,

@@ -6,43 +6,43 @@ import {
 } from '../core/index.js';
 import { type SentRequest, toRawHeaders } from './test-request.js';
 
-/** What a token says, as plain objects for `toEqual` and `toMatchObject`. Nothing of it is verified. */
+/** The content of a token, as plain objects for `toEqual` and `toMatchObject`. Nothing is verified. */
 export interface DecodedToken {
   /** The JOSE header. */
   readonly header: Record<string, unknown>;
   readonly claims: Record<string, unknown>;
 }
 
-/** Where a token can be: the token itself, headers, or a request that has them. */
+/** A value with a token: the token itself, headers, or a request with headers. */
 export type TokenCarrier =
   string | SentRequest['headers'] | { readonly headers: SentRequest['headers'] };
 
 /**
- * Decodes the token in `carrier` without verifying it, for assertions about what was signed.
+ * Decodes the token in `carrier` without verifying it, for assertions about signed claims.
  *
  * @example
  * `expect(decodeToken(request).claims).toMatchObject({ aud: 'https://census.service/' })`
- * @throws ServiceAuthUsageError where there is not exactly one token
- * @throws JsonFlaw for a token whose header or claims are no JSON objects
+ * @throws ServiceAuthUsageError unless there is exactly one token
+ * @throws JsonFlaw for a token whose header or claims are not JSON objects
  */
 export function decodeToken(carrier: TokenCarrier): DecodedToken {
   return decode(tokenIn(carrier, TOKEN_HEADER));
 }
 
 /**
- * Decodes the grant in `carrier` without verifying it, for assertions about what was sent along.
+ * Decodes the grant in `carrier` without verifying it, for assertions about sent grants.
  *
- * @param carrier the grant itself, headers, or a request that has them
+ * @param carrier the grant itself, headers, or a request with headers
  * @example
  * `expect(decodeGrant(request).claims).toMatchObject({ sub: USER, scope: 'user-present' })`
- * @throws ServiceAuthUsageError where there is not exactly one grant
- * @throws JsonFlaw for a grant whose header or claims are no JSON objects
+ * @throws ServiceAuthUsageError unless there is exactly one grant
+ * @throws JsonFlaw for a grant whose header or claims are not JSON objects
  */
 export function decodeGrant(carrier: TokenCarrier): DecodedToken {
   return decode(tokenIn(carrier, GRANT_HEADER));
 }
 
-/** Whether there is a grant among headers. */
+/** Whether headers contain a grant. */
 export function hasGrant(headers: SentRequest['headers']): boolean {
   return valuesOf(headers, GRANT_HEADER).length > 0;
 }

@@ -9,17 +9,17 @@ import { type Flaw, FLAWS } from './flaws.js';
 import { GRANT_FLAWS, type GrantFlaw, isGrantFlaw } from './grant-flaws.js';
 
 /**
- * Asserts that the service under test refuses a request, and for the flaw it was made with: a test of a refusal
- * must not pass, or fail, for another reason than the one it names.
+ * Asserts that the service under test refuses a request because of its flaw. A test of a refusal must not pass, or
+ * fail, for another reason than the one it names.
  *
- * @throws ServiceAuthUsageError where it is accepted, or refused with another code
+ * @throws ServiceAuthUsageError if it is accepted, or refused with another code
  */
 export async function assertRefused(
   flaw: Flaw | GrantFlaw,
   request: IncomingRequest,
   service: ServiceAuth,
 ): Promise<void> {
-  // As a route that asks for proof: which issuers need none is for the application to say.
+  // As a route that requires proof, since the application decides which issuers need none.
   const policy = isGrantFlaw(flaw) ? { proof: {} } : {};
   if (flaw === 'replayed') await refusalOf(request, service, policy);
   const code = await refusalOf(request, service, policy);
@@ -31,7 +31,7 @@ export async function assertRefused(
   );
 }
 
-/** The code a request is refused with; undefined where it is accepted, which uses its token up. */
+/** The code of the refusal; undefined if the request is accepted, which uses its token. */
 async function refusalOf(
   request: IncomingRequest,
   service: ServiceAuth,

@@ -2,7 +2,7 @@ import { hashBody, type RefusalCode } from '../core/index.js';
 import { createThrowAwayKey, toSigningKey } from './throw-away-keys.js';
 import { type TokenDraft, withClaims } from './token-draft.js';
 
-/** Each way in which a test can have its request refused, and the code of the refusal. */
+/** Each flaw that a test can give its request, with the code of the refusal. */
 export const FLAWS = {
   'no-token': 'token_missing',
   expired: 'token_expired',
@@ -23,15 +23,15 @@ export const FLAWS = {
 /** A name of {@link FLAWS}. */
 export type Flaw = keyof typeof FLAWS;
 
-/** The flaws that are in the token; the others are in how it is sent. */
+/** The flaws of the token; the others are flaws of the request. */
 type TokenFlaw = Exclude<Flaw, 'no-token' | 'replayed'>;
 
 type ApplyFlaw = (draft: TokenDraft, nowSeconds: number) => TokenDraft | Promise<TokenDraft>;
 
-/** Longer than any life and tolerance that a receiver may be configured with, in seconds. */
+/** Longer than any configurable lifetime plus tolerance, in seconds. */
 export const LONG = 3700;
 
-/** A service that nobody trusts. */
+/** A service that no receiver trusts. */
 export const NOBODY = 'https://nobody.test/';
 
 const APPLY: Readonly<Record<TokenFlaw, ApplyFlaw>> = {
@@ -58,7 +58,7 @@ export function isTokenFlaw(flaw: Flaw): flaw is TokenFlaw {
   return Object.hasOwn(APPLY, flaw);
 }
 
-/** The draft of a good token with one flaw. */
+/** The draft of a valid token, with one flaw. */
 export async function applyFlaw(
   flaw: TokenFlaw,
   draft: TokenDraft,
@@ -67,7 +67,7 @@ export async function applyFlaw(
   return await APPLY[flaw](draft, nowSeconds);
 }
 
-/** What a token is bound to; anything, where it is bound to nothing. */
+/** The request to which a token is bound; any request if the token binds none. */
 function requestOf({ claims }: TokenDraft): { method: string; target: string } {
   const { req } = claims;
   const [method = '', target = ''] = typeof req === 'string' ? req.split(' ') : ['ANY', '/'];
@@ -80,7 +80,7 @@ function tamperHeader(draft: TokenDraft, name: string, value: string): TokenDraf
   return withClaims(draft, { hdr: { ...bound, [name]: value } });
 }
 
-/** Another key under the key id that the receiver knows. */
+/** Signs with another key, under the key id that the receiver knows. */
 export async function forge(draft: TokenDraft): Promise<TokenDraft> {
   const { key } = await toSigningKey(createThrowAwayKey(draft.key.algorithm));
   return { ...draft, key: { ...draft.key, key } };

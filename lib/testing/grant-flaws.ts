@@ -3,7 +3,7 @@ import { forge, LONG, NOBODY } from './flaws.js';
 import { draftOf, signDraft, type TokenDraft, withClaims } from './token-draft.js';
 import { type ThrowAwayKey, toSigningKey } from './throw-away-keys.js';
 
-/** Each way in which a test can have its grant refused, and the code of the refusal. */
+/** Each flaw that a test can give its grant, with the code of the refusal. */
 export const GRANT_FLAWS = {
   'no-grant': 'grant_missing',
   'grant-without-claim': 'grant_mismatch',
@@ -25,10 +25,10 @@ export type GrantFlaw = keyof typeof GRANT_FLAWS;
 
 type ApplyFlaw = (draft: TokenDraft, nowSeconds: number) => TokenDraft | Promise<TokenDraft>;
 
-/** Longer than the life of a grant and any tolerance that a receiver may be configured with, in seconds. */
+/** Longer than any configurable lifetime of a grant plus tolerance, in seconds. */
 const WEEK_AND_MORE = 604_800 + LONG;
 
-/** The flaws that are in the grant itself; the others are in how it is sent. */
+/** The flaws of the grant itself; the others are flaws of the request. */
 const APPLY: Readonly<Partial<Record<GrantFlaw, ApplyFlaw>>> = {
   'grant-of-another-user': (draft) => withClaims(draft, { sub: `${NOBODY}user/1/` }),
   'grant-of-another-trust-domain': (draft) => withClaims(draft, { aud: NOBODY }),
@@ -47,7 +47,7 @@ export function isGrantFlaw(flaw: string | undefined): flaw is GrantFlaw {
   return flaw !== undefined && Object.hasOwn(GRANT_FLAWS, flaw);
 }
 
-/** A good grant with one flaw; as it is for a flaw that is in how it is sent. */
+/** A valid grant with one flaw; unchanged if the flaw is in the request. */
 export async function flawGrant(
   grant: string,
   flaw: GrantFlaw | undefined,
@@ -58,16 +58,16 @@ export async function flawGrant(
   return await signDraft(await apply(draftOf(grant, await toSigningKey(key)), nowSeconds));
 }
 
-/** What is sent: the grant that the token is made for, and the value of the header. */
+/** The grant that the token names, and the value of the header. */
 export interface SentPair {
   readonly named: string | undefined;
   readonly sent: string | undefined;
 }
 
 /**
- * What becomes of a grant on its way.
+ * Applies a flaw of the request to a grant.
  *
- * @param another another good grant of the same user
+ * @param another another valid grant of the same user
  */
 export async function sendPair(
   grant: string,

@@ -1,19 +1,19 @@
 import type { InjectionToken } from '@nestjs/common';
 
-/** What the testing kit needs of Nest's `TestingModuleBuilder`. */
+/** The methods of Nest's `TestingModuleBuilder` that the testing kit uses. */
 export interface ProviderOverrides<Builder> {
   /** Begins to replace the provider with this token. */
   overrideProvider(token: InjectionToken): {
     /** Replaces it by a value. */
     useValue(value: unknown): Builder;
-    /** Replaces it by what a factory makes. */
+    /** Replaces it by the result of a factory. */
     useFactory(options: ProviderFactory): Builder;
   };
 }
 
-/** How a replacement is made of other providers. */
+/** A factory of a replacement, made from other providers. */
 export interface ProviderFactory {
-  /** Makes the replacement of the providers that `inject` names, in their order. */
+  /** Creates the replacement from the providers in `inject`, in their order. */
   readonly factory: (...parts: never[]) => unknown;
   readonly inject?: InjectionToken[];
 }

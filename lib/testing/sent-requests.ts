@@ -17,10 +17,10 @@ import { trustDomainOf, widestPrefix } from './test-grant.js';
 import { TRUST_DOMAIN } from './test-options.js';
 import type { ThrowAwayKeys } from './throw-away-keys.js';
 
-/** How old it may be is for the service that gets it to say. */
+/** The called service decides how old a grant may be. */
 const ANY_GRANT = { proof: { maxAgeSeconds: Number.POSITIVE_INFINITY } };
 
-/** Verifies what the services under test send, as those they call would. */
+/** Verifies requests of the services under test, as the called services would. */
 export class SentRequestVerifier {
   private readonly replayStores = new Map<string, ReplayStore>();
 
@@ -31,11 +31,11 @@ export class SentRequestVerifier {
   ) {}
 
   /**
-   * Verifies a request as the service `audience`, which trusts every service under test. Of a grant that goes along, each
-   * service that the test knows may be the originator.
+   * Verifies a request as the service `audience`, which trusts every service under test. Each service that the test
+   * knows may be the originator of a sent grant.
    *
    * @throws ServiceTokenRefusedError with a code of `REFUSALS`
-   * @throws ServiceAuthUsageError where no service under test signs
+   * @throws ServiceAuthUsageError if no service under test signs
    */
   async verify(audience: string, request: IncomingRequest): Promise<ServiceIdentity> {
     const [grant] = headerValues(request.rawHeaders, GRANT_HEADER);
@@ -54,9 +54,9 @@ export class SentRequestVerifier {
   }
 
   /**
-   * The name of the service that a URL belongs to in the settings of the application under test.
+   * The name of the service of a URL, in the settings of the application under test.
    *
-   * @throws ServiceAuthUsageError where it belongs to none
+   * @throws ServiceAuthUsageError if the URL belongs to no target
    */
   audienceOf(url: string | URL): string {
     for (const { sending } of this.senders()) {
@@ -81,7 +81,7 @@ export class SentRequestVerifier {
     return { issuer: settings.issuer, publicKey, profile: target?.profile, subjectProof };
   }
 
-  /** Whose grants count: those of whom the test has a key, in the environment of the services under test. */
+  /** The originators: services whose keys the test has, in the trust domain of the services under test. */
   private believing(
     grant: string,
   ): Pick<ServiceAuthOptions, 'trustDomain' | 'originators' | 'maxGrantLifetimeSeconds'> {

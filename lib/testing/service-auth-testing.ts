@@ -19,25 +19,25 @@ import { type SentRequest, toIncoming } from './test-request.js';
 import { ThrowAwayKeys } from './throw-away-keys.js';
 import { TOKENLESS_AUTHENTICATOR, type TokenlessCaller, withoutTokens } from './tokenless.js';
 
-/** What the testing kit is made with. */
+/** The options of the testing kit. */
 export interface ServiceAuthTestingOptions {
-  /** Where the clock stands at first. Default: the time at which this is made. */
+  /** The first time of the clock. Default: the time of creation. */
   readonly startAt?: Date;
 }
 
-/** What `module()` takes: the options of the module, and whether it is visible everywhere. */
+/** The options of `module()`: those of the module, and whether it is global. */
 export interface ServiceAuthTestModuleOptions extends ServiceAuthTestOptions {
   readonly isGlobal?: boolean;
 }
 
 type ServiceAuthParts = [ServiceAuthModuleOptions, TrustedIssuerFinderProvider];
 
-/** What the factory of a replaced `ServiceAuth` is given. */
+/** The providers that the factory of a replaced `ServiceAuth` gets. */
 const SERVICE_AUTH_PARTS = [MODULE_OPTIONS_TOKEN, TrustedIssuerFinderProvider];
 
 /**
- * The other services, for the tests of one: it signs what they send, and verifies what they get. Every key is
- * made here and dies with the process; guard, signer and verifier are the real ones.
+ * Plays the other services in the tests of one service: it signs their requests, and verifies the requests that they
+ * get. It creates all keys, which end with the process. Guard, signer and verifier are the real ones.
  *
  * @example
  * `const auth = new ServiceAuthTesting();`
@@ -45,7 +45,7 @@ const SERVICE_AUTH_PARTS = [MODULE_OPTIONS_TOKEN, TrustedIssuerFinderProvider];
  * `await request(app.getHttpServer()).get('/user/42').set(await auth.actingAs(USER).headersFor('GET', '/user/42'));`
  */
 export class ServiceAuthTesting {
-  /** By which tokens are issued and verified, here and in the application under test. */
+  /** The clock for issuing and verifying tokens, here and in the application under test. */
   readonly clock: TestClock;
   private readonly keys = new ThrowAwayKeys();
   private readonly services = new ServicesUnderTest();
@@ -57,11 +57,11 @@ export class ServiceAuthTesting {
   }
 
   /**
-   * Stands in for `ServiceAuthModule.forRoot(...)` where a test puts its module together itself.
+   * Replaces `ServiceAuthModule.forRoot(...)` in a test that builds its own module.
    *
-   * @param options what the test has to say. Default: the service is `https://service.test/` and trusts
+   * @param options the options that matter for the test. Default: the service is `https://service.test/` and trusts
    *   `https://caller.test/`
-   * @param options.isGlobal as `forRoot` takes it. Default: true
+   * @param options.isGlobal as for `forRoot`. Default: true
    */
   module({ isGlobal = true, ...options }: ServiceAuthTestModuleOptions = {}): DynamicModule {
     const module = ServiceAuthModule.forRoot({ ...this.complete(options), isGlobal });
@@ -74,13 +74,13 @@ export class ServiceAuthTesting {
   }
 
   /**
-   * Replaces keys, clock and replay store in the `ServiceAuthModule` of the application, wherever it is imported.
-   * What its options say of trust and policy stays; what they say of keys is not looked at. An application with several
-   * services keeps them all: name the one that is called with `calling(audience)`.
+   * Replaces keys, clock and replay store in the `ServiceAuthModule` of the application, wherever it is imported. The
+   * options for trust and policy stay; those for keys are ignored. An application with several services keeps them
+   * all: name the called one with `calling(audience)`.
    *
-   * @param builder what `Test.createTestingModule()` gives
-   * @param options stand in for the application's own, which are then not made at all. With several services the
-   *   application does not start: with a ServiceAuthUsageError
+   * @param builder the result of `Test.createTestingModule()`
+   * @param options replace the application's own, whose factory is then not called. With several services the
+   *   application fails to start, with a ServiceAuthUsageError
    * @returns the same builder
    */
   override<Builder extends ProviderOverrides<Builder>>(
@@ -93,11 +93,11 @@ export class ServiceAuthTesting {
   }
 
   /**
-   * As `override`, but the guard asks for no token: every request counts as one of `caller`. For tests
-   * about something else; says nothing about whether the application is protected.
+   * As `override`, but the guard requires no token: every request counts as one of `caller`. Use it for tests of
+   * other things. Such tests do not show whether the application is protected.
    *
-   * What routes and their decorators ask of callers still holds. In a service with `originators` the user of the caller
-   * is there: `@ServiceGrant()` gives a grant of the caller's `grant`.
+   * The requirements of routes still apply. In a service with `originators`, `@ServiceGrant()` gives the grant from
+   * the caller's `grant`.
    */
   overrideWithoutTokens<Builder extends ProviderOverrides<Builder>>(
     builder: Builder,
@@ -116,7 +116,8 @@ export class ServiceAuthTesting {
   /**
    * A service that calls the application under test.
    *
-   * @param issuer its URI; an untrusted one is refused, as in production. Default: the first of `trustedIssuers`
+   * @param issuer its URI; the guard refuses an untrusted one, as in production. Default: the first of
+   *   `trustedIssuers`
    */
   caller(issuer?: string): TestCaller {
     const { services, keys, clock } = this;
@@ -134,13 +135,13 @@ export class ServiceAuthTesting {
   }
 
   /**
-   * Verifies a request that the application under test has sent, as the service it was sent to would: signature,
-   * times, audience, binding and first use, and the grant where one goes along.
+   * Verifies a request that the application under test has sent, as the called service would: signature, times,
+   * audience, binding and first use, and the grant if there is one.
    *
-   * @param audience the name of that service. Default: that of the target which the URL belongs to
+   * @param audience the name of the called service. Default: that of the URL's target
    * @returns what the token proves
    * @throws ServiceTokenRefusedError with a code of `REFUSALS`
-   * @throws ServiceAuthUsageError where the URL belongs to no target of the application
+   * @throws ServiceAuthUsageError if the URL belongs to no target of the application
    */
   async verifySent(request: SentRequest, audience?: string): Promise<ServiceIdentity> {
     const received = toIncoming(request);
@@ -148,7 +149,7 @@ export class ServiceAuthTesting {
     return await this.verifier.verify(receiver, received);
   }
 
-  /** Starts a server that stands for a service which the application under test calls. Close it in the end. */
+  /** Starts a server that plays a service which the application under test calls. Close it at the end. */
   async startReceiver(audience: string, options: TestReceiverOptions = {}): Promise<TestReceiver> {
     return await new TestReceiver(audience, this.verifier, options).listen();
   }
@@ -187,7 +188,7 @@ export class ServiceAuthTesting {
   }
 }
 
-/** Replaced options replace those of every service. @throws ServiceAuthUsageError where there are several */
+/** Replaced options replace those of every service. @throws ServiceAuthUsageError if there are several services */
 function assertOneService(modules: ModulesContainer): void {
   const services = [...modules.values()].filter(({ providers }) => providers.has(ServiceAuth));
   if (services.length < 2) return;

@@ -1,7 +1,7 @@
 import { ServiceAuthUsageError } from '../core/index.js';
 import type { ServiceAuth } from '../service-auth.js';
 
-/** The services that the tests have started, by the URI they sign with. A new one takes the place of its elder. */
+/** The services that the tests have started, by their URI. A new one replaces an older one with the same URI. */
 export class ServicesUnderTest {
   private readonly byIssuer = new Map<string, ServiceAuth>();
 
@@ -16,7 +16,7 @@ export class ServicesUnderTest {
   /**
    * The service that answers to `audience`, or the only one that receives requests.
    *
-   * @throws ServiceAuthUsageError where there is none, or one of several has to be named
+   * @throws ServiceAuthUsageError if there is none, or if one of several must be named
    */
   receiving(audience: string | undefined): ServiceAuth {
     const services = this.all();
@@ -37,7 +37,7 @@ export class ServicesUnderTest {
   }
 }
 
-/** @throws ServiceAuthUsageError where the issuers are looked up, and none was seen yet */
+/** @throws ServiceAuthUsageError if the issuers are looked up, and none was looked up yet */
 export function firstTrustedIssuer(service: ServiceAuth): string {
   for (const { issuer } of service.receiving.trustedIssuers.known()) return issuer;
   throw new ServiceAuthUsageError(

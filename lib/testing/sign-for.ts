@@ -9,7 +9,7 @@ import {
 import type { ServiceAuth } from '../service-auth.js';
 import type { TestRequest } from './test-request.js';
 
-/** Who calls, whom, for which user, and when. */
+/** The caller, the called service, the user, and the time. */
 export interface Signer {
   readonly issuer: string;
   readonly audience: string;
@@ -20,15 +20,15 @@ export interface Signer {
   readonly now: () => number;
 }
 
-/** What a sender uses that says nothing of it. */
+/** The default lifetime of senders. */
 const LIFETIME_SECONDS = 60;
 
-/** The signer looks at the path alone: the host is what the audience says. */
+/** The signer uses only the path; the audience decides the host. */
 const ORIGIN = 'http://localhost';
 
 /**
- * Signs a request in the way that a service under test expects of its issuer: in the profile, for the public
- * path, with the headers it wants bound. By the signer of the library, so that the kit cannot differ from it.
+ * Signs a request as a service under test expects of its issuer: in the profile, for the public path, with the
+ * required headers. It uses the signer of the library, so the kit cannot differ from it.
  *
  * @throws ServiceSigningError with a code of `SIGNING_FAILURES`
  */

@@ -5,17 +5,17 @@ import { CALLER, ORIGINATOR, SERVICE, TRUST_DOMAIN } from './test-options.js';
 import type { TestClock } from './test-clock.js';
 import type { ThrowAwayKeys } from './throw-away-keys.js';
 
-/** Whom a service that stands in trusts, and as what it is called. */
+/** The trusted caller of a stand-in service, and its own name. */
 interface StandInParts {
   readonly keys: ThrowAwayKeys;
   readonly clock: TestClock;
   readonly issuer: string | undefined;
   readonly audience: string | undefined;
-  /** The user whom a grant is of, and who vouches. */
+  /** The user of a grant, and its originator. */
   readonly vouched: { readonly subject: string; readonly originator?: string } | undefined;
 }
 
-/** A service that verifies what one caller signs, where a test makes no application. Close it. */
+/** Creates a service that verifies the requests of one caller, for tests without an application. Close it. */
 export async function createStandInService(parts: StandInParts): Promise<ServiceAuth> {
   const { keys, clock, issuer = CALLER, audience = SERVICE, vouched } = parts;
   const { publicKey } = keys.keyOf(issuer);
@@ -27,7 +27,7 @@ export async function createStandInService(parts: StandInParts): Promise<Service
   });
 }
 
-/** Whose grants it believes. */
+/** The originators of the service. */
 function believing(
   { subject, originator: issuer = ORIGINATOR }: NonNullable<StandInParts['vouched']>,
   keys: ThrowAwayKeys,

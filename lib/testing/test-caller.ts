@@ -19,25 +19,25 @@ import { type ThrowAwayKeys, toSigningKey } from './throw-away-keys.js';
 import { draftOf, signDraft, withClaims } from './token-draft.js';
 
 /**
- * The headers of one request: `JWT`, `Txn-Token` where a grant goes along, `Content-Type` where it has a body, and those
- * that were given.
+ * The headers of one request: `JWT`, `Txn-Token` if it has a grant, `Content-Type` if it has a body, and the given
+ * headers.
  */
 export type TestHeaders = Record<string, string>;
 
-/** What all callers of one test share. */
+/** The parts that all callers of one test share. */
 export interface TestCallerParts {
   readonly services: ServicesUnderTest;
   readonly keys: ThrowAwayKeys;
   readonly clock: TestClock;
 }
 
-/** What is said of a user for whom a caller calls. */
+/** The options of a user for whom a caller calls. */
 export interface ActingAsOptions {
-  /** A grant goes along, which proves that the user asked; `true`: one with the defaults. */
+  /** Adds a grant, which proves that the user asked; `true`: a grant with the defaults. */
   readonly grant?: true | TestGrantOptions;
 }
 
-/** What one caller differs in from others. */
+/** The properties of one caller. */
 interface Traits {
   readonly issuer?: string;
   readonly subject?: string | undefined;
@@ -49,8 +49,8 @@ interface Traits {
 }
 
 /**
- * A service that calls the application under test. Immutable: each method answers another caller, so that one can
- * be kept and varied.
+ * A service that calls the application under test. It is immutable: each method returns another caller, so one caller
+ * can be kept and varied.
  */
 export class TestCaller {
   /** @internal */
@@ -69,24 +69,24 @@ export class TestCaller {
     return this.with({ subject: undefined, grant: undefined });
   }
 
-  /** Calls the service under this name, where it has several or there are several. */
+  /** Calls the service under this name, if it has several names, or if there are several services. */
   calling(audience: string): TestCaller {
     return this.with({ audience });
   }
 
-  /** Signs these claims too, or instead; one that is `undefined` is left out. */
+  /** Adds or replaces these claims; a claim that is `undefined` is omitted. */
   withClaims(claims: Readonly<Record<string, unknown>>): TestCaller {
     return this.with({ claims: { ...this.traits.claims, ...claims } });
   }
 
-  /** Signs as if it were this moment, whatever the clock says. */
+  /** Signs as if it were this time, whatever the clock says. */
   issuedAt(moment: Date): TestCaller {
     return this.with({ issuedAt: moment });
   }
 
   /**
-   * Makes headers that are refused, for one reason: with the code that {@link FLAWS} names, or {@link GRANT_FLAWS} where a
-   * proof is required. A flaw of a grant gives the caller a grant.
+   * Makes headers with one flaw. The guard refuses them with the code in {@link FLAWS}, or in {@link GRANT_FLAWS} if
+   * a proof is required. A flaw of a grant gives the caller a grant.
    *
    * @example
    * `it.each(Object.entries(FLAWS))('refuses: %s', ...)`
@@ -96,13 +96,13 @@ export class TestCaller {
   }
 
   /**
-   * The headers of one request, with a token that is good for it alone, and once. Give them and the same request
-   * to any HTTP client.
+   * The headers of one request, with a token that is valid for this request only, and once. Pass them and the same
+   * request to any HTTP client.
    *
-   * @param target path and query as they are sent, or the URL
+   * @param target path and query as sent, or the URL
    * @example
    * `request(server).get('/user/42').set(await caller.headersFor('GET', '/user/42'))`
-   * @throws ServiceAuthUsageError before the application is made, or for a flaw that changes nothing here
+   * @throws ServiceAuthUsageError before the application is created, or for a flaw without an effect here
    */
   async headersFor(
     method: string,
@@ -115,13 +115,13 @@ export class TestCaller {
 
   /**
    * The identity that the guard would prove for a request of this caller, for a unit test that calls a handler with
-   * `@ServiceCaller() caller`. A request is really signed, and verified by the service under test, whose
-   * observers are told of it; where no application was made, by a service that trusts this caller.
+   * `@ServiceCaller() caller`. It signs a real request. The service under test verifies it, and its observers are
+   * called. Without an application, a service that trusts this caller verifies it.
    *
    * @example
    * `await controller.greet('42', await auth.actingAs(USER).identity())`
-   * @throws ServiceTokenRefusedError with a code of `REFUSALS`, where the service under test refuses this caller
-   * @throws ServiceAuthUsageError where one of several services has to be named with `calling()`
+   * @throws ServiceTokenRefusedError with a code of `REFUSALS`, if the service under test refuses this caller
+   * @throws ServiceAuthUsageError if one of several services must be named with `calling()`
    */
   async identity(): Promise<ServiceIdentity> {
     const { services, ...parts } = this.parts;
@@ -143,7 +143,7 @@ export class TestCaller {
     return await service.verify(incoming, this.policyFor(service));
   }
 
-  /** Of a route that asks for the grant of this caller, whatever its age. */
+  /** The policy of a route that requires the grant of this caller, of any age. */
   private policyFor({ receiving }: ServiceAuth): RoutePolicy {
     const isRead = this.traits.grant !== undefined && receiving.grants !== undefined;
     return isRead ? { proof: { maxAgeSeconds: Number.POSITIVE_INFINITY } } : {};
@@ -162,7 +162,7 @@ export class TestCaller {
     return headers;
   }
 
-  /** The grant that goes along, and the one that the token names. */
+  /** The grant in the header, and the grant that the token names. */
   private async pair(service: ServiceAuth): Promise<SentPair> {
     const { subject, flaw } = this.traits;
     const grantFlaw = isGrantFlaw(flaw) ? flaw : undefined;

@@ -1,13 +1,13 @@
 import { ServiceAuthUsageError } from '../core/index.js';
 
 /**
- * The clock that tokens are issued and verified by in a test. It stands still until the test moves it, so that
- * nothing expires because a machine is slow.
+ * The clock of tokens in a test. It does not advance until the test moves it, so that nothing expires because a
+ * machine is slow.
  */
 export class TestClock {
   private milliseconds: number;
 
-  /** @param start where it stands at first. Default: the time at which it is made */
+  /** @param start its first time. Default: the time of creation */
   constructor(start: Date = new Date()) {
     this.milliseconds = readTime(start);
   }
@@ -20,18 +20,18 @@ export class TestClock {
     return Math.floor(this.milliseconds / 1000);
   }
 
-  /** Moves the clock on, or back when `seconds` is negative. */
+  /** Moves the clock forward, or back if `seconds` is negative. */
   advance(seconds: number): void {
     this.milliseconds = readTime(new Date(this.milliseconds + seconds * 1000));
   }
 
-  /** Sets the clock to a moment. */
+  /** Sets the clock to a time. */
   set(moment: Date): void {
     this.milliseconds = readTime(moment);
   }
 }
 
-/** @throws ServiceAuthUsageError for what is no moment: nothing could be compared with it */
+/** @throws ServiceAuthUsageError for an invalid date, which cannot be compared */
 function readTime(moment: Date): number {
   const milliseconds = moment.getTime();
   if (Number.isFinite(milliseconds)) return milliseconds;

@@ -3,21 +3,21 @@ import { createServiceAuth, type ServiceAuth } from '../service-auth.js';
 import { ORIGINATOR, TRUST_DOMAIN } from './test-options.js';
 import type { ThrowAwayKey } from './throw-away-keys.js';
 
-/** What a test says of the grant that goes along with its requests. */
+/** The options of the grant in the requests of a test. */
 export interface TestGrantOptions extends GrantOptions {
-  /** How long ago it was made, in seconds. Default 0. */
+  /** The age of the grant, in seconds. Default 0. */
   readonly ageSeconds?: number;
   /**
-   * The service that vouches for the user. Default: the first of `originators` that may; where the service under test has
-   * none, `https://originator.test/`.
+   * The service that vouches for the user. Default: the first of `originators` that may vouch for the user;
+   * `https://originator.test/` if the service under test has none.
    */
   readonly originator?: string;
 }
 
-/** The longest life of a grant that any receiver can be set to accept, in seconds. */
+/** The longest lifetime of a grant that a receiver can be configured to accept, in seconds. */
 const WEEK_SECONDS = 604_800;
 
-/** The service that vouches for a user, where a test does not name one. */
+/** The service that vouches for a user, if a test does not name one. */
 export function originatorOf(
   { settings: { receiving } }: ServiceAuth,
   subject: string,
@@ -29,22 +29,22 @@ export function originatorOf(
     subjects.some((prefix) => subject.startsWith(prefix)),
   );
   const fit = own.find(({ scopes }) => !scopes || [scope].flat().every((each) => scopes.has(each)));
-  // One that may not vouch for this user is refused, as in production.
+  // The guard refuses an originator that may not vouch for this user, as in production.
   return (fit ?? own[0] ?? originators[0])?.issuer ?? ORIGINATOR;
 }
 
-/** The environment that a service is in. */
+/** The trust domain of a service. */
 export function trustDomainOf({ settings: { receiving, sending } }: ServiceAuth): string {
   return receiving?.grants?.trustDomain ?? sending?.trustDomain ?? TRUST_DOMAIN;
 }
 
-/** A prefix of a user's URI that covers all users like it. */
+/** A prefix of a user's URI that covers all similar users. */
 export function widestPrefix(subject: string): string {
   const [scheme = 'https:'] = /^[A-Za-z][A-Za-z0-9+.-]*:/.exec(subject) ?? [];
   return scheme;
 }
 
-/** Who makes a grant, in which environment, and when. */
+/** The originator of a grant, its trust domain, and the time. */
 export interface GrantMaker {
   readonly originator: string;
   readonly trustDomain: string;
@@ -55,7 +55,7 @@ export interface GrantMaker {
 /**
  * Makes a grant as an originator does.
  *
- * @throws ServiceSigningError `originate_refused` for what is no grant
+ * @throws ServiceSigningError `originate_refused` for invalid options of a grant
  */
 export async function makeGrant(
   subject: string,
@@ -66,7 +66,7 @@ export async function makeGrant(
   const maker = await createServiceAuth({
     issuer: originator,
     signingKey: { privateKey, algorithm },
-    // It calls nobody, and what signs has to name somebody.
+    // It calls no service, but a signing service must have a target.
     targets: [{ baseUrl: 'https://nobody.test/' }],
     trustDomain,
     originate: { subjects: [widestPrefix(subject)], maxLifetimeSeconds: WEEK_SECONDS },

@@ -14,28 +14,30 @@ import type { ThrowAwayKeys } from './throw-away-keys.js';
 type FilledIn = 'issuer' | 'signingKey' | 'replayStore' | 'now';
 
 /**
- * The options of the module, as far as a test has something to say about them. Of `trustedIssuers` and `originators` the
- * names and the policy count: their keys are replaced.
+ * The options of the module that a test may set. In `trustedIssuers` and `originators` the names and the policy
+ * count: their keys are replaced.
  */
 export interface ServiceAuthTestOptions extends Omit<ServiceAuthModuleOptions, FilledIn> {
   /** The URI of the service under test. Default `https://service.test/`. */
   issuer?: string;
 }
 
-/** What makes real settings run in a test. */
+/** The substitutes that let real settings run in a test. */
 export interface TestSubstitutes {
   readonly keys: ThrowAwayKeys;
   readonly clock: TestClock;
 }
 
-/** The service under test where nobody names it, and the one that calls it. */
+/** The default names of the service under test, and of its caller. */
 export const SERVICE = 'https://service.test/';
 export const CALLER = 'https://caller.test/';
-/** Who vouches for users, and in which environment, where nobody says it. */
+/** The default originator, and the default trust domain. */
 export const ORIGINATOR = 'https://originator.test/';
 export const TRUST_DOMAIN = 'https://trust-domain.test/';
 
-/** Fills in what a test leaves out: who the service is, whom it trusts, and a key where it calls others. */
+/**
+ * Fills in the options that a test omits: the name of the service, its trusted issuers, and a key if it calls others.
+ */
 export function completeOptions(
   options: ServiceAuthTestOptions,
   { keys }: TestSubstitutes,
@@ -53,7 +55,7 @@ export function completeOptions(
   };
 }
 
-/** Who names originators and no issuers wants to have grants verified. */
+/** A test that names originators but no issuers wants to verify grants. */
 function proofOf(
   originators: ServiceAuthTestOptions['originators'],
 ): Pick<TrustedIssuerOptions, 'subjectProof'> {
@@ -62,10 +64,10 @@ function proofOf(
 }
 
 /**
- * The same settings with keys, clock and memory of the test: whoever is trusted has a throw-away key, and so has
- * the service where it signs. Policy, profiles, limits and whatever is wrong stay as they are.
+ * The same settings with keys, clock and replay store of the test. Each trusted issuer has a throw-away key, and so
+ * has the service if it signs. Policy, profiles, limits and mistakes stay as they are.
  *
- * @param finderOfClass what stands for a finder that the options name by its class
+ * @param finderOfClass represents a finder that the options name by its class
  */
 export function withSubstitutes(
   options: ServiceAuthModuleOptions,
@@ -110,7 +112,7 @@ function isFinder(written: ServiceAuthOptions['trustedIssuers']): written is Tru
   );
 }
 
-/** What has no name is left to the checks of the library. */
+/** The checks of the library report an entry without a name. */
 function withTestKey<T extends KeySourceOptions | null | undefined>(
   entry: T,
   keys: ThrowAwayKeys,

@@ -18,17 +18,17 @@ export interface ReceivedRequest {
   readonly target: string;
   readonly headers: IncomingMessage['headers'];
   readonly body: Buffer;
-  /** The body as JSON; undefined where it is none. */
+  /** The body as JSON; undefined if it is not JSON. */
   readonly json: unknown;
-  /** What the token proves, and the grant where one went along. */
+  /** What the token and the grant prove. */
   readonly identity: ServiceIdentity;
-  /** What the token says. */
+  /** The content of the token. */
   readonly token: DecodedToken;
-  /** What the grant says that went along; undefined without one. */
+  /** The content of the grant; undefined without one. */
   readonly grant: DecodedToken | undefined;
 }
 
-/** What a receiver answers to a request that it has verified. */
+/** The answer of a receiver to a verified request. */
 export interface TestAnswer {
   /** Default 200. */
   readonly status?: number;
@@ -37,20 +37,20 @@ export interface TestAnswer {
   readonly json?: unknown;
 }
 
-/** What a `TestReceiver` is started with. */
+/** The options of a `TestReceiver`. */
 export interface TestReceiverOptions {
-  /** Answers what was verified. Default: 200 and an empty object. */
+  /** Answers a verified request. Default: 200 and an empty object. */
   readonly answer?: (request: ReceivedRequest) => TestAnswer | Promise<TestAnswer>;
 }
 
 /**
- * Stands for a service that the application under test calls: a server on the loopback interface that verifies
- * what comes as the real one would, keeps it, and answers. What is refused gets the status and the code.
+ * Plays a service that the application under test calls: a server on the loopback interface. It verifies requests as
+ * the real service would, keeps them, and answers. A refused request gets the status and the code.
  */
 export class TestReceiver {
-  /** What was verified, first come first. */
+  /** The verified requests, in the order of arrival. */
   readonly requests: ReceivedRequest[] = [];
-  /** The codes of what was refused, first come first. */
+  /** The codes of refused requests, in the order of arrival. */
   readonly refusals: RefusalCode[] = [];
   private readonly failures: unknown[] = [];
   private readonly server: Server;
@@ -64,13 +64,13 @@ export class TestReceiver {
     this.server = createServer((request, response) => void this.serve(request, response));
   }
 
-  /** `http://127.0.0.1:port/`, once it listens. */
+  /** `http://127.0.0.1:port/`, after it has begun to listen. */
   get url(): string {
     const { port } = this.server.address() as AddressInfo;
     return `http://127.0.0.1:${port}/`;
   }
 
-  /** How the application under test names this receiver in `targets`. */
+  /** The entry for this receiver in the `targets` of the application under test. */
   get target(): Required<Pick<TargetOptions, 'baseUrl' | 'audience'>> {
     return { baseUrl: this.url, audience: this.audience };
   }
@@ -80,12 +80,12 @@ export class TestReceiver {
     await new Promise<void>((resolve, reject) => {
       this.server.once('error', reject).listen(0, '127.0.0.1', resolve);
     });
-    // A test that forgets to close it ends all the same.
+    // A test that forgets to close it still ends.
     this.server.unref();
     return this;
   }
 
-  /** Ends it. @throws what `answer` threw, which the application under test saw as 500 */
+  /** Closes the server. @throws the error of `answer`, which the application under test saw as 500 */
   async close(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
     this.server.closeAllConnections();

@@ -1,29 +1,30 @@
 import { headerValues, type IncomingRequest, ServiceAuthUsageError } from '../core/index.js';
 
-/**
- * What a test sends. An object goes as JSON, `URLSearchParams` as a form, text and bytes as they are.
- */
+/** The body of a test's request. An object is sent as JSON, `URLSearchParams` as a form, text and bytes unchanged. */
 export type TestBody = string | Uint8Array | URLSearchParams | object;
 
-/** What is further told of a request that a test sends. */
+/** Further options of a test's request. */
 export interface TestRequestOptions {
   /**
-   * The Content-Type. Default: what HTTP clients send for such a body: `application/json` for an object,
+   * The Content-Type. Default: as HTTP clients send it: `application/json` for an object,
    * `application/x-www-form-urlencoded;charset=UTF-8` for a form, `text/plain;charset=UTF-8` for text,
    * `application/octet-stream` for bytes.
    */
   readonly contentType?: string;
-  /** Further headers. Those that the service under test wants bound are signed, as is a `Content-Encoding` of a body. */
+  /**
+   * Further headers. The headers that the service under test requires are signed, and so is a `Content-Encoding` of a
+   * body.
+   */
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** A request that the application under test has sent, as a recording HTTP client or server shows it. */
+/** A request that the application under test has sent, as recorded by an HTTP client or server. */
 export interface SentRequest {
   readonly method: string;
   /** The whole URL. */
   readonly url: string | URL;
   readonly headers: Headers | Readonly<Record<string, string | readonly string[] | undefined>>;
-  /** The bytes or the text that was sent. An object is taken for what it is as JSON. */
+  /** The sent bytes or text. An object counts as its JSON text. */
   readonly body?: TestBody | null;
 }
 
@@ -38,7 +39,7 @@ export interface TestRequest {
 
 const utf8 = new TextEncoder();
 
-/** @throws ServiceAuthUsageError for a target or a body that no client sends as it is given */
+/** @throws ServiceAuthUsageError for a target or a body that clients would not send unchanged */
 export function toTestRequest(
   method: string,
   target: string | URL,
@@ -55,7 +56,7 @@ export function toTestRequest(
 }
 
 /**
- * A request that was sent as its receiver gets it.
+ * A sent request, as its receiver gets it.
  *
  * @throws ServiceAuthUsageError without the whole URL
  */
@@ -65,7 +66,7 @@ export function toIncoming({ method, url, headers, body }: SentRequest): Incomin
   }
   const { pathname, search, host } = new URL(url);
   const rawHeaders = toRawHeaders(headers);
-  // Recorders take the headers from the client, before Node adds this one.
+  // Recorders read the headers in the client, before Node adds this one.
   if (headerValues(rawHeaders, 'host').length === 0) rawHeaders.push('Host', host);
   return {
     method: method.toUpperCase(),
@@ -75,7 +76,7 @@ export function toIncoming({ method, url, headers, body }: SentRequest): Incomin
   };
 }
 
-/** Names and values in turns, as a server receives them. */
+/** Alternating names and values, as a server receives them. */
 export function toRawHeaders(headers: SentRequest['headers']): string[] {
   const entries: Iterable<[string, string | readonly string[] | undefined]> =
     headers instanceof Headers ? headers.entries() : Object.entries(headers);
@@ -84,7 +85,7 @@ export function toRawHeaders(headers: SentRequest['headers']): string[] {
   );
 }
 
-/** The bytes of a body, and the Content-Type that goes with them. */
+/** The bytes of a body, and their Content-Type. */
 export function readBody(
   body: TestBody,
   contentType?: string,

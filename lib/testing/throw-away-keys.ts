@@ -2,14 +2,14 @@ import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { type Algorithm, ALGORITHMS, type SigningKey } from '../core/index.js';
 import { createSigningKeySource } from '../keys/signing-key-source.js';
 
-/** A key pair that lives as long as the tests that made it. */
+/** A key pair that exists only while the tests run. */
 export interface ThrowAwayKey {
   readonly algorithm: Algorithm;
   readonly privateKey: KeyObject;
   readonly publicKey: KeyObject;
 }
 
-/** Makes a key pair that fits an algorithm. */
+/** Creates a key pair that fits an algorithm. */
 export function createThrowAwayKey(algorithm: Algorithm): ThrowAwayKey {
   return { algorithm, ...generate(algorithm) };
 }
@@ -21,7 +21,7 @@ function generate(algorithm: Algorithm): { privateKey: KeyObject; publicKey: Key
   return generateKeyPairSync('rsa', { modulusLength: 2048 });
 }
 
-/** The key as the signer of the library takes it. */
+/** The key in the form of the library's signer. */
 export async function toSigningKey({ privateKey, algorithm }: ThrowAwayKey): Promise<SigningKey> {
   const source = await createSigningKeySource(
     { privateKey, algorithm },
@@ -30,7 +30,7 @@ export async function toSigningKey({ privateKey, algorithm }: ThrowAwayKey): Pro
   return source.current();
 }
 
-/** One key pair for each service that a test knows, made when it is first needed. */
+/** One key pair for each service that a test knows, created on first use. */
 export class ThrowAwayKeys {
   private readonly byIssuer = new Map<string, ThrowAwayKey>();
 
@@ -39,7 +39,7 @@ export class ThrowAwayKeys {
     return [...this.byIssuer.keys()];
   }
 
-  /** @param admitted the algorithms the key may have. Default: the one it has, or ES256 */
+  /** @param admitted the algorithms that the key may have. Default: its own, or ES256 */
   keyOf(issuer: string, admitted: readonly Algorithm[] = []): ThrowAwayKey {
     const known = this.byIssuer.get(issuer);
     if (known && (admitted.length === 0 || admitted.includes(known.algorithm))) return known;

@@ -2,7 +2,7 @@ import { CompactSign } from 'jose';
 import type { SigningKey } from '../core/index.js';
 import { decodeToken } from './decode-token.js';
 
-/** A token before it is signed. A claim that is `undefined` is left out. */
+/** A token before it is signed. A claim that is `undefined` is omitted. */
 export interface TokenDraft {
   readonly header: Readonly<Record<string, unknown>>;
   readonly claims: Readonly<Record<string, unknown>>;
@@ -11,7 +11,7 @@ export interface TokenDraft {
 
 const utf8 = new TextEncoder();
 
-/** The draft of a token that the library has signed. */
+/** The draft of a token, from a signed one. */
 export function draftOf(token: string, key: SigningKey): TokenDraft {
   return { ...decodeToken(token), key };
 }
@@ -24,7 +24,7 @@ export function withClaims(
   return { ...draft, claims: { ...draft.claims, ...claims } };
 }
 
-/** Signs a draft as it is, right or wrong. */
+/** Signs a draft as it is, valid or not. */
 export async function signDraft({ header, claims, key }: TokenDraft): Promise<string> {
   return await new CompactSign(utf8.encode(JSON.stringify(claims)))
     .setProtectedHeader({ ...header, alg: key.algorithm })

@@ -24,23 +24,23 @@ import { firstTrustedIssuer } from './services-under-test.js';
 import { makeGrant, originatorOf, type TestGrantOptions, trustDomainOf } from './test-grant.js';
 import type { ThrowAwayKeys } from './throw-away-keys.js';
 
-/** Who every request counts as coming from, where a test does without tokens. */
+/** The caller of every request, in tests without tokens. */
 export interface TokenlessCaller {
   /** The service that calls. Default: the first of `trustedIssuers`. */
   readonly issuer?: string;
-  /** The user it calls for. Left out: it acts for itself. */
+  /** The user of its calls. If omitted: it acts for itself. */
   readonly subject?: string;
   /**
-   * The grant of that user, which routes and issuers may ask for. `false`: there is none. Default: one with the defaults, in
-   * a service that has a `trustDomain`.
+   * The grant of that user, which routes and issuers may require. `false`: no grant. Default: a grant with the
+   * defaults, in a service with a `trustDomain`.
    */
   readonly grant?: false | TestGrantOptions;
 }
 
-/** Makes the grant of the fixed caller, anew for each request. */
+/** Makes the grant of the fixed caller, a new one for each request. */
 type MakeGrant = () => Promise<string | undefined>;
 
-/** Proves the same caller of each request, and emits no event. */
+/** Proves the same caller for each request, and emits no event. */
 class TokenlessVerification extends RequestVerification {
   constructor(
     private readonly serviceAuth: ServiceAuth,
@@ -85,7 +85,7 @@ class TokenlessVerification extends RequestVerification {
   }
 }
 
-/** Takes every request for one of a fixed caller. What a route asks of its callers still holds. */
+/** Treats every request as one of a fixed caller. The requirements of routes still apply. */
 class TokenlessServiceAuth extends ServiceAuth {
   private readonly identity: ServiceIdentity;
 
@@ -108,7 +108,7 @@ class TokenlessServiceAuth extends ServiceAuth {
   }
 }
 
-/** Where callers may be anonymous, they are who they are fixed to be as well. */
+/** The fixed caller also applies where callers may be anonymous. */
 class TokenlessAuthenticator extends RequestAuthenticator {
   override async authenticate(
     context: ExecutionContext,
@@ -119,7 +119,8 @@ class TokenlessAuthenticator extends RequestAuthenticator {
 }
 
 /**
- * The same service, asking for no token; says so in the log. One that receives no requests stays as it is.
+ * The same service, but it requires no token, and says so in the log. A service that receives no requests stays
+ * unchanged.
  *
  * @param keys of the originators
  */
@@ -152,7 +153,7 @@ async function grantOf(
   });
 }
 
-/** What stands for the `RequestAuthenticator` of an application without tokens. */
+/** Replaces the `RequestAuthenticator` of an application without tokens. */
 export const TOKENLESS_AUTHENTICATOR: ProviderFactory = {
   factory: (...parts: ConstructorParameters<typeof RequestAuthenticator>) =>
     new TokenlessAuthenticator(...parts),

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import type { AddressInfo, Server } from 'node:net';
 import { ConsoleLogger, type DynamicModule } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
@@ -5,6 +7,7 @@ import { KeyHealth, ServiceAuthConfigError } from 'nestjs-service-auth';
 import type { ServiceMessage } from '../story/messages.js';
 import { reportHops } from '../story/report-hops.middleware.js';
 import { reportKeys } from '../story/report-keys.js';
+import { ReportingLogger } from '../story/report-log.js';
 import {
   type Environment,
   portTaken,
@@ -12,6 +15,7 @@ import {
   readPort,
   SetupError,
 } from './environment.js';
+import { keyServerSwitch } from './key-server-switch.js';
 import type { ServiceName } from './services.js';
 
 /** The main function of each service: starts it, and tells the runner, where there is one. */
@@ -22,23 +26,26 @@ export async function startService(
 ): Promise<void> {
   stopWithTheRunner();
   try {
+    await untilTurn();
     const port = readPort(name, process.env);
     const module = createModule(readEnvironment(process.env));
-    await listen(name, module, port, configure);
-    await report({ kind: 'ready' });
+    await report({ kind: 'ready', port: await listen(name, module, port, configure) });
   } catch (error) {
     await report({ kind: 'failed', reason: describe(portTaken(error, name) ?? error, name) });
     process.exit(1);
   }
 }
 
+/** @returns where it listens */
 async function listen(
   name: ServiceName,
   module: DynamicModule,
   port: number,
   configure?: (app: NestExpressApplication) => void,
-): Promise<void> {
-  const logger = new ConsoleLogger({ prefix: name, logLevels: ['warn', 'error', 'fatal'] });
+): Promise<number> {
+  const logger = process.send
+    ? new ReportingLogger((line) => void report({ kind: 'log', ...line }))
+    : new ConsoleLogger({ prefix: name, logLevels: ['warn', 'error', 'fatal'] });
   const app = await NestFactory.create<NestExpressApplication>(module, {
     logger,
     abortOnError: false,
@@ -46,6 +53,7 @@ async function listen(
   });
   app.enableShutdownHooks(['SIGINT', 'SIGTERM']);
   // For the demonstration only, here and below: shows the runner what arrives and which keys are known.
+  if (process.send) app.use(keyServerSwitch());
   if (process.send) app.use(reportHops((hop) => void report({ kind: 'hop', ...hop })));
   configure?.(app);
 
@@ -53,6 +61,16 @@ async function listen(
   await app.listen(port, '127.0.0.1');
   app.useLogger(logger);
   if (process.send) reportKeys(app.get(KeyHealth), (keys) => void report({ kind: 'keys', keys }));
+  const server: Server = app.getHttpServer();
+  return (server.address() as AddressInfo).port;
+}
+
+/** Under a runner, services load their files together and start one after another: it says when. */
+async function untilTurn(): Promise<void> {
+  if (!process.send) return;
+  const turn = once(process, 'message');
+  await report({ kind: 'loaded' });
+  await turn;
 }
 
 /** One line or a few, and no stack, for what the user of the sample can put right. */

@@ -41,8 +41,22 @@ export async function send({ method, url, headers, body }: SentRequest): Promise
   };
 }
 
+/** Waits for the answer; a service that gives none is status 0. */
+export async function orNoAnswer(answer: Promise<Answer>): Promise<Answer> {
+  try {
+    return await answer;
+  } catch (error) {
+    const { cause = error } = Object(error) as { cause?: unknown };
+    const { code, name } = Object(cause) as Record<string, unknown>;
+    const reason = String(code ?? name);
+    const nothing = { location: undefined, challenge: undefined, cookie: undefined };
+    return { ...nothing, status: 0, code: `no answer (${reason})`, body: undefined };
+  }
+}
+
 /** `201`, or `401 body_mismatch`. */
 export function describe({ status, code }: Answer): string {
+  if (status === 0) return String(code);
   return code === undefined ? String(status) : `${status} ${code}`;
 }
 

@@ -15,14 +15,40 @@ export interface Hop {
   readonly keyId: string | undefined;
   /** The claims of the grant that came beside the token, unverified; undefined when there was none. */
   readonly grant: Readonly<Record<string, unknown>> | undefined;
+  /** The token and the grant as they arrived. Both are used by now: a token counts once. */
+  readonly texts: { readonly token: string | undefined; readonly grant: string | undefined };
+  /** The stable code of a refusal; undefined when the answer has none. */
+  readonly code: string | undefined;
 }
 
 /** The ids of the keys that a service knows of each issuer it trusts. */
 export type KnownKeys = Readonly<Record<string, readonly string[]>>;
 
-/** What a service tells the runner that started it. */
+/** A line of a service's log. */
+export interface LogLine {
+  readonly level: 'warn' | 'error' | 'fatal';
+  readonly text: string;
+}
+
+/** What a service tells the runner that started it. It says `loaded` first, and starts when the runner says so. */
 export type ServiceMessage =
-  | { readonly kind: 'ready' }
+  | { readonly kind: 'loaded' }
+  | { readonly kind: 'ready'; readonly port: number }
   | { readonly kind: 'failed'; readonly reason: string }
   | { readonly kind: 'keys'; readonly keys: KnownKeys }
+  | ({ readonly kind: 'log' } & LogLine)
   | ({ readonly kind: 'hop' } & Hop);
+
+/** What the runner answers to `loaded`: start now. */
+export interface StartMessage {
+  readonly kind: 'start';
+}
+
+/** FOR THE DEMONSTRATION ONLY. The runner wants the keys of the service to be out of reach, or to be served again. */
+export interface KeyServerMessage {
+  readonly kind: 'key-server';
+  readonly isOff: boolean;
+}
+
+/** What the runner tells a service. */
+export type RunnerMessage = StartMessage | KeyServerMessage;

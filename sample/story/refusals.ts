@@ -2,10 +2,12 @@ import { generateKeyPairSync } from 'node:crypto';
 import type { Environment } from '../setup/environment.js';
 import { readPrivateKey } from '../setup/key-files.js';
 import { SERVICE_URIS } from '../setup/services.js';
-import { describe, send, type SentRequest } from './http-client.js';
+import { describe, orNoAnswer, send, type SentRequest } from './http-client.js';
 import type { Narrator } from './narrator.js';
 import { get, grantFor, post, sign, type Signer } from './signed-request.js';
 import { NEWCOMER, OPERATOR } from './story.js';
+
+const UUID = /[0-9a-f-]{36}/;
 
 /**
  * Four requests to Herald that are each wrong in one thing, after one that is right. Then one to Census, by somebody who
@@ -34,11 +36,11 @@ export async function playRefusals(
     type: 'welcome-message',
   });
   const show = async (label: string, request: SentRequest, expected: string): Promise<void> => {
-    const line = `${request.method} ${new URL(request.url).pathname}`;
-    narrator.exchange(label, line, describe(await send(request)), expected);
+    const line = `${request.method} ${new URL(request.url).pathname}`.replace(UUID, '...');
+    narrator.exchange(label, line, describe(await orNoAnswer(send(request))), expected);
   };
 
-  narrator.heading('One good request to Herald, and four that are refused');
+  narrator.heading('One good request to Herald, and four that Herald refuses');
   const signed = await sign(lookUp, another);
   await show('good', signed, '200');
   await show('replayed token', signed, '401 token_replayed');
@@ -48,7 +50,7 @@ export async function playRefusals(
   const misdirected = await sign(order, { ...another, audience: SERVICE_URIS.census });
   await show('wrong audience', misdirected, '401 audience_mismatch');
 
-  narrator.heading("And to Census, with Herald's private key, for user 42, who is not here");
+  narrator.heading("A thief with Herald's private key asks Census for user 42, who is not here");
   const thief: Signer = {
     issuer: SERVICE_URIS.herald,
     privateKey: readPrivateKey(environment.keys, 'herald'),

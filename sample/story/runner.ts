@@ -1,47 +1,85 @@
-import { once } from 'node:events';
 import { relative } from 'node:path';
-import { PAGE_PORT, readEnvironment, readPort, SetupError } from '../setup/environment.js';
-import { type Page, startPage } from '../page/start-page.js';
+import {
+  baseUrlAt,
+  PAGE_PORT,
+  readEnvironment,
+  readPort,
+  SetupError,
+} from '../setup/environment.js';
+import { startPage } from '../page/start-page.js';
 import { ensureKeyFiles } from '../setup/key-files.js';
-import { SERVICE_URIS } from '../setup/services.js';
+import { SERVICE_URIS, type ServiceName } from '../setup/services.js';
 import { findFreePorts } from './free-ports.js';
-import { type Mailbox, startMailbox } from './mailbox.js';
+import { openKeyRing } from './key-ring.js';
+import { startMailbox } from './mailbox.js';
+import type { LogLine } from './messages.js';
 import { Narrator } from './narrator.js';
+import { startReplayMemory } from './replay-memory.js';
+import type { ServiceStatus } from './service-process.js';
 import { ServiceProcesses } from './service-processes.js';
 import type { Stage } from './story.js';
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+interface Closable {
+  close(): Promise<void>;
+}
 
 /** Starts everything that a story needs, and stops it again. */
 export class Runner {
   readonly narrator = new Narrator();
   private readonly services = new ServiceProcesses();
-  private mailbox: Mailbox | undefined;
-  private page: Page | undefined;
+  private readonly opened: Closable[] = [];
+  private isStopping = false;
+  /** The lines of the logs, with the services that wrote them; undefined: they are shown at once. */
+  private keptLog: Map<string, Set<ServiceName>> | undefined = new Map();
+  /** Resolves at the first signal that ends the sample. */
+  readonly interrupted = new Promise<void>((resolve) => {
+    // The reader of our output has gone, `| head` for one.
+    process.stdout.once('error', () => process.exit(1));
+    for (const signal of SIGNALS) {
+      // Once: the second Ctrl-C ends this process at once, and the services end with it.
+      process.once(signal, () => {
+        void this.stop();
+        resolve();
+      });
+    }
+  });
 
-  /** Runs `play` until it is over, a service ends by itself, or Ctrl-C; then stops everything. */
+  /** Runs `play` until it is over or a signal ends it (Ctrl-C, SIGTERM, SIGHUP); then stops everything. */
   async run(play: () => Promise<void>): Promise<void> {
+    this.services.onChange((status) => this.tellState(status));
+    this.services.onLog((name, line) => this.tellLog(name, line));
     try {
-      const interrupted = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
-      await Promise.race([play(), this.services.ended, interrupted]);
+      await Promise.race([play(), this.interrupted]);
     } catch (error) {
-      console.error(error instanceof SetupError ? error.message : error);
-      process.exitCode = 1;
+      if (!this.isStopping) {
+        console.error(error instanceof SetupError ? error.message : error);
+        process.exitCode = 1;
+      }
     } finally {
-      await this.page?.close();
-      await this.services.stop();
-      await this.mailbox?.close();
+      await this.stop();
     }
   }
 
-  /** Shows everything on a page of its own, and says where that is. @returns when it can be asked for */
-  async openPage(stage: Stage, wantedPort: number): Promise<void> {
-    this.page = await startPage(stage, wantedPort);
-    const { port, url } = this.page;
+  /** Shows what the services have logged until now, each line once. From now on, lines are shown as they come. */
+  tellLogs(): void {
+    const lines = [...(this.keptLog ?? [])];
+    this.keptLog = undefined;
+    if (lines.length > 0)
+      this.narrator.heading('What the services wrote into their logs meanwhile');
+    for (const [line, names] of lines) this.narrator.quote(`${[...names].join(', ')}, ${line}`);
+  }
+
+  /** Shows everything on a page of its own. @returns where that is, when it can be asked for */
+  async openPage(stage: Stage, wantedPort: number): Promise<string> {
+    const { port, url } = await this.keep(startPage(stage, wantedPort));
     if (wantedPort !== 0 && port !== wantedPort) {
       this.narrator.heading(
         `Port ${wantedPort} (${PAGE_PORT.variable}) is taken: the page is at ${port} instead.`,
       );
     }
-    this.narrator.heading(`See it: ${url}`);
+    return url;
   }
 
   /** Starts the mail server and the four services, and says where they are. */
@@ -54,23 +92,57 @@ export class Runner {
       edge: readPort('edge', variables),
     });
     const made = ensureKeyFiles(wanted.keys);
-    this.mailbox = wanted.smtpUrl === undefined ? await startMailbox() : undefined;
-    const smtpUrl = wanted.smtpUrl ?? this.mailbox?.url ?? '';
-    const baseUrls = await this.services.start({ ...wanted, ports, smtpUrl });
+    const mailbox = wanted.smtpUrl === undefined ? await this.keep(startMailbox()) : undefined;
+    const smtpUrl = wanted.smtpUrl ?? mailbox?.url ?? '';
+    const keyRing = wanted.heraldKeyFile ? undefined : await this.keep(openKeyRing(wanted.keys));
+    const heraldKeyFile = wanted.heraldKeyFile ?? keyRing?.file;
+    const { url: replayMemoryUrl } = await this.keep(startReplayMemory());
 
-    this.narrator.heading('Four services, each in a process of its own');
-    for (const name of ['census', 'herald', 'another', 'edge'] as const) {
-      this.narrator.fact(SERVICE_URIS[name], `at ${baseUrls[name]}`);
-    }
-    const mailServer = this.mailbox ? `at ${this.mailbox.url}, embedded` : 'that of SMTP_URL';
+    this.narrator.heading('Starting four services, each in a process of its own');
+    const mailServer = mailbox ? `at ${mailbox.url}, embedded` : 'that of SMTP_URL';
     this.narrator.fact('mail server', mailServer);
     const novelty = made.length > 0 ? `made: ${made.join(', ')}` : 'kept';
     this.narrator.fact('keys', `in ${shortest(wanted.keys)}, ${novelty}`);
-    return {
-      environment: { ...wanted, baseUrls, smtpUrl },
-      services: this.services,
-      mailbox: this.mailbox,
-    };
+    const options = { ...wanted, heraldKeyFile, ports, smtpUrl, replayMemoryUrl };
+    const baseUrls = await this.services.startAll(options);
+    const { services } = this;
+    const environment = { ...wanted, heraldKeyFile, baseUrls, smtpUrl };
+    return { environment, services, mailbox, keyRing: keyRing?.file };
+  }
+
+  /** What is opened after everything was stopped is closed at once. */
+  private async keep<T extends Closable>(opening: Promise<T>): Promise<T> {
+    const opened = await opening;
+    this.opened.push(opened);
+    if (!this.isStopping) return opened;
+    await opened.close();
+    throw new SetupError('Stopped while starting.');
+  }
+
+  private async stop(): Promise<void> {
+    this.isStopping = true;
+    const services = this.services.stopAll();
+    await Promise.all([services, ...this.opened.splice(0).map((each) => each.close())]);
+    await services;
+  }
+
+  private tellState({ name, replica, state, port, reason }: ServiceStatus): void {
+    if (this.isStopping || (replica > 1 && reason === undefined)) return;
+    const service = SERVICE_URIS[name];
+    if (state === 'up') {
+      const again = reason === undefined ? '' : ' again';
+      this.narrator.fact(service, `listens${again} at ${baseUrlAt(port)}`);
+    } else if (state === 'starting' && reason !== undefined) {
+      this.narrator.fact(service, `ended by itself (${reason}) and is started again`);
+    } else if (state === 'failed') {
+      this.narrator.fact(service, `stays down: ${reason}`);
+    }
+  }
+
+  private tellLog(name: ServiceName, { level, text }: LogLine): void {
+    const line = `${level}: ${text}`;
+    if (this.keptLog) this.keptLog.set(line, new Set([...(this.keptLog.get(line) ?? []), name]));
+    else this.narrator.quote(`${name}, ${line}`);
   }
 }
 

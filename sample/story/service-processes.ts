@@ -1,10 +1,9 @@
-import { type ChildProcess, fork } from 'node:child_process';
-import { EventEmitter, on, once } from 'node:events';
-import { fileURLToPath } from 'node:url';
+import { EventEmitter, on } from 'node:events';
 import { baseUrlAt, type Environment, PORTS, SetupError } from '../setup/environment.js';
 import type { ServiceName } from '../setup/services.js';
 import type { Ports } from './free-ports.js';
-import type { Hop, KnownKeys, ServiceMessage } from './messages.js';
+import type { Hop, KnownKeys, LogLine, RunnerMessage, ServiceMessage } from './messages.js';
+import { ServiceProcess, type ServiceStatus } from './service-process.js';
 
 const PATIENCE_MILLISECONDS = 10_000;
 
@@ -21,43 +20,53 @@ export interface StartOptions {
   readonly smtpUrl: string;
   /** Default: Herald's file in `keys`. */
   readonly heraldKeyFile?: string;
+  /** Where all processes of Census record used tokens. Default: each in its own memory. */
+  readonly replayMemoryUrl?: string;
 }
 
-/** The four services, each in a process of its own. Started and stopped together. */
+/** One more process of a service: the same key, another port, a memory of its own. */
+export interface Replica {
+  /** 2 and more: the first process of a service is no replica. */
+  readonly number: number;
+  /** Where it listens, with a final slash. */
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+/** A process to add. */
+interface Addition {
+  readonly replica: number;
+  readonly port: number;
+  readonly variables: NodeJS.ProcessEnv;
+}
+
+/**
+ * The four services, each in a process of its own. A process that ends by itself is started again, on the
+ * same port; after four times within 30 seconds it stays down.
+ */
 export class ServiceProcesses {
-  private readonly children: ChildProcess[] = [];
+  private readonly processes = new Map<ServiceName, ServiceProcess[]>();
   private readonly hops = new EventEmitter();
   private readonly keyNews = new EventEmitter();
   private readonly knownKeys = new Map<ServiceName, KnownKeys>();
-  private stopping = false;
-  /** Rejects when a service ends that nobody has stopped. */
-  readonly ended: Promise<never>;
-  private reportEnd: (error: Error) => void = () => {};
-
-  constructor() {
-    this.ended = new Promise((_resolve, reject) => {
-      this.reportEnd = reject;
-    });
-    this.ended.catch(() => {}); // Whoever waits for it hears of it.
-  }
+  private readonly changes = new EventEmitter<{ change: [status: ServiceStatus] }>();
+  private readonly logs = new EventEmitter<{ line: [name: ServiceName, line: LogLine] }>();
+  private options: StartOptions | undefined;
+  private isStopping = false;
 
   /**
-   * Starts them and waits until each one listens, and knows the keys of those it trusts.
+   * Starts the four and waits until each one listens, and knows the keys of those it trusts.
    *
    * @returns where they listen
    * @throws SetupError when one of them cannot start
    */
-  async start({ ports, ...options }: StartOptions): Promise<Environment['baseUrls']> {
-    const variables = {
-      ...Object.fromEntries(START_ORDER.map((name) => [PORTS[name].variable, String(ports[name])])),
-      SAMPLE_KEYS: options.keys,
-      SMTP_URL: options.smtpUrl,
-      HERALD_KEY_FILE: options.heraldKeyFile ?? '',
-    };
-    for (const name of START_ORDER) {
-      await this.startOne(name, { ...process.env, ...variables });
-      await this.untilKeys(name, hasAll, PATIENCE_MILLISECONDS);
-    }
+  async startAll(options: StartOptions): Promise<Environment['baseUrls']> {
+    this.assertRunning();
+    this.options = options;
+    let turn: Promise<void> = Promise.resolve();
+    for (const name of START_ORDER) turn = this.startInTurn(name, turn);
+    await turn;
+    const { ports } = options;
     return {
       census: baseUrlAt(ports.census),
       herald: baseUrlAt(ports.herald),
@@ -66,7 +75,85 @@ export class ServiceProcesses {
     };
   }
 
-  /** Tells of every request that a service answers from now on. */
+  /**
+   * Starts a service that was stopped; nothing happens when it runs.
+   *
+   * @returns when it listens. It may not know the keys of others yet
+   * @throws SetupError when it cannot start
+   */
+  async start(name: ServiceName): Promise<void> {
+    this.assertRunning();
+    await this.first(name).start();
+  }
+
+  /** Ends the first process of a service. It stays down until it is started. @returns when it has ended */
+  async stop(name: ServiceName): Promise<void> {
+    await this.first(name).stop();
+  }
+
+  /**
+   * Stops a service and starts it again, on the same port and with an empty memory.
+   *
+   * @throws SetupError when it cannot start
+   */
+  async restart(name: ServiceName): Promise<void> {
+    await this.stop(name);
+    await this.start(name);
+  }
+
+  /**
+   * Starts one more process of a service on a free port. No other service calls it.
+   *
+   * @param variables of its environment that differ from those of the first process
+   * @returns when it listens. It may not know the keys of others yet
+   * @throws SetupError when it cannot start
+   */
+  async startReplica(name: ServiceName, variables: NodeJS.ProcessEnv = {}): Promise<Replica> {
+    this.assertRunning();
+    const number = Math.max(...this.all(name).map(({ status }) => status.replica)) + 1;
+    const process = this.add(name, { replica: number, port: 0, variables });
+    const stop = async (): Promise<void> => {
+      await process.stop();
+      this.processes.set(
+        name,
+        this.all(name).filter((other) => other !== process),
+      );
+    };
+    try {
+      await process.start();
+    } catch (error) {
+      await stop();
+      throw error;
+    }
+    return { number, url: baseUrlAt(process.status.port), stop };
+  }
+
+  /** All processes as they are now, replicas included. */
+  statuses(): ServiceStatus[] {
+    return [...this.processes.values()].flat().map(({ status }) => status);
+  }
+
+  /** The keys that the first process of a service knows; undefined while it is not up. */
+  keysKnownTo(name: ServiceName): KnownKeys | undefined {
+    return this.knownKeys.get(name);
+  }
+
+  /** Sends a message to the first process of a service, if it runs. */
+  tell(name: ServiceName, message: RunnerMessage): void {
+    this.first(name).send(message);
+  }
+
+  /** Calls the listener whenever a process enters another state. */
+  onChange(listener: (status: ServiceStatus) => void): void {
+    this.changes.on('change', listener);
+  }
+
+  /** Calls the listener with every warning and error that a service logs from now on, replicas included. */
+  onLog(listener: (name: ServiceName, line: LogLine) => void): void {
+    this.logs.on('line', listener);
+  }
+
+  /** Calls the listener with every request that a service answers from now on, replicas included. */
   onHop(name: ServiceName, listener: (hop: Hop) => void): void {
     this.hops.on(name, listener);
   }
@@ -77,7 +164,7 @@ export class ServiceProcesses {
   }
 
   /**
-   * Waits until the keys that a service knows are as they should be.
+   * Waits until the keys that the first process of a service knows are as they should be.
    *
    * @throws SetupError when they do not become that in time
    */
@@ -93,34 +180,70 @@ export class ServiceProcesses {
     }
   }
 
-  /** Ends every process, and waits until it has ended. */
-  async stop(): Promise<void> {
-    this.stopping = true;
-    await Promise.all(this.children.map(endProcess));
+  /** Ends every process, and lets none start any more. @returns when all have ended */
+  async stopAll(): Promise<void> {
+    this.isStopping = true;
+    await Promise.all([...this.processes.values()].flat().map((process) => process.stop()));
   }
 
-  private async startOne(name: ServiceName, env: NodeJS.ProcessEnv): Promise<void> {
-    if (this.stopping) throw new SetupError('Stopped while starting.');
-    const main = fileURLToPath(new URL(`../${name}/main.js`, import.meta.url));
-    const child = fork(main, [], { env });
-    this.children.push(child);
-    await new Promise<void>((resolve, reject) => {
-      child.on('message', (message: ServiceMessage) => {
-        if (message.kind === 'ready') resolve();
-        else if (message.kind === 'failed') reject(new SetupError(message.reason));
-        else if (message.kind === 'hop') this.hops.emit(name, message);
-        else {
-          this.knownKeys.set(name, message.keys);
-          this.keyNews.emit(name, message.keys);
-        }
-      });
-      child.once('error', reject);
-      child.once('exit', (code, signal) => {
-        const error = new SetupError(`${name} ended unexpectedly (${signal ?? code}).`);
-        reject(error); // Without effect once it listens.
-        if (!this.stopping) this.reportEnd(error);
-      });
+  private async startInTurn(name: ServiceName, turn: Promise<void>): Promise<void> {
+    const { ports } = this.optionsInUse();
+    const process = this.add(name, { replica: 1, port: ports[name], variables: {} });
+    await process.start(turn);
+    await this.untilKeys(name, hasAll, PATIENCE_MILLISECONDS);
+  }
+
+  private add(name: ServiceName, { replica, port, variables: others }: Addition): ServiceProcess {
+    const variables = (ownPort: number) => ({ ...this.variables(name, ownPort), ...others });
+    const process = new ServiceProcess({ name, replica, port, variables });
+    process.on('change', (status) => {
+      if (replica === 1 && status.state !== 'up') this.knownKeys.delete(name);
+      this.changes.emit('change', status);
     });
+    process.on('message', (message) => this.hear(message, name, replica));
+    this.processes.set(name, [...this.all(name), process]);
+    return process;
+  }
+
+  private hear(message: ServiceMessage, name: ServiceName, replica: number): void {
+    if (message.kind === 'hop') this.hops.emit(name, message);
+    if (message.kind === 'log') this.logs.emit('line', name, message);
+    if (message.kind === 'keys' && replica === 1) {
+      this.knownKeys.set(name, message.keys);
+      this.keyNews.emit(name, message.keys);
+    }
+  }
+
+  private variables(own: ServiceName, ownPort: number): NodeJS.ProcessEnv {
+    const { ports, keys, smtpUrl, heraldKeyFile, replayMemoryUrl } = this.optionsInUse();
+    return {
+      ...process.env,
+      ...Object.fromEntries(START_ORDER.map((name) => [PORTS[name].variable, String(ports[name])])),
+      [PORTS[own].variable]: String(ownPort),
+      SAMPLE_KEYS: keys,
+      SMTP_URL: smtpUrl,
+      HERALD_KEY_FILE: heraldKeyFile ?? '',
+      REPLAY_MEMORY_URL: replayMemoryUrl ?? '',
+    };
+  }
+
+  private all(name: ServiceName): ServiceProcess[] {
+    return this.processes.get(name) ?? [];
+  }
+
+  private first(name: ServiceName): ServiceProcess {
+    const [first] = this.all(name);
+    if (!first) throw new SetupError(`${name} was never started.`);
+    return first;
+  }
+
+  private optionsInUse(): StartOptions {
+    if (!this.options) throw new SetupError('No service was started yet.');
+    return this.options;
+  }
+
+  private assertRunning(): void {
+    if (this.isStopping) throw new SetupError('Stopped while starting.');
   }
 }
 
@@ -144,13 +267,4 @@ async function firstOf<T>(
     if (!signal.aborted) throw error;
   }
   return undefined;
-}
-
-async function endProcess(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
-  const exited = once(child, 'exit');
-  child.kill('SIGTERM');
-  const impatience = setTimeout(() => child.kill('SIGKILL'), PATIENCE_MILLISECONDS);
-  await exited;
-  clearTimeout(impatience);
 }

@@ -1,6 +1,6 @@
 import type { Environment } from '../setup/environment.js';
 import { CENSUS_USERS, SERVICE_URIS } from '../setup/services.js';
-import { type Answer, describe, send, type SentRequest } from './http-client.js';
+import { type Answer, describe, orNoAnswer, send, type SentRequest } from './http-client.js';
 import type { Mailbox } from './mailbox.js';
 import type { Hop } from './messages.js';
 import type { Narrator } from './narrator.js';
@@ -18,6 +18,8 @@ export interface Stage {
   readonly environment: Environment;
   readonly services: ServiceProcesses;
   readonly mailbox: Mailbox | undefined;
+  /** Herald's key file, where it is ours to rotate. */
+  readonly keyRing?: string;
 }
 
 /**
@@ -36,14 +38,16 @@ export async function playStory(stage: Stage, narrator: Narrator): Promise<strin
     stage.services.nextHop('census'),
   ]);
   const [answer, [atEdge, atAnother, atHerald, atCensus]] = await Promise.all([
-    logIn(stage.environment, OPERATOR).then(
-      async (cookie) => await welcome(stage.environment, cookie),
+    orNoAnswer(
+      logIn(stage.environment, OPERATOR).then(
+        async (cookie) => await welcome(stage.environment, cookie),
+      ),
     ),
     hops,
   ]);
 
   showHop(narrator, 'edge.service', atEdge, '201');
-  narrator.fact('', '(a browser asks: no token, but a session)');
+  narrator.note('A browser asks: it has a session, and no token.');
   showHop(narrator, 'another.service', atAnother, '201');
   narrator.claims(atAnother?.claims, {
     iss: SERVICE_URIS.edge,
@@ -51,7 +55,7 @@ export async function playStory(stage: Stage, narrator: Narrator): Promise<strin
     sub: OPERATOR,
     req: 'POST /welcome/',
   });
-  narrator.fact('', 'with the grant that Edge made:');
+  narrator.note('Edge adds a grant, its proof that the user was there:');
   narrator.claims(atAnother?.grant, { iss: SERVICE_URIS.edge, sub: OPERATOR });
   showHop(narrator, 'herald.service', atHerald, '201');
   narrator.claims(atHerald?.claims, {
@@ -67,7 +71,7 @@ export async function playStory(stage: Stage, narrator: Narrator): Promise<strin
     sub: OPERATOR,
     req: 'GET /user/42/',
   });
-  narrator.fact('', 'with the same grant, byte for byte: tth is its hash');
+  narrator.note('The same grant comes along, byte for byte: tth is its hash.');
   const hashes = [atAnother, atHerald, atCensus].map((hop) => hop?.claims?.['tth']);
   narrator.check('one grant should travel along', isOneText(hashes));
   if (answer.status === 201) await showMail(stage.mailbox, mailsBefore, narrator);
@@ -107,7 +111,7 @@ function isOneText(values: readonly unknown[]): boolean {
 }
 
 function showHop(narrator: Narrator, label: string, hop: Hop | undefined, expected: string): void {
-  narrator.exchange(label, hop?.request ?? '(none)', String(hop?.status), expected);
+  narrator.exchange(label, hop?.request ?? '(none)', String(hop?.status ?? 'no request'), expected);
 }
 
 async function showMail(

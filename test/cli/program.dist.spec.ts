@@ -20,7 +20,7 @@ const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as
   bin: Record<string, string>;
   dependencies: Record<string, string>;
 };
-const COMMANDS = ['keygen', 'jwks', 'rotate', 'inspect', 'call', 'doctor', 'explain'];
+const COMMANDS = ['keygen', 'jwks', 'rotate', 'inspect', 'call', 'doctor', 'explain', 'demo'];
 const ESCAPE = '\u001b[';
 
 const folder = temporaryFolder();
@@ -150,5 +150,9 @@ describe('the package', () => {
     );
     const checked = spawnSync(process.execPath, [link, 'doctor', options], { encoding: 'utf8' });
     expect(checked).toMatchObject({ status: 1, stderr: '' });
+    const demo = spawnSync(process.execPath, [link, 'demo'], { encoding: 'utf8' });
+    const missing =
+      /^error: the demo needs @nestjs\/\S+, which is not installed here\. Run: npm install /;
+    expect(demo).toMatchObject({ status: 3, stderr: expect.stringMatching(missing) as string });
   });
 });

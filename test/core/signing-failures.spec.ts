@@ -22,6 +22,8 @@ const PROVOKED_ELSEWHERE: readonly SigningFailureCode[] = [
   'body_too_large',
   // Making a grant signs no request: test/core/grants/issue-grant.spec.ts.
   'originate_refused',
+  // No request: test/core/messages/message-text.spec.ts.
+  'message_unsignable',
 ];
 
 interface Row {
@@ -102,6 +104,12 @@ const grantRows: readonly Row[] = [
 ];
 
 const ROWS: readonly Row[] = [
+  {
+    title: 'a method that is a word of messages',
+    code: 'method_unsignable',
+    bad: { method: 'emit' },
+    twin: { method: 'EMITS' },
+  },
   ...grantRows,
   ...refusedUrls('target_unknown', [
     'https://orders.service/',

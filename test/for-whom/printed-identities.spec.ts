@@ -47,7 +47,7 @@ describe.each([
         expect(logged[name]).toContain('fetch failed');
         expect(logged[name]).toContain('connect ECONNREFUSED');
         expect(logged[name]).toContain('The URL belongs to no configured target');
-        expect(logged[name]).toContain('Nobody is named for this call');
+        expect(logged[name]).toContain('This call names no user');
       }
       expect(stderr).toContain('"level":"error"');
       expect(stdout).toContain(' to /fail/:failure/:way');

@@ -204,7 +204,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
       const openLineFor = async (controllers: Type[]) => {
         const logger = new LogRecorder();
         await start({ imports: [ServiceAuthModule.forRoot(receiving)], controllers, logger });
-        return logger.texts('warn').find((text) => text.includes('does not stand before'));
+        return logger.texts('warn').find((text) => text.includes('does not guard'));
       };
       expect(await openLineFor([Subject])).not.toContain('@SkipServiceAuth()');
       expect(await openLineFor([Subject, Plain])).toContain('@SkipServiceAuth()');

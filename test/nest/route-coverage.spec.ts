@@ -411,7 +411,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     it('names in one line what is open without a word', async () => {
       const logger = new LogRecorder();
       await start({ ...fixture, logger });
-      const lines = linesOf(logger).filter((line) => line.includes('does not stand before'));
+      const lines = linesOf(logger).filter((line) => line.includes('does not guard'));
       expect(lines).toHaveLength(uncovered.length > 0 ? 1 : 0);
       const [, names = ''] = /handlers: (.*?)\. /.exec(lines[0] ?? '') ?? [];
       const named = names.split(/, | and \d+ more$/).map((name) => name.replace(/ \(.*/, ''));
@@ -430,7 +430,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     await start({ controllers: [Methods, ...controllers], logger });
     const [line, ...others] = linesOf(logger);
     expect(others).toEqual([]);
-    expect(line).toMatch(/^warn: .*before 29 of 48 handlers/);
+    expect(line).toMatch(/^warn: .*guard 29 of 48 handlers/);
     expect(line).toContain('Methods.open()');
     expect(line).toContain('and 19 more');
     expect(line).not.toContain('Methods.other()');
@@ -439,7 +439,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
   it('says so where nothing at all is guarded', async () => {
     const logger = new LogRecorder();
     await start({ controllers: [Plain], logger });
-    expect(linesOf(logger)).toEqual([expect.stringContaining('does not stand before 2 of 3')]);
+    expect(linesOf(logger)).toEqual([expect.stringContaining('does not guard 2 of 3')]);
     expect(linesOf(logger)[0]).toContain('None is guarded.');
   });
 

@@ -425,7 +425,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     ])('a warning where the guard was %s', async (_name, controller) => {
       expect(await warningsOf(controller, [])).toEqual([
         expect.stringContaining(`${controller.name}.read() has @AllowIssuers()`),
-        expect.stringContaining(`does not stand before 1 of 1 handlers: ${controller.name}.read()`),
+        expect.stringContaining(`does not guard 1 of 1 handlers: ${controller.name}.read()`),
       ]);
     });
 

@@ -55,7 +55,7 @@ async function runAll(python) {
   const mailbox = await startMailbox();
   try {
     ensureKeyFiles(keys);
-    const baseUrls = await services.start({
+    const baseUrls = await services.startAll({
       ports: await findFreePorts({ census: 0, herald: 0, another: 0, edge: 0 }),
       keys,
       smtpUrl: mailbox.url,
@@ -69,7 +69,7 @@ async function runAll(python) {
   } catch (error) {
     fail(error instanceof Error ? error.message : String(error));
   } finally {
-    await services.stop();
+    await services.stopAll();
     await mailbox.close();
     rmSync(keys, { recursive: true });
   }

@@ -1,18 +1,18 @@
-/** One line of the report: what was looked at, how it stands, and what to do about it. */
+/** One line of the report: the check, its result, and what to do. */
 export interface Check {
   readonly check: string;
   readonly status: 'ok' | 'warn' | 'fail';
   readonly message: string;
-  /** What to do; null where nothing is to be done. */
+  /** What to do; null if nothing needs to be done. */
   readonly advice: string | null;
 }
 
-/** It is as it should be. */
+/** The check passed. */
 export function ok(check: string, message: string): Check {
   return { check, status: 'ok', message, advice: null };
 }
 
-/** It works, and somebody should know. */
+/** It works, but somebody should know. */
 export function warn(check: string, message: string, advice: string): Check {
   return { check, status: 'warn', message, advice };
 }

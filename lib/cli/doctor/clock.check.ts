@@ -2,7 +2,7 @@ import { type Check, fail, ok, warn } from './check.js';
 
 const NAME = 'clock';
 const DEADLINE_MILLISECONDS = 3000;
-/** The Date header has whole seconds, and the answer takes a while. */
+/** The Date header has whole seconds. */
 const RESOLUTION_SECONDS = 1;
 
 export interface ClockParts {
@@ -24,13 +24,13 @@ export async function checkClocks(urls: readonly string[], parts: ClockParts): P
   return [warn(NAME, 'no service answered with a Date to compare with', advice)];
 }
 
-/** Undefined where nothing was answered: that is said of its keys already. */
+/** Undefined without an answer: the check of its keys reports that. */
 async function ask(origin: string, url: string, parts: ClockParts): Promise<Check | undefined> {
   const before = parts.now();
   const date = await readDate(url);
   if (date === undefined) return undefined;
   const after = parts.now();
-  // Between its shortest and its longest, the difference is the one nearest to none.
+  // Of all possible differences, the one nearest to zero.
   const ahead = Math.max(0, before - (date + RESOLUTION_SECONDS * 1000), date - after) / 1000;
   const side = date > after ? 'behind' : 'ahead of';
   const rounded = `${ahead.toFixed(0)} s`;

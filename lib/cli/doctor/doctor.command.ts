@@ -51,7 +51,7 @@ Examples:
 Exit codes: 0 no check failed, 1 one did (with --strict: or warned), 2 the command line is wrong,
 3 the module cannot be loaded.`;
 
-/** Adds the command that checks the configuration of a service, and what it depends on. */
+/** Adds the command that checks the configuration of a service, and its surroundings. */
 export function addDoctor(program: Command, terminal: Terminal, finish: Finish): void {
   program
     .command('doctor')
@@ -122,7 +122,7 @@ async function checkReplay(options: UncheckedOptions, { now }: Terminal): Promis
     : await checkReplayStore(options['replayStore'], now);
 }
 
-/** What a service is checked with, besides its options. */
+/** The surroundings with which a service is checked. */
 interface Surroundings {
   readonly publishedAt: string | undefined;
   /** The options of other services of its environment. */
@@ -158,7 +158,7 @@ async function checkService(
   }
 }
 
-/** The service as it would start, but for what would keep it from starting: that is checked by itself. */
+/** The service as it would start, without the parts that could prevent its start: separate checks cover those. */
 async function open(
   written: UncheckedOptions,
   events: ServiceAuthEvent[],
@@ -181,7 +181,7 @@ async function open(
   }
 }
 
-/** A class of finder is made by Nest: here it finds nobody. */
+/** Only Nest can create a class of finder, so here it finds no issuer. */
 function trustedIssuersOf(written: unknown): ServiceAuthOptions['trustedIssuers'] {
   if (typeof written === 'function') return { find: () => undefined };
   return written as ServiceAuthOptions['trustedIssuers'];
@@ -189,19 +189,19 @@ function trustedIssuersOf(written: unknown): ServiceAuthOptions['trustedIssuers'
 
 function withoutStart(store: unknown): ServiceAuthOptions['replayStore'] {
   const { recordUse } = Object(store) as { recordUse?: unknown };
-  // What is no store goes on as it is, so that the options report it.
+  // A value that is not a store stays, so that the options report it.
   if (typeof recordUse !== 'function') return store as ServiceAuthOptions['replayStore'];
   return { recordUse: () => 'first' };
 }
 
-/** The key servers of issuers and originators, and the services called. */
+/** The key servers of issuers and originators, and the called services. */
 function urlsOf(options: Partial<ServiceAuthOptions>): string[] {
   const { trustedIssuers, originators = [], targets = [] } = options;
   const issuers = Array.isArray(trustedIssuers)
     ? (trustedIssuers as readonly TrustedIssuerOptions[])
     : [];
   const trusted = new Set(issuers.map(({ issuer }) => issuer));
-  // An originator that says nothing of keys has those of the trusted issuer of its name.
+  // An originator without keys has those of the trusted issuer with its name.
   const others = originators.filter(
     ({ issuer, jwksUri }) => jwksUri !== undefined || !trusted.has(issuer),
   );

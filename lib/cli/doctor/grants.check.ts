@@ -8,7 +8,7 @@ import { DEFAULT_MAX_LIFETIME_SECONDS } from '../../core/grants/resolve-originat
 import { notedLifetime } from '../rotate/steps.js';
 import { type Check, ok, warn } from './check.js';
 
-/** What the options of one service say of grants, besides what would keep it from starting. */
+/** Checks the options of one service about grants, beyond those that prevent its start. */
 export function checkGrants(
   settings: ServiceAuthSettings,
   written: UncheckedOptions,
@@ -33,7 +33,7 @@ function checkTrustDomain({ receiving, sending }: ServiceAuthSettings): Check[] 
     : [ok('trust domain', `${sending.trustDomain}; nobody vouches for users here`)];
 }
 
-/** Proof is as strong as the weakest issuer. */
+/** The weakest issuer decides what proofs are worth. */
 function checkProofs({ receiving }: ServiceAuthSettings, isListed: boolean): Check[] {
   if (!receiving?.grants) return [];
   const name = 'subject proof';
@@ -68,7 +68,7 @@ function checkTargets({ sending }: ServiceAuthSettings): Check[] {
   return [ok(name, others.length === 0 ? sent : `${sent}; not to ${others.join(', ')}`)];
 }
 
-/** A key that is withdrawn sooner takes the grants with it that it has signed. */
+/** A key that is withdrawn too early invalidates the grants that it has signed. */
 function checkLifetimes({ sending }: ServiceAuthSettings, written: UncheckedOptions): Check[] {
   const { maxLifetimeSeconds } = sending?.originate ?? {};
   if (maxLifetimeSeconds === undefined) return [];
@@ -90,14 +90,14 @@ function checkLifetimes({ sending }: ServiceAuthSettings, written: UncheckedOpti
   return checks;
 }
 
-/** What `rotate` has noted of the previous key; undefined where the file has none. */
+/** The lifetime that `rotate` noted with the previous key; undefined if the file has none. */
 function notedInFile(keyFile: unknown): number | undefined {
   try {
     const ring: unknown = JSON.parse(readFileSync(String(keyFile), 'utf8'));
     const { previous } = Object(ring) as { previous?: unknown };
     return previous === undefined ? undefined : notedLifetime(Object(previous) as JsonWebKey);
   } catch {
-    // A PEM, or no file: other checks say so.
+    // A PEM, or no file: other checks report that.
     return undefined;
   }
 }

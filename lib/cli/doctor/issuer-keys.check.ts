@@ -5,7 +5,7 @@ import { type Check, fail, ok, warn } from './check.js';
 
 const NAME = 'keys of issuer';
 
-/** Whether there are keys of every issuer that is trusted. */
+/** Checks that the keys of every trusted issuer can be read. */
 export async function checkIssuerKeys(
   { receiving }: ServiceAuthSettings,
   isListed: boolean,
@@ -24,7 +24,7 @@ export async function checkIssuerKeys(
   return [...checks.flat(), ...dropped];
 }
 
-/** Whether there are keys of every originator. */
+/** Checks that the keys of every originator can be read. */
 export async function checkOriginatorKeys({ receiving }: ServiceAuthSettings): Promise<Check[]> {
   const originators = [...(receiving?.grants?.originators.values() ?? [])];
   return await Promise.all(

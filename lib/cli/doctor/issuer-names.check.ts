@@ -2,7 +2,7 @@ import type { TrustedIssuerOptions, TargetOptions } from '../../core/index.js';
 import type { UncheckedOptions } from '../configuration-module.js';
 import { type Check, warn } from './check.js';
 
-/** Warns of names of services that differ in a final slash alone: names are compared byte for byte. */
+/** Warns of service names that differ only in a final slash, since names are compared byte for byte. */
 export function checkIssuerNames(options: UncheckedOptions): Check[] {
   const names = new Set(namesOf(options));
   return [...names]
@@ -26,7 +26,7 @@ function namesOf(options: UncheckedOptions): string[] {
   return [issuer, ...audiences, ...trusted, ...called].filter((name) => typeof name === 'string');
 }
 
-/** Options that nobody has checked yet may hold anything. */
+/** Unchecked options may have any value. */
 function listOf<T>(value: unknown): T[] {
   const list: unknown[] = Array.isArray(value) ? value : [];
   return list.filter(Boolean) as T[];

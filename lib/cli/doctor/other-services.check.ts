@@ -5,7 +5,7 @@ import { describeSeconds } from '../durations.js';
 import { longestGrantSeconds } from '../grant-lifetime.js';
 import { type Check, fail, ok, warn } from './check.js';
 
-/** Compares what this service and others of its environment say of grants. */
+/** Compares the options about grants of this service and of others in its environment. */
 export function checkOtherServices(
   settings: ServiceAuthSettings,
   others: readonly UncheckedOptions[],
@@ -18,7 +18,7 @@ export function checkOtherServices(
   ]);
 }
 
-/** Of this service, what the others have to agree with. */
+/** The options of this service with which the others must agree. */
 interface OwnView {
   readonly issuer: string;
   readonly trustDomain: string | undefined;
@@ -88,7 +88,7 @@ function compareLives([maker, made]: Life, [taker, accepted]: Life): Check {
   return fail(name, message, advice);
 }
 
-/** Whether a service that requires proof gets grants. */
+/** Checks that a service that requires proof gets grants. */
 function compareCalls(own: OwnView, other: UncheckedOptions): Check[] {
   const names = new Set([other['issuer'], other['audience']].flat());
   const target = own.targets.find(({ audience }) => names.has(audience));
@@ -105,7 +105,7 @@ function nameOf({ issuer }: UncheckedOptions): string {
   return String(issuer);
 }
 
-/** Options that nobody has checked yet may hold anything. */
+/** Unchecked options may have any value. */
 function listOf(value: unknown): UncheckedOptions[] {
   const list: unknown[] = Array.isArray(value) ? value : [];
   return list.filter((item): item is UncheckedOptions => typeof item === 'object' && item !== null);

@@ -8,9 +8,9 @@ import { type Check, fail, ok, warn } from './check.js';
 const NAME = 'published keys';
 
 /**
- * Whether receivers that fetch this service's keys find the one that signs.
+ * Checks that receivers that fetch this service's keys find the signing key.
  *
- * @param publishedAt where they fetch them; default: under the issuer, as receivers do
+ * @param publishedAt the URL of the key set; default: the default URL of receivers, under the issuer
  */
 export async function checkPublishedKeys(
   { issuer, sending }: ServiceAuthSettings,

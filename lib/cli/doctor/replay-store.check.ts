@@ -6,13 +6,13 @@ import { type Check, fail, ok, warn } from './check.js';
 
 const NAME = 'replay store';
 const RETRY_MILLISECONDS = 100;
-/** A client that has just been made is still connecting. */
+/** A new client is still connecting. */
 const ATTEMPTS = 30;
 const LIFETIME_SECONDS = 10;
 
 /**
- * Whether the store tells a first use from a second, and what it says of itself when it starts: of a
- * Redis, whether it may evict keys. Leaves a used token of no service in it, which expires.
+ * Checks that the store distinguishes a first use from a second, and collects its warnings at start, such as of a
+ * Redis that may evict keys. Leaves one used token of no service in the store, which expires.
  *
  * @param now milliseconds since the epoch
  */
@@ -33,7 +33,7 @@ function isStore(store: unknown): store is ReplayStore {
   return typeof store === 'object' && store !== null && 'recordUse' in store;
 }
 
-/** By its name, as there may be another copy of the class in the process. */
+/** By its name, as the process may have another copy of the class. */
 function isInMemory(store: ReplayStore): boolean {
   return store.constructor.name === 'MemoryReplayStore';
 }
@@ -76,15 +76,15 @@ function warnOfMemory(): Check {
 }
 
 function okStore(): Check {
-  return ok(NAME, 'in reach, and tells a second use from the first');
+  return ok(NAME, 'reachable, and distinguishes a second use from the first');
 }
 
 function failBlind(): Check {
-  const message = 'it does not tell a second use from the first: tokens can be replayed';
+  const message = 'it does not distinguish a second use from the first: tokens can be replayed';
   return fail(NAME, message, "make `recordUse` answer 'first' once, then 'seen'");
 }
 
-/** Redis out of memory answers, and refuses to write: its address is right, and nothing is down. */
+/** A Redis without free memory answers, but refuses to write: its address is right, and it is running. */
 function failUnreachable(reason: string): Check {
   const isFull = /\bOOM\b/.test(reason);
   const advice = isFull
@@ -94,7 +94,7 @@ function failUnreachable(reason: string): Check {
   return fail(NAME, message, advice);
 }
 
-/** What it reports when a service starts to use it. */
+/** The warnings that the store reports when a service starts to use it. */
 async function warnings(store: ReplayStore): Promise<Check[]> {
   const events: ServiceAuthEvent[] = [];
   const observer = { observe: (event: ServiceAuthEvent) => void events.push(event) };

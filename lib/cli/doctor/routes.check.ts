@@ -5,10 +5,10 @@ import { callExport, loadModule } from '../configuration-module.js';
 import { CommandFailure, EXIT_CODES, type ExitCode, failUsage } from '../exit-codes.js';
 import { paint, type Terminal, visible, writeJson } from '../terminal.js';
 
-/** On which an application tells how its handlers are guarded, when it has started. */
+/** The channel on which a started application publishes how its handlers are guarded. */
 const CHANNEL = 'nestjs-service-auth:coverage';
 
-/** An application connects to much before it has started. */
+/** Applications open connections before they have started. */
 const DEADLINE_SECONDS = 60;
 
 interface RoutesOptions {
@@ -20,10 +20,10 @@ interface RoutesOptions {
 type Table = readonly HandlerCoverage[];
 
 /**
- * Starts an application, up to where Nest calls its `onApplicationBootstrap`, and prints how each handler is guarded.
+ * Starts an application up to `onApplicationBootstrap`, and prints how each handler is guarded.
  *
- * @param file the module that starts it, or that exports a function which does, under the name that `--export` says
- * @throws CommandFailure where the application does not start, or has no ServiceAuthModule
+ * @param file the module that starts it, or that exports a function to start it, under the name in `--export`
+ * @throws CommandFailure if the application does not start, or has no ServiceAuthModule
  */
 export async function examineRoutes(
   file: string,
@@ -43,7 +43,7 @@ async function startUntilKnown(file: string, exportName: string | undefined): Pr
   const table = new Promise<Table>((resolve) =>
     subscribe(CHANNEL, (message) => resolve(message as Table)),
   );
-  // A start that fails ends the wait; one that succeeds need not be over.
+  // A failed start ends the wait; a successful one may still be running.
   const failed = start(file, exportName).then(() => table);
   const late = `${file} started no application with ServiceAuthModule within ${DEADLINE_SECONDS} seconds`;
   return await withinDeadline(

@@ -5,17 +5,17 @@ import { type Check, ok, warn } from './check.js';
 
 const NAME = 'shared work';
 
-/** What a library shares between requests, and so between users. */
+/** A library that shares work between requests, and so between users. */
 interface Library {
   readonly name: string;
-  /** From this major version on, nothing goes wrong. */
+  /** From this major version on, the library is safe. */
   readonly rightFrom?: number;
-  /** What it does, and what to write. */
+  /** What the library does, and what to write. */
   readonly problem: string;
   readonly cure: string;
   /** `context`: it runs work in the context of another request. `answers`: it gives one user's answer to another. */
   readonly shares: 'context' | 'answers';
-  /** Answers to requests, in the place of answers to calls. */
+  /** It shares answers to requests, instead of answers to calls. */
   readonly isForReceiving?: true;
 }
 
@@ -23,7 +23,7 @@ const TASKS =
   'it may run a task in the context of another request, so the call is made for its user';
 const IN_THE_TASK = 'write onBehalfOf(caller) in the call, or give it callContext.bind(task)';
 
-/** Tried one by one, see docs/for-whom.md. */
+/** Each was tested, see docs/for-whom.md. */
 const LIBRARIES: readonly Library[] = [
   { name: 'async', problem: TASKS, cure: IN_THE_TASK, shares: 'context' },
   { name: 'async-lock', problem: TASKS, cure: IN_THE_TASK, shares: 'context' },
@@ -97,18 +97,18 @@ const LIBRARIES: readonly Library[] = [
   },
 ];
 
-/** What {@link checkSharedWork} is told besides the options. */
+/** The input of {@link checkSharedWork} besides the options. */
 export interface SharedWorkParts {
-  /** The module that exports the options: its project is looked at. */
+  /** The module that exports the options, whose project is checked. */
   readonly module: string;
   readonly subjectPropagation: unknown;
-  /** The names of libraries whose use somebody has looked at. */
+  /** The names of libraries whose use has been reviewed. */
   readonly reviewed: readonly string[];
 }
 
 /**
- * Warns of the known libraries that can mix up users, as far as they are installed and direct dependencies of the project.
- * Those that only run work in another request's context matter where calls take their user from it.
+ * Warns of known libraries that can confuse users, if they are installed direct dependencies of the project.
+ * Libraries that only run work in another request's context matter only if calls take their user from the context.
  */
 export function checkSharedWork(options: UncheckedOptions, parts: SharedWorkParts): Check[] {
   const project = findProject(dirname(resolve(parts.module)));
@@ -131,7 +131,7 @@ export function checkSharedWork(options: UncheckedOptions, parts: SharedWorkPart
   );
 }
 
-/** A version that cannot be read is not known to be right. */
+/** An unreadable version counts as unsafe. */
 function isRight({ rightFrom = Infinity }: Library, version: string): boolean {
   return Number.parseInt(version, 10) >= rightFrom;
 }
@@ -141,7 +141,7 @@ interface Project {
   readonly dependencies: readonly string[];
 }
 
-/** The nearest package.json with dependencies: one in a build folder may only say which modules are there. */
+/** The nearest package.json with dependencies: one in a build folder may only set the module format. */
 function findProject(folder: string): Project | undefined {
   const manifest = readManifest(join(folder, 'package.json'));
   const lists = [manifest['dependencies'], manifest['optionalDependencies']];
@@ -152,7 +152,9 @@ function findProject(folder: string): Project | undefined {
   return parent === folder ? undefined : findProject(parent);
 }
 
-/** Looks where Node looks, and not by `require.resolve()`: few packages export their package.json. */
+/**
+ * Searches the folders that Node searches. `require.resolve()` fails, since few packages export their package.json.
+ */
 function installedVersion(name: string, folder: string): string | undefined {
   const { version } = readManifest(join(folder, 'node_modules', name, 'package.json'));
   if (typeof version === 'string') return version;
@@ -160,7 +162,7 @@ function installedVersion(name: string, folder: string): string | undefined {
   return parent === folder ? undefined : installedVersion(name, parent);
 }
 
-/** An empty one where there is none, or none that can be read. */
+/** Empty if the file is missing or unreadable. */
 function readManifest(file: string): Readonly<Record<string, unknown>> {
   try {
     const manifest: unknown = JSON.parse(readFileSync(file, 'utf8'));

@@ -8,14 +8,14 @@ import { type Check, fail, ok, warn } from './check.js';
 
 const GROUP_AND_OTHERS = 0o077;
 
-/** Whether anybody but its owner may read the file of the signing key; nothing where it is in no file. */
+/** Checks that only its owner may read the file of the signing key; undefined if the key is not in a file. */
 export function checkKeyFile({ signingKey }: UncheckedOptions): Check[] {
   if (!isFileOptions(signingKey)) return [];
   const { keyFile } = signingKey;
   try {
     const mode = statSync(keyFile).mode & 0o777;
     const octal = mode.toString(8).padStart(4, '0');
-    // Windows has no such modes, and shows all files as readable by everybody.
+    // Windows has no file modes, and shows all files as readable by everybody.
     const isOpen = platform() !== 'win32' && (mode & GROUP_AND_OTHERS) !== 0;
     return isOpen
       ? [
@@ -32,7 +32,7 @@ export function checkKeyFile({ signingKey }: UncheckedOptions): Check[] {
   }
 }
 
-/** Which key signs. That it can sign was seen when it was read. */
+/** Reports which key signs. Reading the key has already shown that it can sign. */
 export function checkSigningKey(sending: SendingSettings | undefined): Check[] {
   if (!sending) return [ok('signing key', 'none: this service only receives')];
   const { algorithm, keyId } = sending.signingKeys.current();

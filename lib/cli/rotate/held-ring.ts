@@ -4,12 +4,12 @@ import { originOfFile } from '../../keys/signing-key-origin.js';
 import { isRing, readSigningKeyRing, RING_NAMES } from '../../keys/signing-key-ring.js';
 import { withConfigProblems } from '../key-files.js';
 
-/** The keys of a key file as JWKs, under the names that `keyFile` reads. */
+/** The keys of a key file as JWKs, under the names in a `keyFile`. */
 export type RingMembers = Partial<Record<(typeof RING_NAMES)[number], JsonWebKey>>;
 
-/** One key of a key file, and how the published set has it. */
+/** One key of a key file, and its entry in the published set. */
 export interface HeldKey {
-  /** With the key id and the algorithm that the service uses it with. */
+  /** With the key id and the algorithm that the service uses. */
   readonly jwk: JsonWebKey;
   readonly keyId: string;
   readonly isPublished: boolean;
@@ -23,8 +23,9 @@ export type HeldRing = Partial<Record<(typeof RING_NAMES)[number], HeldKey>> & {
 /**
  * Reads a key file as the service does: a PEM, a private JWK, or a ring.
  *
- * @param published the keys that receivers fetch: they say which key id and algorithm the options of the service give
- * @throws CommandFailure naming the file and what is wrong, never with anything of a key
+ * @param published the keys that receivers fetch, which show the key id and the algorithm from the options of the
+ *   service
+ * @throws CommandFailure naming the file and the problem, never with any part of a key
  */
 export async function readHeldRing(
   path: string,
@@ -37,7 +38,7 @@ export async function readHeldRing(
   });
   const wrapped: object = isRing(written) ? written : { current: written };
   const names = RING_NAMES.filter((name) => Reflect.get(wrapped, name) !== undefined);
-  // Published in the order of the names, one for each key that is there.
+  // Published in the order of the names, one entry for each existing key.
   const held = names.map((name, at): [string, HeldKey] => {
     const { kid, alg }: Record<string, unknown> = read.published[at] ?? {};
     const material = materialOf(Reflect.get(wrapped, name) as object);
@@ -47,7 +48,7 @@ export async function readHeldRing(
   return Object.fromEntries(held) as HeldRing;
 }
 
-/** The JWKs of a ring, to be written. */
+/** The JWKs of a ring, to write to the file. */
 export function membersOf(ring: HeldRing): RingMembers {
   const entries = RING_NAMES.flatMap((name) => (ring[name] ? [[name, ring[name].jwk]] : []));
   return Object.fromEntries(entries) as RingMembers;
@@ -62,7 +63,7 @@ function isJwk(material: unknown): material is JsonWebKey {
   return typeof material === 'object' && material !== null;
 }
 
-/** What the service publishes decides: its options may name a PEM's key id and algorithm. */
+/** The published key decides: the options may give a PEM its key id and algorithm. */
 function hold(jwk: JsonWebKey, published: readonly VerificationKey[]): HeldKey {
   const publicKey = createPublicKey({ key: jwk, format: 'jwk' });
   const found = published.find(({ key }) => key.equals(publicKey));

@@ -7,17 +7,17 @@ import { codeOf } from '../key-files.js';
 
 const POLL_MILLISECONDS = 500;
 
-/** What receivers fetch at this moment. */
+/** The set that receivers fetch now. */
 export interface PublishedSet {
   readonly keys: readonly VerificationKey[];
-  /** How long a receiver that has just fetched the set before may go on with it. */
+  /** How long a receiver may keep using a set that it has just fetched. */
   readonly maxAgeSeconds: number;
 }
 
 /**
  * Fetches a published key set as a receiver does.
  *
- * @throws CommandFailure when there is no set of keys
+ * @throws CommandFailure if there is no key set
  */
 export async function fetchPublishedSet(url: string): Promise<PublishedSet> {
   try {
@@ -37,9 +37,9 @@ export async function fetchPublishedSet(url: string): Promise<PublishedSet> {
 }
 
 /**
- * Asks for the published set again and again, until it has a key.
+ * Fetches the published set repeatedly, until it has a key.
  *
- * @returns the set that has the key; undefined where none had it in time
+ * @returns the set with the key; undefined if the key is not there in time
  */
 export async function waitForKey(
   url: string,
@@ -54,7 +54,7 @@ export async function waitForKey(
   return undefined;
 }
 
-/** A service that is just being restarted may answer the next time. */
+/** A service that is restarting may answer the next time. */
 async function fetchIfThere(url: string): Promise<PublishedSet | undefined> {
   try {
     return await fetchPublishedSet(url);

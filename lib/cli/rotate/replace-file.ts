@@ -17,18 +17,18 @@ import { basename, dirname, join } from 'node:path';
 import { failImpossible } from '../exit-codes.js';
 import { codeOf } from '../key-files.js';
 
-/** Stands between the name of the file and a random part. */
+/** The text between the name of the file and a random part. */
 const INFIX = '.rotate-';
 
 /**
- * Replaces a file: writes another beside it, with its mode and owner, and renames that. Readers find the old
- * text or the new one, never a part. What a killed process left beside the file is removed.
+ * Replaces a file: writes a new file beside it, with the same mode and owner, and renames it. Readers find the old
+ * text or the new one, never a part. Removes files that a killed process left beside it.
  *
- * @throws CommandFailure when the file cannot be replaced, which leaves it as it was
+ * @throws CommandFailure if the file cannot be replaced, and stays unchanged
  */
 export function replaceFile(path: string, text: string): void {
   try {
-    // A link keeps pointing to its file.
+    // A link still points to its file afterwards.
     const file = realpathSync(path);
     removeLeftovers(file);
     const beside = `${file}${INFIX}${randomUUID()}`;
@@ -51,7 +51,7 @@ function writeLike(file: string, beside: string, text: string): void {
   const descriptor = openSync(beside, 'wx', 0o600);
   try {
     const own = fstatSync(descriptor);
-    // Where the owner cannot be kept, the service could not read its key after this.
+    // With another owner, the service could no longer read its key.
     if (own.uid !== uid || own.gid !== gid) fchownSync(descriptor, uid, gid);
     fchmodSync(descriptor, mode & 0o777);
     writeSync(descriptor, text);

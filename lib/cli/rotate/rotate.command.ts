@@ -31,7 +31,7 @@ import {
 const STEPS = ['publish', 'switch', 'withdraw'] as const;
 type Step = (typeof STEPS)[number];
 
-/** What comes after each step. */
+/** The command after each step. */
 const NEXT_STEPS: Readonly<Record<Step, Step | undefined>> = {
   publish: 'switch',
   switch: 'withdraw',
@@ -50,14 +50,14 @@ interface RotateOptions {
   readonly json?: true;
 }
 
-/** What a rotation is about, read and checked once. */
+/** The input of a rotation, read and checked once. */
 interface Rotation {
   readonly step: Step;
   readonly keyFile: string;
   readonly url: string;
   readonly options: RotateOptions;
   readonly reloadSeconds: number;
-  /** The longest life of a grant that the service makes; 0: it makes none. */
+  /** The longest lifetime of a grant of the service, in seconds; 0: it makes none. */
   readonly grantSeconds: number;
   readonly terminal: Terminal;
 }
@@ -128,7 +128,7 @@ async function readRotation(
   return { step, keyFile, url, options, reloadSeconds, grantSeconds, terminal };
 }
 
-/** What the command line says of grants, and the options of the service: the longer of the two counts. */
+/** The lifetime of grants on the command line, or in the options of the service: the longer one counts. */
 async function readGrantSeconds({
   config,
   grantLifetimeSeconds: written,
@@ -152,7 +152,7 @@ async function rotate(rotation: Rotation): Promise<ExitCode> {
   return result.outcome === 'refused' ? EXIT_CODES.failed : EXIT_CODES.ok;
 }
 
-/** The keys of the file, which must be the file of the service that publishes there. */
+/** The keys of the file, which must belong to the service that publishes at the URL. */
 async function readOwnRing({ keyFile, url }: Rotation, { keys }: PublishedSet): Promise<HeldRing> {
   const ring = await readHeldRing(keyFile, keys);
   if (ring.current.isPublished) return ring;
@@ -172,7 +172,7 @@ async function take(rotation: Rotation, ring: HeldRing, set: PublishedSet): Prom
   return result;
 }
 
-/** Adds the next key, and waits until it is published: from then on receivers may learn it. */
+/** Adds the next key, and waits until it is published: from then on receivers can fetch it. */
 async function publish(rotation: Rotation, ring: HeldRing): Promise<StepResult> {
   const { keyFile, url, reloadSeconds, options } = rotation;
   const added = await addNext(ring, async () => await createNext(ring, options));
@@ -246,7 +246,7 @@ function report(rotation: Rotation, ring: HeldRing, result: StepResult): void {
   terminal.out(describeWait(rotation, result));
 }
 
-/** How long to wait, and for what. */
+/** Says how long to wait, and for what. */
 function describeWait(
   { step, terminal }: Rotation,
   { outcome, earliestSeconds }: StepResult,

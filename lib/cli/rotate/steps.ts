@@ -2,38 +2,38 @@ import type { JsonWebKey } from 'node:crypto';
 import { describeSeconds } from '../durations.js';
 import { type HeldKey, type HeldRing, membersOf, type RingMembers } from './held-ring.js';
 
-/** The longest that a token may live: docs/protocol.md. */
+/** The longest lifetime of a token: docs/protocol.md. */
 const TOKEN_SECONDS = 300;
-/** The most that a receiver may tolerate of a clock. */
+/** The largest clock tolerance of a receiver. */
 const TOLERANCE_SECONDS = 60;
-/** The member of a previous key that says for how long what it signed may live, besides tokens. */
+/** The member of a previous key with the longest lifetime of its grants. */
 const LIFETIME = 'max_lifetime';
 
-/** What a step needs to know of time. */
+/** The times that a step needs. */
 export interface StepTimes {
   readonly nowSeconds: number;
-  /** How long receivers may go on with a set that they have fetched. */
+  /** How long receivers may use a fetched set. */
   readonly maxAgeSeconds: number;
   /** How long until every instance of the service has read a changed file. */
   readonly reloadSeconds: number;
-  /** The longest life of a grant that the service makes; 0: it makes none. */
+  /** The longest lifetime of a grant of the service, in seconds; 0: it makes none. */
   readonly grantSeconds: number;
 }
 
-/** What a step comes to. */
+/** The result of a step. */
 export interface StepResult {
   readonly outcome: 'done' | 'already' | 'refused';
   readonly message: string;
-  /** The keys to write to the file; undefined: it stays as it is. */
+  /** The keys to write to the file; undefined: the file does not change. */
   readonly members?: RingMembers;
   /** The earliest moment of the next step, in seconds since the epoch. */
   readonly earliestSeconds?: number;
 }
 
 /**
- * Adds the next key, which the service publishes and does not use yet.
+ * Adds the next key, which the service publishes but does not use yet.
  *
- * @returns undefined where the next key is in the file and nobody has seen it published
+ * @returns undefined if the file has the next key, but it was not seen in the published set
  */
 export async function addNext(
   ring: HeldRing,
@@ -52,7 +52,7 @@ export async function addNext(
   return { outcome: 'already', message, earliestSeconds };
 }
 
-/** Notes that the next key is published now: receivers know it when what they have fetched before is too old. */
+/** Notes that the next key is published now. Receivers know it after their earlier sets have expired. */
 export function notePublished(ring: HeldRing, next: HeldKey, times: StepTimes): StepResult {
   const earliestSeconds = times.nowSeconds + times.reloadSeconds + times.maxAgeSeconds;
   return {
@@ -63,7 +63,7 @@ export function notePublished(ring: HeldRing, next: HeldKey, times: StepTimes): 
   };
 }
 
-/** Signs with the next key from now on, and goes on publishing the one before. */
+/** Signs with the next key from now on, and still publishes the previous one. */
 export function switchToNext(ring: HeldRing, times: StepTimes): StepResult {
   const { previous, current, next } = ring;
   if (!next) {
@@ -84,7 +84,7 @@ export function switchToNext(ring: HeldRing, times: StepTimes): StepResult {
     'Some receivers may not know the next key yet.',
   );
   if (early) return early;
-  // Nobody can see when it was published, so that the wait begins now.
+  // The time of publication is unknown, so the wait begins now.
   if (momentOf(next, 'nbf') === undefined)
     return { ...notePublished(ring, next, times), outcome: 'refused' };
   const { nbf: _nbf, ...signer } = next.jwk;
@@ -98,9 +98,9 @@ export function switchToNext(ring: HeldRing, times: StepTimes): StepResult {
 }
 
 /**
- * Publishes the previous key no more.
+ * Stops publishing the previous key.
  *
- * @param isForced whether not to wait for what that key has signed
+ * @param isForced whether not to wait until tokens and grants of that key have expired
  */
 export function withdrawPrevious(ring: HeldRing, times: StepTimes, isForced: boolean): StepResult {
   const { previous, current, next } = ring;
@@ -116,7 +116,7 @@ export function withdrawPrevious(ring: HeldRing, times: StepTimes, isForced: boo
   return { outcome: 'done', message, members };
 }
 
-/** Why the previous key may not be withdrawn yet; undefined where it may. */
+/** Why the previous key must not be withdrawn yet; undefined if it may be. */
 function objectionTo(
   previous: HeldKey,
   members: RingMembers,
@@ -124,7 +124,7 @@ function objectionTo(
 ): StepResult | undefined {
   const noted = momentOf(previous, 'exp');
   if (noted === undefined) {
-    // Nobody can see when it signed last, so that the wait begins now.
+    // The time of its last signature is unknown, so the wait begins now.
     const key = signedLast(previous.jwk, times);
     return {
       outcome: 'refused',
@@ -143,12 +143,12 @@ function objectionTo(
     `${what} of the previous key may still be under way.`,
   );
   if (!early || longer === 0) return early;
-  // Noted, so that a withdrawal that says nothing of grants waits for them too.
+  // Noted, so that a withdrawal without a lifetime of grants waits for them too.
   const key = { ...previous.jwk, exp: noted + longer, [LIFETIME]: times.grantSeconds };
   return { ...early, members: { ...members, previous: key } };
 }
 
-/** A key that signs no more, with the moment from which on nothing that it signed is accepted. */
+/** A key that no longer signs, with the time when everything that it signed has expired. */
 function signedLast(jwk: JsonWebKey, times: StepTimes): JsonWebKey & { readonly exp: number } {
   const { nowSeconds, reloadSeconds, maxAgeSeconds, grantSeconds } = times;
   const lifetime = Math.max(TOKEN_SECONDS, grantSeconds);
@@ -156,7 +156,7 @@ function signedLast(jwk: JsonWebKey, times: StepTimes): JsonWebKey & { readonly 
   return { ...jwk, exp, ...(lifetime > TOKEN_SECONDS ? { [LIFETIME]: lifetime } : {}) };
 }
 
-/** A step that is not taken, and changes nothing. */
+/** A refused step, which changes nothing. */
 export function refuse(message: string): StepResult {
   return { outcome: 'refused', message };
 }
@@ -170,12 +170,12 @@ function refuseEarly(
   return { outcome: 'refused', message: `It is too early. ${why}`, earliestSeconds };
 }
 
-/** For how long a grant may live that the previous key of a ring signed, as far as `rotate` was told; in seconds. */
+/** The longest lifetime of a grant of the previous key, as noted by `rotate`; in seconds. */
 export function notedLifetime(previous: JsonWebKey): number {
   return numberIn(previous, LIFETIME) ?? 0;
 }
 
-/** A moment that `rotate` wrote: `nbf` and `exp`, as OpenID Federation has them in a JWK. */
+/** A time that `rotate` wrote: `nbf` or `exp`, members of a JWK from OpenID Federation. */
 function momentOf({ jwk }: HeldKey, name: 'nbf' | 'exp'): number | undefined {
   return numberIn(jwk, name);
 }

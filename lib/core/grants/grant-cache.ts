@@ -6,18 +6,18 @@ import type { VerifiedGrant } from './verified-grant.js';
 const MAX_ENTRIES = 10_000;
 const MAX_CHARACTERS = 16 * 1024 * 1024;
 
-/** A grant whose signature was good. Whether it still counts is asked at each use. */
+/** A grant with a valid signature. Each use checks whether the grant still counts. */
 export interface KnownGrant {
   readonly claims: GrantClaims;
-  /** What it proves where it counts. */
+  /** What the grant proves. */
   readonly proved: VerifiedGrant;
   readonly keyId: string;
-  /** The key that verified it: another one under the same id does not. */
+  /** The key that verified it. A different key with the same id does not count. */
   readonly key: KeyObject;
   readonly algorithm: Algorithm;
 }
 
-/** Kept in the order of arrival: of a Map, the oldest is found only past all that was deleted before it. */
+/** Entries are in the order of arrival. In a Map alone, the search for the oldest entry passes all deleted ones. */
 interface Entry {
   readonly hash: string;
   grant: KnownGrant;
@@ -27,9 +27,9 @@ interface Entry {
 }
 
 /**
- * Grants that were verified before, by the SHA-256 of their text: a fan-out of calls verifies its grant once. Only a good
- * signature gets one in here, so strangers cannot fill it. Holds at most 10,000 grants and 16 MiB of text; the oldest
- * goes first.
+ * Remembers verified grants by the SHA-256 of their text, so that a fan-out of calls verifies its grant once. Only
+ * grants with a valid signature are kept, so strangers cannot fill the cache. It holds at most 10,000 grants and 16
+ * MiB of text, and drops the oldest first.
  */
 export class GrantCache {
   readonly #byHash = new Map<string, Entry>();
@@ -42,7 +42,7 @@ export class GrantCache {
     return this.#byHash.get(hash)?.grant;
   }
 
-  /** Runs `verify`, or waits for the verification of this grant that is under way. */
+  /** Runs `verify`, or waits if a verification of the same grant is already running. */
   async once(hash: string, verify: () => Promise<KnownGrant>): Promise<KnownGrant> {
     const underWay = this.#underWay.get(hash);
     if (underWay) return await underWay;

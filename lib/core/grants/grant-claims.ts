@@ -2,10 +2,10 @@ import { refuse } from '../errors.js';
 import { findSubjectFlaw } from '../subject.js';
 import { isObject, type UnverifiedObject } from '../unambiguous-json.js';
 
-/** The longest lifetime of a grant that any receiver can be set to accept, in seconds: a week. */
+/** The longest lifetime of a grant that a receiver can be configured to accept, in seconds: a week. */
 export const LONGEST_GRANT_SECONDS = 604_800;
 
-/** What a grant says, of the right types. Anybody can have written it until its signature is verified. */
+/** The claims of a grant, with the right types. Anybody can write them until the signature is verified. */
 export interface GrantClaims {
   /** The originator: the service that authenticated the user. */
   readonly issuer: string;
@@ -15,7 +15,7 @@ export interface GrantClaims {
   readonly issuedAtSeconds: number;
   readonly expiresAtSeconds: number;
   readonly notBeforeSeconds: number | undefined;
-  /** The same on every hop. */
+  /** The id of the transaction, the same on every hop. */
   readonly transaction: string;
   readonly scopes: readonly string[];
   readonly acr: string | undefined;
@@ -58,7 +58,7 @@ export function readGrantClaims(
   if (expiresAtSeconds - issuedAtSeconds > maxLifetimeSeconds) {
     invalid(`exp is more than ${maxLifetimeSeconds} s after iat`);
   }
-  // Who asked for it. A token service writes another name than its own, so nothing is compared.
+  // Who asked for the grant. A token service writes another name than its own, so nothing compares it.
   if ((readText(payload, 'req_wl') ?? missing('req_wl')) === '') invalid('req_wl is empty');
   return {
     issuer: readText(payload, 'iss') ?? missing('iss'),
@@ -94,7 +94,7 @@ function readSubject(payload: UnverifiedObject): string {
   return flaw === undefined ? subject : invalid(`sub is ${flaw}`);
 }
 
-/** Split at single spaces: an empty part is no scope. */
+/** Splits at single spaces; an empty part is not a scope. */
 function readScopes(payload: UnverifiedObject): readonly string[] {
   const scopes = (readText(payload, 'scope') ?? missing('scope')).split(' ');
   return scopes.every((scope) => SCOPE_TOKEN.test(scope))

@@ -1,6 +1,6 @@
 import type { KeySource } from '../keys.js';
 
-/** What a receiver believes grants by. */
+/** The settings by which a receiver believes grants. */
 export interface GrantSettings {
   /** The `aud` of every grant that counts here. */
   readonly trustDomain: string;
@@ -16,13 +16,16 @@ export interface Originator {
   readonly keys: KeySource;
   /** URI prefixes of the users that it may vouch for. */
   readonly subjects: readonly string[];
-  /** The only scopes that its grants are believed for; undefined: all. */
+  /** The only scopes that its grants may have; undefined: all. */
   readonly scopes: ReadonlySet<string> | undefined;
 }
 
-/** What a receiver asks of one trusted issuer besides a good token: that the user asked. */
+/** What a receiver requires of one trusted issuer besides a valid token: a proof that the user asked. */
 export interface SubjectProof {
-  /** `off`: nothing. `report`: it is looked, and nobody refused. */
+  /**
+   * `off`: no proof. `report`: the proof is checked, but no request is refused. `required`: a request without proof
+   * is refused.
+   */
   readonly mode: 'off' | 'report' | 'required';
   /** Whether the issuer may act for itself. */
   readonly withoutSubject: 'allowed' | 'refused';
@@ -30,25 +33,28 @@ export interface SubjectProof {
   readonly maxAgeSeconds: number;
 }
 
-/** How old a grant may be where nobody says otherwise, in seconds. */
+/** The default of the greatest age of a grant, in seconds. */
 export const DEFAULT_MAX_AGE_SECONDS = 300;
 
-/** Of an issuer that nothing is asked of. */
+/** For an issuer that needs no proof. */
 export const NO_PROOF: SubjectProof = Object.freeze({
   mode: 'off',
   withoutSubject: 'allowed',
   maxAgeSeconds: DEFAULT_MAX_AGE_SECONDS,
 });
 
-/** What a route asks of grants. Each member narrows, but for the age, which issuer and route both have to allow. */
+/**
+ * What a route requires of grants. Each member narrows. Only the age can also widen: issuer and route must both allow
+ * it.
+ */
 export interface ProofPolicy {
-  /** How old the grant may be, in seconds, where its issuer is allowed that much. Default 300. */
+  /** How old the grant may be, in seconds, if its issuer may use grants of that age. Default 300. */
   readonly maxAgeSeconds?: number | undefined;
-  /** The grant must have each. */
+  /** The grant must have each of these scopes. */
   readonly scopes?: readonly string[] | undefined;
-  /** Each list must have the originator. */
+  /** The originator must be in each of these sets. */
   readonly originators?: readonly ReadonlySet<string>[] | undefined;
-  /** Each list must have the `acr` of the grant. */
+  /** The `acr` of the grant must be in each of these lists. */
   readonly acrs?: readonly ReadonlySet<string>[] | undefined;
 }
 
@@ -56,6 +62,6 @@ export interface ProofPolicy {
 export interface OriginateSettings {
   readonly lifetimeSeconds: number;
   readonly maxLifetimeSeconds: number;
-  /** URI prefixes of the users that it makes grants for. */
+  /** URI prefixes of the users for whom it makes grants. */
   readonly subjects: readonly string[];
 }

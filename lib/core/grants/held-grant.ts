@@ -2,19 +2,19 @@ import { hash, randomUUID } from 'node:crypto';
 import { createSlot } from '../slot.js';
 
 /**
- * A grant that this service may send on. Its state is private: nothing that prints a configuration, an identity or an
- * async context shows the text.
+ * A grant that this service may pass on. Its text is private, so printing a configuration, an identity or an async
+ * context does not show it.
  */
 export class HeldGrant {
   readonly #text: string | Promise<string>;
   readonly #subject: string;
   readonly #expiresAtSeconds: number | undefined;
-  /** Stands for the text while it is being signed. */
+  /** Identifies the grant while it is being signed and has no text yet. */
   readonly #id: string | undefined;
 
   /**
    * @param text the value of the `Txn-Token` header, or the one that is being signed
-   * @param about whom it is for, and until when; a service that does not verify grants does not know the end
+   * @param about the user and the end of the grant; a service that does not verify grants does not know the end
    */
   constructor(
     text: string | Promise<string>,
@@ -24,18 +24,18 @@ export class HeldGrant {
     this.#subject = about.subject;
     this.#expiresAtSeconds = about.expiresAtSeconds;
     this.#id = typeof text === 'string' ? undefined : randomUUID();
-    // Who sends it learns why it was not signed; if nobody does, nobody needs to.
+    // The code that sends the grant gets this error. If no code sends it, the error is ignored.
     if (typeof text !== 'string') text.catch(() => undefined);
     Object.freeze(this);
   }
 
-  /** The user that it is for. */
+  /** The user of the grant. */
   get subject(): string {
     return this.#subject;
   }
 
   /**
-   * For keys of answers: equal for equal grants, and otherwise different. It does not show the text.
+   * A part of cache keys: equal for equal grants, different otherwise. It does not reveal the text.
    *
    * @internal
    */
@@ -44,12 +44,18 @@ export class HeldGrant {
     return typeof text === 'string' ? hash('sha256', text, 'base64url') : String(this.#id);
   }
 
-  /** The value of the header, once it is signed. @throws what signing it fails with */
+  /**
+   * The value of the header, once it is signed.
+   * @throws the error of signing
+   */
   async text(): Promise<string> {
     return await this.#text;
   }
 
-  /** Whether its end has passed, as far as that is known. @param nowMilliseconds since the epoch */
+  /**
+   * Whether the grant has expired, as far as its end is known.
+   * @param nowMilliseconds since the epoch
+   */
   isOver(nowMilliseconds: number): boolean {
     return this.#expiresAtSeconds !== undefined && this.#expiresAtSeconds * 1000 <= nowMilliseconds;
   }
@@ -57,12 +63,12 @@ export class HeldGrant {
 
 const HELD = createSlot<HeldGrant>();
 
-/** Notes the grant that came with a request. No member of its identity, which loggers print. */
+/** Stores the grant that came with a request. It is not a member of the identity, which loggers print. */
 export function holdGrant(identity: object, grant: HeldGrant): void {
   HELD.set(identity, grant);
 }
 
-/** The grant that came with the request of this identity, and may be sent on; undefined where there is none. */
+/** The grant that came with the request of this identity, if it may be passed on; undefined otherwise. */
 export function heldGrantOf(identity: object): HeldGrant | undefined {
   return HELD.get(identity);
 }

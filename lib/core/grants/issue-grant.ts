@@ -10,12 +10,12 @@ import { isScopeToken, readGrantClaims } from './grant-claims.js';
 import type { OriginateSettings } from './grant-settings.js';
 import { GRANT_TYPE, MAX_GRANT_LENGTH } from './verify-grant.js';
 
-/** The scope of a grant whose maker names none. It satisfies no route that asks for another. */
+/** The scope of a grant if its maker names none. It does not satisfy a route that requires another scope. */
 export const USER_PRESENT = 'user-present';
 
-/** What a grant says besides who vouches for whom. */
+/** What a grant says besides its originator and its user. */
 export interface GrantOptions {
-  /** For what the user is there: no spaces in a scope. Default `user-present`. */
+  /** What the user allows. A scope has no spaces. Default `user-present`. */
   readonly scope?: string | readonly string[] | undefined;
   /** How long the grant lives, in seconds. Default `originate.lifetimeSeconds`; at most `originate.maxLifetimeSeconds`. */
   readonly lifetimeSeconds?: number | undefined;
@@ -23,21 +23,21 @@ export interface GrantOptions {
   readonly acr?: string | undefined;
   readonly authTimeSeconds?: number | undefined;
   readonly amr?: readonly string[] | undefined;
-  /** What receivers get to know of the transaction, and of who asked for it. */
+  /** What receivers learn of the transaction, and of who asked for it. */
   readonly transactionContext?: Readonly<Record<string, unknown>> | undefined;
   readonly requesterContext?: Readonly<Record<string, unknown>> | undefined;
 }
 
-/** A grant that is made where a request may be being served. */
+/** Options of a grant that may be made while the service serves a request. */
 export interface OriginateCall extends GrantOptions {
   /**
-   * `served-grant`: the request being served came from another service, and this one vouches for the user itself, in the
-   * place of the grant that came with the request. Observers are called with `grant_issued`, which says so.
+   * `served-grant`: the request being served came from another service. This service vouches for the user itself,
+   * instead of passing on the grant of that request. The event `grant_issued` records it.
    */
   readonly insteadOf?: 'served-grant' | undefined;
 }
 
-/** Who makes grants: its name, its clock, its key, where ids come from, and when it signs. */
+/** The originator: its name, its clock, its key, its source of ids, and when it signs. */
 export interface GrantSigner {
   readonly issuer: string;
   /** Milliseconds since the epoch. */
@@ -47,7 +47,7 @@ export interface GrantSigner {
   readonly turn: SigningTurn;
 }
 
-/** A grant that was made, and what is known of it. */
+/** A grant that this service made, and its claims. */
 export interface IssuedGrant {
   /** The value of the header `Txn-Token`, once it is signed. */
   readonly text: Promise<string>;
@@ -58,7 +58,7 @@ export interface IssuedGrant {
 }
 
 /**
- * Makes a grant: this service vouches that the user is there. What is wrong with it is thrown before it is signed.
+ * Makes a grant: this service vouches for the user. It checks the grant before it signs.
  *
  * @throws ServiceSigningError `originate_refused`
  * @see draft-ietf-oauth-transaction-tokens-10
@@ -96,7 +96,7 @@ export function issueGrant(
   return { text, subject, transaction, expiresAtSeconds, lifetimeSeconds };
 }
 
-/** Asserts that receivers will take the claims for those of a grant, whatever the application has put into them. */
+/** Asserts that receivers can read the claims as those of a grant, whatever values the application has given. */
 function assertReadable(claims: Readonly<Record<string, unknown>>, lifetimeSeconds: number): void {
   try {
     const written = Buffer.from(JSON.stringify(claims));

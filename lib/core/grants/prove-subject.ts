@@ -20,53 +20,53 @@ import {
   verifyGrant,
 } from './verify-grant.js';
 
-/** What a verified service token says of its user, and what came beside it. */
+/** What a verified service token says about its user, and the headers of its request. */
 export interface SubjectClaim {
   readonly subject: string | undefined;
-  /** The claim `tth`, of any type; undefined where there is none. */
+  /** The claim `tth`, of any type; undefined if the token has none. */
   readonly tth: unknown;
   /** Every value of a header, by its lower-case name. */
   readonly headerValues: (name: string) => readonly string[];
 }
 
-/** What is asked of a request: by the configuration of its issuer, and by its route. */
+/** What the configuration of the issuer and the route require of a request. */
 export interface ProofTerms {
-  /** Of its issuer. */
+  /** The requirement of the issuer. */
   readonly proof: SubjectProof;
-  /** Of its route, which then requires a proof whatever the mode of the issuer is. */
+  /** The requirement of the route. With it a proof is required, whatever the mode of the issuer is. */
   readonly asked: ProofPolicy | undefined;
 }
 
-/** Who asks. */
+/** The receiver that checks the proof. */
 export interface ProofVerifier extends Omit<GrantVerifier, 'grants'> {
-  /** Undefined in a service that believes no originator: no issuer and no route requires a proof there. */
+  /** Undefined in a service without originators. There no issuer and no route requires a proof. */
   readonly grants: GrantSettings | undefined;
   readonly clockToleranceSeconds: number;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }
 
-/** What became of the question whether the user asked. */
+/** The result of the check whether the user asked. */
 export interface ProofOutcome {
-  /** What was proved, where a proof is required. */
+  /** What was proved, if a proof is required. */
   readonly grant?: VerifiedGrant;
-  /** The grant that calls for this user take along. */
+  /** The grant to pass on with calls for this user. */
   readonly held?: HeldGrant;
-  /** Why the request would be refused if the mode of its issuer was `required`. */
+  /** The code of the refusal if the mode of the issuer was `required`. */
   readonly refusal?: RefusalCode;
-  /** The token and the grant do not belong together, and nobody asked for a proof. */
+  /** Why the token and the grant do not belong together, if no proof was required. */
   readonly unbound?: UnboundReason;
 }
 
 const NOTHING: ProofOutcome = Object.freeze({});
 
 /**
- * Answers whether the user of a verified service token asked for this: protocol section "Grants". The cheap steps come
- * first.
+ * Checks whether the user of a verified service token asked for this request: protocol section "Grants". Cheap steps
+ * run first.
  *
- * @throws ServiceTokenRefusedError `subject_missing`, `grant_missing`, `grant_repeated`, `grant_invalid`, `grant_mismatch`,
- *   `originator_unknown`, `originator_not_allowed`, `grant_expired`, `grant_not_yet_valid`, `scope_missing`,
- *   `authentication_insufficient`
+ * @throws ServiceTokenRefusedError `subject_missing`, `grant_missing`, `grant_repeated`, `grant_invalid`,
+ *   `grant_mismatch`, `originator_unknown`, `originator_not_allowed`, `grant_expired`, `grant_not_yet_valid`,
+ *   `scope_missing`, `authentication_insufficient`
  * @throws ServiceAuthUnavailableError `key_unavailable`
  */
 export function proveSubject(
@@ -79,7 +79,7 @@ export function proveSubject(
   return mode === 'off' ? comparePair(claim) : report(claim, terms, verifier);
 }
 
-/** Nobody asks: a pair is handed on unread, and half of one is seen. */
+/** Without a required proof: keeps a token and its grant unread, and notices if one of them is missing. */
 function comparePair(claim: SubjectClaim): ProofOutcome {
   const [text = '', ...others] = claim.headerValues(GRANT_HEADER);
   if (claim.subject === undefined || (text === '' && claim.tth === undefined)) return NOTHING;
@@ -91,7 +91,7 @@ function comparePair(claim: SubjectClaim): ProofOutcome {
   return { held: new HeldGrant(text, { subject: claim.subject }) };
 }
 
-/** Nobody is refused, not even where keys are out of reach. */
+/** Refuses no request, even if keys cannot be fetched. */
 async function report(
   claim: SubjectClaim,
   terms: ProofTerms,
@@ -130,7 +130,7 @@ async function judge(
   return { grant: proved, held };
 }
 
-/** One grant, and a token that was made for it. */
+/** Reads the grant, and asserts that it is the only one and that the token was made for it. */
 function readPair({ tth, headerValues }: SubjectClaim): { text: string; tokenHash: string } {
   const [text = '', ...others] = headerValues(GRANT_HEADER);
   if (others.length > 0) refuse('grant_repeated', 'several Txn-Token headers');
@@ -143,7 +143,7 @@ function readPair({ tth, headerValues }: SubjectClaim): { text: string; tokenHas
   return { text, tokenHash };
 }
 
-/** The grant is meant for this trust domain and this user, of whom its originator may speak. */
+/** Asserts that the grant is for this trust domain and this user, and that its originator may vouch for the user. */
 function assertMeant(claims: GrantClaims, subject: string, grants: GrantSettings): void {
   if (claims.audience !== grants.trustDomain) {
     refuse('grant_mismatch', 'it was made for another trust domain');
@@ -160,7 +160,7 @@ function assertMeant(claims: GrantClaims, subject: string, grants: GrantSettings
 }
 
 /**
- * Asserts that a grant is valid now. How old it may be is asked by issuers and routes.
+ * Asserts that a grant is valid now. Issuers and routes limit its age.
  *
  * @throws ServiceTokenRefusedError `grant_expired`, `grant_not_yet_valid`
  */

@@ -10,10 +10,10 @@ const ORIGINATE_NAMES = [
   'maxLifetimeSeconds',
 ] as const satisfies (keyof OriginateOptions)[];
 
-/** The longest life that a grant may be made with where `originate` says nothing, in seconds. */
+/** The default of the longest lifetime that `originate` may give a grant, in seconds. */
 export const DEFAULT_MAX_LIFETIME_SECONDS = 86_400;
 
-/** Reads how this service makes grants; undefined where it makes none. */
+/** Reads how this service makes grants; undefined if it makes none. */
 export function readOriginate(
   options: OptionReader,
   { trustDomain }: CommonSettings,

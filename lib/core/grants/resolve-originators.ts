@@ -29,12 +29,12 @@ const SUBJECT_PROOF_NAMES = [
 
 const DAY_SECONDS = 86_400;
 
-/** An originator as it was written, before its keys are looked for. */
+/** An originator as the options have it, before its keys are resolved. */
 export interface WrittenOriginator extends Omit<Originator, 'keys'> {
   readonly reader: OptionReader;
 }
 
-/** Reads who may vouch for whom; undefined where nobody does. */
+/** Reads the originators; undefined if there are none. */
 export function readOriginators(
   reader: OptionReader,
   { trustDomain }: CommonSettings,
@@ -68,13 +68,13 @@ function readOriginator(item: unknown, problems: ProblemList): WrittenOriginator
   return { issuer, subjects, scopes: scopes && new Set(scopes), reader };
 }
 
-/** What originators are resolved with besides what was written. */
+/** What the resolution of originators needs besides the options. */
 export interface OriginatorParts extends SettingsParts {
-  /** The keys of a listed trusted issuer of that name. */
+  /** The keys of the listed trusted issuer with that name. */
   keysOfTrusted(issuer: string): KeySource | undefined;
 }
 
-/** Finds the keys of each originator. Undefined where nobody vouches, or the options have problems. */
+/** Resolves the keys of each originator. Undefined if there are no originators, or the options have problems. */
 export async function resolveGrants(
   reader: OptionReader,
   written: readonly WrittenOriginator[] | undefined,
@@ -111,7 +111,7 @@ async function keysOf(
   );
 }
 
-/** A prefix that somebody originates and that an issuer may speak for; undefined where there is none. */
+/** A prefix of users that an originator vouches for and the issuer may speak for; undefined if there is none. */
 export function sharedPrefix(
   subjects: readonly string[] | undefined,
   originated: readonly string[],
@@ -127,14 +127,15 @@ export function sharedPrefix(
 export interface ReadIssuer {
   readonly profile: 'strict' | 'original';
   readonly subjects: readonly string[] | undefined;
-  /** The prefixes that somebody originates; undefined where there are no originators. */
+  /** The prefixes of users that originators vouch for; undefined if there are no originators. */
   readonly originated: readonly string[] | undefined;
 }
 
 /**
- * Reads what is asked of an issuer besides a good token.
+ * Reads what proof an issuer needs besides a valid token.
  *
- * @returns undefined for an issuer that says nothing although somebody vouches for users whom it may speak for
+ * @returns undefined if the issuer has no `subjectProof` although an originator vouches for users whom it may speak
+ *   for
  */
 export function readSubjectProof(
   reader: OptionReader,

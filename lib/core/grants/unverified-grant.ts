@@ -2,13 +2,13 @@ import { MAX_CLAIM_VALUES } from '../token-syntax.js';
 import { JsonFlaw, readJsonObject, type UnverifiedObject } from '../unambiguous-json.js';
 import { isGrantText } from './verify-grant.js';
 
-/** What this service reads of a grant that it was given, and cannot verify: for whom it is, and until when. */
+/** The user and the end of a grant that this service was given and cannot verify. */
 export interface UnverifiedGrant {
   readonly subject: string;
   readonly expiresAtSeconds: number;
 }
 
-/** Reads for whom a grant is, and until when; undefined for what is none. */
+/** Reads the user and the end of a grant; undefined if the text is not a grant. */
 export function readUnverifiedGrant(text: string): UnverifiedGrant | undefined {
   const [, payload = ''] = isGrantText(text) ? text.split('.') : [];
   const { sub, exp } = readPayload(payload);

@@ -1,18 +1,20 @@
 import { freezeDeep } from '../frozen.js';
 import type { GrantClaims } from './grant-claims.js';
 
-/** What a verified grant proves: the originator vouches that the user was there. Frozen. */
+/** What a verified grant proves: the originator vouches for the user. Frozen. */
 export interface VerifiedGrant {
   /** The service that authenticated the user: the URI under which it may vouch here. */
   readonly originator: string;
   /** The id of the transaction, the same on every hop. */
   readonly transaction: string;
-  /** For what the user was there; `user-present` where the originator said nothing. */
+  /** What the user allows; `user-present` if the originator named no scope. */
   readonly scopes: readonly string[];
   /** Seconds since the epoch, as the grant says. */
   readonly issuedAtSeconds: number;
   readonly expiresAtSeconds: number;
-  /** How the user authenticated, in the words of the originator (OpenID Connect Core section 2); undefined where it says nothing. */
+  /**
+   * How the user authenticated, as the originator says (OpenID Connect Core section 2); undefined if it does not say.
+   */
   readonly acr: string | undefined;
   readonly authTimeSeconds: number | undefined;
   readonly amr: readonly string[] | undefined;
@@ -21,7 +23,7 @@ export interface VerifiedGrant {
   readonly requesterContext: Readonly<Record<string, unknown>> | undefined;
 }
 
-/** What the claims of a grant prove, once they are verified. */
+/** Takes from verified claims what they prove. */
 export function toVerifiedGrant(claims: GrantClaims): VerifiedGrant {
   return freezeDeep({
     originator: claims.issuer,

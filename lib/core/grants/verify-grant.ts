@@ -12,7 +12,7 @@ import { readGrantClaims } from './grant-claims.js';
 import type { GrantSettings } from './grant-settings.js';
 import { toVerifiedGrant } from './verified-grant.js';
 
-/** The longest grant that is looked at, in characters. */
+/** The longest grant that this library reads, in characters. */
 export const MAX_GRANT_LENGTH = 4096;
 
 const VISIBLE_ASCII = /^[\x21-\x7e]+$/;
@@ -28,12 +28,12 @@ const HEADER_RULES = {
 
 const GRANT_TEXT = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
 
-/** Whether a text has the outer form of a grant. Nothing in it is read. */
+/** Whether a text has the outer form of a grant. Reads none of its content. */
 export function isGrantText(text: string): boolean {
   return text.length <= MAX_GRANT_LENGTH && GRANT_TEXT.test(text);
 }
 
-/** Who verifies grants, and what it remembers of others. */
+/** The receiver that verifies grants, and its cache. */
 export interface GrantVerifier {
   readonly grants: GrantSettings;
   readonly cache: GrantCache;
@@ -41,7 +41,7 @@ export interface GrantVerifier {
   readonly load?: VerificationLoad | undefined;
 }
 
-/** What `tth` says of a grant: base64url SHA-256 of the value of its header. */
+/** The `tth` of a grant: base64url SHA-256 of the value of its header. */
 export function grantHash(text: string): string {
   return hash('sha256', text, 'base64url');
 }
@@ -58,8 +58,8 @@ export function assertGrantText(text: string): void {
 }
 
 /**
- * Verifies a grant, or finds that it was verified before: its signature is that of an originator, with a key that it has
- * now. Whether it is for this user, and not too old, is asked by the caller.
+ * Verifies a grant, or finds it in the cache: an originator has signed it, with a key that the originator still has.
+ * The caller checks the user and the age.
  *
  * @param tokenHash the {@link grantHash} of `text`
  * @throws ServiceTokenRefusedError `grant_invalid`, `originator_unknown`
@@ -81,12 +81,15 @@ export async function verifyGrant(
   });
 }
 
-/** A grant that is not is verified anew, which says why. Its originator may still vouch, and has the same key under the same id, for that algorithm. */
+/**
+ * Whether a cached grant still counts: its originator may still vouch, and has the same key under the same id, for
+ * that algorithm. If not, the grant is verified again, which gives the reason.
+ */
 async function isStillGood(known: KnownGrant, { originators }: GrantSettings): Promise<boolean> {
   const originator = originators.get(known.claims.issuer);
   const key = await originator?.keys.find(known.keyId);
   if (key === undefined) return false;
-  // Fetched again, an unchanged key is another object.
+  // A key that is fetched again is another object, even if it is unchanged.
   const isSameKey = key.key === known.key || key.key.equals(known.key);
   return isSameKey && key.algorithms.has(known.algorithm);
 }
@@ -113,7 +116,7 @@ async function verifyAnew(
 }
 
 /**
- * Reads the JOSE header that a grant must have.
+ * Reads and checks the JOSE header of a grant.
  *
  * @throws ServiceTokenRefusedError `grant_invalid`
  */
@@ -135,7 +138,7 @@ function readGrant(
   return { ...readHeader(token.unverifiedHeader), token };
 }
 
-/** Whatever is wrong with a service token of this form, is wrong with the grant. @throws `grant_invalid` for any refusal */
+/** Runs checks of service tokens on a grant, with the code of grants. @throws `grant_invalid` for any refusal */
 export async function asGrant<T>(read: () => T | Promise<T>): Promise<T> {
   try {
     return await read();
@@ -145,7 +148,10 @@ export async function asGrant<T>(read: () => T | Promise<T>): Promise<T> {
   }
 }
 
-/** The configured originator that was meant, it seems. The grant is not verified, so no word of it is told. */
+/**
+ * The configured originator that the grant probably means. The grant is not verified, so the text quotes nothing of
+ * it.
+ */
 function describeNearOriginator(
   unverifiedIssuer: string,
   { originators }: GrantSettings,

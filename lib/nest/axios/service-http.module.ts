@@ -27,21 +27,21 @@ const httpService: FactoryProvider<HttpService> = {
   inject: [SERVICE_HTTP_OPTIONS, ServiceSigningInterceptor],
 };
 
-/** What `register` takes: the options of axios, and what the module imports. */
+/** The options of `register`: those of axios, and the imports of the module. */
 export interface ServiceHttpModuleOptions
   extends HttpModuleOptions, Pick<ModuleMetadata, 'imports'> {}
 
 /**
- * Stands in for `HttpModule` of @nestjs/axios: the `HttpService` it exports signs every request to a
- * configured target. Needs a `ServiceAuthModule` with `signingKey` and `targets`: the global one, or one with
- * `isGlobal: false` among its `imports`, whose service signs then.
+ * Replaces `HttpModule` of @nestjs/axios: the `HttpService` that it exports signs every request to a configured
+ * target. It needs a `ServiceAuthModule` with `signingKey` and `targets`. Either that module is global, or it has
+ * `isGlobal: false` and is in `imports`.
  */
 @Module({})
 export class ServiceHttpModule {
   /**
-   * Makes the `HttpService` with these options of axios.
+   * Creates the `HttpService` with these options of axios.
    *
-   * @param given options of axios; `imports` holds the `ServiceAuthModule` that signs, where that is not the global one
+   * @param given options of axios; `imports` has the `ServiceAuthModule` that signs, unless that is the global one
    *
    * @example
    * `ServiceHttpModule.register({ imports: [censusAuth], timeout: 5000 })`
@@ -52,7 +52,7 @@ export class ServiceHttpModule {
     ]);
   }
 
-  /** The same, with options that a factory, a class or a provider gives. @throws TypeError for none of them */
+  /** The same, with options from a factory, a class or a provider. @throws TypeError without one of them */
   static registerAsync(options: HttpModuleAsyncOptions): DynamicModule {
     return define({ global: options.global, imports: options.imports }, [
       ...asyncProviders(options),
@@ -69,7 +69,7 @@ function define(
     ...module,
     module: ServiceHttpModule,
     providers: [
-      // Nest, told to compare modules by content, must not take two registrations for one.
+      // If Nest compares modules by content, it must still keep two registrations apart.
       { provide: SERVICE_HTTP_ID, useValue: randomUUID() },
       markSigningClient(module.imports),
       ...providers,

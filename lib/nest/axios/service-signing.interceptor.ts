@@ -19,19 +19,19 @@ type AdapterConfig = Parameters<AxiosAdapter>[0];
 
 const ABSOLUTE_URL = /^https?:\/\//i;
 
-/** Axios as @nestjs/axios types it: in version 4 that is the CommonJS one, whose types are others. */
+/** Axios as @nestjs/axios types it. Version 4 uses the CommonJS types, which are different. */
 type NestAxiosInstance = HttpService['axiosRef'];
 type NestAxios = NestAxiosInstance & Pick<AxiosStatic, 'Axios' | 'getAdapter'>;
 
 /**
- * The very axios that @nestjs/axios runs on. `import axios from 'axios'` may be another copy (ES
- * module here, CommonJS there), and one copy does not recognise the headers of the other.
+ * The copy of axios that @nestjs/axios uses. `import axios from 'axios'` may give another copy (ES module or
+ * CommonJS), and one copy does not recognise the headers of the other.
  */
 export function axiosOfNest(): NestAxios {
   return new HttpService().axiosRef as NestAxios;
 }
 
-/** What watches the calls of an axios instance, and which service signs them: the one that attached last. */
+/** The interceptor of an axios instance, and the service that signs its calls: the last one that attached. */
 interface Attached {
   signer: ServiceSigningInterceptor;
   readonly watch: (config: AdapterConfig) => AdapterConfig;
@@ -39,13 +39,13 @@ interface Attached {
 
 const ATTACHED = createSlot<Attached>();
 
-/** Makes an `HttpService` sign what it sends to the configured targets. */
+/** Makes an `HttpService` sign its requests to the configured targets. */
 @Injectable()
 export class ServiceSigningInterceptor {
   private readonly axios = axiosOfNest();
 
   /**
-   * Optional, so that their absence is told in our words.
+   * Optional, so that this library reports what is missing.
    *
    * @internal
    */
@@ -57,10 +57,10 @@ export class ServiceSigningInterceptor {
   ) {}
 
   /**
-   * Not in the constructor: where options are wrong, Nest leaves the service out, and reports that itself.
+   * Not in the constructor: with wrong options Nest does not create the service, and reports that itself.
    *
    * @internal
-   * @throws ServiceAuthUsageError where no ServiceAuthModule is imported
+   * @throws ServiceAuthUsageError if no ServiceAuthModule is imported
    */
   onModuleInit(): void {
     this.assertGiven();
@@ -81,27 +81,25 @@ export class ServiceSigningInterceptor {
   }
 
   /**
-   * From now on every request of this `HttpService` to a configured target is signed, and others are
-   * refused unless `unknownTargets` is `send-unsigned`. Attaching twice signs once. Where two services
-   * attach, the last one signs; once that one is closed, calls are refused (`service_closed`), not sent unsigned.
+   * From now on this `HttpService` signs every request to a configured target, and refuses other requests unless
+   * `unknownTargets` is `send-unsigned`. Attaching twice signs once. If two services attach, the last one signs.
+   * After that one is closed, calls fail (`service_closed`) instead of leaving unsigned.
    *
-   * Only the adapter is swapped, so signing comes after every interceptor and transformation,
-   * whenever they were registered; only an interceptor that was there before and hands on a
-   * configuration made from nothing gets past it. Does not reach other axios instances; but the `HttpService` of a
-   * bare `HttpModule` is axios's default instance, which the whole process shares.
+   * It replaces only the adapter, so signing comes after every interceptor and transformation. One interceptor can
+   * bypass it: one registered before that returns a new configuration. Other axios instances are not affected. But
+   * the `HttpService` of a plain `HttpModule` is axios's default instance, which the whole process shares.
    *
-   * The token is in no answer and no error of a signed request, nor in anything one logs with them:
-   * their configuration is the caller's, their `request` cannot be enumerated and is cleared of it.
-   * What the caller gave, body and all, axios shows as ever. Until it is sent, a token is where it has
-   * to be: in the configuration that an adapter of the caller's gets, in hidden members of Node's
-   * request, and in a dispatcher of the caller's that queues for `fetch`.
+   * Answers and errors of a signed request do not contain the token, nor do logs of them. Their configuration is the
+   * caller's, and their `request` is not enumerable and does not have the token. Axios still shows what the caller
+   * gave, including the body. Until the request is sent, the token is in three places: the configuration for an
+   * adapter of the caller, hidden members of Node's request, and a dispatcher of the caller that queues for `fetch`.
    *
-   * A token is made when axios hands the request over. Calls that an agent then keeps waiting for
-   * longer than the token lives (`maxSockets`) are refused by the receiver, and a retry is signed anew;
-   * a `timeout` below that lifetime ends them before they are sent.
+   * The token is made when axios passes the request to the adapter. An agent with `maxSockets` may then queue the
+   * call for longer than the token lives: the receiver refuses it, and a retry is signed again. A `timeout` below
+   * that lifetime ends such calls before they are sent.
    *
-   * For whom a call is made is decided when its method is called, also for an Observable that is subscribed to later,
-   * and compared each time that it is subscribed to.
+   * The call of the method decides the user, even if the Observable is subscribed to later. Each subscription
+   * compares the user again.
    *
    * @returns the same `HttpService`
    */
@@ -110,7 +108,7 @@ export class ServiceSigningInterceptor {
     if (!this.givenAuth) return refusing(httpService);
     instance.defaults.adapter = this.signing(instance, instance.defaults.adapter);
     const attached = ATTACHED.get(instance);
-    // One interceptor for each instance, however many services attach one after the other.
+    // One interceptor for each instance, even if several services attach in turn.
     if (attached && isWatched(instance, attached)) attached.signer = this;
     else watchCalls(instance, this);
     fixSubjects(httpService);
@@ -118,7 +116,7 @@ export class ServiceSigningInterceptor {
   }
 
   /**
-   * The configuration of a call that is created here, with the subject that it is made for.
+   * The configuration of a call that is created now, with its subject.
    *
    * @internal
    */
@@ -128,7 +126,7 @@ export class ServiceSigningInterceptor {
       return { ...config, [CALL_SUBJECT]: this.callContext.attempt(mark) };
     }
     if (mark === undefined) {
-      // Words among the defaults of the client are kept.
+      // A user among the defaults of the client stays.
       return isNamed(instance.defaults)
         ? config
         : { ...config, [CALL_SUBJECT]: this.callContext.fix() };
@@ -136,13 +134,13 @@ export class ServiceSigningInterceptor {
     const named = { ...config, [CALL_SUBJECT]: this.known(mark) };
     const standIn = givenFor(Reflect.get(named, 'adapter'));
     if (standIn === undefined) return named;
-    // Here, so that it signs also where all interceptors have been removed.
+    // Here, so that it also signs after all interceptors have been removed.
     const given = standIn.value as AdapterConfig['adapter'];
     return { ...named, adapter: this.signing(instance, given ?? instance.defaults.adapter) };
   }
 
   /**
-   * Fixes for whom a call is made that begins now, or compares it with where it is made again.
+   * Fixes the user of a call that begins now, or compares it if the call is repeated.
    *
    * @internal
    */
@@ -153,20 +151,20 @@ export class ServiceSigningInterceptor {
       Reflect.set(config, CALL_SUBJECT, this.callContext.attempt(mark));
     }
     if (mark instanceof NamedSubject) Reflect.set(config, CALL_SUBJECT, this.known(mark));
-    // Before any interceptor, which may wrap the adapter that it finds, or ask it who signs.
+    // Before any interceptor, which may wrap the adapter, or ask it for the user.
     this.signAtLast(instance, config);
     for (const name of READ_BY_FETCH) {
       if (givenFor(Reflect.get(config, name))) Reflect.deleteProperty(config, name);
     }
   }
 
-  /** A user who is named by URI gets the grant that is known where the method of the client is called. */
+  /** For a user named by URI, adds the grant that is known when the method of the client is called. */
   private known(mark: unknown): unknown {
     return mark instanceof NamedSubject ? withKnownGrant(mark, this.callContext) : mark;
   }
 
   /**
-   * Signs a call at its last step: a request may bring an adapter of its own, and interceptors may set one.
+   * Signs a call at its last step: a request may have its own adapter, and interceptors may set one.
    *
    * @internal
    */
@@ -185,9 +183,9 @@ export class ServiceSigningInterceptor {
     const present = signingOf(adapter);
     if (present?.owner === this.serviceAuth) return adapter;
     const plain = withoutSigning(adapter);
-    const inner: AxiosAdapter = async (config) => {
+    const inner: AxiosAdapter = (config) => {
       const sender = plain ?? withoutSigning(this.axios.defaults.adapter);
-      return await this.axios.getAdapter(sender, config)(config);
+      return this.axios.getAdapter(sender, config)(config);
     };
     return createSigningAdapter<AdapterConfig & AxiosLikeConfig, Awaited<ReturnType<AxiosAdapter>>>(
       inner,
@@ -202,7 +200,8 @@ export class ServiceSigningInterceptor {
       getUri: (config) => {
         const { url, baseURL, allowAbsoluteUrls, paramsSerializer } = config;
         const params = config.params as unknown;
-        // Axios copies whatever it gets: so it gets nothing where the URL is whole, and else what makes it.
+        // Axios copies all it is given: so it gets nothing if the URL is complete, and otherwise only the parts of
+        // the URL.
         if (url !== undefined && !baseURL && !params && ABSOLUTE_URL.test(url)) return url;
         return uriBuilder.getUri({ url, baseURL, allowAbsoluteUrls, paramsSerializer, params });
       },
@@ -216,7 +215,7 @@ export class ServiceSigningInterceptor {
   }
 }
 
-/** The application does not start. What calls before that must not leave unsigned. */
+/** The application fails to start. Calls before that must not leave unsigned. */
 function refusing(httpService: HttpService): HttpService {
   httpService.axiosRef.interceptors.request.use(() => {
     throw missingServiceAuth('ServiceHttpModule');
@@ -224,13 +223,13 @@ function refusing(httpService: HttpService): HttpService {
   return httpService;
 }
 
-/** An instance inherits the adapter of the one it is made from, which may sign for another service. */
+/** An instance inherits the adapter of its parent, which may sign for another service. */
 function withoutSigning(adapter: AdapterConfig['adapter']): AdapterConfig['adapter'] {
   const present = signingOf(adapter);
   return present ? (present.inner as AxiosAdapter) : adapter;
 }
 
-/** Whether the interceptor is still there: an application may have cleared all of them. */
+/** Whether the interceptor is still registered: the application may have cleared all interceptors. */
 function isWatched({ interceptors }: NestAxiosInstance, { watch }: Attached): boolean {
   return interceptors.request.handlers?.some((handler) => handler?.fulfilled === watch) ?? true;
 }
@@ -242,23 +241,23 @@ function watchCalls(instance: NestAxiosInstance, signer: ServiceSigningIntercept
   };
   const watch = (config: AdapterConfig): AdapterConfig => {
     attached.signer.signAtLast(instance, config);
-    // Interceptors that run after this one may set an adapter too; transformations come after all of them.
+    // Later interceptors may set an adapter too; transformations run after all of them.
     const others = [config.transformRequest ?? []].flat().filter((fn) => fn !== signAtLast);
     config.transformRequest = [...others, signAtLast];
     return config;
   };
   const attached: Attached = { signer, watch };
   ATTACHED.set(instance, attached);
-  // Axios asks this while the method is called, so before any interceptor runs.
+  // Axios calls this within the method call, before any interceptor runs.
   const runWhen = (config: AdapterConfig): true => {
     attached.signer.begin(instance, config);
     return true;
   };
-  // Synchronous, so that it does not make asynchronous the interceptors that are not.
+  // Synchronous, so that synchronous interceptors stay synchronous.
   instance.interceptors.request.use(watch, undefined, { synchronous: true, runWhen });
 }
 
-/** What @nestjs/axios makes each Observable with, when the method of the client is called. */
+/** The method with which @nestjs/axios makes each Observable, when a method of the client is called. */
 interface ObservableMaker {
   makeObservable(axios: unknown, ...args: unknown[]): unknown;
 }
@@ -279,7 +278,7 @@ function fixSubjects(httpService: HttpService): void {
     const fixed = ATTACHED.get(axiosRef)?.signer.fixed(axiosRef, config);
     return make.call(httpService, axios, ...args.with(-1, fixed ?? config));
   };
-  // Not enumerable, as the method that it stands for.
+  // Not enumerable, like the method that it replaces.
   Object.defineProperty(httpService, 'makeObservable', {
     value: makeFixed,
     configurable: true,

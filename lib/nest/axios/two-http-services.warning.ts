@@ -5,7 +5,7 @@ import { exportersTo, type ModuleNode } from '../module-graph.js';
 import { isSigningClient } from '../signing-client.js';
 
 /**
- * Warns at start of each module that imports `HttpModule` beside `ServiceHttpModule`: there are two `HttpService`, and
+ * Warns at start of each module that imports both `HttpModule` and `ServiceHttpModule`: of the two `HttpService`,
  * Nest injects the first.
  */
 @Injectable()
@@ -21,7 +21,7 @@ export class TwoHttpServicesWarning implements OnModuleInit {
     );
     if (!own) return;
     const texts = nodes.flatMap((node) => describe(node, own));
-    // What is global is imported everywhere: one warning is enough.
+    // A global module is imported everywhere, so one warning is enough.
     for (const text of own.isGlobal ? texts.slice(0, 1) : texts) this.logger.warn(text);
   }
 }
@@ -44,7 +44,7 @@ function describe(node: ModuleNode, signing: ModuleNode): string[] {
   ];
 }
 
-/** Nest appends global modules to the imports of every module, where they give way to what the module imports itself. */
+/** Nest appends global modules to the imports of every module, after the module's own imports. */
 function mayCompete(other: ModuleNode, signing: ModuleNode, isBefore: boolean): boolean {
   return other.isGlobal === signing.isGlobal || (other.isGlobal && isBefore);
 }

@@ -7,17 +7,17 @@ import { undecided } from '../../for-whom/named-subject.js';
 import { ServiceAuth } from '../../service-auth.js';
 
 /**
- * Makes the key of a cache above axios name the user of the call: for the `generateKey` of axios-cache-interceptor. Calls
- * of one service for one user, with the same grant or without one, have the same key where `key` is the same; all others
- * have another one. It shows neither user nor grant, and given a key that it has made for this call, it returns that key. A
- * call without a known user, to a target whose `signing` is `best-effort`, has a key that no other call has: its answer is
- * for no other call.
+ * Adds the user of the call to the key of a cache above axios: for the `generateKey` of axios-cache-interceptor. With
+ * equal `key`, calls of one service for one user with the same grant, or all without one, get equal keys; other calls
+ * get different keys. The result reveals neither user nor grant. Given a key that it made for this call, it returns
+ * that key. A call without a known user, to a target whose `signing` is `best-effort`, gets a unique key, so no other
+ * call gets its answer.
  *
- * @param config what an interceptor of the `HttpService` gets
- * @param key what the cache would use without users
- * @throws ServiceSigningError `subject_undecided` for a call that would be refused with it, so that it is not answered from
- *   the cache either; `target_unknown`, `target_invalid`
- * @throws TypeError for an identity that the service which calls did not verify
+ * @param config the configuration that an interceptor of the `HttpService` gets
+ * @param key the key that the cache would use without users
+ * @throws ServiceSigningError `subject_undecided` for a call that would fail with it, so that the cache does not
+ *   answer it either; `target_unknown`, `target_invalid`
+ * @throws TypeError for an identity that the calling service did not verify
  * @throws ServiceAuthUsageError for a configuration of a client that does not sign
  *
  * @example
@@ -41,7 +41,7 @@ export function userCacheKey(config: object, key: string): string {
   return key.startsWith(prefix) ? key : `${prefix}${key}`;
 }
 
-/** One length for all users, so that no key of one user begins like another user's. */
+/** One length for all users, so that no user's key is a prefix of another user's key. */
 function namespaceOf(config: object, owner: ServiceAuth, signing: Signing): string {
   try {
     const user = subjectIn(config, owner.settings);
@@ -49,7 +49,7 @@ function namespaceOf(config: object, owner: ServiceAuth, signing: Signing): stri
     const proof = user.grant ? [user.grant.digest] : [];
     return digestOf(owner.settings.issuer, user.subject, ...proof);
   } catch (error) {
-    // It leaves without a token. What else in it names a user, such as another header, is not known here.
+    // The call leaves without a token. Whether something else in it, such as a header, names a user is unknown here.
     if (isSentUnsigned(error, owner.targetOf(signing.getUri(config)))) return randomUUID();
     throw error;
   }

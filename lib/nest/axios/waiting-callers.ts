@@ -1,12 +1,12 @@
-/** What `setupCache()` of axios-cache-interceptor adds to an axios instance. */
+/** The members that `setupCache()` of axios-cache-interceptor adds to an axios instance. */
 interface Caching {
   readonly storage: { remove(id: string, config: object): unknown };
   readonly waiting: Map<string, { reject(error: unknown): void }>;
 }
 
 /**
- * Refuses the calls that wait in axios-cache-interceptor for the answer to a refused one. That library only handles axios's
- * own errors: without this, every later call with the same key waits forever.
+ * Rejects the calls that wait in axios-cache-interceptor for the answer to a refused call. That library handles only
+ * axios's own errors: otherwise every later call with the same key would wait forever.
  */
 export function refuseWaiting(instance: object, config: object, error: unknown): void {
   const id: unknown = Reflect.get(config, 'id');
@@ -15,7 +15,7 @@ export function refuseWaiting(instance: object, config: object, error: unknown):
   if (waiting === undefined) return;
   instance.waiting.delete(id);
   waiting.reject(error);
-  // If this fails, the next call finds an entry that nobody waits for, and is sent.
+  // If this fails, the next call finds an entry without a pending request, and is sent.
   Promise.resolve(instance.storage.remove(id, config)).catch(() => undefined);
 }
 

@@ -9,12 +9,13 @@ import { routeOf } from '../route-policy.js';
 import { callerCacheKey } from './caller-cache-key.js';
 
 /**
- * Stands in for `CacheInterceptor` of @nestjs/cache-manager on guarded routes: each answer is kept for the issuer and the
- * subject that the guard verified, and given to no other caller. `@CacheKey()`, `@CacheTTL()` and the `trackBy()` of a
- * subclass work as they do there. Anonymous callers of `@OptionalServiceAuth()` routes share answers with each other alone.
+ * Replaces `CacheInterceptor` of @nestjs/cache-manager on guarded routes. It caches each answer for the issuer and
+ * the subject that the guard verified, and for no other caller. `@CacheKey()`, `@CacheTTL()` and the `trackBy()` of a
+ * subclass work as with `CacheInterceptor`. Anonymous callers of `@OptionalServiceAuth()` routes share answers only
+ * with each other.
  *
- * Where no guard has verified the request, it answers 500 with a `ServiceAuthUsageError` in the log. On a route marked
- * `@SkipServiceAuth()` it caches nothing: this library does not know who calls there.
+ * If no guard has verified the request, it answers 500 with a `ServiceAuthUsageError` in the log. On a route marked
+ * `@SkipServiceAuth()` it caches nothing, since this library does not know the caller.
  *
  * @example
  * `@UseGuards(ServiceJwtGuard) @UseInterceptors(ServiceCacheInterceptor)`
@@ -22,9 +23,9 @@ import { callerCacheKey } from './caller-cache-key.js';
 @Injectable()
 export class ServiceCacheInterceptor extends CacheInterceptor {
   /**
-   * Answers from the cache what this caller was answered before.
+   * Answers from the cache, with an answer that the same caller got before.
    *
-   * @throws ServiceAuthUsageError where no guard has looked at the request
+   * @throws ServiceAuthUsageError if no guard has handled the request
    */
   override async intercept(
     context: ExecutionContext,
@@ -32,7 +33,7 @@ export class ServiceCacheInterceptor extends CacheInterceptor {
   ): Promise<Observable<unknown>> {
     if (routeOf(context).mode === 'skip') return next.handle();
     const { result, wouldBeRefused } = await verified(context);
-    // Whom the application takes that caller for is not known here, so nothing is kept for it.
+    // This library does not know whom the application takes that caller for, so it caches nothing.
     if (wouldBeRefused) return next.handle();
     const key = await this.trackBy(context);
     if (!key) return next.handle();
@@ -46,8 +47,8 @@ export class ServiceCacheInterceptor extends CacheInterceptor {
 markKeysByCaller(ServiceCacheInterceptor);
 
 /**
- * What the guard has made of the request, its result undefined for an anonymous caller. Rejects for a refused one, as a
- * guard of the application may have let in whom the guard of this library refused.
+ * The guard's verification of the request; its result is undefined for an anonymous caller. Rejects for a refused
+ * request: a guard of the application may have let it in although this library refused it.
  */
 async function verified(context: ExecutionContext): Promise<VerifiedResult> {
   const verification = verificationFor(context, 'ServiceCacheInterceptor');

@@ -2,10 +2,10 @@ import { ConfigurableModuleBuilder, type ModuleMetadata } from '@nestjs/common';
 import type { AnyFetch, SignedFetchOptions } from '../../clients/fetch-options.js';
 import { markSigningClient } from '../signing-client.js';
 
-/** How the `ServiceFetch` of a module sends. */
+/** The options of `ServiceFetch`. */
 export type ServiceFetchModuleOptions = Pick<SignedFetchOptions<AnyFetch>, 'fetch'>;
 
-/** What a registration takes besides: its visibility, and with which `ServiceAuthModule` it signs. */
+/** Further options of a registration: its visibility, and the `ServiceAuthModule` that signs. */
 interface Extras extends Pick<ModuleMetadata, 'imports'> {
   isGlobal: boolean;
 }
@@ -13,7 +13,7 @@ interface Extras extends Pick<ModuleMetadata, 'imports'> {
 const EXTRAS: Extras = { isGlobal: false, imports: undefined };
 
 export const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYNC_OPTIONS_TYPE } =
-  // Transient: Nest, told to compare modules by content, must not take two registrations for one.
+  // Transient: if Nest compares modules by content, it must still keep two registrations apart.
   new ConfigurableModuleBuilder<ServiceFetchModuleOptions>({
     moduleName: 'ServiceFetch',
     alwaysTransient: true,

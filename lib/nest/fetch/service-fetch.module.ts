@@ -12,10 +12,9 @@ import {
 } from './service-fetch.module-definition.js';
 
 /**
- * Exports a `ServiceFetch`, which signs every request to a configured target. Import it as it is, or
- * `register({ fetch })` / `registerAsync(...)` where something else than the global fetch is to send. Needs
- * a `ServiceAuthModule` with `signingKey` and `targets`: the global one, or one with `isGlobal: false` among its
- * `imports`, whose service signs then.
+ * Exports a `ServiceFetch`, which signs every request to a configured target. Import the class itself, or `register({
+ * fetch })` / `registerAsync(...)` to send with another fetch than the global one. It needs a `ServiceAuthModule`
+ * with `signingKey` and `targets`. Either that module is global, or it has `isGlobal: false` and is in `imports`.
  *
  * @example
  * `ServiceFetchModule.register({ imports: [censusAuth] })`
@@ -43,7 +42,7 @@ function createFetch(
   callContext?: ServiceCallContext,
   options?: ServiceFetchModuleOptions,
 ): SignedFetch {
-  // The application does not start without a service. What calls before that must not leave unsigned.
+  // Without a service the application fails to start. Calls before that must not leave unsigned.
   if (!serviceAuth)
     return async () => await Promise.reject(missingServiceAuth('ServiceFetchModule'));
   return createSignedFetch(serviceAuth, { ...options, ...(callContext && { callContext }) });

@@ -1,11 +1,11 @@
 import type { SignedFetch } from '../../clients/fetch.js';
 
-/** A type for what is called, in the place of a class: Nest takes classes for what they provide. */
+/** Types the provided function as a class: Nest uses classes as tokens of providers. */
 const Callable = Object as unknown as abstract new () => SignedFetch;
 
 /**
- * A fetch that signs every request to a configured target, as `ServiceFetchModule` provides it. It is called
- * like fetch and answers like fetch. Each call names its user.
+ * A fetch that signs every request to a configured target, as `ServiceFetchModule` provides it. Parameters and
+ * answers are those of fetch. Each call names its user.
  *
  * @example
  * constructor(@Inject(ServiceFetch) private readonly fetch: ServiceFetch) {}

@@ -2,8 +2,8 @@ import type { IncomingMessage } from 'node:http';
 import { headerValues, isWholeHeaderList, SIGNED_HEADERS, TOKEN_HEADER } from '../../core/index.js';
 
 /**
- * The headers of a request, names and values in turns. A host that is no Node server may give `headers` alone: a
- * header that came twice is one value with a comma there, which no token and no bound value has.
+ * The headers of a request, alternating names and values. A host other than a Node server may give only `headers`.
+ * There a repeated header is one value with a comma, which no token and no bound value contains.
  */
 export function headerListOf(raw: IncomingMessage): readonly string[] {
   const { rawHeaders, headers } = raw as { rawHeaders?: unknown; headers?: object };
@@ -14,10 +14,9 @@ export function headerListOf(raw: IncomingMessage): readonly string[] {
 }
 
 /**
- * Whether the list of headers that is verified has a token, or may have had one: false only if the whole list was seen,
- * without a token.
+ * Whether the list of headers has a token, or may have lost one. False only if the list is complete and has no token.
  *
- * @param rawHeaders the headers as they were sent
+ * @param rawHeaders the headers as sent
  */
 export function mayHaveToken(raw: IncomingMessage, rawHeaders = headerListOf(raw)): boolean {
   if (hasToken(rawHeaders)) return true;
@@ -25,33 +24,35 @@ export function mayHaveToken(raw: IncomingMessage, rawHeaders = headerListOf(raw
 }
 
 /**
- * Whether the other list in which a host gives the headers has a token, which is never verified: its request is no
- * anonymous one. Node makes that list when it is first read, which takes an unguarded GET 4 % more CPU.
+ * Whether the second header list of a host has a token. That token is never verified, but its request is not
+ * anonymous. Node creates that list on the first read, which takes an unguarded GET 4 % more CPU.
  */
 export function hasTokenElsewhere(raw: IncomingMessage): boolean {
   const { headers } = raw as Partial<IncomingMessage>;
   return Boolean(headers?.[TOKEN_HEADER]);
 }
 
-/** Whether a list of headers has a token, or what would be one. An empty header is none. */
+/** Whether a list of headers has a token header that is not empty. */
 export function hasToken(rawHeaders: readonly string[]): boolean {
   const [token = '', ...others] = headerValues(rawHeaders, TOKEN_HEADER);
   return token !== '' || others.length > 0;
 }
 
-/** From how many headers on the server may have cut the list; 0 if it never does, undefined if Node's default holds. */
+/**
+ * The number of headers at which the server may have cut the list; 0 if it never does, undefined for Node's default.
+ */
 export function maxHeadersCountOf(raw: IncomingMessage): number | undefined {
-  // An HTTP/2 session resets a stream with too many headers, and cuts nothing off.
+  // An HTTP/2 session resets a stream with too many headers, instead of cutting the list.
   if (raw.httpVersionMajor >= 2) return 0;
   const { server } = (raw.socket ?? {}) as { server?: { maxHeadersCount?: unknown } };
   const most = server?.maxHeadersCount;
   return typeof most === 'number' ? Math.max(0, most) : undefined;
 }
 
-/** Takes the token and the grant out of every list in which a host gives the headers of a request. */
+/** Removes the token and the grant from every header list of a request. */
 export function removeToken(raw: IncomingMessage): void {
   const { headers, rawHeaders = [] } = raw as Partial<IncomingMessage>;
-  // Blanked, not spliced out: Node remembers how many raw headers there were.
+  // Blanked, not removed: Node remembers the number of raw headers.
   for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
     if (isSigned(rawHeaders[at])) rawHeaders[at + 1] = '';
   }
@@ -63,26 +64,26 @@ function isSigned(name: string | undefined): boolean {
   return SIGNED_HEADERS.some((signed) => isNamed(name, signed));
 }
 
-/** Whether a header has a name, which is given in lower case. Lengths first: most names differ in that. */
+/** Whether a header has this name, given in lower case. Compares lengths first, since most names differ in length. */
 export function isNamed(name: string | undefined, expected: string): boolean {
   return name?.length === expected.length && name.toLowerCase() === expected;
 }
 
-/** Node writes names in lower case; another host may write them as they came. */
+/** Node writes names in lower case; another host may keep their case. */
 function nameOf(expected: string, headers: IncomingMessage['headers']): string {
   if (expected in headers) return expected;
   return Object.keys(headers).find((name) => isNamed(name, expected)) ?? expected;
 }
 
 /**
- * By the class of a request: the member in which Node keeps `headersDistinct` from their first use on; undefined where
- * it cannot be told.
+ * By the class of a request: the member in which Node stores `headersDistinct` after their first use; undefined if
+ * not found.
  */
 const DISTINCT_MEMBERS = new WeakMap<object, symbol | undefined>();
 
 /**
- * Node makes `headersDistinct` on first use, from the raw headers, where there is no token any more: where nobody has
- * used them yet, they are not made for this. HTTP/2 has none.
+ * Node creates `headersDistinct` on first use from the raw headers, which have no token any more. So this only
+ * changes them if they exist. HTTP/2 has none.
  */
 function removeDistinctToken(raw: IncomingMessage): void {
   const member = distinctMemberOf(raw);
@@ -97,13 +98,13 @@ function distinctMemberOf(raw: IncomingMessage): symbol | undefined {
   return DISTINCT_MEMBERS.get(prototype);
 }
 
-/** Tried on an object without a request in it: no socket is made, and no header is read. */
+/** Runs on an object without a request, so it creates no socket and reads no header. */
 function findMember(prototype: object): symbol | undefined {
   const sample: object = Object.create(prototype) as object;
   try {
     void Reflect.get(sample, 'headersDistinct');
   } catch {
-    // A class that keeps them in another way: they are made, and the token is taken out.
+    // A class that stores them elsewhere: the caller creates them, and removes the token.
     return undefined;
   }
   const [member, ...others] = Object.getOwnPropertySymbols(sample);

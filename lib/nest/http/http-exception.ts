@@ -12,7 +12,7 @@ import {
   type ServiceTokenRefusedError,
 } from '../../core/index.js';
 
-/** The exception Nest answers with: its usual error shape plus the code. The cause stays inside. */
+/** The exception that Nest answers with: its usual error shape plus the code. The answer does not show the cause. */
 export function toHttpException(
   error: ServiceTokenRefusedError | ServiceAuthUnavailableError,
 ): HttpException {

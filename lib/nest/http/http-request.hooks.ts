@@ -9,7 +9,7 @@ import { scopeRoutes } from './route-scope.js';
 
 type Next = () => void;
 
-/** The place in Fastify's life cycle that is hooked. */
+/** The part of Fastify's life cycle that this library hooks into. */
 interface FastifyHooks {
   addHook(
     name: 'onRequest',
@@ -18,10 +18,9 @@ interface FastifyHooks {
 }
 
 /**
- * Hooks into the HTTP server so that applications need not change their main.ts: bodies are watched
- * from before the first parser, a request that a handler makes in this process, by injection, begins
- * with nobody chosen, and each route runs in the call context of its request. Requests without a token
- * pass untouched.
+ * Hooks into the HTTP server, so that applications need not change their main.ts. It watches bodies before the first
+ * parser, and runs each route in the call context of its request. A request that a handler injects into this process
+ * begins without a user. Requests without a token are not changed.
  */
 @Injectable()
 export class HttpRequestHooks implements OnModuleInit {
@@ -29,15 +28,15 @@ export class HttpRequestHooks implements OnModuleInit {
     @Inject(HttpAdapterHost) private readonly host: HttpAdapterHost,
     @Inject(ServiceCallContext) private readonly callContext: ServiceCallContext,
   ) {
-    // NestFactory sets the adapter before providers are made, Test sets it after.
+    // NestFactory sets the adapter before it creates providers, Test sets it afterwards.
     if (this.host.httpAdapter) this.install();
     else this.host.init$.subscribe(() => this.install());
   }
 
   /**
-   * The server is there by now, and has not served yet. What it announces is seen before any hook of
-   * the framework, so that one that takes its time does not let bytes go by. Requests that reach the
-   * application without its server, injected ones for example, are left to the hooks.
+   * The server exists now, and has not served yet. Its events come before any hook of the framework, so a slow hook
+   * does not let bytes pass unseen. For requests without the server, such as injected ones, the hooks start the
+   * watch.
    */
   onModuleInit(): void {
     const { httpAdapter } = this.host;

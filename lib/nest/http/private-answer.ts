@@ -1,6 +1,6 @@
 import { isNamed } from './header-list.js';
 
-/** Express's and Fastify's response: the one sets headers with `setHeader`, the other with `header`. */
+/** The response of Express, which sets headers with `setHeader`, or of Fastify, which uses `header`. */
 export interface HttpResponse {
   readonly raw?: object;
   getHeader(name: string): unknown;
@@ -8,15 +8,15 @@ export interface HttpResponse {
   header(name: string, value: string): unknown;
 }
 
-/** Sets a header of the answer, in place of the value that it has. */
+/** Sets a header of the answer, and replaces its old value. */
 export function setHeader(response: HttpResponse, name: string, value: string): void {
   if (response.setHeader) response.setHeader(name, value);
   else response.header(name, value);
 }
 
 /**
- * Keeps an answer from callers that it was not made for: `Vary: JWT`, whatever a handler adds to it, and
- * `Cache-Control: private`, unless that says so or `no-store`.
+ * Keeps caches from giving the answer to other callers. Sets `Vary: JWT`, besides the values of handlers, and
+ * `Cache-Control: private`, unless that header already has `private` or `no-store`.
  */
 export function markPrivate(response: HttpResponse): void {
   setHeader(response, 'Vary', appendToken(response.getHeader('Vary')));
@@ -27,7 +27,7 @@ export function markPrivate(response: HttpResponse): void {
   if (!isPrivate) setHeader(response, 'Cache-Control', 'private');
 }
 
-/** A handler's own `@Header('Vary', ...)` comes later, and replaces instead of adding. */
+/** A handler's `@Header('Vary', ...)` runs later, and would replace the value. */
 function keepInVary(response: HttpResponse): void {
   const method = response.setHeader ? 'setHeader' : 'header';
   const set = response[method];

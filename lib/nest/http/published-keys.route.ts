@@ -4,14 +4,14 @@ import type { HttpAdapterHost } from '@nestjs/core';
 import { createSlot, type PublishedKey, ServiceAuthConfigError } from '../../core/index.js';
 import type { ServiceAuth } from '../../service-auth.js';
 
-/** Fastify sends what it is told to: a response written past it would lack the headers of its hooks (CORS, say). */
+/** Fastify must send the answer: otherwise the headers of its hooks, such as those for CORS, would be missing. */
 interface FastifyReply {
   code(status: number): FastifyReply;
   headers(values: Readonly<Record<string, string>>): FastifyReply;
   send(body?: Uint8Array): unknown;
 }
 
-/** What is the same for every request until the keys change. */
+/** The answer, the same for every request until the keys change. */
 interface Representation {
   readonly keys: readonly PublishedKey[];
   readonly body: Buffer;
@@ -24,14 +24,14 @@ interface Answer {
   readonly body: Buffer | undefined;
 }
 
-/** Whose keys an HTTP server publishes at which path, in lower case: Express takes both cases for one path. */
+/** The publisher of each path of an HTTP server. Paths are in lower case, since Express ignores case. */
 const PUBLISHERS = createSlot<Map<string, string>>();
 
 /**
- * Serves the service's public keys. The route belongs to the HTTP server and not to Nest's router, so
- * no guard, prefix or version of the application stands before it: keys are public.
+ * Serves the service's public keys. The route belongs to the HTTP server, not to Nest's router. So no guard, prefix
+ * or version of the application applies: keys are public.
  *
- * @throws ServiceAuthConfigError where another service of the application publishes its keys at the same path
+ * @throws ServiceAuthConfigError if another service of the application publishes its keys at the same path
  * @see RFC 7517 section 8.5.1
  */
 export function servePublishedKeys(
@@ -68,7 +68,7 @@ function answerFrom(serviceAuth: ServiceAuth, maxAgeSeconds: number) {
   let known: Representation | undefined;
   return (ifNoneMatch: string | undefined): Answer => {
     const keys = serviceAuth.publishedKeys()?.keys ?? [];
-    // The same list until the keys change, so it is written out once.
+    // The list stays the same object until the keys change, so it is serialised once.
     if (known?.keys !== keys) known = represent(keys);
     const headers = { ETag: known.etag, 'Cache-Control': `public, max-age=${maxAgeSeconds}` };
     if (isKnown(ifNoneMatch, known.etag)) return { status: 304, headers, body: undefined };

@@ -28,7 +28,7 @@ import {
 import { toHttpException } from './http-exception.js';
 import { type HttpResponse, markPrivate, setHeader } from './private-answer.js';
 
-/** Express's and Fastify's request, as far as both are the same. */
+/** The common members of Express's and Fastify's requests. */
 interface HttpRequest {
   readonly originalUrl?: string;
   /** The route that Express has found. */
@@ -39,10 +39,10 @@ interface HttpRequest {
 }
 
 /**
- * A request and its answer, in the shapes that the framework gives them.
+ * A request and its answer, as objects of the framework.
  *
- * A class, since V8 comes to allocate a literal of requests among the old objects, where it would keep the request and
- * all that belongs to it until the next full collection: a guarded GET took 6 % more CPU.
+ * A class, not a literal: V8 begins to allocate such literals among the old objects. There they keep the request
+ * alive until the next full garbage collection, which took a guarded GET 6 % more CPU.
  */
 class Served {
   constructor(
@@ -54,25 +54,24 @@ class Served {
 const REQUESTS = createSlot<ReceivedRequest>();
 
 /**
- * One HTTP request, and all that this library knows of it. There is one for each request, made when it is first asked
- * for. It belongs to Node's own request object, so that nothing a client sends and no property that other code sets can
- * be taken for it.
+ * One HTTP request, and all that this library knows about it. Each request has one, created on first use. It is
+ * attached to Node's own request object. So neither a client nor other code can forge it.
  *
- * What differs between routes and services is given to its methods: `next()` hands one request to a second route, and an
+ * Its methods take what differs between routes and services: `next()` hands one request to a second route, and an
  * application may have several services.
  */
 export class ReceivedRequest {
-  /** Apart from this object, so that the contexts of calls do not keep the request and its body in memory. */
+  /** A separate object, so that call contexts do not keep the request and its body in memory. */
   readonly state: RequestState = {};
   private body: ReceivedBody | undefined;
   private served: Served | undefined;
-  /** Its headers when a guard first read them: the guard of another service needs the token too. */
+  /** The headers when a guard first read them: the guard of another service needs the token too. */
   private sentHeaders: readonly string[] | undefined;
   private isTokenRemoved = false;
 
   private constructor(readonly raw: IncomingMessage) {}
 
-  /** The one of a request, in any shape that a framework gives it. Reads nothing of the request. */
+  /** The instance of a request, given as an object of any framework. Reads nothing of the request. */
   static of(request: object): ReceivedRequest {
     const raw = rawRequestOf(request);
     const known = REQUESTS.get(raw);
@@ -82,7 +81,7 @@ export class ReceivedRequest {
     return received;
   }
 
-  /** The one of a request that Nest is about to serve. The context must be one of HTTP. */
+  /** The instance of a request that Nest is about to serve. The context must be an HTTP context. */
   static servedIn(context: ExecutionContext): ReceivedRequest {
     const http = context.switchToHttp();
     const request = http.getRequest<HttpRequest>();
@@ -96,35 +95,37 @@ export class ReceivedRequest {
     return REQUESTS.get(raw) !== undefined || mayHaveToken(raw);
   }
 
-  /** The pattern of the route that was found for it, as `/users/:id`; undefined where it is not known. */
+  /** The pattern of the matched route, such as `/users/:id`; undefined if unknown. */
   get route(): string | undefined {
-    // Never the path itself: of those a caller can make up any number.
+    // Never the path itself: a caller can invent any number of paths.
     const { route, routeOptions } = this.opened.request;
     const pattern = route?.path ?? routeOptions?.url;
     return typeof pattern === 'string' ? pattern : undefined;
   }
 
-  /** Whether it has a token, or may have one: false only if the whole list of headers was seen, without a token. */
+  /**
+   * Whether the request has a token, or may have one. False only if the list of headers is complete and has no token.
+   */
   get hasToken(): boolean {
     return mayHaveToken(this.raw, this.headers) || hasTokenElsewhere(this.raw);
   }
 
   /**
-   * Watches its body from now on, which must be before anything reads the request. Reads nothing itself and keeps at
-   * most 64 KiB.
+   * Begins to watch the body. Call it before any code reads the request. It reads nothing itself and keeps at most 64
+   * KiB.
    */
   watchBody(): void {
     if (!this.body && isStream(this.raw)) this.body = new ReceivedBody(this.raw);
   }
 
   /**
-   * The request as the verifier needs it, with the token, also where a guard has removed that. What no parser has read of
-   * its body is read within the limits of the route once its digest is asked for, and given back to the next reader.
+   * The request as the verifier needs it, with the token even if a guard has removed it. The digest reads the unread
+   * rest of the body within the limits of the route, and puts it back for the next reader.
    */
   toVerify(settings: BodySettings): IncomingRequest {
     const { raw } = this;
     this.watchBody();
-    // A host that is no Node server may give Content-Length as a number.
+    // A host other than a Node server may give Content-Length as a number.
     const rawHeaders = this.headers.map(String);
     this.sentHeaders ??= rawHeaders;
     return {
@@ -167,13 +168,13 @@ export class ReceivedRequest {
     this.opened.request.user = user;
   }
 
-  /** Takes the token out of the request, so that no logger and no handler passes it on. */
+  /** Removes the token from the request, so that no logger and no handler passes it on. */
   removeToken(): void {
     this.isTokenRemoved = true;
     removeToken(this.raw);
   }
 
-  /** Tells caches that the answer depends on the token. */
+  /** Sets headers for caches: the answer depends on the token. */
   markPrivate(): void {
     markPrivate(this.opened.response);
   }
@@ -193,7 +194,7 @@ export class ReceivedRequest {
     return toHttpException(error);
   }
 
-  /** Tells the caller, in a header of the answer, why its request would be refused. */
+  /** Adds a header to the answer, with the code of the refusal that enforcement would cause. */
   reportRefusal({ code }: ServiceTokenRefusedError | ServiceAuthUnavailableError): void {
     setHeader(this.opened.response, 'JWT-Report', code);
   }
@@ -229,9 +230,9 @@ function isHttp2Request(raw: IncomingMessage | Http2ServerRequest): raw is Http2
  */
 function endAfterAnswer(raw: Http2ServerRequest): void {
   const { stream } = raw;
-  raw.resume(); // what lies in the buffers keeps a closed stream, and with it the session
+  raw.resume(); // bytes in the buffers keep a closed stream alive, and with it the session
   stream.once('finish', () => {
-    // Not at once: a client that gets both together may take the answer for a broken one.
+    // Not immediately: a client that gets both together may treat the answer as broken.
     stream.once('data', () => {
       if (!stream.destroyed && stream.state.remoteClose !== 1) stream.close(); // NO_ERROR
     });

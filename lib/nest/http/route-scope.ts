@@ -8,7 +8,7 @@ type HandlerArguments = [request: object, response: object, ...rest: unknown[]];
 type Handler = (this: unknown, ...args: HandlerArguments) => unknown;
 type Registrar = (this: unknown, ...args: unknown[]) => unknown;
 
-/** The methods with which Nest registers routes at an adapter. */
+/** The methods by which Nest registers routes on an adapter. */
 const REGISTRARS = [
   'get',
   'post',
@@ -29,16 +29,16 @@ const REGISTRARS = [
   'unlock',
 ] as const;
 
-/** The place in Fastify where a route passes that is being registered. */
+/** Fastify's hook for routes that are being registered. */
 interface FastifyRoutes {
   addHook(name: 'onRoute', hook: (route: { handler: Handler }) => void): void;
 }
 
 /**
- * Runs every route that is registered from now on, guards, pipes and exception filters included, in the
- * call context of its own request. Not earlier: a middleware may call next() in the turn of another
- * request, whose user would then be taken for this one's. Not with an interceptor: where one is, Nest
- * goes another and far dearer way, on every route.
+ * Runs every route that is registered from now on in the call context of its own request, including guards, pipes and
+ * exception filters. An earlier start would be unsafe: a middleware may call next() in the turn of another request,
+ * and the route would get that user. A global interceptor would cost much, since Nest then takes a slower path on
+ * every route.
  */
 export function scopeRoutes(
   adapter: HttpAdapterHost['httpAdapter'],
@@ -72,7 +72,7 @@ function isFunction<T extends (...args: never[]) => unknown>(value: unknown): va
   return typeof value === 'function';
 }
 
-/** Without a token, and before anybody has verified the request, it has no user and never will. */
+/** A request without a token that no guard has verified has no user, and never gets one. */
 function serve(
   callContext: ServiceCallContext,
   [request, response]: HandlerArguments,
@@ -95,8 +95,8 @@ function serve(
 }
 
 /**
- * Ends a request with its answer. A caller that hangs up does not end it: what the handler has begun, it
- * may bring to its end.
+ * Ends the context of a request with its answer. A disconnecting caller does not end it: the handler may finish what
+ * it has begun.
  */
 class Answer {
   private isOver = false;
@@ -106,12 +106,12 @@ class Answer {
     private readonly response: ServerResponse,
     private readonly onOver: () => void,
   ) {
-    // Not 'finish', to which Node listens itself. Two listeners are an array, which V8 comes to allocate among the
-    // old objects, and it would keep the request with its body until the next full collection.
+    // Not 'finish', which has a listener of Node. V8 begins to allocate the array of two listeners among the old
+    // objects, where it keeps the request and its body alive until the next full garbage collection.
     response.on('close', this.closed);
   }
 
-  /** @param outcome of the handler: a promise, unless it is done already */
+  /** @param outcome the result of the handler: a promise, unless the handler was synchronous */
   endAfter(outcome: unknown): void {
     if (outcome instanceof Promise) outcome.then(this.handled, this.handled);
     else this.handled();

@@ -5,25 +5,25 @@ import { HELD_BACK_MILLISECONDS, type Line } from './line.js';
 interface Window {
   openedAt: number;
   count: number;
-  /** Whether all that was counted is in the log already: one event with a line of its own. */
+  /** Whether the log already has everything that was counted: one event with its own line. */
   isTold: boolean;
   last: ServiceAuthEvent;
 }
 
 /**
- * Writes at most one line a minute for each kind of event: the first at once, those that follow as a number. Each of
- * them is a line of its own at `debug`.
+ * Writes at most one line a minute for each kind of event: the first immediately, later ones as a number. Each event
+ * also has its own line at `debug`.
  */
 export class CountedLines {
   private readonly windows = new Map<string, Window>();
 
-  /** @param mostKinds so many kinds have a line of their own in one minute; the others share one */
+  /** @param mostKinds the most kinds with their own line in one minute; the others share one */
   constructor(
     private readonly write: (line: Line) => void,
     private readonly mostKinds: number,
   ) {}
 
-  /** @param kind what is counted together */
+  /** @param kind events of one kind are counted together */
   add(kind: string, event: ServiceAuthEvent, now: number): void {
     const isRoom = this.windows.has(kind) || this.windows.size < this.mostKinds;
     const key = isRoom ? kind : `others ${event.type}`;
@@ -34,7 +34,7 @@ export class CountedLines {
     else this.windows.set(key, { openedAt: now, count: 1, isTold: true, last });
   }
 
-  /** When the next line is due; Infinity where none is held back. */
+  /** The time of the next line; Infinity if none is held back. */
   get dueAt(): number {
     const [oldest] = [...this.windows.values()].map(({ openedAt }) => openedAt).toSorted(ascending);
     return oldest === undefined ? Infinity : oldest + HELD_BACK_MILLISECONDS;
@@ -49,7 +49,7 @@ export class CountedLines {
     }
   }
 
-  /** Writes every number that is held back, and begins anew. */
+  /** Writes every number that is held back, and starts again. */
   flush(now: number): void {
     for (const window of this.windows.values()) if (!window.isTold) this.tell(window, now);
     this.windows.clear();

@@ -16,13 +16,13 @@ import { ended, lastMinutes, type Line, type LineFields, requests } from './line
 
 type Refusal = RequestRefused | RequestWouldBeRefused;
 
-/** What is counted: how many events of one kind, in how many milliseconds. */
+/** A count: the number of events of one kind, and their time span in milliseconds. */
 export interface Tally {
   readonly count: number;
   readonly milliseconds: number;
 }
 
-/** The line of one event. What outages begin and end is told by {@link Outages}. */
+/** The line of one event. {@link Outages} writes the lines of outages. */
 export function lineOf(event: ServiceAuthEvent): Line {
   const { level, text } = describe(event);
   return { level, text, fields: fieldsOf(event) };
@@ -122,14 +122,14 @@ function reasonOf({ code, detail, issuerTrust, status }: Refusal): string {
 
 const DOUBT = ' If this caller has no failures, a stranger used its name.';
 
-/** A log is no Markdown: names stand without backticks. */
+/** A log is not Markdown, so names have no backticks. */
 function adviceFor(code: RefusalCode): string {
   const { hint, logHint = hint } = REFUSALS[code];
   return logHint.replaceAll('`', '');
 }
 
 function describeFailed({ reason, route }: RequestFailed): Described {
-  // What the application throws on purpose, an exception of Nest say, is no trouble.
+  // An exception that the application throws on purpose, such as one of Nest, is not a failure.
   const level = reason === 'admission_error' ? 'debug' : 'warn';
   return { level, text: `Could not decide a request${to(route)}: ${reason}. ${whereErrorIs}` };
 }
@@ -164,7 +164,7 @@ function describeUnsigned({ code, audience, isSentUnsigned }: SigningFailed): De
   return { level, text: `Did not send a request to ${target}: ${code}.${advice}` };
 }
 
-/** Of keys and of the replay store. */
+/** Events of keys and of the replay store. */
 type SurroundingsEvent = Exclude<
   ServiceAuthEvent,
   | { type: `request_${string}` | `grant_${string}` }
@@ -218,7 +218,7 @@ function keyIds({ keyIds: known }: { readonly keyIds: readonly string[] }): stri
   return known.length === 1 ? '1 key' : `${known.length} keys`;
 }
 
-/** What operators read of an issuer, be it listed or found, whose tokens are in the original profile. */
+/** The warning about an issuer in the original profile, listed or found. */
 export function warningOfOriginal(issuer: string): string {
   return `Tokens of ${issuer} are accepted in the original profile: they bind no URL and may be replayed. Let the caller sign in the strict profile, then remove profile: 'original' of this trusted issuer.`;
 }
@@ -265,7 +265,7 @@ function to(route: string | undefined): string {
   return route === undefined ? '' : ` to ${route}`;
 }
 
-/** Every member of the event, which holds no subject and no token; lists as text. */
+/** Every member of the event, with lists as text. Events contain no subject and no token. */
 function fieldsOf(event: ServiceAuthEvent): LineFields {
   const { type, ...members } = event;
   const fields = Object.entries(members).map(([name, value]): [string, LineFields[string]] => [

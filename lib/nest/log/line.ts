@@ -1,4 +1,4 @@
-/** One entry of the log: a sentence for people, and the same as members for machines. */
+/** One entry of the log: a sentence for people, and the same facts as members for programs. */
 export interface Line {
   readonly level: 'verbose' | 'debug' | 'log' | 'warn';
   /** What happened, to whom, what the service does about it, and what to do. */
@@ -6,12 +6,12 @@ export interface Line {
   readonly fields: LineFields;
 }
 
-/** Members of a line in a JSON log, besides its `message`; an undefined one is left out. */
+/** Members of a line in a JSON log, besides its `message`; undefined members are omitted. */
 export type LineFields = Readonly<Record<string, string | number | boolean | undefined>>;
 
 const MINUTE_MILLISECONDS = 60_000;
 
-/** How long a line is held back at most, in milliseconds. */
+/** The longest time that a line is held back, in milliseconds. */
 export const HELD_BACK_MILLISECONDS = MINUTE_MILLISECONDS;
 
 /** `1 request`, `312 requests`. */
@@ -19,7 +19,7 @@ export function requests(count: number): string {
   return count === 1 ? '1 request' : `${count} requests`;
 }
 
-/** The time in which something was counted: `the last minute`, unless a clock jumped. */
+/** The time span of a count: `the last minute`, unless a clock jumped. */
 export function lastMinutes(milliseconds: number): string {
   const minutes = Math.round(milliseconds / MINUTE_MILLISECONDS);
   return minutes > 1 ? `the last ${minutes} minutes` : 'the last minute';
@@ -32,12 +32,12 @@ export function durationText(milliseconds: number): string {
   return minutes < 300 ? `${Math.round(minutes)} min` : `${Math.round(minutes / 60)} h`;
 }
 
-/** A sentence with its full stop, where it has no end of its own. */
+/** A sentence with a full stop, unless it already has an end. */
 export function ended(text: string): string {
   return /[.?!]$/.test(text) ? text : `${text}.`;
 }
 
-/** Reasons quote other systems, such as Redis: what they say must not look like a line of its own. */
+/** Removes line breaks: reasons quote other systems, such as Redis, and must not look like a separate line. */
 export function oneLine(text: string): string {
   return text.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}]/gu, '\u{fffd}');
 }

@@ -1,6 +1,6 @@
 type Advice = readonly [reason: RegExp, advice: string];
 
-/** By the code of Node's error, or by our own words in the reason. */
+/** By the code of Node's error, or by words of this library in the reason. */
 const KEYS: readonly Advice[] = [
   [
     /ERR_SSL_WRONG_VERSION_NUMBER|ERR_SSL_PACKET_LENGTH/,
@@ -19,7 +19,7 @@ const KEYS: readonly Advice[] = [
   [/^the (?:set|reply) /, 'Let its owner publish a JWK Set with a key for signatures.'],
 ];
 
-/** By the first word of a reply of Redis, or by our own words in the reason. */
+/** By the first word of a reply of Redis, or by words of this library in the reason. */
 const STORE: readonly Advice[] = [
   [
     /\bOOM\b/,

@@ -9,22 +9,22 @@ import {
 } from './line.js';
 import { adviceForKeys, adviceForStore } from './outage-advice.js';
 
-/** Issuers that a finder gives have no end. */
+/** A finder can return any number of issuers. */
 const MOST_OUTAGES = 100;
-/** Of these, so many have lines of their own: where all keys are out of reach, the first few say it. */
+/** Only this many outages have their own lines: if all keys are unreachable, the first few are enough. */
 const MOST_TOLD = 5;
-/** Keys are fetched again after six minutes at most, unless their issuer is no longer trusted. */
+/** Keys are fetched again within six minutes, unless their issuer is no longer trusted. */
 const FORGOTTEN_MILLISECONDS = 600_000;
 
-/** What can be out of reach: the keys of one issuer, the look-up of issuers, the replay store. */
+/** What can fail: the keys of one issuer, the look-up of issuers, the replay store. */
 interface Trouble {
   readonly key: string;
-  /** After "Cannot" or "Still cannot". */
+  /** The words after "Cannot" or "Still cannot". */
   readonly what: string;
   readonly code: 'key_unavailable' | 'replay_store_unavailable';
   readonly issuer?: string;
   readonly reason: string;
-  /** What the service does meanwhile, where it answers no 503. */
+  /** What the service does meanwhile, unless it answers 503. */
   readonly meanwhile?: string | undefined;
   readonly advice: string;
 }
@@ -33,30 +33,30 @@ type Undecided = Pick<RequestRefused, 'code' | 'status' | 'issuer' | 'detail'>;
 
 interface Outage {
   trouble: Trouble;
-  /** Whether it has lines of its own. */
+  /** Whether it has its own lines. */
   isTold: boolean;
   startedAt: number;
-  /** Of its last event, and of the last line. */
+  /** The times of its last event and of its last line. */
   heardAt: number;
   toldAt: number;
   isOver: boolean;
-  /** Whether it was over for less than a minute, and began again: then its end has no line at once. */
+  /** Whether it ended and began again within a minute. Then its end is not logged immediately. */
   flaps: boolean;
-  /** Requests that were answered 503: since the last line, and in all. */
+  /** Requests answered 503: since the last line, and in total. */
   refused: number;
   refusedInAll: number;
 }
 
 /**
- * Writes a line when something is out of reach, one each minute while it is, and one when it is over. What fails and
- * works in turns has one line a minute.
+ * Writes a line when an outage begins, one each minute while it lasts, and one when it ends. An outage that comes and
+ * goes has one line a minute.
  */
 export class Outages {
   private readonly outages = new Map<string, Outage>();
 
   constructor(private readonly write: (line: Line) => void) {}
 
-  /** Takes an event that begins, continues or ends an outage. Returns whether the log needs no other line of it. */
+  /** Handles an event that begins, continues or ends an outage. Returns whether the event needs no other line. */
   take(event: ServiceAuthEvent, now: number): boolean {
     switch (event.type) {
       case 'keys_refresh_failed':
@@ -76,27 +76,27 @@ export class Outages {
     }
   }
 
-  /** Counts a request that was answered 503. Returns whether an outage says why. */
+  /** Counts a request answered 503. Returns whether an outage explains it. */
   explains({ code, status, issuer, detail }: Undecided): boolean {
     if (status !== 503) return false;
     const key = code === 'replay_store_unavailable' ? 'store' : `keys ${issuer}`;
     const outage = this.outages.get(issuer === undefined ? 'finder' : key);
     if (!outage || outage.isOver || outage.trouble.code !== code) return false;
-    // A store is down, comes back as another server, is full: what the last request met counts.
+    // A store may be down, come back as another server, or be full: the last request decides.
     if (key === 'store' && detail !== undefined) outage.trouble = troubleWithStore(detail);
     outage.refused++;
     outage.refusedInAll++;
     return true;
   }
 
-  /** When the next line is due; Infinity where none is. */
+  /** The time of the next line; Infinity if there is none. */
   get dueAt(): number {
     let dueAt = Infinity;
     for (const { toldAt } of this.outages.values()) dueAt = Math.min(dueAt, toldAt);
     return dueAt + HELD_BACK_MILLISECONDS;
   }
 
-  /** Writes how each outage stands of which nothing was written for a minute. */
+  /** Writes the state of each outage that has had no line for a minute. */
   writeDue(now: number): void {
     for (const [key, outage] of this.outages) {
       if (now < outage.toldAt + HELD_BACK_MILLISECONDS) continue;
@@ -107,7 +107,7 @@ export class Outages {
     }
   }
 
-  /** Writes how many requests were answered 503 since the last line. */
+  /** Writes the number of requests answered 503 since the last line. */
   flush(now: number): void {
     for (const outage of this.outages.values()) {
       if (outage.refused > 0) this.tellState(outage, now);
@@ -148,7 +148,7 @@ export class Outages {
     return [...this.outages.values()].filter(({ isTold }) => isTold).length;
   }
 
-  /** What is not told of keys is counted in the line of the oldest outage. */
+  /** The line of the oldest outage counts the key outages without their own lines. */
   private describeOthers(outage: Outage): string[] {
     const [oldest, ...others] = this.outages.values();
     const untold = others.filter(({ isTold, isOver }) => !isTold && !isOver).length;

@@ -21,7 +21,7 @@ export interface MessageEndpoint {
   readonly isAcknowledgedUnread: boolean;
 }
 
-/** What becomes of a message that no handler serves. */
+/** How a message ends that no handler serves. */
 export type Refused = 'dead-letter' | 'requeue' | 'drop';
 
 /** What a guard has found out about a delivery, and what has to happen when its handler ends. */
@@ -57,7 +57,7 @@ export class MessageDelivery {
 
 /** Turns what a handler answers into signed parts. */
 export interface AnswerParts {
-  /** @returns what is sent in the place of the value */
+  /** @returns what is sent instead of the value */
   sign(part: { text: string | undefined; isError: boolean; isEnd: boolean }): Promise<object>;
 }
 

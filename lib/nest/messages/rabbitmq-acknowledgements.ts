@@ -18,7 +18,7 @@ const IS_WATCHED = createSlot<true>();
 const UNSETTLED = createSlot<Unsettled>();
 
 /**
- * Watches what becomes of a message: acknowledged is done, and returned is not. The use is committed before the
+ * Watches how a message ends: acknowledged is done, and returned is not. The use is committed before the
  * acknowledgement leaves, so that a crash between the two lets the broker deliver a message that is seen to be done.
  */
 export function watchAcknowledgements(delivery: MessageDelivery): void {
@@ -55,7 +55,7 @@ function settle(message: object, how: 'commit' | 'release', send: () => void): v
 const PAUSE_MILLISECONDS = 1000;
 
 /**
- * Settles a message that no handler serves, so that it does not stop the consumer: without a good token it goes to the
+ * Settles a message that no handler serves, so that it does not stop the consumer. Without a good token it goes to the
  * dead-letter exchange, one that was handled before is done, and one that cannot be decided now is delivered again.
  */
 export function settleRefused(delivery: MessageDelivery): void {

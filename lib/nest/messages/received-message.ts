@@ -116,7 +116,7 @@ export class ReceivedMessage implements ReceivedCall<IncomingMessage> {
   }
 
   refuse(error: CallRefusal): Error {
-    // A reservation that failed has said what becomes of the message.
+    // A reservation that failed has said how the message ends.
     this.delivery.refused ??= refusalOf(error, this.delivery.endpoint.isEvent);
     return toRpcException(error);
   }

@@ -19,7 +19,7 @@ export interface HeaderCarrier {
   remove(name: string): void;
 }
 
-/** In the place of a value that is no text: no token and no grant has this form. */
+/** Replaces a value that is no text: no token and no grant has this form. */
 const NOT_TEXT = '\0';
 
 /** The numbers of `Transport` in @nestjs/microservices. */
@@ -89,7 +89,7 @@ function recordHeaders(record: unknown): HeaderCarrier | undefined {
   };
 }
 
-/** `MsgHdrs` of the client, whose methods compare names exactly unless told otherwise. */
+/** `MsgHdrs` of the client, whose methods compare names exactly by default. */
 function natsHeaders(headers: unknown): HeaderCarrier | undefined {
   if (typeof headers !== 'object' || headers === null) return undefined;
   const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);

@@ -151,7 +151,7 @@ function runner({ state }: MessageDelivery): RunInside {
   };
 }
 
-/** What no handler has served. A caller gets the answer of the filters, unless others answer in the place of this one. */
+/** What no handler has served. A caller gets the answer of the filters, unless others answer instead of this one. */
 function refuse(delivery: MessageDelivery, result: unknown): unknown {
   settleRefused(delivery);
   end(delivery);

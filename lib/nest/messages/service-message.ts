@@ -8,7 +8,7 @@ export class ServiceMessage {
     Object.freeze(this);
   }
 
-  /** A client that does not sign must not send it: whoever reads it would take it for the data. */
+  /** A client that does not sign must not send it: the receiver would take it for the data. */
   toJSON(): never {
     throw new TypeError(
       'serviceMessage() was given to a client that does not sign: name this client in ServiceMessagesModule.forClients().',

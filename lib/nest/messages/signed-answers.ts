@@ -1,7 +1,7 @@
 import { Observable } from 'rxjs';
 import type { AnswerParts } from './message-delivery.js';
 
-/** What is sent in the place of a value that a handler answers: the `response` of a packet of Nest. */
+/** What is sent instead of a value that a handler answers: the `response` of a packet of Nest. */
 export interface AnswerEnvelope {
   readonly JWT: string;
   /** The JSON text of the value, or of the error. */

@@ -89,7 +89,7 @@ class SignedCalls {
     private readonly signer: ClientSigner,
   ) {}
 
-  /** Signs anew for each subscription: a retry is another message. For whom is decided when the method is called. */
+  /** Signs again for each subscription: a retry is another message. For whom is decided when the method is called. */
   send(pattern: unknown, given: unknown, send: Send): Observable<unknown> {
     const { subjectOf, unpacked } = this.read(given);
     return defer(() => {
@@ -153,7 +153,7 @@ class SignedCalls {
       const { text, data } = writeMessageText(draft.unpacked.data);
       const caller = draft.subject();
       const { subject } = caller;
-      const grant = await grantToSend(caller, settings, serviceAuth);
+      const grant = await grantToSend(caller, settings, serviceAuth)?.text();
       const route = settings.transport.routeOf(draft.pattern);
       const wantsAnswer = draft.verb === 'SEND' && settings.answerKeys !== undefined;
       const message = { verb: draft.verb, route, text, subject, grant, wantsAnswer };

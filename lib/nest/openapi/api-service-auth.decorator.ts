@@ -10,14 +10,14 @@ import { SERVICE_AUTH_SCHEME } from './service-auth.scheme.js';
 type Decorator = ClassDecorator & MethodDecorator;
 
 /**
- * Describes that a route, or every route of a controller, asks for a service token, and what it
- * answers without a good one: for documents of `SwaggerModule.createDocument()`, and for guards that
- * `createServiceAuthDocument()` does not see. It guards nothing. Routes marked `@SkipServiceAuth()` are left
- * out, and those marked `@OptionalServiceAuth()` are described as such, provided that it stands above
- * these decorators: those below are applied first.
+ * Describes that a route, or every route of a controller, requires a service token, and how it refuses requests. Use
+ * it for documents of `SwaggerModule.createDocument()`, and for guards that `createServiceAuthDocument()` does not
+ * see. It does not guard the route. Write it above `@SkipServiceAuth()` and `@OptionalServiceAuth()`, since
+ * TypeScript applies the lower decorators first. Then it omits the former routes, and describes the latter as
+ * optional.
  *
- * @throws ServiceAuthUsageError on a controller that mixes such routes with inherited ones, which it
- *   would describe for every heir: `createServiceAuthDocument()` describes each by itself
+ * @throws ServiceAuthUsageError on a controller that mixes such routes with inherited ones, which it would describe
+ *   for every subclass. Use `createServiceAuthDocument()`, which describes each by itself
  */
 export function ApiServiceAuth(): Decorator {
   return (target: object, name?: string | symbol, descriptor?: { value?: unknown }) => {
@@ -62,7 +62,7 @@ function describeRoute(controller: Type, name: string, route: Route): void {
   decoratorsFor(route)(prototype, name, descriptor);
 }
 
-/** Made anew for each place: a decorator of swagger remembers where it has been. */
+/** Created again for each place: a decorator of swagger remembers where it was used. */
 function decoratorsFor({ mode, policy: { proof } }: Route): Decorator {
   if (mode === 'skip') return applyDecorators();
   return applyDecorators(

@@ -15,14 +15,13 @@ import { RouteMarks, withoutMarks } from './route-marks.js';
 import { SECURITY_SCHEME, SERVICE_AUTH_SCHEME } from './service-auth.scheme.js';
 
 /**
- * Makes the document of an application as `SwaggerModule.createDocument()` does, and describes on every
- * operation that `ServiceJwtGuard` guards what it asks for and answers: the security scheme, and the
- * refusals by status with their codes. Guards of a route, of a controller, and of the application are
- * seen; `@SkipServiceAuth()` and `@OptionalServiceAuth()` count as they do for requests. What a handler
- * says of a status itself stays, beside what the guard says. Not seen is a guard of the application's
- * own that calls ours: write `@ApiServiceAuth()` there.
+ * Creates the document of an application as `SwaggerModule.createDocument()` does. To every operation that
+ * `ServiceJwtGuard` guards, it adds the security scheme, and the refusals by status with their codes. It sees guards
+ * of a route, of a controller, and of the application. `@SkipServiceAuth()` and `@OptionalServiceAuth()` have the
+ * same effect as for requests. The handler's own description of a status stays, beside that of the guard. It does not
+ * see a guard of the application that calls `ServiceJwtGuard`: write `@ApiServiceAuth()` there.
  *
- * @throws ServiceAuthUsageError for an application that `NestFactory.create()` has not made
+ * @throws ServiceAuthUsageError for an application not created by `NestFactory.create()`
  */
 export function createServiceAuthDocument(
   app: INestApplication,
@@ -42,7 +41,7 @@ export function createServiceAuthDocument(
       askForGrant(operation, readRoute(route.handler, route.controller).policy.proof);
       return addRefusals(operation, method);
     });
-    // What this service sends to others is for them to guard.
+    // Webhooks are requests of this service to others, which guard them.
     for (const [, operation] of operationsOf(webhooksOf(document))) removeMarks(operation);
     return withComponents(document, new Set(statuses));
   } finally {
@@ -52,7 +51,7 @@ export function createServiceAuthDocument(
 
 type Paths = OpenAPIObject['paths'];
 
-/** Of OpenAPI 3.1; before that, swagger has them among the paths. */
+/** Webhooks of OpenAPI 3.1; before that, swagger lists them among the paths. */
 function webhooksOf(document: OpenAPIObject): Paths {
   return (Reflect.get(document, 'webhooks') ?? {}) as Paths;
 }
@@ -69,7 +68,7 @@ function isOperation(value: unknown): value is Operation {
 
 function removeMarks(operation: Operation): void {
   const security = withoutMarks(operation.security ?? []);
-  // An empty list would open what the document asks for everywhere.
+  // An empty list would remove the requirements of the whole document.
   if (security.length > 0) operation.security = security;
   else delete operation.security;
 }

@@ -10,7 +10,7 @@ import {
 } from './refusal-responses.js';
 import { SERVICE_AUTH_SCHEME } from './service-auth.scheme.js';
 
-/** An Operation Object, which is changed in place. */
+/** An Operation Object. The functions change it in place. */
 export type Operation = NonNullable<OpenAPIObject['paths'][string]['get']>;
 
 type Components = Pick<NonNullable<OpenAPIObject['components']>, 'schemas' | 'responses'>;
@@ -21,16 +21,16 @@ type Media = Omit<NonNullable<Response['content']>[string], 'example'> & { examp
 
 const METHODS_WITH_BODY: ReadonlySet<string> = new Set(['post', 'put', 'patch']);
 
-/** Whether an operation says that it takes a token, as with `@ApiServiceAuth()`. */
+/** Whether an operation is described as requiring a token, as with `@ApiServiceAuth()`. */
 export function asksForToken({ security = [] }: Operation): boolean {
   return security.some((requirement) => SERVICE_AUTH_SCHEME in requirement);
 }
 
 /**
- * Adds the token to what an operation asks for: each requirement of other schemes, and a token, as every
- * guard of a route must let a request in.
+ * Adds the token to the requirements of an operation. Each alternative then also requires a token, since every guard
+ * of a route must let a request in.
  *
- * @param byDefault what the whole document asks for
+ * @param byDefault the requirements of the whole document
  */
 export function askForToken(
   operation: Operation,
@@ -42,7 +42,7 @@ export function askForToken(
   operation.security = mode === 'optional' ? [...others, ...withToken] : withToken;
 }
 
-/** Adds the header of the grant, where the route asks for a proof and the operation does not describe it itself. */
+/** Adds the header of the grant if the route requires a proof and the operation does not describe the header. */
 export function askForGrant(operation: Operation, proof: ProofPolicy | undefined): void {
   const { parameters = [] } = operation;
   if (proof === undefined || parameters.some(isGrantParameter)) return;
@@ -50,7 +50,7 @@ export function askForGrant(operation: Operation, proof: ProofPolicy | undefined
 }
 
 /**
- * Adds the refusals to what an operation answers.
+ * Adds the refusals to the responses of an operation.
  *
  * @returns the statuses whose {@link refusalComponents} it refers to
  */
@@ -66,7 +66,7 @@ export function addRefusals(operation: Operation, method: string): readonly Refu
   return statuses;
 }
 
-/** What {@link addRefusals} refers to, for `components` of the document. */
+/** The components to which {@link addRefusals} refers, for `components` of the document. */
 export function refusalComponents(statuses: ReadonlySet<RefusalStatus>): Components {
   const ordered = [...statuses].toSorted((one, other) => one - other);
   const named = <T>(describe: (status: RefusalStatus) => T) =>
@@ -77,7 +77,7 @@ export function refusalComponents(statuses: ReadonlySet<RefusalStatus>): Compone
   };
 }
 
-/** What the handler answers, or the guard. A reference cannot be added to, and stays. */
+/** The joined responses of handler and guard. A reference cannot be extended, and stays unchanged. */
 function joined(theirs: ResponseOrReference, status: RefusalStatus): ResponseOrReference {
   if ('$ref' in theirs) return theirs;
   const ours = refusalResponse(status, schemaOf(status));

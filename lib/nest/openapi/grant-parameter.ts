@@ -2,7 +2,7 @@ import { MAX_GRANT_LENGTH, type ProofPolicy } from '../../core/index.js';
 
 const NAME = 'Txn-Token';
 
-/** The Parameter Object of the header that carries the grant, for a route that asks for a proof. */
+/** The Parameter Object of the header with the grant, for a route that requires a proof. */
 export function grantParameter(proof: ProofPolicy) {
   return {
     name: NAME,
@@ -13,7 +13,7 @@ export function grantParameter(proof: ProofPolicy) {
   };
 }
 
-/** Whether a parameter is that header, in whatever letters. */
+/** Whether a parameter is that header, ignoring case. */
 export function isGrantParameter(parameter: object): boolean {
   const { in: place, name } = parameter as { in?: unknown; name?: unknown };
   return place === 'header' && String(name).toLowerCase() === NAME.toLowerCase();

@@ -11,9 +11,9 @@ export function controllersOf(app: INestApplication): Type[] {
 }
 
 /**
- * Whether a guard for every route is one of ours.
+ * Whether a global guard is a `ServiceJwtGuard`.
  *
- * @throws ServiceAuthUsageError where that cannot be told: a guarded route must not look open
+ * @throws ServiceAuthUsageError if that is unknown: a guarded route must not look open
  */
 export function isGuardedThroughout(app: INestApplication): boolean {
   const config: unknown = Reflect.get(app, 'config');

@@ -8,11 +8,11 @@ import {
 } from '../../core/index.js';
 import { toHttpException } from '../http/http-exception.js';
 
-/** The statuses that the guard answers requests with a body with. */
+/** The statuses of refusals of requests with a body. */
 export const REFUSAL_STATUSES = (Object.keys(STATUSES) as `${RefusalStatus}`[]).map(
   (status) => Number(status) as RefusalStatus,
 );
-/** The same of requests without a body. */
+/** The statuses of refusals of requests without a body. */
 export const BODILESS_REFUSAL_STATUSES = REFUSAL_STATUSES.filter(
   (status) => status !== 413 && status !== 415,
 );
@@ -35,7 +35,7 @@ const HEADERS = {
   },
 };
 
-/** One answer of the guard, as it is written on the wire. */
+/** One answer of the guard, as on the wire. */
 interface RefusalBody {
   readonly statusCode: number;
   readonly message: string;
@@ -43,7 +43,7 @@ interface RefusalBody {
   readonly code: RefusalCode;
 }
 
-/** The Response Object of a status, with `schema` for what its body looks like. */
+/** The Response Object of a status, with `schema` for its body. */
 export function refusalResponse<T extends object>(status: RefusalStatus, schema: T) {
   const examples = Object.fromEntries(
     refusalBodies(status).map((value) => [value.code, { value }]),
@@ -76,7 +76,7 @@ export function refusalSchema(status: RefusalStatus) {
   };
 }
 
-/** Every body the guard answers a status with: made by the code that answers requests. */
+/** Every body of the guard's answers with a status, made by the code that answers requests. */
 function refusalBodies(status: RefusalStatus): RefusalBody[] {
   return codesOf(status).map((code) => {
     const error = isUndecided(code)
@@ -92,13 +92,13 @@ function codesOf(status: RefusalStatus): RefusalCode[] {
 }
 
 function statusesOf(code: RefusalCode): readonly RefusalStatus[] {
-  const { status, otherStatuses = [] } = REFUSALS[code];
-  return [status, ...otherStatuses];
+  const { status, otherStatuses = [], isOfMessages } = REFUSALS[code];
+  return isOfMessages ? [] : [status, ...otherStatuses];
 }
 
 type RefusedCode = ConstructorParameters<typeof ServiceTokenRefusedError>[0];
 
-/** Whether the code stands for nothing but a 503. */
+/** Whether the code always answers 503. */
 function isUndecided(code: RefusalCode): code is Exclude<RefusalCode, RefusedCode> {
   return REFUSALS[code].status === 503;
 }

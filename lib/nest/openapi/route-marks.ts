@@ -5,9 +5,9 @@ import { controllersOf, handlerOf, type RoutePlace, routeNamesOf } from './guard
 const MARK = 'nestjs-service-auth:mark:';
 
 /**
- * Says which handler of which controller an operation of a document is about. Documents do not: names of
- * classes repeat, and ids and paths are for options to choose. So for as long as a document is made, each
- * controller and each handler carries a mark, in the one place where swagger adds those of both up.
+ * Finds the controller and the handler of an operation in a document. The document does not contain them: class names
+ * repeat, and options choose ids and paths. So while a document is created, each controller and each handler has a
+ * mark, in the one place where swagger combines both.
  */
 export class RouteMarks {
   private readonly controllers: Type[] = [];
@@ -18,16 +18,16 @@ export class RouteMarks {
     for (const controller of controllersOf(app)) this.markController(controller);
   }
 
-  /** The route of an operation with these requirements; undefined: it is of no controller. */
+  /** The route of an operation with these requirements; undefined if it belongs to no controller. */
   routeOf(requirements: readonly object[]): RoutePlace | undefined {
     const names = requirements.flatMap((requirement) => Object.keys(requirement)).filter(isMark);
-    // The last one: a class has the marks of those it extends too, before its own.
+    // The last one: a class also has the marks of its base classes, before its own.
     const controller = this.controllers[lastIndex(names, 'controller')];
     const handler = this.handlers[lastIndex(names, 'handler')];
     return controller && handler ? { controller, handler } : undefined;
   }
 
-  /** Leaves controllers and handlers as they were. */
+  /** Removes all marks from controllers and handlers. */
   remove(): void {
     for (const remove of this.removals.splice(0).toReversed()) remove();
   }
@@ -40,7 +40,7 @@ export class RouteMarks {
 
   private markHandler(controller: Type, name: string): void {
     const value = handlerOf(controller, name);
-    if (this.handlers.includes(value)) return; // Inherited, and marked with another controller.
+    if (this.handlers.includes(value)) return; // An inherited handler, already marked with another controller.
     const mark = `${MARK}handler:${this.handlers.push(value) - 1}`;
     const prototype = controller.prototype as object;
     this.apply(value, () => ApiSecurity(mark)(prototype, name, { value }));
@@ -59,7 +59,7 @@ export class RouteMarks {
   }
 }
 
-/** The requirements that are no marks. */
+/** The requirements without the marks. */
 export function withoutMarks<T extends object>(requirements: readonly T[]): T[] {
   return requirements.filter((requirement) => !Object.keys(requirement).some(isMark));
 }

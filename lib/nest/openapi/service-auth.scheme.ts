@@ -1,6 +1,6 @@
 import type { DocumentBuilder } from '@nestjs/swagger';
 
-/** The name of the security scheme in a document: what operations refer to. */
+/** The name of the security scheme in a document, to which operations refer. */
 export const SERVICE_AUTH_SCHEME = 'service-jwt';
 
 /** The scheme itself. @see OpenAPI 3.0.3 section 4.7.27 */
@@ -16,8 +16,8 @@ export const SECURITY_SCHEME = {
 } as const;
 
 /**
- * Adds the security scheme to a document that is being built, for operations with `@ApiServiceAuth()`.
- * `createServiceAuthDocument()` does so by itself.
+ * Adds the security scheme to a document builder, for operations with `@ApiServiceAuth()`.
+ * `createServiceAuthDocument()` adds it by itself.
  */
 export function addServiceAuth(builder: DocumentBuilder): DocumentBuilder {
   return builder.addSecurity(SERVICE_AUTH_SCHEME, SECURITY_SCHEME);

@@ -20,13 +20,27 @@ const TURNS = [
   [/\bit is of no\b/gi, 'begin with the subject'],
 ];
 
+/** Of comments in sources only: pages use some of these in another sense. */
+const TURNS_OF_COMMENTS = [
+  [/\bhears?\b/gi, 'an observer is called'],
+  [/\b(?:tells?|told)\b/gi, 'write who reports, decides or distinguishes what'],
+  [/\bgoes along\b/gi, 'write "is sent"'],
+  [/\bstands? (?:for|before|in for)\b/gi, 'write "represents", "guards" or "replaces"'],
+  [/\bwhat becomes of\b/gi, 'write what the service does'],
+  [/\bin our words\b/gi, 'write "words of this library"'],
+  [/\bout of reach\b/gi, 'write "unreachable"'],
+  [/\banew\b/gi, 'write "again"'],
+];
+
 /** @param {import('@textlint/types').TextlintRuleContext} context */
 export default function plainWords(context) {
-  const { Syntax, report, RuleError, getSource, locator } = context;
+  const { Syntax, report, RuleError, getFilePath, getSource, locator } = context;
+  const isOfComments = /\.(?:ts|mjs|js)\.md$/.test(getFilePath() ?? '');
+  const turns = isOfComments ? [...TURNS, ...TURNS_OF_COMMENTS] : TURNS;
   return {
     [Syntax.Str](node) {
       const text = getSource(node);
-      for (const [pattern, advice] of TURNS) {
+      for (const [pattern, advice] of turns) {
         for (const match of text.matchAll(pattern)) {
           const padding = locator.range([match.index, match.index + match[0].length]);
           report(node, new RuleError(`"${match[0]}": ${advice}.`, { padding }));

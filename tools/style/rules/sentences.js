@@ -1,10 +1,19 @@
-// The average sentence of a page has at most 20 words, and none has more than 40.
+// The average sentence of a page, and of the comments of a file, has at most 20 words, and none has more than 40.
+import { basename } from 'node:path';
+
 const MOST_ON_AVERAGE = 20;
+/** An average of fewer sentences says nothing about the comments of a file. */
+const FEWEST_IN_COMMENTS = 10;
 const MOST = 40;
 
-/** @param {import('@textlint/types').TextlintRuleContext} context */
-export default function sentences(context) {
-  const { Syntax, report, RuleError } = context;
+/**
+ * @param {import('@textlint/types').TextlintRuleContext} context
+ * @param {{ measured?: (path: string, words: number[]) => void }} options
+ */
+export default function sentences(context, { measured } = {}) {
+  const { Syntax, report, RuleError, getFilePath } = context;
+  const path = getFilePath() ?? '';
+  const fewest = /\.(?:ts|mjs|js)\.md$/.test(basename(path)) ? FEWEST_IN_COMMENTS : 1;
   const lengths = [];
   let isWritten = false; // by a script, between comments
   return {
@@ -29,7 +38,9 @@ export default function sentences(context) {
       }
     },
     [Syntax.DocumentExit](node) {
-      const average = lengths.reduce((sum, words) => sum + words, 0) / Math.max(1, lengths.length);
+      measured?.(path, lengths);
+      if (lengths.length < fewest) return;
+      const average = lengths.reduce((sum, words) => sum + words, 0) / lengths.length;
       if (average <= MOST_ON_AVERAGE) return;
       report(
         node,

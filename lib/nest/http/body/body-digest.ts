@@ -2,10 +2,10 @@ import { createHash, type Hash } from 'node:crypto';
 import { type BodyHashAlgorithm, hashBody } from '../../../core/index.js';
 import { refuseBody } from './body-limits.js';
 
-/** Beyond this the bytes are hashed as they arrive instead of being kept for one hash at the end. */
+/** Larger bodies are hashed while they arrive, instead of being kept for one hash at the end. */
 const MAX_KEPT_BYTES = 64 * 1024;
 
-/** The digest of bytes that come one piece after the other. */
+/** The digest of bytes that arrive in pieces. */
 export class RunningDigest {
   private readonly hash: Hash;
   private readonly algorithm: BodyHashAlgorithm;
@@ -15,7 +15,7 @@ export class RunningDigest {
       this.hash = createHash(algorithm);
       this.algorithm = algorithm;
     } catch {
-      // Node in FIPS mode has no MD5. The digest is then refused when it is asked for.
+      // Node in FIPS mode has no MD5. `hex()` then refuses the digest.
       this.hash = createHash('sha256');
       this.algorithm = 'sha256';
     }
@@ -25,7 +25,7 @@ export class RunningDigest {
     this.hash.update(bytes);
   }
 
-  /** @throws ServiceTokenRefusedError `body_unverifiable` when the bytes were hashed otherwise */
+  /** @throws ServiceTokenRefusedError `body_unverifiable` if the bytes were hashed with another algorithm */
   hex(algorithm: BodyHashAlgorithm): string {
     if (this.algorithm !== algorithm) refuseBody('it was hashed with another algorithm');
     return this.hash.copy().digest('hex');
@@ -33,8 +33,8 @@ export class RunningDigest {
 }
 
 /**
- * The digest of bytes that others read, in whatever algorithm it is asked for while there are few of
- * them; in the one that `expectedAlgorithm` names when there are many.
+ * The digest of bytes that other code reads. A small body can be digested with any algorithm, a large one only with
+ * that of `expectedAlgorithm`.
  */
 export class WatchedDigest {
   private kept: Uint8Array[] = [];
@@ -56,18 +56,18 @@ export class WatchedDigest {
     this.kept = [];
   }
 
-  /** @throws ServiceTokenRefusedError `body_unverifiable` when the bytes were hashed otherwise */
+  /** @throws ServiceTokenRefusedError `body_unverifiable` if the bytes were hashed with another algorithm */
   hex(algorithm: BodyHashAlgorithm): string {
     return this.running?.hex(algorithm) ?? hashBody(algorithm, this.join());
   }
 
-  /** Most bodies come in one piece, which needs no copy. */
+  /** Most bodies arrive in one piece, which needs no copy. */
   private join(): Uint8Array {
     const [first] = this.kept;
     return first && this.kept.length === 1 ? first : Buffer.concat(this.kept);
   }
 
-  /** Lets go of the bytes: somebody else has them. */
+  /** Releases the bytes: other code has them now. */
   forget(): void {
     this.kept = [];
   }

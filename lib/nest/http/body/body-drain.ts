@@ -6,7 +6,7 @@ import { assertWithin, type BodyLimits } from './body-limits.js';
 import { type RefillableBody, refillFrom } from './body-refill.js';
 import { BodySpool, PIECE_BYTES } from './body-spool.js';
 
-/** A body that can be read to its end and given back. */
+/** A body that can be read to its end and put back. */
 export interface DrainableBody extends RefillableBody {
   drain(): AsyncIterable<Buffer>;
   putBack(chunks: readonly Buffer[]): void;
@@ -14,20 +14,20 @@ export interface DrainableBody extends RefillableBody {
   holdRest(): void;
 }
 
-/** How a body is drained. */
+/** The parameters of draining a body. */
 export interface DrainOptions {
   readonly algorithm: BodyHashAlgorithm;
   readonly limits: BodyLimits;
-  /** The answer, with which the temporary file goes at the latest. */
+  /** The answer. The temporary file is removed at its end at the latest. */
   readonly response: EventEmitter;
 }
 
 /**
- * Reads a body that nothing has read yet, then gives it back to whoever reads next: from memory, or
- * from a temporary file once it is larger than what is kept in memory.
+ * Reads a body that no code has read yet, then puts it back for the next reader: from memory, or from a temporary
+ * file if it is too large for memory.
  *
  * @returns the digest of all its bytes
- * @throws ServiceTokenRefusedError `body_unverifiable`: too large, or the client went away
+ * @throws ServiceTokenRefusedError `body_unverifiable`: too large, or the client disconnected
  * @throws ServiceAuthUnavailableError `body_unverifiable`: no file can be written
  */
 export async function drainBody(
@@ -94,7 +94,7 @@ class BodyReader {
     return this.digest;
   }
 
-  /** Gives back what was taken, and lets the rest come after it. */
+  /** Puts back the drained bytes, and lets the rest of the body follow. */
   passOn(body: DrainableBody, response: EventEmitter): void {
     body.holdRest();
     if (this.spool) refillFrom(this.spool, body, { response, after: this.chunks });

@@ -6,22 +6,22 @@ export function announcesContent(raw: IncomingMessage): boolean {
   return coding !== undefined || (length !== undefined && String(length) !== '0');
 }
 
-/** The length that a header announces, in bytes; 0 where none does. */
+/** The length that a header announces, in bytes; 0 without that header. */
 export function announcedBytes(raw: IncomingMessage): number {
   return Number(headersOf(raw)['content-length'] ?? 0);
 }
 
-/** Whether the end of the stream has been pushed: no byte comes after those that are in its buffer. */
+/** Whether the end of the stream has been pushed: no byte follows those in its buffer. */
 export function hasEnded(raw: IncomingMessage): boolean {
   return memberOf(memberOf(raw, '_readableState'), 'ended') === true;
 }
 
-/** Whether HTTP/2 says with the headers that no DATA frame follows: RFC 9113 section 8.1. */
+/** Whether the HTTP/2 headers say that no DATA frame follows: RFC 9113 section 8.1. */
 export function endsWithHeaders(raw: IncomingMessage): boolean {
   return memberOf(memberOf(raw, 'stream'), 'endAfterHeaders') === true;
 }
 
-/** A host that is no Node server may give none. */
+/** A host other than a Node server may give no headers. */
 function headersOf(raw: IncomingMessage): IncomingHttpHeaders {
   return (raw.headers as IncomingHttpHeaders | undefined) ?? {};
 }

@@ -1,18 +1,20 @@
 import { ServiceAuthUnavailableError, ServiceTokenRefusedError } from '../../../core/index.js';
 
-/** How much of a body that no parser reads is taken in, and where it is kept until it is verified. */
+/** The limits of a body that no parser reads, and where it is stored until it is verified. */
 export interface BodyLimits {
-  /** What is kept in memory, in bytes. */
+  /** The most bytes kept in memory. */
   readonly maxBufferedBytes: number;
-  /** `@MaxBodyBytes()` of the route; undefined: nothing beyond what is kept in memory. */
+  /** `@MaxBodyBytes()` of the route; undefined: only what fits in memory. */
   readonly maxBytes: number | undefined;
-  /** Where the rest goes: the folder of the temporary files. */
+  /** The folder of the temporary files, for larger bodies. */
   readonly spoolDirectory: string;
-  /** Whether a body that cannot be taken in goes on to the next reader, whole: report-only mode. Else it is discarded. */
+  /**
+   * Whether a body that exceeds the limits is passed on complete to the next reader (report-only mode), or discarded.
+   */
   readonly isPassedOn: boolean;
 }
 
-/** @throws ServiceTokenRefusedError `body_unverifiable` with status 413 when `size` is over the limit */
+/** @throws ServiceTokenRefusedError `body_unverifiable` with status 413 if `size` is over the limit */
 export function assertWithin(limits: BodyLimits, size: number): void {
   const { maxBytes, maxBufferedBytes } = limits;
   if (size <= (maxBytes ?? maxBufferedBytes)) return;
@@ -23,7 +25,7 @@ export function assertWithin(limits: BodyLimits, size: number): void {
   throw unverifiable(`larger than ${limit}`, { status: 413 });
 }
 
-/** The refusal of a request whose bytes cannot be had. */
+/** The refusal of a request whose bytes are not available. */
 export function unverifiable(
   detail: string,
   details: { readonly cause?: unknown; readonly status?: number } = {},
@@ -34,17 +36,17 @@ export function unverifiable(
   });
 }
 
-/** Throws {@link unverifiable}. An expression, so that it can stand on the right of `??`. */
+/** Throws {@link unverifiable}. An expression, so that it may follow `??`. */
 export function refuseBody(detail: string): never {
   throw unverifiable(detail);
 }
 
-/** Throws the refusal of a body that somebody else has read, or is reading: no one can vouch for all of its bytes. */
+/** Throws the refusal of a body that other code has read, or is reading: its bytes cannot be verified completely. */
 export function refuseConsumed(detail: string): never {
   throw new ServiceTokenRefusedError('body_consumed', { detail: `the body: ${detail}` });
 }
 
-/** The 503 for a body that this service has no place for: the caller did nothing wrong. */
+/** The 503 for a body that this service cannot store. The caller did nothing wrong. */
 export function unspoolable(cause: unknown): ServiceAuthUnavailableError {
   const reason =
     typeof cause === 'object' && cause !== null && 'code' in cause ? String(cause.code) : 'unknown';

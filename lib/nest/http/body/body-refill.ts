@@ -2,25 +2,25 @@ import type { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { BodySpool } from './body-spool.js';
 
-/** A drained body that takes its bytes back; null is the end. */
+/** A drained body to which the bytes are put back; null is the end. */
 export interface RefillableBody {
   readonly raw: IncomingMessage;
   refill(piece: Buffer | null): void;
   passOn(chunks: readonly Buffer[]): void;
 }
 
-/** How a spooled body goes back. */
+/** The parameters of putting back a spooled body. */
 export interface RefillOptions {
-  /** The answer: the file goes with it if nobody reads by then. */
+  /** The answer. If no code reads the body by its end, the file is removed. */
   readonly response: EventEmitter;
-  /** What comes after the file, before the rest of the body; undefined where the file holds all of the body. */
+  /** The bytes that follow the file, before the rest of the body; undefined if the file has the whole body. */
   readonly after?: readonly Buffer[];
 }
 
 /**
- * Gives a spooled body to whoever reads the request next: a piece of the file whenever the stream asks
- * for more, so that a slow reader holds no more than a piece in memory. The file goes with its last
- * byte, with the client, or with the answer if nobody reads by then.
+ * Puts a spooled body back for the next reader of the request: one piece of the file each time the stream asks for
+ * more. So a slow reader keeps at most one piece in memory. The file is removed after its last byte, when the client
+ * disconnects, or with the answer if no code reads it by then.
  */
 export function refillFrom(spool: BodySpool, body: RefillableBody, options: RefillOptions): void {
   new BodyRefill(spool, body, options).start();
@@ -30,7 +30,7 @@ class BodyRefill {
   private readonly raw: IncomingMessage;
   private isOver = false;
   private isReading = false;
-  /** Node may take it from the request once that is answered; injected requests may have none. */
+  /** Node may remove it from an answered request; injected requests may have none. */
   private readonly connection: EventEmitter | undefined;
   private readonly response: EventEmitter;
   private readonly after: readonly Buffer[] | undefined;
@@ -55,9 +55,9 @@ class BodyRefill {
   start(): void {
     this.raw.once('close', this.onRequestClosed);
     this.response.once('finish', this.onAnswered).once('close', this.onAnswered);
-    // As the option `read` of a stream would: the socket has nothing left to give.
+    // Like the option `read` of a stream: the socket has no more bytes.
     this.raw._read = () => void this.pull();
-    // The stream has asked already, for the bytes after the last that were drained.
+    // The stream has already asked for the bytes after the last drained ones.
     void this.pull();
   }
 
@@ -66,11 +66,11 @@ class BodyRefill {
     this.isReading = true;
     try {
       const piece = await this.spool.read();
-      this.isReading = false; // the push may ask for more at once
+      this.isReading = false; // the push may ask for more immediately
       if (this.isOver) return;
       if (piece) this.body.refill(piece);
       else this.end(this.after);
-      // Node's request lets its stream ask by itself only once Node's own `_read` has run, which hosts replace.
+      // The stream of Node's request asks by itself only after Node's own `_read` has run, which hosts replace.
       if (!this.isOver && this.raw.readableLength === 0) this.raw.read(0);
     } catch (error) {
       this.fail(error);
@@ -79,7 +79,7 @@ class BodyRefill {
 
   private readonly onRequestClosed = (): void => this.fail();
 
-  /** Node throws away what nobody reads of a request that is answered, and so does this. */
+  /** Like Node, discards the unread rest of an answered request. */
   private readonly onAnswered = (): void => {
     this.response.off('finish', this.onAnswered).off('close', this.onAnswered);
     if (this.isOver) return;
@@ -87,19 +87,19 @@ class BodyRefill {
       this.end([]);
       this.raw.resume();
     } else {
-      // Whoever answers early may read on while the connection lasts.
+      // A handler that answers early may read on while the connection lasts.
       this.connection?.once('close', this.onRequestClosed);
     }
   };
 
-  /** @param after undefined where the file held all of the body */
+  /** @param after undefined if the file has the whole body */
   private end(after: readonly Buffer[] | undefined): void {
     this.stop();
     if (this.after === undefined || after === undefined) {
       this.body.refill(null);
       return;
     }
-    // From now on the stream asks the socket again.
+    // From now on the stream reads from the socket again.
     this.raw._read = this.ask;
     this.body.passOn(after);
     this.raw.read(0);
@@ -108,7 +108,7 @@ class BodyRefill {
   private fail(cause?: unknown): void {
     if (this.isOver) return;
     this.stop();
-    // Without a listener an error would end the process: closing too early tells readers enough.
+    // Without a listener an error would end the process. Readers see the early close.
     const canTell = this.raw.listenerCount('error') > 0;
     this.raw.destroy(canTell ? new Error('The rest of the body is gone.', { cause }) : undefined);
   }
@@ -122,7 +122,7 @@ class BodyRefill {
   }
 }
 
-/** A host that is no Node server gives an object of its own as the socket. */
+/** A host other than a Node server gives its own object as the socket. */
 function isEmitter(socket: unknown): socket is EventEmitter {
   const { once, off } = (socket ?? {}) as { once?: unknown; off?: unknown };
   return typeof once === 'function' && typeof off === 'function';

@@ -26,41 +26,43 @@ import {
   toBytes,
 } from './unread-stream.js';
 
-/** Who has the bytes of a body: the table of {@link ReceivedBody}. */
+/** The state of a body: the table of {@link ReceivedBody}. */
 type BodyState =
   'untouched' | 'missed' | 'watched' | 'draining' | 'drained' | 'held' | 'passed' | 'refused';
 
 /**
- * The body of one request. It sees the bytes as the server pushes them, keeps at most 64 KiB of them, and reads nothing
- * until a digest is asked for.
+ * The body of one request. It watches the bytes as the server pushes them, keeps at most 64 KiB, and reads nothing
+ * until a digest is requested.
  *
  * | state | bytes come | the end comes | a digest is asked for | next state |
  * | --- | --- | --- | --- | --- |
  * | `untouched` | pass | passes | | its buffer was looked at: `watched`, or `missed` if bytes had reached a reader |
  * | `missed` | pass | passes | refused: `body_consumed`, unless the option `rawBody` gives them | |
- * | `watched` | digested, pass | passes | all seen: answered. Others read: answered at the end. Read in part: refused. Unread: drained | unread: `draining` |
- * | `draining` | read here | held back | answered at the end | given back: `drained`. Too large, or client gone: `refused`. Too large, in report-only mode: `held` |
+ * | `watched` | digested, pass | passes | all seen: answered. Others read: answered at the end. Read in part:
+ *   refused. Unread: drained | unread: `draining` |
+ * | `draining` | read here | held back | answered at the end | given back: `drained`. Too large, or client gone:
+ *   `refused`. Too large, in report-only mode: `held` |
  * | `drained` | none come | came before | answered | |
  * | `held` | wait | waits | refused as before | what was drained is given back: `passed` |
  * | `passed` | pass | passes | refused as before | |
  * | `refused` | run into nothing | passes | refused as before | |
  */
 export class ReceivedBody implements DrainableBody {
-  /** Whether the headers announced content when the watch began. What is deleted later changes nothing. */
+  /** Whether the headers announced content when the watch began. Deleting headers later has no effect. */
   private readonly announced: boolean;
   private readonly endsWithHeaders: boolean;
   private readonly push: IncomingMessage['push'];
   private state: BodyState = 'untouched';
   private seenBytes = 0;
-  /** What came while the body was `held`. */
+  /** The bytes that arrived while the body was `held`. */
   private readonly rest: Buffer[] = [];
-  /** The server has pushed the end. What is pushed after it is no part of the body. */
+  /** Whether the server has pushed the end. Later bytes are not part of the body. */
   private ended: boolean;
   private readonly watched: WatchedDigest;
   private drained: Promise<RunningDigest> | undefined;
   private settling: Promise<void> | undefined;
   private readByOthers: Promise<void> | undefined;
-  /** What waits for the first bytes, or for the end. */
+  /** Functions to call at the first bytes, or at the end. */
   private listeners: readonly (() => void)[] = [];
 
   constructor(readonly raw: IncomingMessage) {
@@ -75,12 +77,12 @@ export class ReceivedBody implements DrainableBody {
     this.state = this.seeBuffered() ? 'watched' : 'missed';
   }
 
-  /** Whether bytes had reached a reader before anybody watched: nobody can tell which. */
+  /** Whether bytes had reached a reader before the watch began. Nothing shows which bytes. */
   get isMissed(): boolean {
     return this.state === 'missed';
   }
 
-  /** False only once the stream has ended without a byte, and no header announced any. */
+  /** False only after the stream has ended without a byte, and no header announced content. */
   get hasContent(): boolean {
     return this.announced || this.seenBytes > 0 || !this.sawAll;
   }
@@ -88,7 +90,7 @@ export class ReceivedBody implements DrainableBody {
   /**
    * Waits until `hasContent` is certain. Returns undefined if it is certain already.
    *
-   * @throws ServiceTokenRefusedError `body_unverifiable` when the stream closes, or stays silent, without an end
+   * @throws ServiceTokenRefusedError `body_unverifiable` if the stream closes, or sends nothing, without an end
    */
   settle(): void | Promise<void> {
     if (this.announced || this.seenBytes > 0 || this.sawAll) return undefined;
@@ -96,9 +98,9 @@ export class ReceivedBody implements DrainableBody {
   }
 
   /**
-   * The lower-case hex digest of the body. Drains the body if nobody has read it.
+   * The lower-case hex digest of the body. Drains the body if no code has read it.
    *
-   * @param response the answer, beyond which nothing of the body is kept on disk
+   * @param response the answer; after its end nothing of the body stays on disk
    * @throws ServiceTokenRefusedError `body_consumed`, `body_unverifiable`
    * @throws ServiceAuthUnavailableError `body_unverifiable`: no file can be written
    */
@@ -120,17 +122,17 @@ export class ReceivedBody implements DrainableBody {
     return this.drained.then((digest) => digest.hex(algorithm));
   }
 
-  /** What has arrived so far; a body that was drained has been read by nobody else. */
+  /** What has arrived so far. No other code has read a drained body. */
   arrival(): BodyArrival {
     const isReadByOthers = this.state === 'watched' && this.raw.readableDidRead;
     return { bytes: this.seenBytes, isReadByOthers };
   }
 
   /**
-   * Reads the body to its last byte, as fast as the pieces are taken, and leaves the stream open: what follows is
-   * {@link putBack}, {@link refill}, or {@link discard}.
+   * Reads the body to its last byte, at the speed of the consumer, and leaves the stream open. Call {@link putBack},
+   * {@link refill}, or {@link discard} next.
    *
-   * @throws ServiceTokenRefusedError `body_unverifiable` when the client goes away
+   * @throws ServiceTokenRefusedError `body_unverifiable` if the client disconnects
    */
   async *drain(): AsyncGenerator<Buffer, void> {
     const { raw } = this;
@@ -156,7 +158,7 @@ export class ReceivedBody implements DrainableBody {
     }
   }
 
-  /** @param nextWake resolves when the stream may have more; throws once the client is gone */
+  /** @param nextWake resolves when the stream may have more; rejects after the client has disconnected */
   private async *pieces(nextWake: () => Promise<void>): AsyncGenerator<Buffer, void> {
     for (;;) {
       const woken = nextWake();
@@ -167,20 +169,20 @@ export class ReceivedBody implements DrainableBody {
     }
   }
 
-  /** Gives drained bytes back to the next reader, in the pieces they came in. */
+  /** Puts drained bytes back for the next reader, in the pieces in which they arrived. */
   putBack(chunks: readonly Buffer[]): void {
     this.state = 'drained';
     for (const chunk of chunks) this.push(chunk);
     this.push(null);
   }
 
-  /** Gives a piece of what was drained back, where not all of it is in memory; null is the end. */
+  /** Puts back one piece of a drained body that is not completely in memory; null is the end. */
   refill(piece: Buffer | null): void {
     if (this.state === 'draining') this.state = 'drained';
     this.push(piece);
   }
 
-  /** Ends the draining before the end: what comes now waits until {@link passOn}. */
+  /** Stops draining before the end. Later bytes wait until {@link passOn}. */
   holdRest(): void {
     this.state = 'held';
     const chunk = readChunk(this.raw);
@@ -188,31 +190,31 @@ export class ReceivedBody implements DrainableBody {
     markUnread(this.raw);
   }
 
-  /** Gives the next reader the last of what was drained, then the rest of the body as it comes. */
+  /** Gives the next reader the last drained bytes, then the rest of the body as it arrives. */
   passOn(chunks: readonly Buffer[]): void {
     this.state = 'passed';
     for (const chunk of [...chunks, ...this.rest.splice(0)]) this.push(chunk);
     if (this.ended) this.push(null);
   }
 
-  /** Lets what is left of the body run into nothing, so that a refusal can be sent. */
+  /** Discards the rest of the body, so that a refusal can be sent. */
   discard(): void {
     this.state = 'refused';
     this.raw.resume();
     if (this.ended) this.push(null);
   }
 
-  /** Every byte has been seen. */
+  /** Whether every byte has been watched. */
   private get sawAll(): boolean {
     return this.state !== 'missed' && (this.ended || this.endsWithHeaders);
   }
 
   private receive(chunk: unknown, encoding?: BufferEncoding): boolean {
-    // A host may push the same bytes again each time the stream asks for more.
+    // A host may push the same bytes again each time the stream reads.
     if (this.ended) return false;
     if (chunk === null) return this.receiveEnd();
-    // A throw in here would end the process: what is no bytes is left to the stream to refuse.
-    // What comes while the buffer is looked at is read with it.
+    // An error here would end the process: the stream refuses chunks that are not bytes. Chunks that arrive during
+    // the look at the buffer are part of the buffer.
     if (isBytes(chunk) && this.state !== 'untouched') this.see(toBytes(chunk, encoding));
     if (isBytes(chunk) && this.state === 'held') {
       this.rest.push(toBytes(chunk, encoding));
@@ -222,11 +224,11 @@ export class ReceivedBody implements DrainableBody {
   }
 
   private receiveEnd(): boolean {
-    // HTTP/2 ends the stream of a request that was reset, too: that is no end of its body.
+    // HTTP/2 also ends the stream of a reset request. That is not the end of its body.
     if (this.raw.aborted) return this.push(null);
     this.ended = true;
     this.callListeners();
-    // Nothing can be given back after the end.
+    // Nothing can be put back after the end.
     return this.state === 'draining' || this.state === 'held' ? false : this.push(null);
   }
 
@@ -251,7 +253,7 @@ export class ReceivedBody implements DrainableBody {
   }
 
   /**
-   * Sees what lies in the stream's buffer, where a server put it before anybody watched.
+   * Reads the stream's buffer, which the server filled before the watch began.
    *
    * @returns false if bytes have reached a reader, or are about to
    */
@@ -275,7 +277,7 @@ export class ReceivedBody implements DrainableBody {
         raw.once('close', onPush);
         leavingUnread(raw, () => void raw.read(0)); // starts the flow into the buffer
         if (raw.destroyed) resolve();
-        // All has arrived, but Bun pushes the end in a later turn.
+        // All bytes have arrived, but Bun pushes the end in a later turn.
         else if (raw.complete) setImmediate(resolve);
       });
     } finally {
@@ -286,18 +288,18 @@ export class ReceivedBody implements DrainableBody {
   }
 
   private digestWatched(algorithm: BodyHashAlgorithm, limits: BodyLimits): string {
-    // What nobody has read lies in memory because of this guard, be it here already or not.
+    // This guard keeps an unread body in memory, including the bytes that have not arrived yet.
     if (!this.raw.readableDidRead) assertWithin(limits, this.raw.readableLength);
     return this.watched.hex(algorithm);
   }
 
-  /** A decoder is done at the end of what it decodes, which may come before the end of the body. */
+  /** A decoder stops at the end of its data, which may come before the end of the body. */
   private async digestWhenRead(algorithm: BodyHashAlgorithm): Promise<string> {
     await (this.readByOthers ??= this.untilEnd());
     return this.watched.hex(algorithm);
   }
 
-  /** Resolves when the last byte has come, while others read. */
+  /** Resolves after the last byte has arrived, while other code reads. */
   private async untilEnd(): Promise<void> {
     const { raw } = this;
     await new Promise<void>((resolve, reject) => {
@@ -316,7 +318,7 @@ export class ReceivedBody implements DrainableBody {
     });
   }
 
-  /** @throws ServiceTokenRefusedError `body_consumed` when others have read, or are reading */
+  /** @throws ServiceTokenRefusedError `body_consumed` if other code has read, or is reading */
   private assertUnread(): void {
     const { raw } = this;
     if (raw.readableDidRead || raw.readableFlowing || raw.readableEnded) {

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 
-/** Whether somebody reads: taking bytes out for a moment would show them to a listener twice. */
+/** Whether other code reads the stream: it would get bytes twice that are taken out and put back. */
 export function isClaimed(raw: IncomingMessage): boolean {
   return (
     raw.readableFlowing === true ||
@@ -9,7 +9,7 @@ export function isClaimed(raw: IncomingMessage): boolean {
   );
 }
 
-/** All that lies in the buffer of a stream, and stays there; undefined if the stream does not give it. */
+/** The bytes in the buffer of a stream, which stay there; undefined if the stream does not return them. */
 export function peek(raw: IncomingMessage): Buffer | undefined {
   return leavingUnread(raw, () => {
     const bytes = readChunk(raw);
@@ -19,8 +19,8 @@ export function peek(raw: IncomingMessage): Buffer | undefined {
 }
 
 /**
- * Looks at a stream and leaves it as unread as it was: Node drops the rest of a body that nobody has consumed
- * once the request is answered, and only then reads the next request of the connection.
+ * Runs `look` on a stream, and leaves the stream unread. After the answer, Node drops the rest of an unconsumed body,
+ * and only then reads the next request of the connection.
  */
 export function leavingUnread<T>(raw: IncomingMessage, look: () => T): T {
   const wasConsumed: unknown = Reflect.get(raw, '_consuming');
@@ -32,7 +32,7 @@ export function leavingUnread<T>(raw: IncomingMessage, look: () => T): T {
   }
 }
 
-/** Makes `readableDidRead` say that no byte has reached a reader: fetch refuses a stream that says otherwise. */
+/** Sets `readableDidRead` to false: fetch refuses a stream where it is true. */
 export function markUnread(raw: IncomingMessage): void {
   const state: unknown = Reflect.get(raw, '_readableState');
   if (typeof state === 'object' && state !== null && 'dataEmitted' in state) {
@@ -40,18 +40,18 @@ export function markUnread(raw: IncomingMessage): void {
   }
 }
 
-/** The bytes that a stream gives now; undefined if it gives none. */
+/** The bytes that a stream has now; undefined if it has none. */
 export function readChunk(raw: IncomingMessage): Buffer | undefined {
   const chunk: unknown = raw.read();
   return isBytes(chunk) ? toBytes(chunk) : undefined;
 }
 
-/** Whether a chunk is one of those that a stream takes for bytes. */
+/** Whether a stream accepts a chunk as bytes. */
 export function isBytes(chunk: unknown): chunk is string | Uint8Array {
   return typeof chunk === 'string' || chunk instanceof Uint8Array;
 }
 
-/** The bytes of a chunk, without a copy where it is no text. */
+/** The bytes of a chunk, without a copy unless it is a string. */
 export function toBytes(chunk: string | Uint8Array, encoding?: BufferEncoding): Buffer {
   if (typeof chunk === 'string') return Buffer.from(chunk, encoding);
   if (chunk instanceof Buffer) return chunk;
@@ -59,8 +59,8 @@ export function toBytes(chunk: string | Uint8Array, encoding?: BufferEncoding): 
 }
 
 /**
- * Whether a request is a stream of bytes. A host that is no Node server may give an object that holds a parsed body, and
- * no bytes. The methods do not tell: Express gives those of a stream to every request.
+ * Whether a request is a stream of bytes. A host other than a Node server may give an object with a parsed body and
+ * no bytes. The methods do not show this: Express adds those of a stream to every request.
  */
 export function isStream(raw: IncomingMessage): boolean {
   const { push, read, _readableState } = raw as {

@@ -11,18 +11,18 @@ import { announcesContent } from './body-framing.js';
 import { type BodyLimits, refuseConsumed } from './body-limits.js';
 import type { ReceivedBody } from './received-body.js';
 
-/** Where the bytes of a body come from, and how many of them are taken in. */
+/** The source of the bytes of a body, and their limits. */
 export interface BodySettings {
   readonly limits: BodyLimits;
   /** The option `rawBody`. */
   readonly rawBody: ((request: IncomingMessage) => unknown) | undefined;
 }
 
-// Classes, since a getter in an object literal lives as long as a class does: with all it knows.
+// Classes, since a getter in an object literal keeps its closure alive as long as a class does.
 
-/** A body that was watched from its first byte on, within the limits of one route. */
+/** A body watched from its first byte, within the limits of one route. */
 export class WatchedBody implements RequestBody {
-  /** @param response the answer to the request: nothing of the body is kept on disk beyond it */
+  /** @param response the answer to the request; after its end nothing of the body stays on disk */
   constructor(
     private readonly body: ReceivedBody,
     private readonly limits: BodyLimits,
@@ -46,7 +46,7 @@ export class WatchedBody implements RequestBody {
   }
 }
 
-/** A body that somebody read before this library saw its first byte: what is known of it, the platform kept. */
+/** A body that other code read before the watch began. The platform may have kept its bytes. */
 export class KeptBody implements RequestBody {
   private bytes: Uint8Array | undefined;
 
