@@ -250,7 +250,10 @@ async function openRabbitMq({ place, queue, onReply }: Opening): Promise<Wire> {
         const id = idOf(text);
         const headers = (message.properties.headers ?? {}) as Headers;
         const frame = { pattern: String(parse(text)['pattern']), text, headers, id };
-        const { replyTo: to, correlationId } = message.properties as unknown as Record<string, string>;
+        const { replyTo: to, correlationId } = message.properties as unknown as Record<
+          string,
+          string
+        >;
         handlers.get(frame.pattern)?.(frame, (packet) => {
           const content = Buffer.from(JSON.stringify({ id, ...packet }));
           channel.sendToQueue(to ?? '', content, { correlationId });
