@@ -101,9 +101,9 @@ describe.each(INSTALLED_TRANSPORTS)('answers over $name', ({ name, start }) => {
   it('MS-30 believes honest answers that pass through others', async () => {
     tamper = (honest) => (recorded = honest);
     expect(await askFooled()).toEqual({ values: ALL });
-    expect(recorded.map((packet) => decodeClaims(envelopeOf(packet).JWT)['seq'])).toEqual([
-      0, 1, 2,
-    ]);
+    const parts = recorded.filter(({ response }) => response !== undefined);
+    const places = parts.map((packet) => decodeClaims(envelopeOf(packet).JWT)['seq']);
+    expect(places).toEqual([0, 1, 2]);
   });
 
   const without = (packet: Packet | undefined): Packet => ({ ...packet, isDisposed: undefined });
@@ -166,7 +166,7 @@ describe.each(INSTALLED_TRANSPORTS)('answers over $name', ({ name, start }) => {
     expect(outcomes.filter(({ values }) => values.length > 0)).toEqual([]);
     const codes = new Set(outcomes.map(codeOf));
     expect([...codes].sort()).toEqual(['answer_invalid', 'answer_mismatch', 'answer_unsigned']);
-  }, 300_000);
+  }, 120_000);
 
   /** One of ten ways to forge an answer. */
   function forged(count: number, honest: readonly Packet[], frame: Frame): Packet {
