@@ -120,6 +120,8 @@ class PartQueue implements AnswerQueue {
 
   private send(part: Part): void {
     this.sending = this.sending.then(async () => this.sink.next(await this.answers.sign(part)));
+    // At once: the next part may be long in coming, and a rejection that nobody awaits ends the process.
+    this.sending.catch((error: unknown) => this.sink.error(error));
   }
 
   private finish(): void {

@@ -154,7 +154,7 @@ class SignedCalls {
       const caller = draft.subject();
       const { subject } = caller;
       const grant = await grantToSend(caller, settings, serviceAuth)?.text();
-      const route = settings.transport.routeOf(draft.pattern);
+      const route = settings.transport.routeOf(draft.pattern, draft.verb);
       const wantsAnswer = draft.verb === 'SEND' && settings.answerKeys !== undefined;
       const message = { verb: draft.verb, route, text, subject, grant, wantsAnswer };
       const signed = await serviceAuth.signMessage(message, settings);

@@ -164,7 +164,7 @@ async function openTcp({ place, onReply }: Opening): Promise<Wire> {
       const id = idOf(text);
       const frame = { pattern, text, headers: {}, id };
       handlers.get(pattern)?.(frame, (packet) =>
-        caller.write(framed(JSON.stringify({ id, ...packet }))),
+        caller.write(framed(JSON.stringify({ ...packet, id }))),
       );
     });
   });
@@ -206,7 +206,7 @@ async function openRedis({ place, onReply }: Opening): Promise<Wire> {
     const frame = { pattern: channel, text, headers: {}, id };
     handler(
       frame,
-      (packet) => void to.publish(`${channel}.reply`, JSON.stringify({ id, ...packet })),
+      (packet) => void to.publish(`${channel}.reply`, JSON.stringify({ ...packet, id })),
     );
   });
   return {
@@ -259,7 +259,7 @@ async function openRabbitMq({ place, queue, onReply }: Opening): Promise<Wire> {
           string
         >;
         handlers.get(frame.pattern)?.(frame, (packet) => {
-          const content = Buffer.from(JSON.stringify({ id, ...packet }));
+          const content = Buffer.from(JSON.stringify({ ...packet, id }));
           channel.sendToQueue(to ?? '', content, { correlationId });
         });
       };
@@ -335,7 +335,7 @@ async function openNats({ place, onReply }: Opening): Promise<Wire> {
         );
         onFrame(
           { pattern, text, headers, id },
-          (packet) => void message.respond(Buffer.from(JSON.stringify({ id, ...packet }))),
+          (packet) => void message.respond(Buffer.from(JSON.stringify({ ...packet, id }))),
         );
       };
       connection.subscribe(pattern, { callback });
@@ -355,7 +355,7 @@ async function openMqtt({ place, onReply }: Opening): Promise<Wire> {
     const id = idOf(text);
     const headers = { ...properties?.userProperties } as Headers;
     handler({ pattern: topic, text, headers, id }, (packet) => {
-      client.publish(`${topic}/reply`, JSON.stringify({ id, ...packet }));
+      client.publish(`${topic}/reply`, JSON.stringify({ ...packet, id }));
     });
   });
   return {
