@@ -170,7 +170,7 @@ function linesIn(log) {
   return readFileSync(log, 'utf8')
     .split('\n')
     .filter(Boolean)
-    .map((line) => JSON.parse(line));
+    .map((line) => /** @type {Line} */ (JSON.parse(line)));
 }
 
 /** @param {Plan} plan */

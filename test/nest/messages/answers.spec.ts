@@ -50,7 +50,7 @@ async function outcomeOf(answers: Observable<unknown>): Promise<Outcome> {
 const codeOf = ({ error }: Outcome): unknown =>
   error instanceof ServiceAnswerRefusedError ? error.code : error;
 
-describe.each(INSTALLED_TRANSPORTS)('answers over $name', ({ name, start }) => {
+describe.each(INSTALLED_TRANSPORTS)('answers over $name', ({ name, ...transport }) => {
   let front: MeetingPlace;
   let behind: MeetingPlace;
   let census: CensusService;
@@ -66,8 +66,8 @@ describe.each(INSTALLED_TRANSPORTS)('answers over $name', ({ name, start }) => {
   let serving: PlainPeer;
 
   beforeAll(async () => {
-    front = await start();
-    behind = name === 'RabbitMQ' ? front : await start();
+    front = await transport.start();
+    behind = name === 'RabbitMQ' ? front : await transport.start();
     const controllers = [streamingController('guarded', true), streamingController('bare', false)];
     census = await CensusService.start({ place: behind, queue: BEHIND, controllers });
     direct = await HeraldService.start({ place: behind, queue: BEHIND });
@@ -165,7 +165,7 @@ describe.each(INSTALLED_TRANSPORTS)('answers over $name', ({ name, start }) => {
     const outcomes = await lastValueFrom(range(0, 1000).pipe(mergeMap(ask, 25), toArray()));
     expect(outcomes.filter(({ values }) => values.length > 0)).toEqual([]);
     const codes = new Set(outcomes.map(codeOf));
-    expect([...codes].sort()).toEqual(['answer_invalid', 'answer_mismatch', 'answer_unsigned']);
+    expect([...codes].toSorted()).toEqual(['answer_invalid', 'answer_mismatch', 'answer_unsigned']);
   }, 120_000);
 
   /** One of ten ways to forge an answer. */

@@ -11,13 +11,13 @@ const ROWS = VERBS.flatMap((verb) =>
   ATTACKS.map((row) => ({ ...row, verb, title: `${row.id} ${verb}: ${row.input}`, row })),
 );
 
-describe.each(INSTALLED_TRANSPORTS)('a message over $name', ({ name, isFanOut, start }) => {
+describe.each(INSTALLED_TRANSPORTS)('a message over $name', ({ name, isFanOut, ...transport }) => {
   let place: MeetingPlace;
   let census: CensusService;
   let peer: PlainPeer;
 
   beforeAll(async () => {
-    place = await start();
+    place = await transport.start();
     census = await CensusService.start({
       place,
       queue: QUEUE,

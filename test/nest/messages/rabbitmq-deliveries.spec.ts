@@ -31,7 +31,7 @@ import type { LeasingReplayStore } from 'nestjs-service-auth/core';
 import { serviceMessage } from 'nestjs-service-auth/microservices';
 import { lastValueFrom, retry, throwError } from 'rxjs';
 import {
-  describeTransport,
+  INSTALLED_TRANSPORTS,
   type MeetingPlace,
   TRANSPORTS,
 } from '../../support/messages/brokers.js';
@@ -127,7 +127,11 @@ class DeadLetterController {
   }
 }
 
-describeTransport('RabbitMQ')('Events of RabbitMQ that are delivered again', () => {
+const describeRabbitMq = INSTALLED_TRANSPORTS.some(({ name }) => name === 'RabbitMQ')
+  ? describe
+  : describe.skip;
+
+describeRabbitMq('Events of RabbitMQ that are delivered again', () => {
   let broker: MeetingPlace;
   const running: { close(): Promise<void> | void }[] = [];
   let queues = 0;
