@@ -1,5 +1,6 @@
 import { Subject } from 'rxjs';
 import type { RequestState } from '../request-state.js';
+import type { DeliveryClaim } from './held-use.js';
 import type { ReceivingTransport } from './receiving-transports.js';
 
 /** The handler that a message is delivered to. */
@@ -23,14 +24,6 @@ export interface MessageEndpoint {
 
 /** How a message ends that no handler serves. */
 export type Refused = 'dead-letter' | 'requeue' | 'drop';
-
-/** What a guard has found out about a delivery, and what has to happen when its handler ends. */
-export interface DeliveryClaim {
-  /** The handler has ended well: records that. */
-  commit(): Promise<void>;
-  /** The handler has failed: the message may be handled again. */
-  release(): Promise<void>;
-}
 
 /** One message that the broker has delivered, and all that this library knows of it. */
 export class MessageDelivery {
