@@ -8,7 +8,7 @@ import { needOfParameter } from './parameter-need.js';
 import { readRoute } from './route-policy.js';
 
 /** The kind of call that reaches a handler. */
-export type HandlerKind = 'HTTP' | 'message' | 'event' | 'WebSocket' | 'GraphQL';
+export type HandlerKind = 'HTTP' | 'message' | 'event' | 'job' | 'WebSocket' | 'GraphQL';
 
 /**
  * `guarded`: requires a token. `optional`: admits callers without a token, as its decorator says. `skipped`: has
@@ -52,7 +52,11 @@ const MESSAGE_KIND = 'microservices:handler_type';
 const MESSAGE_TRANSPORT = 'microservices:transport';
 const IS_GATEWAY = 'websockets:is_gateway';
 const IS_SOCKET_MESSAGE = 'websockets:message_mapping';
+const PROCESSOR = 'bullmq:processor_metadata';
 const RESOLVER_KEYS = ['graphql:resolver_type', 'graphql:resolve_reference'];
+
+/** Where `@ServiceProcessor()` marks a class: its jobs are verified. */
+export const SERVICE_PROCESSOR = 'nestjs-service-auth:service-processor';
 
 /** `PatternHandler.EVENT` of @nestjs/microservices. */
 const EVENT = 2;
@@ -64,7 +68,15 @@ export function coverageOf(modules: ModulesContainer, reach: GlobalGuardReach): 
     ...unique(nodes.flatMap(({ controllers }) => [...controllers.values()])).flatMap(ofController),
     ...unique(nodes.flatMap(({ providers }) => [...providers.values()])).flatMap(ofProvider),
   ];
-  return found.map((handler) => judge(handler, reach));
+  // An application that guards no job has decided nothing about them.
+  const guardsJobs = found.some(({ kind, type }) => kind === 'job' && isServiceProcessor(type));
+  return found
+    .filter(({ kind }) => guardsJobs || kind !== 'job')
+    .map((handler) => judge(handler, reach));
+}
+
+function isServiceProcessor(type: Type): boolean {
+  return Reflect.hasMetadata(SERVICE_PROCESSOR, type);
 }
 
 /** Each class once, since several modules may declare it. */
@@ -86,12 +98,14 @@ function ofController(wrapper: Wrapper): Found[] {
 
 function ofProvider(wrapper: Wrapper): Found[] {
   const isGateway = Reflect.hasMetadata(IS_GATEWAY, wrapper.metatype as object);
+  const isProcessor = Reflect.hasMetadata(PROCESSOR, wrapper.metatype as object);
   return methodsOf(wrapper).flatMap((method) => {
     const { declared } = method;
     const has = (key: string): boolean => Reflect.hasMetadata(key, declared);
     const kinds: HandlerKind[] = [];
     if (isGateway && has(IS_SOCKET_MESSAGE)) kinds.push('WebSocket');
     if (RESOLVER_KEYS.some(has)) kinds.push('GraphQL');
+    if (isProcessor && method.name === 'process') kinds.push('job');
     return kinds.map((kind) => ({ ...method, kind, called: declared }));
   });
 }
@@ -126,6 +140,7 @@ function judge(handler: Found, reach: GlobalGuardReach): HandlerCoverage {
 
 function verdictOn(handler: Found, reach: GlobalGuardReach): Verdict {
   const { type, called, declared, kind } = handler;
+  if (kind === 'job' && isServiceProcessor(type)) return 'guarded';
   const served = reachOf(handler, reach);
   if (served === undefined) return 'unserved';
   const guarded: Reach = hasGuard({ handler: called, controller: type }) ? 'guarded' : served;
@@ -143,6 +158,8 @@ function reachOf({ kind, declared, isStatic }: Found, reach: GlobalGuardReach): 
       return reach.servesHttp ? reach.http : undefined;
     case 'GraphQL':
       return reach.servesHttp ? reach.resolvers(isStatic) : undefined;
+    case 'job':
+      return 'open';
     case 'WebSocket':
       return reach.serves ? reach.gateways(isStatic) : undefined;
     default:

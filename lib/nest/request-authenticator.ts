@@ -78,7 +78,11 @@ export class RequestAuthenticator {
    * @throws ServiceAuthUsageError in a service without `trustedIssuers`
    */
   authenticate(context: ExecutionContext, route: Route): Promise<ServiceIdentity | undefined> {
-    const request = receivedCallIn(context);
+    return this.authenticateCall(receivedCallIn(context), route);
+  }
+
+  /** As {@link authenticate}, for a call that no execution context of Nest stands for. */
+  authenticateCall(request: ReceivedCall, route: Route): Promise<ServiceIdentity | undefined> {
     const isReport = this.enforcement.reports(route);
     const begun = verificationBy(this.serviceAuth, request.state);
     if (begun?.result && (isReport || !begun.isReport)) {
