@@ -23,15 +23,19 @@ describeRedis('ServiceJobsModule', () => {
   let stranger: Queue;
   const services: JobService[] = [];
 
-  // The first application of a process takes long to load.
-  jest.setTimeout(120_000);
-
   const start = async (setup: Omit<JobServiceSetup, 'port'> = {}): Promise<JobService> => {
     const process = setup.process ?? (() => 'done');
     const service = await JobService.start({ port: redis.port, worker: FAST, ...setup, process });
     services.push(service);
     return service;
   };
+
+  // The first application of a process takes long to load.
+  beforeAll(async () => {
+    const first = await RedisServer.start();
+    await (await JobService.start({ port: first.port })).close();
+    await first.close();
+  }, 120_000);
 
   beforeEach(async () => {
     redis = await RedisServer.start();
@@ -62,10 +66,9 @@ describeRedis('ServiceJobsModule', () => {
     const service = await start({ process: (job) => (seen = { ...job.opts }) && 'done' });
     const job = await service.queue.add('welcome', forUser());
     expect(await service.result(job)).toBe('done');
-    expect(service.handled).toEqual([
-      { name: 'welcome', data: DATA, identity: expect.objectContaining({ subject: USER }) },
+    expect(service.handled).toMatchObject([
+      { name: 'welcome', data: DATA, identity: { subject: USER, issuer: MAIL, audience: MAIL } },
     ]);
-    expect(service.handled[0]?.identity).toMatchObject({ issuer: MAIL, audience: MAIL });
     expect(seen).not.toHaveProperty('serviceAuth');
     expect(service.events.of('request_accepted')).toMatchObject([{ route: 'mail' }]);
   });
@@ -77,7 +80,7 @@ describeRedis('ServiceJobsModule', () => {
       { name: 'two', data: forUser(2) },
     ]);
     for (const job of jobs) expect(await service.result(job)).toBe('done');
-    expect(service.handled.map(({ data }) => data).toSorted()).toEqual([1, 2]);
+    expect(new Set(service.handled.map(({ data }) => data))).toEqual(new Set([1, 2]));
   });
 
   it.each<[flaw: string, code: string, change: (signed: Signed) => Partial<Signed>]>([
@@ -86,20 +89,23 @@ describeRedis('ServiceJobsModule', () => {
     ['no token', 'token_missing', () => ({ serviceAuth: undefined })],
     ['a token that is no text', 'token_malformed', () => ({ serviceAuth: { JWT: 1 } })],
     ['nothing else', '', () => ({})],
-  ])('refuses a job with %s: %s', async (_flaw, code, change) => {
+  ])('JB-01 refuses a job with %s: %s', async (_flaw, code, change) => {
     const service = await start();
     const signed = { name: 'welcome', ...(await signedBy(service)) };
     const { name, data, serviceAuth } = { ...signed, ...change(signed) };
     const job = await addForeign(data, { serviceAuth, attempts: 5 }, name);
     const result = service.result(job);
-    if (code === '') return void expect(await result).toBe('done');
+    if (code === '') {
+      expect(await result).toBe('done');
+      return;
+    }
     await expect(result).rejects.toThrow(code);
     expect(service.handled).toEqual([]);
     expect((await stranger.getJob(job.id ?? ''))?.attemptsMade).toBe(1);
     expect(service.events.of('request_refused')).toMatchObject([{ code, route: 'mail' }]);
   });
 
-  it("refuses another job's token", async () => {
+  it("JB-01 refuses another job's token", async () => {
     const service = await start();
     const one = await signedBy(service);
     await service.queue.pause();
@@ -134,7 +140,7 @@ describeRedis('ServiceJobsModule', () => {
     await target.close();
   });
 
-  it('does a job once, however often it is queued', async () => {
+  it('JB-02 does a job once, however often it is queued', async () => {
     const service = await start();
     const { data, serviceAuth } = await signedBy(service);
     expect(await service.result(await addForeign(data, { serviceAuth }))).toBe('done');
@@ -144,7 +150,7 @@ describeRedis('ServiceJobsModule', () => {
     expect(service.events.of('duplicate_dropped')).toMatchObject([{ issuer: MAIL, route: 'mail' }]);
   });
 
-  it('lets a delivery wait while another one of the same job runs, and burns no attempt', async () => {
+  it('JB-02 lets a delivery wait while another one of the same job runs, and burns no attempt', async () => {
     let end: (() => void) | undefined;
     const begun = new Promise<void>((begin) => {
       end = begin;
@@ -169,7 +175,7 @@ describeRedis('ServiceJobsModule', () => {
     expect((await stranger.getJob(second.id ?? ''))?.attemptsMade).toBe(1);
   });
 
-  it('runs a job again that failed, with the same token, until it succeeds', async () => {
+  it('JB-03 runs a job again that failed, with the same token, until it succeeds', async () => {
     const service = await start({
       process: ({ attemptsMade }) => {
         if (attemptsMade < 5) throw new Error('not yet');
@@ -182,7 +188,7 @@ describeRedis('ServiceJobsModule', () => {
     expect(service.handled.map(({ identity }) => identity?.subject)).toEqual(Array(6).fill(USER));
   });
 
-  it.each([0, 3600])('does a job delayed by an hour when %d s have passed', async (seconds) => {
+  it.each([0, 3600])('JB-04 does a job delayed by an hour when %d s have passed', async (seconds) => {
     const clock = new TurnableClock();
     const service = await start({ options: { now: clock.now } });
     const job = await service.queue.add('welcome', forUser(), { delay: 3_600_000 });
@@ -201,7 +207,7 @@ describeRedis('ServiceJobsModule', () => {
     [3540, {}, true],
     [3610, {}, false],
     [3610, { serviceAuth: { lifetimeSeconds: 7200 } }, true],
-  ])('does a job after %d s with %j: %p', async (seconds, opts, isGood) => {
+  ])('JB-04 does a job after %d s with %j: %p', async (seconds, opts, isGood) => {
     const clock = new TurnableClock();
     const options = { now: clock.now, maxMessageLifetimeSeconds: 7200 };
     const service = await start({ options });
@@ -215,7 +221,7 @@ describeRedis('ServiceJobsModule', () => {
   });
 
   it.each(['refuse', 'act-as-itself'] as const)(
-    'does the jobs of schedulers: %s',
+    'JB-05 does the jobs of schedulers: %s',
     async (schedulers) => {
       const service = await start({ worker: { ...FAST, schedulers } });
       const decided = service.events.reach(1);
@@ -238,7 +244,7 @@ describeRedis('ServiceJobsModule', () => {
     },
   );
 
-  it('puts no user into the template of a scheduler', async () => {
+  it('JB-05 puts no user into the template of a scheduler', async () => {
     const service = await start();
     const every = { every: 3_600_000 };
     const upsert = async (data: unknown) =>
@@ -298,11 +304,14 @@ describeRedis('ServiceJobsModule', () => {
     expect(await service.result(await service.queue.add('welcome', forUser()))).toBe('done');
   });
 
-  it.each(['report', 'enforce'] as const)('serves an unsigned job: %s', async (enforcement) => {
+  it.each(['report', 'enforce'] as const)('JB-07 serves an unsigned job: %s', async (enforcement) => {
     const reportUntil = new Date(Date.now() + 86_400_000);
     const service = await start({ options: { enforcement, reportUntil } });
     const result = service.result(await addForeign(DATA, {}));
-    if (enforcement === 'enforce') return void (await expect(result).rejects.toThrow());
+    if (enforcement === 'enforce') {
+      await expect(result).rejects.toThrow('token_missing');
+      return;
+    }
     expect(await result).toBe('done');
     expect(service.handled).toEqual([{ name: 'welcome', data: DATA, identity: undefined }]);
     expect(service.events.of('request_would_be_refused')).toMatchObject([
