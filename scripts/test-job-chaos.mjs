@@ -167,12 +167,13 @@ async function main(kills) {
   const last = startWorker(place);
   const ended = async () => (await queue.getCompletedCount()) + (await queue.getFailedCount());
   while ((await ended()) < count) await sleep(200);
-  const completed = await queue.getJobs(['completed']);
-  const duplicates = new Set(
-    completed
-      .filter(({ returnvalue }) => Boolean(returnvalue?.duplicate))
-      .map(({ data }) => data.id),
+  const completed = /** @type {{ returnvalue: unknown, data: { id: number } }[]} */ (
+    await queue.getJobs(['completed'])
   );
+  const isDuplicate = (/** @type {unknown} */ value) =>
+    typeof value === 'object' && value !== null && 'duplicate' in value;
+  const dropped = completed.filter(({ returnvalue }) => isDuplicate(returnvalue));
+  const duplicates = new Set(dropped.map(({ data }) => data.id));
   const failed = await queue.getFailedCount();
   last.kill('SIGKILL');
   const table = { kills, jobs: count, failed, ...classify(place.log, count, duplicates) };

@@ -92,7 +92,8 @@ export class JobQueues implements OnModuleInit {
     const instances = [...modules.values()].flatMap(({ providers }) =>
       [...providers.values()].map(({ instance }): unknown => instance),
     );
-    return new Set(instances.filter((instance) => instance instanceof FlowProducer));
+    const isProducer = (it: unknown): it is FlowProducer => it instanceof FlowProducer;
+    return new Set(instances.filter(isProducer));
   }
 }
 

@@ -61,12 +61,13 @@ export class ReceivedJob implements ReceivedCall<IncomingMessage> {
   }
 
   toVerify(): IncomingMessage {
-    const { prefix, queueName, name, data } = this.job;
+    const { prefix, queueName, name } = this.job;
+    const data: unknown = this.job.data;
     return {
       verb: 'JOB',
       route: jobRoute(prefix, queueName, name),
       headerValues: (header) => this.valuesOf(header),
-      data: data as unknown,
+      data,
     };
   }
 

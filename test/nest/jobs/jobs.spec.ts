@@ -63,7 +63,11 @@ describeRedis('ServiceJobsModule', () => {
 
   it('does a signed job for its user, and keeps the token from the processor', async () => {
     let seen: unknown;
-    const service = await start({ process: (job) => (seen = { ...job.opts }) && 'done' });
+    const process = (job: Job): string => {
+      seen = { ...job.opts };
+      return 'done';
+    };
+    const service = await start({ process });
     const job = await service.queue.add('welcome', forUser());
     expect(await service.result(job)).toBe('done');
     expect(service.handled).toMatchObject([
@@ -188,20 +192,23 @@ describeRedis('ServiceJobsModule', () => {
     expect(service.handled.map(({ identity }) => identity?.subject)).toEqual(Array(6).fill(USER));
   });
 
-  it.each([0, 3600])('JB-04 does a job delayed by an hour when %d s have passed', async (seconds) => {
-    const clock = new TurnableClock();
-    const service = await start({ options: { now: clock.now } });
-    const job = await service.queue.add('welcome', forUser(), { delay: 3_600_000 });
-    clock.turnBy(seconds);
-    const refused = service.events.next('request_refused');
-    await job.promote();
-    if (seconds === 0) {
-      expect(await refused).toMatchObject({ code: 'token_not_yet_valid' });
-      expect(service.handled).toEqual([]);
-      clock.turnBy(3600);
-    }
-    expect(await service.result(job)).toBe('done');
-  });
+  it.each([0, 3600])(
+    'JB-04 does a job delayed by an hour when %d s have passed',
+    async (seconds) => {
+      const clock = new TurnableClock();
+      const service = await start({ options: { now: clock.now } });
+      const job = await service.queue.add('welcome', forUser(), { delay: 3_600_000 });
+      clock.turnBy(seconds);
+      const refused = service.events.next('request_refused');
+      await job.promote();
+      if (seconds === 0) {
+        expect(await refused).toMatchObject({ code: 'token_not_yet_valid' });
+        expect(service.handled).toEqual([]);
+        clock.turnBy(3600);
+      }
+      expect(await service.result(job)).toBe('done');
+    },
+  );
 
   it.each<[seconds: number, lifetime: object, isGood: boolean]>([
     [3540, {}, true],
@@ -304,20 +311,23 @@ describeRedis('ServiceJobsModule', () => {
     expect(await service.result(await service.queue.add('welcome', forUser()))).toBe('done');
   });
 
-  it.each(['report', 'enforce'] as const)('JB-07 serves an unsigned job: %s', async (enforcement) => {
-    const reportUntil = new Date(Date.now() + 86_400_000);
-    const service = await start({ options: { enforcement, reportUntil } });
-    const result = service.result(await addForeign(DATA, {}));
-    if (enforcement === 'enforce') {
-      await expect(result).rejects.toThrow('token_missing');
-      return;
-    }
-    expect(await result).toBe('done');
-    expect(service.handled).toEqual([{ name: 'welcome', data: DATA, identity: undefined }]);
-    expect(service.events.of('request_would_be_refused')).toMatchObject([
-      { code: 'token_missing', route: 'mail' },
-    ]);
-  });
+  it.each(['report', 'enforce'] as const)(
+    'JB-07 serves an unsigned job: %s',
+    async (enforcement) => {
+      const reportUntil = new Date(Date.now() + 86_400_000);
+      const service = await start({ options: { enforcement, reportUntil } });
+      const result = service.result(await addForeign(DATA, {}));
+      if (enforcement === 'enforce') {
+        await expect(result).rejects.toThrow('token_missing');
+        return;
+      }
+      expect(await result).toBe('done');
+      expect(service.handled).toEqual([{ name: 'welcome', data: DATA, identity: undefined }]);
+      expect(service.events.of('request_would_be_refused')).toMatchObject([
+        { code: 'token_missing', route: 'mail' },
+      ]);
+    },
+  );
 
   it('does a job of another service that it trusts', async () => {
     const service = await start();
