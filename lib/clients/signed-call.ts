@@ -71,7 +71,7 @@ export interface SignedCall<Frozen extends FrozenCall> {
 }
 
 /**
- * A token is for one request, and the client sets the framing anew from the bytes: what a caller writes there can only
+ * A token is for one request, and the client sets the framing again from the bytes: what a caller writes there can only
  * contradict them.
  */
 const HEADERS_SET_HERE = [...SIGNED_HEADERS, 'content-length', 'transfer-encoding'];
@@ -132,7 +132,7 @@ export async function signCall<Frozen extends FrozenCall>(
   }
 }
 
-/** The grant that goes along with a call: that of its own user alone, to a target that takes grants, while it lasts. */
+/** The grant that is sent with a call: that of its own user alone, to a target that takes grants, while it lasts. */
 export function grantToSend(
   { subject, grant }: CallSubject,
   target: Pick<SigningTarget, 'grants'>,

@@ -55,6 +55,8 @@ interface Refusal<Status extends RefusalStatus = RefusalStatus> extends Explanat
   readonly status: Status;
   /** Other statuses that answer the same code. */
   readonly otherStatuses?: readonly RefusalStatus[];
+  /** Whether it refuses messages and jobs alone. No HTTP request gets it. */
+  readonly isOfMessages?: true;
 }
 
 const REFUSAL_ROWS = {
@@ -257,6 +259,7 @@ const REFUSAL_ROWS = {
   },
   message_busy: {
     status: 503,
+    isOfMessages: true,
     message: 'Another delivery of this message is being handled.',
     cause:
       'The broker has delivered a message or job again while its first delivery is still handled: by a process that lives, or by one that has died and whose lease is not over.',

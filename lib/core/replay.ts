@@ -44,7 +44,7 @@ export interface ReplayStore {
 
 /** A reservation of one use: who holds it, and for how long. */
 export interface Lease {
-  /** Names the holder: random and unguessable, made anew for each reservation. */
+  /** Names the holder: random and unguessable, made again for each reservation. */
   readonly owner: string;
   /** How long the reservation lasts from now on, 1 or more. */
   readonly milliseconds: number;

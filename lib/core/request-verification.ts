@@ -61,7 +61,7 @@ export class RequestVerification {
     }
   }
 
-  /** A broker has delivered a message that was handled before: emits `duplicate_dropped` in the place of a decision. */
+  /** A broker has delivered a message that was handled before: emits `duplicate_dropped` instead of a decision. */
   duplicate(route: string | undefined): void {
     if (this.isDecided) return;
     this.isDecided = true;

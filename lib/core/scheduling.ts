@@ -74,7 +74,7 @@ function settle(waiting: Waiting | undefined): void {
   }
 }
 
-/** What is asked and told where a signature is verified. */
+/** The turns in which signatures are verified. */
 export type VerificationTurns = Pick<VerificationLoad, 'takeTurn' | 'begin' | 'end'>;
 
 /**

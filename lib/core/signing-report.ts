@@ -26,7 +26,7 @@ export class SigningReport {
     return this.observer === NO_OBSERVER ? undefined : new Stopwatch(this.monotonicNow);
   }
 
-  /** Tells that a request was signed. */
+  /** Reports a request that was signed. */
   signed(
     { subject }: Pick<RequestToDestination, 'subject'>,
     target: Pick<Target, 'audience' | 'profile'>,

@@ -5,6 +5,7 @@ import { BindingWitness, type GlobalGuardReach, type Reach } from './global-guar
 import { guardsOn, handlerOf, hasGuard, isServiceGuard, methodNamesOf } from './guarded-routes.js';
 import type { ModuleNode } from './module-graph.js';
 import { needOfParameter } from './parameter-need.js';
+import { isVerifiable } from './received-call.js';
 import { readRoute } from './route-policy.js';
 
 /** The kind of call that reaches a handler. */
@@ -145,10 +146,15 @@ function verdictOn(handler: Found, reach: GlobalGuardReach): Verdict {
   if (served === undefined) return 'unserved';
   const guarded: Reach = hasGuard({ handler: called, controller: type }) ? 'guarded' : served;
   const { mode } = readRoute(kind === 'HTTP' ? called : declared, type);
-  // These decorators open only HTTP. They do not open a guarded message handler.
-  if (guarded === 'guarded' && (kind !== 'HTTP' || mode === 'required')) return 'guarded';
+  // These decorators open only what the guard can verify. It refuses the rest.
+  if (guarded === 'guarded' && (!isVerifiedKind(kind) || mode === 'required')) return 'guarded';
   if (mode === 'skip') return 'skipped';
   return guarded === 'guarded' ? 'optional' : guarded;
+}
+
+/** Whether the guard verifies calls of this kind: over HTTP, and messages where ServiceMessagesModule is imported. */
+export function isVerifiedKind(kind: HandlerKind): boolean {
+  return kind === 'HTTP' || ((kind === 'message' || kind === 'event') && isVerifiable('rpc'));
 }
 
 /** Whether the guards of the application protect a handler; undefined if it is never called. */

@@ -74,6 +74,11 @@ export function registerCallKind(type: string, kind: CallKind): void {
   KINDS.set(type, kind);
 }
 
+/** Whether guards verify calls of this type of execution context. */
+export function isVerifiable(type: string): boolean {
+  return KINDS.has(type);
+}
+
 /** How calls of this context are received; undefined for a type that no imported module knows. */
 export function callKindOf(context: ExecutionContext): CallKind | undefined {
   return KINDS.get(context.getType());

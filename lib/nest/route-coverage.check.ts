@@ -3,7 +3,7 @@ import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs
 import { ServiceAuthConfigError } from '../core/index.js';
 import { ServiceAuth } from '../service-auth.js';
 import { GlobalGuardReach } from './global-guard-reach.js';
-import { coverageOf, type HandlerCoverage } from './handler-coverage.js';
+import { coverageOf, type HandlerCoverage, isVerifiedKind } from './handler-coverage.js';
 import { MODULE_OPTIONS_TOKEN } from './service-auth.module-definition.js';
 import type { ServiceAuthModuleOptions } from './service-auth.options.js';
 
@@ -138,7 +138,7 @@ function describeResolvers(handlers: readonly HandlerCoverage[]): string | undef
 
 /** Whether a parameter needs a verified request, but no guard verifies it. */
 function lacksVerification({ needs, kind, verdict }: HandlerCoverage): boolean {
-  const isVerified = kind === 'HTTP' && (verdict === 'guarded' || verdict === 'optional');
+  const isVerified = isVerifiedKind(kind) && (verdict === 'guarded' || verdict === 'optional');
   return needs.length > 0 && !isVerified && verdict !== 'unserved';
 }
 

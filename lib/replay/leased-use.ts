@@ -94,7 +94,7 @@ export class LeasedUse {
    * Writes that the use is done: the handler has had its effect. Asks a store that cannot answer again, for as long as a
    * lease lasts. Never rejects.
    *
-   * @returns `lost`: the reservation was no longer this one, or the store could not be told that the use is done, so that
+   * @returns `lost`: the reservation was no longer this one, or the store did not take the commit, so that
    *   another delivery may have run the handler, or may run it. `lost` also after `release()`
    */
   async commit(): Promise<'owned' | 'lost'> {

@@ -135,7 +135,7 @@ export class MemoryReplayStore implements LeasingReplayStore {
     if (place.isLive) return false;
     const reservation = this.reservations.find(key, now);
     this.reservations.delete(key);
-    // The place of a reservation is free for the use, whoever held it.
+    // The place of a reservation is free for the use, no matter which owner held it.
     if (!reservation) this.assertRoomFor(use.issuer);
     this.remember(use, place);
     return reservation?.owner === owner;

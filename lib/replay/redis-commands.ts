@@ -77,7 +77,7 @@ export class RedisCommands {
     throw new Error(`fewer than ${count} replicas have the use`);
   }
 
-  /** The clock of Redis, in seconds since the epoch; undefined where it tells none. */
+  /** The clock of Redis, in seconds since the epoch; undefined if it names none. */
   async serverSeconds(): Promise<number | undefined> {
     this.assertSendable();
     const { connection, timeoutMilliseconds } = this.settings;
@@ -90,7 +90,7 @@ export class RedisCommands {
     return isConnecting ? this.lastError : this.notConnected();
   }
 
-  /** Never throws: whoever may not look is told so. */
+  /** Never throws: a client without the right to look gets a warning. */
   async reportEviction(): Promise<void> {
     const info = this.settings.connection.info('memory');
     const reason = await withinDeadline(START_MILLISECONDS, info).then(

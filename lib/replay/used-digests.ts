@@ -28,7 +28,7 @@ export class UsedDigests {
     this.usedSlots += table.usedSlots - usedBefore;
   }
 
-  /** After a burst the tables are large and hold little that lives: they are built anew, one with each use. */
+  /** After a burst the tables are large and hold little that lives: they are built again, one with each use. */
   shrink(live: number, due: number): void {
     if (this.usedSlots <= MOST_SLOTS_FOR_EACH * live + TABLES) return;
     const table = this.tableAt(this.nextToRebuild++);

@@ -1,10 +1,11 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
-import { ServiceAuthModule, ServiceJwtGuard } from 'nestjs-service-auth';
+import { MemoryReplayStore, ServiceAuthModule, ServiceJwtGuard } from 'nestjs-service-auth';
 import { type Environment, jwksUriAt } from '../setup/environment.js';
 import { readPublicKey } from '../setup/key-files.js';
 import { CENSUS_USERS, LEGACY_USERS, SERVICE_URIS, TRUST_DOMAIN } from '../setup/services.js';
 import { CensusUserResolver } from './census-user.resolver.js';
+import { SharedReplayStore } from './shared-replay-store.js';
 import { RolesGuard } from './roles.guard.js';
 import { UserController } from './user.controller.js';
 import { UserDirectory } from './user.directory.js';
@@ -15,7 +16,11 @@ import { UserDirectory } from './user.directory.js';
  */
 @Module({})
 export class AppModule {
-  static register({ baseUrls, keys }: Pick<Environment, 'baseUrls' | 'keys'>): DynamicModule {
+  static register({
+    baseUrls,
+    keys,
+    replayMemoryUrl,
+  }: Pick<Environment, 'baseUrls' | 'keys' | 'replayMemoryUrl'>): DynamicModule {
     return {
       module: AppModule,
       imports: [
@@ -46,6 +51,10 @@ export class AppModule {
               subjectProof: { mode: 'off' },
             },
           ],
+          // Several processes of Census need one memory of used tokens. Alone, Census remembers by itself.
+          replayStore: replayMemoryUrl
+            ? new SharedReplayStore(replayMemoryUrl)
+            : new MemoryReplayStore(),
           userResolver: CensusUserResolver,
         }),
       ],

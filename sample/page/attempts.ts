@@ -1,17 +1,17 @@
 import { SERVICE_URIS } from '../setup/services.js';
-import type { SentRequest } from '../story/http-client.js';
 import { NEWCOMER, OPERATOR } from '../story/story.js';
-import { type Forger, ORDER, withRewrittenToken } from './forger.js';
+import { type ForgedRequest, tampered, withRewrittenToken } from './forged-request.js';
+import { type Forger, ORDER } from './forger.js';
 import { SOMEONE_ELSE } from './users.js';
 
 /** What the visitor may choose about an attempt. */
 export interface AttemptInput {
   readonly kind: 'text' | 'user';
   readonly label: string;
-  /** What it is unless the visitor says otherwise. */
+  /** The value that the visitor finds in the field. */
   readonly byDefault: string;
   readonly maxLength: number;
-  /** A regular expression for the whole of it, in words in `hint`. */
+  /** A regular expression for the whole value; `hint` says it in words. */
   readonly pattern?: string;
   readonly hint?: string;
 }
@@ -19,9 +19,14 @@ export interface AttemptInput {
 /** A part of a request, for the page to point at: `body`, `target`, `content-type`, `token`, `grant`, `signature`, `header.alg`, `claims.exp`, `grant.iat` and so on. */
 export type RequestPart = string;
 
+/** `first`: large, before all others; `more`: folded; `grants`: with Herald's stolen key. */
+export type AttemptPlace = 'first' | 'more' | 'grants';
+
 /** One thing that somebody on the wire might try. */
 export interface Attempt {
   readonly id: string;
+  /** The part of the page that shows it. */
+  readonly place: AttemptPlace;
   readonly group: string;
   readonly title: string;
   /** What is done to the request. */
@@ -32,7 +37,7 @@ export interface Attempt {
   readonly changed: readonly RequestPart[];
   readonly input?: AttemptInput;
   /** The requests to send, one after the other; the last one is the attempt. */
-  readonly make: (forger: Forger, input: string) => Promise<readonly SentRequest[]>;
+  readonly make: (forger: Forger, input: string) => Promise<readonly ForgedRequest[]>;
 }
 
 const TEN_MINUTES_MILLISECONDS = 600_000;
@@ -43,11 +48,12 @@ const TOKEN = 'Change the token';
 const REUSE = 'Use the right key wrongly';
 const KEY = 'Use another key';
 const LEAVE_OUT = 'Leave something out';
-const STOLEN = 'Steal Herald’s private key, and ask Census for user 42';
+const STOLEN = 'Ask Census for user 42, with Herald’s private key';
 
 export const ATTEMPTS: readonly Attempt[] = [
   {
     id: 'untouched',
+    place: 'more',
     group: NOTHING,
     title: 'Send it as it was signed',
     does: 'The request arrives as another.service signed it. User 42 gets an e-mail.',
@@ -57,21 +63,23 @@ export const ATTEMPTS: readonly Attempt[] = [
   },
   {
     id: 'body',
+    place: 'first',
     group: REQUEST,
     title: 'Change the body',
-    does: 'The order names another user than the one that was signed.',
+    does: 'Somebody on the wire changes the order after it was signed. Write any body you like.',
     expected: '401 body_mismatch',
     changed: ['body'],
     input: {
       kind: 'text',
-      label: 'Body to send instead',
+      label: 'Body to send',
       byDefault: JSON.stringify({ ...ORDER, user: SOMEONE_ELSE }),
       maxLength: 1000,
     },
-    make: async (forger, body) => [{ ...(await forger.signed()), body }],
+    make: async (forger, body) => [tampered(await forger.signed(), { body })],
   },
   {
     id: 'path',
+    place: 'more',
     group: REQUEST,
     title: 'Change the path',
     does: 'Signed for /notification/, sent to another path or with another query.',
@@ -79,16 +87,17 @@ export const ATTEMPTS: readonly Attempt[] = [
     changed: ['target'],
     input: {
       kind: 'text',
-      label: 'Path to send it to instead',
+      label: 'Path to send it to',
       byDefault: '/notification/?copy=everybody',
       maxLength: 200,
       pattern: '/notification/?(\\?[\\w~!$&*+,;=:@%\\-]*)?',
       hint: 'write /notification or /notification/, with or without a query.',
     },
-    make: async (forger, path) => [{ ...(await forger.signed()), url: forger.urlOf(path) }],
+    make: async (forger, path) => [tampered(await forger.signed(), { url: forger.urlOf(path) })],
   },
   {
     id: 'content-type',
+    place: 'more',
     group: REQUEST,
     title: 'Change a header',
     does: 'The Content-Type says that the same bytes are something else than JSON.',
@@ -97,11 +106,12 @@ export const ATTEMPTS: readonly Attempt[] = [
     make: async (forger) => {
       const signed = await forger.signed();
       const headers = { ...signed.headers, 'content-type': 'text/plain' };
-      return [{ ...signed, headers }];
+      return [tampered(signed, { headers })];
     },
   },
   {
     id: 'user',
+    place: 'more',
     group: TOKEN,
     title: 'Change the user',
     does: 'Signed for user 7, who may not do this. sub is rewritten, and the signature stays.',
@@ -115,6 +125,7 @@ export const ATTEMPTS: readonly Attempt[] = [
   },
   {
     id: 'algorithm',
+    place: 'more',
     group: TOKEN,
     title: 'Switch the signature off',
     does: 'alg is rewritten to “none”, as in the best known attack on JWTs.',
@@ -126,9 +137,10 @@ export const ATTEMPTS: readonly Attempt[] = [
   },
   {
     id: 'replay',
+    place: 'first',
     group: REUSE,
-    title: 'Replay it',
-    does: 'A good request is sent twice, every byte the same.',
+    title: 'Replay the request',
+    does: 'Somebody recorded a good request, and sends it again. Every byte is the same.',
     expected: '401 token_replayed',
     changed: ['claims.jti'],
     make: async (forger) => {
@@ -138,6 +150,7 @@ export const ATTEMPTS: readonly Attempt[] = [
   },
   {
     id: 'expired',
+    place: 'more',
     group: REUSE,
     title: 'Send it too late',
     does: 'The token was signed ten minutes ago, with the right key.',
@@ -149,18 +162,20 @@ export const ATTEMPTS: readonly Attempt[] = [
   },
   {
     id: 'audience',
+    place: 'first',
     group: REUSE,
-    title: 'Send it to another service',
-    does: 'The token is meant for Census. Herald receives it.',
+    title: 'Steal a token, use it elsewhere',
+    does: 'A token for Census is stolen on its way. The thief sends it to Herald.',
     expected: '401 audience_mismatch',
     changed: ['claims.aud'],
     make: async (forger) => [await forger.signed({ audience: SERVICE_URIS.census })],
   },
   {
     id: 'outsider',
+    place: 'more',
     group: REUSE,
     title: 'Speak for an outsider',
-    does: 'The right key signs for a user who is none of Census’s.',
+    does: 'The right key signs for a user who is not a user of Census.',
     expected: '403 subject_not_allowed',
     changed: ['claims.sub'],
     make: async (forger) => [
@@ -169,26 +184,29 @@ export const ATTEMPTS: readonly Attempt[] = [
   },
   {
     id: 'foreign-key',
+    place: 'more',
     group: KEY,
     title: 'Sign with a key of your own',
-    does: 'It says another.service, and is signed with a key made a moment ago.',
+    does: 'The token says another.service. A key made a moment ago signs it.',
     expected: '401 key_unknown',
     changed: ['header.kid', 'signature'],
     make: async (forger) => [await forger.signedWithForeignKey()],
   },
   {
     id: 'known-key-id',
+    place: 'more',
     group: KEY,
-    title: 'And borrow the key id',
-    does: 'The same, with the id of another.service’s real key on it.',
+    title: 'Borrow the key id',
+    does: 'The same foreign key, under the id of another.service’s real key.',
     expected: '401 signature_invalid',
     changed: ['signature'],
     make: async (forger) => [await forger.signedUnderKnownKeyId()],
   },
   {
     id: 'stranger',
+    place: 'more',
     group: KEY,
-    title: 'Come as a stranger',
+    title: 'Call as a stranger',
     does: 'A service that Herald does not know signs properly, in its own name.',
     expected: '401 issuer_unknown',
     changed: ['claims.iss'],
@@ -198,6 +216,7 @@ export const ATTEMPTS: readonly Attempt[] = [
   },
   {
     id: 'missing',
+    place: 'more',
     group: LEAVE_OUT,
     title: 'Send no token',
     does: 'The plain request, without a JWT header.',
@@ -207,6 +226,7 @@ export const ATTEMPTS: readonly Attempt[] = [
   },
   {
     id: 'no-user',
+    place: 'more',
     group: LEAVE_OUT,
     title: 'Name no user',
     does: 'another.service signs for itself, where Herald wants a user to act for.',
@@ -216,27 +236,30 @@ export const ATTEMPTS: readonly Attempt[] = [
   },
   {
     id: 'user-present',
+    place: 'grants',
     group: STOLEN,
-    title: 'While user 42 is here',
-    does: 'Edge has just made a grant for user 42, and it came through Herald.',
+    title: 'Herald acts for user 42, who is logged in',
+    does: 'Edge has just made a grant for user 42. Herald sends it along.',
     expected: '200',
     changed: [],
     make: async (forger) => [await forger.signedAsHerald({ grant: await forger.grant(NEWCOMER) })],
   },
   {
     id: 'user-absent',
+    place: 'grants',
     group: STOLEN,
     title: 'Herald acts for a user who is not here',
-    does: 'Herald’s key signs for user 42, who never came. There is no grant to send.',
+    does: 'A thief signs with Herald’s key for user 42, who never logged in. There is no grant to send.',
     expected: '403 grant_missing',
     changed: ['grant'],
     make: async (forger) => [await forger.signedAsHerald()],
   },
   {
     id: 'hour-later',
+    place: 'grants',
     group: STOLEN,
-    title: 'An hour later',
-    does: 'The thief kept the grant of user 42 when it came by, and uses it an hour after that.',
+    title: 'The thief keeps a grant for an hour',
+    does: 'The thief copied the grant while user 42 was logged in, and sends it an hour later.',
     expected: '403 grant_expired',
     changed: ['grant.iat', 'grant.exp'],
     make: async (forger) => {
@@ -246,9 +269,10 @@ export const ATTEMPTS: readonly Attempt[] = [
   },
   {
     id: 'other-grant',
+    place: 'grants',
     group: STOLEN,
-    title: 'Another user’s grant',
-    does: 'The operator is here just now. The grant of the operator is sent along for user 42.',
+    title: 'The thief takes the grant of another user',
+    does: 'The operator is logged in now. The thief sends the operator’s grant along for user 42.',
     expected: '403 grant_mismatch',
     changed: ['grant.sub'],
     make: async (forger) => [await forger.signedAsHerald({ grant: await forger.grant(OPERATOR) })],

@@ -2,7 +2,7 @@ import { BadGatewayException, Injectable, ServiceUnavailableException } from '@n
 
 const MOST_WAITING = 20;
 
-/** Lets one run through at a time, so that what the services report of it belongs to it. */
+/** Lets one story run at a time, so that what the services report belongs to it. */
 @Injectable()
 export class Turnstile {
   private waiting = 0;
@@ -16,7 +16,7 @@ export class Turnstile {
     if (this.waiting >= MOST_WAITING) throw new ServiceUnavailableException('Too many at once.');
     this.waiting += 1;
     const turn = this.last.then(run).catch(assertReached);
-    this.last = turn.catch(() => {}); // Whoever waits for the turn hears of it.
+    this.last = turn.catch(() => {}); // The caller gets the error below.
     try {
       return await turn;
     } finally {

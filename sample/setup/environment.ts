@@ -10,6 +10,8 @@ export interface Environment {
   readonly keys: string;
   /** Where Herald's own key is, or its keys while they are rotated. Default: its file in `keys`. */
   readonly heraldKeyFile?: string;
+  /** Where all processes of Census record used tokens. Default: each in its own memory. */
+  readonly replayMemoryUrl?: string;
   /** The mail server; undefined: none was named. */
   readonly smtpUrl: string | undefined;
 }
@@ -49,6 +51,7 @@ export function readEnvironment(variables: NodeJS.ProcessEnv): Environment {
     },
     keys: variables['SAMPLE_KEYS'] ? resolve(variables['SAMPLE_KEYS']) : DEFAULT_KEYS,
     heraldKeyFile: variables['HERALD_KEY_FILE'] || undefined,
+    replayMemoryUrl: variables['REPLAY_MEMORY_URL'] || undefined,
     smtpUrl: readSmtpUrl(variables['SMTP_URL']),
   };
 }

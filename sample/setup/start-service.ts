@@ -15,6 +15,7 @@ import {
   readPort,
   SetupError,
 } from './environment.js';
+import { keyServerSwitch } from './key-server-switch.js';
 import type { ServiceName } from './services.js';
 
 /** The main function of each service: starts it, and tells the runner, where there is one. */
@@ -52,6 +53,7 @@ async function listen(
   });
   app.enableShutdownHooks(['SIGINT', 'SIGTERM']);
   // For the demonstration only, here and below: shows the runner what arrives and which keys are known.
+  if (process.send) app.use(keyServerSwitch());
   if (process.send) app.use(reportHops((hop) => void report({ kind: 'hop', ...hop })));
   configure?.(app);
 

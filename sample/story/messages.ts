@@ -15,6 +15,10 @@ export interface Hop {
   readonly keyId: string | undefined;
   /** The claims of the grant that came beside the token, unverified; undefined when there was none. */
   readonly grant: Readonly<Record<string, unknown>> | undefined;
+  /** The token and the grant as they arrived. Both are used by now: a token counts once. */
+  readonly texts: { readonly token: string | undefined; readonly grant: string | undefined };
+  /** The stable code of a refusal; undefined when the answer has none. */
+  readonly code: string | undefined;
 }
 
 /** The ids of the keys that a service knows of each issuer it trusts. */
@@ -39,3 +43,12 @@ export type ServiceMessage =
 export interface StartMessage {
   readonly kind: 'start';
 }
+
+/** FOR THE DEMONSTRATION ONLY. The runner wants the keys of the service to be out of reach, or to be served again. */
+export interface KeyServerMessage {
+  readonly kind: 'key-server';
+  readonly isOff: boolean;
+}
+
+/** What the runner tells a service. */
+export type RunnerMessage = StartMessage | KeyServerMessage;

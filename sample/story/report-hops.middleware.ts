@@ -15,14 +15,32 @@ export function reportHops(report: (hop: Hop) => void) {
       const keyId = typeof header?.['kid'] === 'string' ? header['kid'] : undefined;
       const line = `${request.method} ${request.originalUrl}`;
       const arrivedAt = now();
+      const texts = { token: textOf(request, 'jwt'), grant: textOf(request, 'txn-token') };
+      const code = noteCode(response);
       response.once('finish', () => {
         const { statusCode: status } = response;
-        const token = { header, claims, keyId, grant };
-        report({ request: line, status, arrivedAt, answeredAt: now(), ...token });
+        const token = { header, claims, keyId, grant, texts };
+        report({ request: line, status, code: code(), arrivedAt, answeredAt: now(), ...token });
       });
     }
     next();
   };
+}
+
+/** @returns a function that returns the code of the JSON which the service has answered */
+function noteCode(response: Response): () => string | undefined {
+  const json = response.json.bind(response);
+  let code: unknown;
+  response.json = (body: unknown) => {
+    code = (Object(body) as Record<string, unknown>)['code'];
+    return json(body);
+  };
+  return () => (typeof code === 'string' ? code : undefined);
+}
+
+function textOf({ headers }: Request, name: string): string | undefined {
+  const value = headers[name];
+  return typeof value === 'string' ? value : undefined;
 }
 
 /** Milliseconds since the epoch, with fractions: hops are faster than that. */

@@ -10,9 +10,11 @@ import { startPage } from '../page/start-page.js';
 import { ensureKeyFiles } from '../setup/key-files.js';
 import { SERVICE_URIS, type ServiceName } from '../setup/services.js';
 import { findFreePorts } from './free-ports.js';
+import { openKeyRing } from './key-ring.js';
 import { startMailbox } from './mailbox.js';
 import type { LogLine } from './messages.js';
 import { Narrator } from './narrator.js';
+import { startReplayMemory } from './replay-memory.js';
 import type { ServiceStatus } from './service-process.js';
 import { ServiceProcesses } from './service-processes.js';
 import type { Stage } from './story.js';
@@ -92,15 +94,20 @@ export class Runner {
     const made = ensureKeyFiles(wanted.keys);
     const mailbox = wanted.smtpUrl === undefined ? await this.keep(startMailbox()) : undefined;
     const smtpUrl = wanted.smtpUrl ?? mailbox?.url ?? '';
+    const keyRing = wanted.heraldKeyFile ? undefined : await this.keep(openKeyRing(wanted.keys));
+    const heraldKeyFile = wanted.heraldKeyFile ?? keyRing?.file;
+    const { url: replayMemoryUrl } = await this.keep(startReplayMemory());
 
     this.narrator.heading('Starting four services, each in a process of its own');
     const mailServer = mailbox ? `at ${mailbox.url}, embedded` : 'that of SMTP_URL';
     this.narrator.fact('mail server', mailServer);
     const novelty = made.length > 0 ? `made: ${made.join(', ')}` : 'kept';
     this.narrator.fact('keys', `in ${shortest(wanted.keys)}, ${novelty}`);
-    const baseUrls = await this.services.startAll({ ...wanted, ports, smtpUrl });
+    const options = { ...wanted, heraldKeyFile, ports, smtpUrl, replayMemoryUrl };
+    const baseUrls = await this.services.startAll(options);
     const { services } = this;
-    return { environment: { ...wanted, baseUrls, smtpUrl }, services, mailbox };
+    const environment = { ...wanted, heraldKeyFile, baseUrls, smtpUrl };
+    return { environment, services, mailbox, keyRing: keyRing?.file };
   }
 
   /** What is opened after everything was stopped is closed at once. */

@@ -3,7 +3,7 @@ import { EventEmitter, once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { SetupError } from '../setup/environment.js';
 import type { ServiceName } from '../setup/services.js';
-import type { ServiceMessage, StartMessage } from './messages.js';
+import type { RunnerMessage, ServiceMessage } from './messages.js';
 
 const STOP_MILLISECONDS = 10_000;
 /** A service that ends more often than this, within this time, stays down. */
@@ -96,6 +96,11 @@ export class ServiceProcess extends EventEmitter<Events> {
       this.started = undefined;
       this.enter('stopped');
     });
+  }
+
+  /** Nothing happens while there is no process. */
+  send(message: RunnerMessage): void {
+    if (this.child) sendTo(this.child, message);
   }
 
   private async oneAfterAnother(task: () => Promise<void>): Promise<void> {
@@ -213,7 +218,7 @@ async function outcomeOf(
       else if (message.kind === 'failed') reject(new SetupError(message.reason));
       else if (message.kind === 'loaded') {
         turn.then(
-          () => letStart(child),
+          () => sendTo(child, { kind: 'start' }),
           () => {}, // Rejected above.
         );
       }
@@ -223,8 +228,7 @@ async function outcomeOf(
   });
 }
 
-function letStart(child: ChildProcess): void {
-  const message: StartMessage = { kind: 'start' };
+function sendTo(child: ChildProcess, message: RunnerMessage): void {
   if (child.connected) child.send(message, () => {}); // A process that just ended does not read it.
 }
 

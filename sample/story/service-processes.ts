@@ -2,7 +2,7 @@ import { EventEmitter, on } from 'node:events';
 import { baseUrlAt, type Environment, PORTS, SetupError } from '../setup/environment.js';
 import type { ServiceName } from '../setup/services.js';
 import type { Ports } from './free-ports.js';
-import type { Hop, KnownKeys, LogLine, ServiceMessage } from './messages.js';
+import type { Hop, KnownKeys, LogLine, RunnerMessage, ServiceMessage } from './messages.js';
 import { ServiceProcess, type ServiceStatus } from './service-process.js';
 
 const PATIENCE_MILLISECONDS = 10_000;
@@ -20,6 +20,8 @@ export interface StartOptions {
   readonly smtpUrl: string;
   /** Default: Herald's file in `keys`. */
   readonly heraldKeyFile?: string;
+  /** Where all processes of Census record used tokens. Default: each in its own memory. */
+  readonly replayMemoryUrl?: string;
 }
 
 /** One more process of a service: the same key, another port, a memory of its own. */
@@ -29,6 +31,13 @@ export interface Replica {
   /** Where it listens, with a final slash. */
   readonly url: string;
   stop(): Promise<void>;
+}
+
+/** A process to add. */
+interface Addition {
+  readonly replica: number;
+  readonly port: number;
+  readonly variables: NodeJS.ProcessEnv;
 }
 
 /**
@@ -95,13 +104,14 @@ export class ServiceProcesses {
   /**
    * Starts one more process of a service on a free port. No other service calls it.
    *
+   * @param variables of its environment that differ from those of the first process
    * @returns when it listens. It may not know the keys of others yet
    * @throws SetupError when it cannot start
    */
-  async startReplica(name: ServiceName): Promise<Replica> {
+  async startReplica(name: ServiceName, variables: NodeJS.ProcessEnv = {}): Promise<Replica> {
     this.assertRunning();
     const number = Math.max(...this.all(name).map(({ status }) => status.replica)) + 1;
-    const process = this.add(name, number, 0);
+    const process = this.add(name, { replica: number, port: 0, variables });
     const stop = async (): Promise<void> => {
       await process.stop();
       this.processes.set(
@@ -121,6 +131,16 @@ export class ServiceProcesses {
   /** All processes as they are now, replicas included. */
   statuses(): ServiceStatus[] {
     return [...this.processes.values()].flat().map(({ status }) => status);
+  }
+
+  /** The keys that the first process of a service knows; undefined while it is not up. */
+  keysKnownTo(name: ServiceName): KnownKeys | undefined {
+    return this.knownKeys.get(name);
+  }
+
+  /** Sends a message to the first process of a service, if it runs. */
+  tell(name: ServiceName, message: RunnerMessage): void {
+    this.first(name).send(message);
   }
 
   /** Calls the listener whenever a process enters another state. */
@@ -167,13 +187,14 @@ export class ServiceProcesses {
   }
 
   private async startInTurn(name: ServiceName, turn: Promise<void>): Promise<void> {
-    const process = this.add(name, 1, this.optionsInUse().ports[name]);
+    const { ports } = this.optionsInUse();
+    const process = this.add(name, { replica: 1, port: ports[name], variables: {} });
     await process.start(turn);
     await this.untilKeys(name, hasAll, PATIENCE_MILLISECONDS);
   }
 
-  private add(name: ServiceName, replica: number, port: number): ServiceProcess {
-    const variables = (ownPort: number): NodeJS.ProcessEnv => this.variables(name, ownPort);
+  private add(name: ServiceName, { replica, port, variables: others }: Addition): ServiceProcess {
+    const variables = (ownPort: number) => ({ ...this.variables(name, ownPort), ...others });
     const process = new ServiceProcess({ name, replica, port, variables });
     process.on('change', (status) => {
       if (replica === 1 && status.state !== 'up') this.knownKeys.delete(name);
@@ -194,7 +215,7 @@ export class ServiceProcesses {
   }
 
   private variables(own: ServiceName, ownPort: number): NodeJS.ProcessEnv {
-    const { ports, keys, smtpUrl, heraldKeyFile } = this.optionsInUse();
+    const { ports, keys, smtpUrl, heraldKeyFile, replayMemoryUrl } = this.optionsInUse();
     return {
       ...process.env,
       ...Object.fromEntries(START_ORDER.map((name) => [PORTS[name].variable, String(ports[name])])),
@@ -202,6 +223,7 @@ export class ServiceProcesses {
       SAMPLE_KEYS: keys,
       SMTP_URL: smtpUrl,
       HERALD_KEY_FILE: heraldKeyFile ?? '',
+      REPLAY_MEMORY_URL: replayMemoryUrl ?? '',
     };
   }
 

@@ -18,6 +18,8 @@ export interface Stage {
   readonly environment: Environment;
   readonly services: ServiceProcesses;
   readonly mailbox: Mailbox | undefined;
+  /** Herald's key file, where it is ours to rotate. */
+  readonly keyRing?: string;
 }
 
 /**

@@ -92,7 +92,7 @@ describe('a reservation while its handler runs', () => {
     await pass(LEASE / 3 - 1);
     expect(renewals).toEqual([]);
     await pass(1);
-    expect(renewals).toEqual([{ owner: expect.any(String), milliseconds: LEASE }]);
+    expect(renewals).toEqual([{ owner: expect.any(String) as string, milliseconds: LEASE }]);
     await pass(LEASE);
     expect(renewals).toHaveLength(4);
     await held.commit();

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CHROMIUM, CHROMIUM_FLAGS } from './chromium-binary.js';
 
 const FLAGS = ['--headless', ...CHROMIUM_FLAGS, '--no-first-run', '--remote-debugging-pipe'];
-const PATIENCE_MILLISECONDS = 20_000;
+const PATIENCE_MILLISECONDS = 60_000; // a busy machine is no failure
 
 export type Params = Readonly<Record<string, unknown>>;
 
@@ -126,8 +126,8 @@ export class Tab {
   }
 
   /** Waits until an expression is true in the page. */
-  async until(expression: string): Promise<void> {
-    const deadline = performance.now() + PATIENCE_MILLISECONDS;
+  async until(expression: string, patienceMilliseconds = PATIENCE_MILLISECONDS): Promise<void> {
+    const deadline = performance.now() + patienceMilliseconds;
     while (!(await this.evaluate<boolean>(`Boolean(${expression})`))) {
       if (performance.now() > deadline) throw new Error(`It never became true: ${expression}`);
       await sleep(50);

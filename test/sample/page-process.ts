@@ -2,12 +2,23 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type CompiledProject, compileProject } from '../support/processes/compiled-project.js';
 import { type Answer, call } from '../support/http/http.js';
 
 const ROOT = join(import.meta.dirname, '..', '..');
-const FILES = ['sample/page/public', 'sample/edge/public'];
+/** The folders of the pages, and the files that the page links to. */
+const FILES = [
+  'sample/page/public',
+  'sample/edge/public',
+  'scripts/release.json',
+  'README.md',
+  'docs/protocol.md',
+  'docs/recipes.md',
+  'docs/grants.md',
+  'docs/errors.md',
+  'lib/nest/service-jwt.guard.ts',
+];
 
 /** What `npm start` runs, with its page, in processes of its own. */
 export interface PageProcess {
@@ -18,8 +29,8 @@ export interface PageProcess {
   printed(): string;
   /** Asks the page's backend as the page's own script would. */
   post(target: string, content: unknown): Promise<Answer>;
-  /** Ctrl-C. @returns the exit code */
-  interrupt(): Promise<number | null>;
+  /** @param signal default: that of Ctrl-C. @returns the exit code */
+  interrupt(signal?: NodeJS.Signals): Promise<number | null>;
   /** Kills what is left, and removes every file. */
   remove(): void;
 }
@@ -53,9 +64,9 @@ export async function startPageProcess(wantedPort: number): Promise<PageProcess>
     printed: () => text,
     post: async (target, content) =>
       await call(port, { method: 'POST', target, headers, body: JSON.stringify(content) }),
-    interrupt: async () => {
+    interrupt: async (signal = 'SIGINT') => {
       const ended = once(child, 'exit') as Promise<[number | null]>;
-      child.kill('SIGINT');
+      child.kill(signal);
       return (await ended)[0];
     },
     remove: () => {
@@ -70,6 +81,7 @@ function compileSample(): CompiledProject {
   const files = readdirSync(join(ROOT, 'sample'), { recursive: true, encoding: 'utf8' });
   const sources = files.filter((name) => name.endsWith('.ts')).map((name) => join('sample', name));
   const project = compileProject(sources);
-  for (const files of FILES) cpSync(join(ROOT, files), project.path(files), { recursive: true });
+  const folder = dirname(project.path('package.json'));
+  for (const files of FILES) cpSync(join(ROOT, files), join(folder, files), { recursive: true });
   return project;
 }

@@ -1,18 +1,25 @@
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
-import { join } from 'node:path';
+import { createServer as createHttpServer } from 'node:http';
+import { text } from 'node:stream/consumers';
 import type { AttemptResult } from '../../sample/page/attempt.service.js';
 import { ATTEMPTS } from '../../sample/page/attempts.js';
+import { curlOf, type CurlCommand } from '../../sample/page/curl.js';
+import type { State } from '../../sample/page/state.service.js';
 import type { StoryResult } from '../../sample/page/story.service.js';
-import { Browser, type Tab } from './browser.js';
-import { describeInBrowser } from './chromium-binary.js';
 import { call } from '../support/http/http.js';
 import { type PageProcess, startPageProcess } from './page-process.js';
 
-const AXE = join(import.meta.dirname, '../../node_modules/axe-core/axe.min.js');
-const READY = "document.body?.dataset.ready === 'yes'";
 const OPERATOR = 'https://census.service/user/21/';
+const BODIES = ['42', '7'].map(
+  (user) => `{"user":"https://census.service/user/${user}/","type":"welcome-message"}`,
+) as [string, string];
+const HASHES = BODIES.map((body) => createHash('sha256').update(body).digest('hex')) as [
+  string,
+  string,
+];
 const OUTCOMES = ATTEMPTS.map(({ id, expected }) => [id, expected] as const);
 
 let taken: Server;
@@ -62,7 +69,7 @@ describe('the page', () => {
     ['another port', (port: number) => `127.0.0.1:${port + 1}`, 403],
     ['its address and no port', () => '127.0.0.1', 403],
   ])('answers to %s', async (_name, hostAt, status) => {
-    for (const target of ['/', '/main.js', '/api/world']) {
+    for (const target of ['/', '/main.js', '/api/world', '/read/README.md']) {
       const headers = { host: hostAt(page.port) };
       expect(await call(page.port, { target, headers })).toMatchObject({ status });
     }
@@ -153,137 +160,107 @@ describe('the page', () => {
     expect(status).toBe(200);
     const { exchanges } = json as unknown as AttemptResult;
     const last = exchanges.at(-1);
-    expect([last?.answer.status, last?.answer.code].filter(Boolean).join(' ')).toBe(expected);
+    expect([last?.answer?.status, last?.answer?.code].filter(Boolean).join(' ')).toBe(expected);
     expect(text).not.toMatch(/PRIVATE KEY|"d":/);
   });
-});
 
-describeInBrowser('the page in a browser', () => {
-  let browser: Browser;
-  let tab: Tab;
-  beforeAll(async () => {
-    browser = Browser.start();
-    tab = await browser.openTab();
-    await tab.resize(1280, 900);
-    await tab.prefer({ 'prefers-reduced-motion': 'reduce' });
-  }, 60_000);
-  afterAll(async () => await browser.close());
-  beforeEach(async () => await tab.open(page.url, READY));
-
-  const click = async (selector: string): Promise<void> =>
-    await tab.evaluate(`document.querySelector(${JSON.stringify(selector)}).click()`);
-  const attempt = async (id: string): Promise<string> => {
-    await tab.evaluate(`delete document.querySelector('#result').dataset.outcome`);
-    await click(`[data-attempt=${id}] button`);
-    await tab.until(`document.querySelector('#result').dataset.outcome`);
-    return await tab.evaluate(`document.querySelector('#result').dataset.outcome`);
-  };
-  const untilFocused = async (selector: string): Promise<void> => {
-    for (let presses = 0; presses < 80; presses += 1) {
-      await tab.press('Tab');
-      if (await tab.evaluate(`document.activeElement?.matches(${JSON.stringify(selector)})`))
-        return;
-    }
-    throw new Error(`Tab never reached ${selector}`);
-  };
-  const isWider = `document.documentElement.scrollWidth > document.documentElement.clientWidth`;
-
-  it('plays the story to its end by itself', async () => {
-    await click('#play');
-    await tab.until(`document.querySelector('#progress').textContent === 'Step 9 of 9'`);
-    expect(await tab.evaluate(`document.querySelectorAll('.arrow.shown').length`)).toBe(9);
-    expect(await tab.evaluate(`document.querySelector('#step-detail h3').textContent`)).toBe('201');
-    expect(await tab.evaluate(`document.querySelector('#next').disabled`)).toBe(true);
+  it.each<[string, readonly [string, string, string][]]>([
+    [
+      'body',
+      [
+        ['SHA-256 of the body (bdy)', HASHES[0], HASHES[1]],
+        ['The body', BODIES[0], BODIES[1]],
+      ],
+    ],
+    [
+      'path',
+      [['Method and target (req)', 'POST /notification/', 'POST /notification/?copy=everybody']],
+    ],
+    ['content-type', [['Content-Type (hdr)', 'application/json', 'text/plain']]],
+    ['audience', [['Called service (aud)', 'https://census.service/', 'https://herald.service/']]],
+    ['user', [['Claim sub', 'https://census.service/user/7/', 'https://census.service/user/21/']]],
+    ['algorithm', [['Algorithm (alg)', 'ES256', 'none']]],
+    ['untouched', []],
+  ])('sets what the attempt %s differs in side by side', async (id, expected) => {
+    const { json } = await page.post('/api/attempts', { id });
+    const last = (json as unknown as AttemptResult).exchanges.at(-1);
+    const shown = last?.differences.map(({ what, left, right }) => [what, left.text, right.text]);
+    expect(shown).toEqual(expected);
   });
 
-  it.each(OUTCOMES)('shows the stated answer to the attempt %s', async (id, expected) => {
-    expect(await attempt(id)).toBe(expected);
-    const said = await tab.evaluate(`document.querySelector('#attempt-status').textContent`);
-    expect(said).toContain(expected);
-    const refusing = await tab.evaluate(`document.querySelectorAll('.checks .failed').length`);
-    expect(refusing).toBe(expected.startsWith('2') ? 0 : 1);
+  it('gives a command for curl that is accepted once, and refused as a replay after that', async () => {
+    const { json } = await page.post('/api/curl', { id: 'untouched' });
+    const { command, expiresAtSeconds } = json as unknown as CurlCommand;
+    expect(expiresAtSeconds).toBeGreaterThan(Date.now() / 1000);
+    expect(runInShell(command)).toContain('HTTP/1.1 201');
+    expect(runInShell(command)).toContain('"code":"token_replayed"');
   });
 
-  it('can be used with the keyboard alone', async () => {
-    await tab.press('Tab');
-    expect(await tab.evaluate(`document.activeElement.textContent`)).toBe('Skip to the content');
-    await untilFocused('#play');
-    await tab.press('Enter');
-    await tab.until(`document.querySelector('#next').disabled === false`);
-    await untilFocused('#next');
-    await tab.press('Enter');
-    await untilFocused('.arrow');
-    await tab.press('ArrowUp');
-    expect(await tab.evaluate(`document.querySelector('#progress').textContent`)).toBe(
-      'Step 1 of 9',
-    );
-    await untilFocused('[data-attempt=replay] button');
-    await tab.press('Enter');
-    await tab.until(`document.querySelector('#result').dataset.outcome`);
-    expect(await tab.evaluate(`document.querySelector('#result').dataset.outcome`)).toBe(
-      '401 token_replayed',
-    );
+  it('gives a command for each request of a replay', async () => {
+    const { json } = await page.post('/api/curl', { id: 'replay' });
+    const output = runInShell((json as unknown as CurlCommand).command);
+    expect(output.match(/^HTTP\/1.1 \d+/gm)).toEqual(['HTTP/1.1 201', 'HTTP/1.1 401']);
   });
 
-  it('says so when the input of an attempt is not accepted, and sends nothing', async () => {
-    await tab.evaluate(`document.querySelector('#input-path').value = '/elsewhere/'`);
-    await click('[data-attempt=path] button');
-    expect(await tab.evaluate(`document.querySelector('#input-path').matches(':invalid')`)).toBe(
-      true,
-    );
-    expect(await tab.evaluate(`'outcome' in document.querySelector('#result').dataset`)).toBe(
-      false,
-    );
-  });
-
-  it('is no wider than a phone of 360 pixels', async () => {
-    await tab.resize(360, 740, true);
-    try {
-      expect(await tab.evaluate(isWider)).toBe(false);
-      await click('#play');
-      await tab.until(`document.querySelector('#progress').textContent === 'Step 2 of 9'`);
-      await attempt('body');
-      expect(await tab.evaluate(isWider)).toBe(false);
-      await tab.evaluate(`document.body.append(
-        Object.assign(document.createElement('p'), { className: 'wrap', textContent: 'x'.repeat(400) }))`);
-      expect(await tab.evaluate(isWider)).toBe(true);
-    } finally {
-      await tab.resize(1280, 900);
-    }
+  it('quotes what a shell would read as its own', async () => {
+    const body = `it's "$HOME" \`id\` \\ !\n`;
+    const server = createHttpServer((request, response) => {
+      void text(request).then((received) => response.end(JSON.stringify({ received })));
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const { port } = server.address() as AddressInfo;
+    const url = `http://127.0.0.1:${port}/`;
+    const { command } = curlOf([{ method: 'POST', url, headers: { 'x-a': "it's" }, body }]);
+    const child = spawn('sh', ['-c', command], { stdio: ['ignore', 'pipe', 'ignore'] });
+    expect(await text(child.stdout)).toContain(JSON.stringify({ received: body }));
+    server.close();
   });
 
   it.each([
-    ['light', 1280],
-    ['dark', 1280],
-    ['light', 390],
-    ['dark', 390],
-  ])('has no violation that axe finds, %s at %i pixels', async (scheme, width) => {
-    await tab.prefer({ 'prefers-color-scheme': scheme, 'prefers-reduced-motion': 'reduce' });
-    await tab.resize(width, 900);
-    await tab.evaluate(readFileSync(AXE, 'utf8'));
-    const violations = async (): Promise<string[]> =>
-      await tab.evaluate(`axe.run().then(({ violations }) => violations.flatMap(({ id, nodes }) =>
-        nodes.map(({ html, failureSummary }) => [id, html, failureSummary].join(' '))))`);
-    expect(await violations()).toEqual([]);
-    await click('#play');
-    await tab.until(`document.querySelector('#next').disabled === false`);
-    for (let step = 1; step < 9; step += 1) await click('#next');
-    await attempt('body');
-    expect(await violations()).toEqual([]);
-    await click('#back');
-    await attempt('untouched');
-    await attempt('user-absent');
-    expect(await violations()).toEqual([]);
-    await tab.evaluate(`document.querySelector('#play').textContent = ''`);
-    expect(await violations()).not.toEqual([]);
+    ['README.md', 200],
+    ['docs/protocol.md', 200],
+    ['lib/nest/service-jwt.guard.ts', 200],
+    ['package.json', 404],
+    ['docs/%2e%2e/package.json', 404],
+    ['../../../etc/passwd', 404],
+  ])('serves %s as text, or not', async (path, status) => {
+    const answer = await call(page.port, { target: `/read/${path}` });
+    expect(answer.status).toBe(status);
+    if (status === 200) expect(answer.headers['content-type']).toBe('text/plain; charset=utf-8');
   });
 
-  it('complained about nothing, and asked nobody but its own server', () => {
-    expect(tab.complaints).toEqual([]);
-    expect(tab.requested.length).toBeGreaterThan(0);
-    expect(tab.requested.filter((url) => !url.startsWith(page.url))).toEqual([]);
+  it('says of each service that it is up, and which keys it publishes', async () => {
+    const { json } = await call(page.port, { target: '/api/state' });
+    const { services, censusKnows } = json as unknown as State;
+    expect(services.map(({ name, state, keyIds }) => [name, state, keyIds?.length])).toEqual([
+      ['edge', 'up', 1],
+      ['another', 'up', 1],
+      ['herald', 'up', 1],
+      ['census', 'up', 0],
+    ]);
+    expect(censusKnows).toEqual(services[2]?.keyIds);
+  });
+
+  it.each([
+    [{ id: 'user', action: 'call', choice: OPERATOR }, 200],
+    [{ id: 'user', action: 'call', choice: 'https://evil.example/' }, 400],
+    [{ id: 'user', action: 'constructor', choice: OPERATOR }, 400],
+    [{ id: 'service', action: 'start', choice: 'census' }, 200],
+    [{ id: 'service', action: 'start', choice: 'legacy' }, 400],
+    [{ id: 'service', action: 'start' }, 400],
+    [{ id: 'rotation', action: 'withdraw' }, 409],
+    [{ id: {}, action: 'call' }, 400],
+  ])('turns a switch, or refuses %j', async (turn, status) => {
+    expect(await page.post('/api/switches', turn)).toMatchObject({ status });
   });
 });
+
+function runInShell(command: string): string {
+  return execFileSync('sh', ['-c', command], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+}
 
 describe('at Ctrl-C', () => {
   it('ends, and the page with it', async () => {

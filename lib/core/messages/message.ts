@@ -3,11 +3,10 @@ export type MessageVerb = 'SEND' | 'EMIT' | 'JOB';
 
 export const MESSAGE_VERBS: ReadonlySet<string> = new Set<MessageVerb>(['SEND', 'EMIT', 'JOB']);
 
-/** The ways in which a service may be called. */
-export const TRANSPORTS = ['http', 'messages', 'jobs'] as const;
+/** A way in which a service may be called. */
+export type CallTransport = 'http' | 'messages' | 'jobs';
 
-/** One of {@link TRANSPORTS}. */
-export type CallTransport = (typeof TRANSPORTS)[number];
+export const TRANSPORTS: readonly CallTransport[] = ['http', 'messages', 'jobs'];
 
 /** A message that was received, as data. */
 export interface IncomingMessage {

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import { MAX_REQUEST_LINE_LENGTH } from '../claims.js';
 import { ServiceSigningError } from '../errors.js';
 import { PROFILES } from '../profiles.js';
-import type { SendingSettings, Target } from '../settings.js';
+import type { SendingSettings } from '../settings.js';
 import { readGrant, readSubject, type Signer } from '../sign-request.js';
 import { signClaims } from '../token-signature.js';
 import { MAX_TOKEN_LENGTH } from '../token-syntax.js';
@@ -11,8 +11,13 @@ import { MAX_DELAY_SECONDS, messageLine, type OutgoingMessage } from './message.
 /** The JOSE header of a message's token: RFC 8725 section 3.11 asks for a type of its own. */
 export const MESSAGE_TYPE = 'msg+jwt';
 
-/** Whom a message is for, and whether grants go along. `audience` is a service, or with `EMIT` a topic. */
-export type MessageTarget = Pick<Target, 'audience' | 'grants'>;
+/** Whom a message is for, and whether grants are sent with it. */
+export interface MessageTarget {
+  /** A service, or with `EMIT` a topic. */
+  readonly audience: string;
+  /** As that of a target. */
+  readonly grants: 'send' | 'required' | 'never';
+}
 
 /** The token of a message, and what its answer must refer to. */
 export interface SignedMessage {

@@ -19,7 +19,7 @@ export interface HeaderCarrier {
   remove(name: string): void;
 }
 
-/** Stands for a value that is no text: no token and no grant has this form. */
+/** Replaces a value that is no text: no token and no grant has this form. */
 const NOT_TEXT = '\0';
 
 /** The numbers of `Transport` in @nestjs/microservices. */

@@ -92,8 +92,8 @@ function codesOf(status: RefusalStatus): RefusalCode[] {
 }
 
 function statusesOf(code: RefusalCode): readonly RefusalStatus[] {
-  const { status, otherStatuses = [] } = REFUSALS[code];
-  return [status, ...otherStatuses];
+  const { status, otherStatuses = [], isOfMessages } = REFUSALS[code];
+  return isOfMessages ? [] : [status, ...otherStatuses];
 }
 
 type RefusedCode = ConstructorParameters<typeof ServiceTokenRefusedError>[0];

@@ -1,10 +1,19 @@
 /** @import { World } from '../world.service.js' */
+/** @import { State } from '../state.service.js' */
 /** @import { StoryResult } from '../story.service.js' */
 /** @import { AttemptResult } from '../attempt.service.js' */
+/** @import { CurlCommand } from '../curl.js' */
+/** @import { SwitchResult } from '../switches/outcome.js' */
+/** @import { Turn } from '../switches/switch-board.js' */
 
 /** @returns {Promise<World>} */
 export async function fetchWorld() {
   return /** @type {World} */ (await ask('api/world'));
+}
+
+/** @returns {Promise<State>} */
+export async function fetchState() {
+  return /** @type {State} */ (await ask('api/state'));
 }
 
 /**
@@ -22,6 +31,30 @@ export async function playStory(as) {
  */
 export async function makeAttempt(id, input) {
   return /** @type {AttemptResult} */ (await ask('api/attempts', { id, input }));
+}
+
+/**
+ * @param {string} id
+ * @param {string | undefined} input
+ * @returns {Promise<CurlCommand>}
+ */
+export async function fetchCurl(id, input) {
+  return /** @type {CurlCommand} */ (await ask('api/curl', { id, input }));
+}
+
+/**
+ * @param {Turn} turn
+ * @returns {Promise<SwitchResult>}
+ */
+export async function turnSwitch(turn) {
+  return /** @type {SwitchResult} */ (await ask('api/switches', turn));
+}
+
+/** What to show when something failed. @param {unknown} error */
+export function messageOf(error) {
+  // Browsers throw a TypeError when nobody answers.
+  if (error instanceof TypeError) return 'The sample does not answer. Start it again: npm start.';
+  return error instanceof Error ? error.message : String(error);
 }
 
 /**

@@ -1,22 +1,25 @@
+import { layoutOf } from './diagram-layout.js';
+import { arrowOf, partiesOf, spokenOf } from './diagram-parts.js';
 import { svg } from './dom.js';
 
-/** @import { Party, Step } from '../story.service.js' */
+/** @import { Step } from '../steps.js' */
+/** @import { State } from '../state.service.js' */
+/** @import { Drawn } from './diagram-parts.js' */
 
-/** @type {readonly [Party, string][]} */
-const PARTIES = [
-  ['you', 'You'],
-  ['edge', 'Edge'],
-  ['another', 'Another'],
-  ['herald', 'Herald'],
-  ['census', 'Census'],
-  ['mail', 'Mail'],
+/** The story as it will go, before anybody plays it. @type {readonly Drawn[]} */
+const PLAN = [
+  { kind: 'request', from: 'you', to: 'edge', line: 'POST /welcome/' },
+  { kind: 'request', from: 'edge', to: 'another', line: 'POST /welcome/' },
+  { kind: 'request', from: 'another', to: 'herald', line: 'POST /notification/' },
+  { kind: 'request', from: 'herald', to: 'census', line: 'GET /user/42/' },
+  { kind: 'answer', from: 'census', to: 'herald', line: 'who user 42 is' },
+  { kind: 'mail', from: 'herald', to: 'mail', line: 'an e-mail' },
+  { kind: 'answer', from: 'herald', to: 'another', line: 'done' },
+  { kind: 'answer', from: 'another', to: 'edge', line: 'done' },
+  { kind: 'answer', from: 'edge', to: 'you', line: 'done' },
 ];
-const TOP = 56;
-const ROW = 52;
-const ROWS = 9;
-const HEAD = 7;
 
-/** A sequence diagram of steps that appear one after the other, and can be chosen. */
+/** A sequence diagram of steps that appear one after the other. The visitor can choose each. */
 export class Diagram {
   /** @type {readonly Step[]} */
   steps = [];
@@ -25,6 +28,9 @@ export class Diagram {
   active = -1;
   /** @type {SVGGElement[]} */
   arrows = [];
+  /** @type {State['services']} */
+  services = [];
+  width = 0;
 
   /**
    * @param {HTMLElement} place
@@ -33,7 +39,6 @@ export class Diagram {
   constructor(place, choose) {
     this.place = place;
     this.choose = choose;
-    this.width = 0;
     new ResizeObserver(() => this.fit()).observe(place);
     this.fit();
   }
@@ -53,6 +58,14 @@ export class Diagram {
     this.update();
   }
 
+  /** @param {State['services']} services */
+  setServices(services) {
+    const states = (/** @type {State['services']} */ list) => list.map(({ state }) => state).join();
+    const isSame = states(services) === states(this.services);
+    this.services = services;
+    if (!isSame) this.draw();
+  }
+
   fit() {
     const { clientWidth } = this.place;
     const style = getComputedStyle(this.place);
@@ -63,8 +76,11 @@ export class Diagram {
   }
 
   draw() {
+    if (this.width <= 0) return;
     const hadFocus = this.arrows.includes(/** @type {SVGGElement} */ (document.activeElement));
-    const height = TOP + ROW * Math.max(ROWS, this.steps.length) + 14;
+    const layout = layoutOf(this.width);
+    const rows = Math.max(PLAN.length, this.steps.length);
+    const height = layout.heightOf(rows);
     const drawing = svg('svg', {
       viewBox: `0 0 ${this.width} ${height}`,
       width: this.width,
@@ -72,13 +88,34 @@ export class Diagram {
       role: 'group',
       'aria-label': 'Sequence diagram: what the services send to one another',
     });
-    drawing.append(...PARTIES.flatMap(([party, name]) => this.lifeline(party, name, height)));
-    this.arrows = this.steps.map((step, at) => this.arrow(step, at));
-    drawing.append(...this.arrows);
+    drawing.append(...partiesOf(layout, { steps: rows, services: this.services }));
+    this.arrows = this.steps.map((step, at) => this.toButton(arrowOf(layout, step, at), step, at));
+    drawing.append(...(this.steps.length > 0 ? this.arrows : this.plan(layout)));
     drawing.addEventListener('keydown', (event) => this.walk(event));
     this.place.replaceChildren(drawing);
     this.update();
     if (hadFocus) this.arrows[this.active]?.focus();
+  }
+
+  /** @param {import('./diagram-layout.js').Layout} layout */
+  plan(layout) {
+    return PLAN.map((step, at) => {
+      const arrow = arrowOf(layout, step, at);
+      arrow.classList.add('planned');
+      return arrow;
+    });
+  }
+
+  /**
+   * @param {SVGGElement} arrow
+   * @param {Step} step
+   * @param {number} at
+   */
+  toButton(arrow, step, at) {
+    arrow.setAttribute('role', 'button');
+    arrow.setAttribute('aria-label', spokenOf(step, at));
+    arrow.addEventListener('click', () => this.choose(at));
+    return arrow;
   }
 
   update() {
@@ -104,75 +141,4 @@ export class Diagram {
     this.choose(at);
     this.arrows[at]?.focus();
   }
-
-  /**
-   * @param {Party} party
-   * @param {string} name
-   * @param {number} height
-   */
-  lifeline(party, name, height) {
-    const x = this.xOf(party);
-    const half = Math.min(44, this.width / (2 * PARTIES.length) - 2);
-    const box = { x: x - half, y: 1, width: half * 2, height: 30, rx: 7, class: 'party-box' };
-    const text = { x, y: 21, 'text-anchor': 'middle', class: 'party-name' };
-    return [
-      svg('line', { x1: x, x2: x, y1: 31, y2: height, class: 'lifeline' }),
-      svg('rect', box),
-      svg('text', text, name),
-    ];
-  }
-
-  /**
-   * @param {Step} step
-   * @param {number} at
-   */
-  arrow(step, at) {
-    const y = TOP + ROW * at + 30;
-    const [from, to] = [this.xOf(step.from), this.xOf(step.to)];
-    const back = from > to ? HEAD : -HEAD;
-    const isRefusal = (step.status ?? 0) >= 400;
-    const kind = `arrow ${step.kind}${isRefusal ? ' refusal' : ''}`;
-    const label = `Step ${at + 1}: ${nameOf(step.from)} to ${nameOf(step.to)}, ${step.line}${step.token ? ` ${badgeOf(step)}` : ''}`;
-    const made = svg(
-      'g',
-      { class: kind, role: 'button', 'aria-label': label },
-      svg('rect', { class: 'hit', x: 0, y: y - 34, width: this.width, height: ROW - 4, rx: 8 }),
-      svg('line', { class: 'shaft', x1: from, x2: to + back, y1: y, y2: y }),
-      svg('path', { class: 'head', d: `M${to} ${y}l${back} -5v10z` }),
-      ...this.labels(step, y),
-    );
-    made.addEventListener('click', () => this.choose(at));
-    return made;
-  }
-
-  /**
-   * @param {Step} step
-   * @param {number} y
-   */
-  labels(step, y) {
-    const middle = (this.xOf(step.from) + this.xOf(step.to)) / 2;
-    const hasToken = step.token !== undefined;
-    // About how wide the text is, so that it stays within the drawing.
-    const half = (step.line.length * 7 + (hasToken ? (badgeOf(step).length + 1) * 8 : 0)) / 2;
-    const x = Math.min(Math.max(middle, half + 2), this.width - half - 2);
-    const line = svg('text', { class: 'line', x, y: y - 9, 'text-anchor': 'middle' }, step.line);
-    if (hasToken) line.append(' ', svg('tspan', { class: 'badge' }, badgeOf(step)));
-    return [line];
-  }
-
-  /** @param {Party} party */
-  xOf(party) {
-    const slot = this.width / PARTIES.length;
-    return slot * (PARTIES.findIndex(([name]) => name === party) + 0.5);
-  }
-}
-
-/** @param {Step} step */
-function badgeOf({ token }) {
-  return token?.grant ? 'JWT + grant' : 'JWT';
-}
-
-/** @param {Party} party */
-export function nameOf(party) {
-  return PARTIES.find(([name]) => name === party)?.[1] ?? party;
 }

@@ -1,65 +1,64 @@
-import { fetchWorld } from './api.js';
+import { fetchState, fetchWorld, messageOf } from './api.js';
+import { setUpAttempts } from './attempts.js';
 import { byId, element } from './dom.js';
+import { showServices } from './services.js';
 import { setUpStory } from './story.js';
-import { setUpTampering } from './tamper.js';
+import { setUpSwitches, showPositions } from './switches.js';
 
-/** @import { ShownService } from '../world.service.js' */
+/** @import { State } from '../state.service.js' */
+/** @import { World } from '../world.service.js' */
 
-/** @param {unknown} error */
-function report(error) {
+const LOOK_EVERY_MILLISECONDS = 2000;
+
+/** @param {string} message */
+function report(message) {
   const trouble = byId('trouble', HTMLElement);
-  const text = error instanceof Error ? error.message : String(error);
-  trouble.textContent = `That did not work: ${text} Is the sample still running?`;
+  trouble.textContent = message;
   trouble.hidden = false;
-  trouble.scrollIntoView({ block: 'nearest' });
 }
 
-/** @param {ShownService} service */
-function serviceCard({ name, uri, url, does, isUp, keyIds }) {
-  const state = isUp ? 'answers' : 'does not answer';
-  return element(
-    'li',
-    { class: 'panel' },
-    element(
-      'h3',
-      {},
-      name,
-      element('span', { class: isUp ? 'dot up' : 'dot' }),
-      element('span', { class: 'dot-text' }, state),
-    ),
-    element('p', {}, does),
-    element(
-      'dl',
-      {},
-      ...pair('Called', uri),
-      element('dt', {}, 'Listens at'),
-      element(
-        'dd',
-        {},
-        name === 'edge' ? element('a', { href: url }, url) : element('code', {}, url),
-      ),
-      ...pair(
-        'Publishes',
-        keyIds.length > 0 ? `key ${keyIds.join(', ')}` : 'no key: it calls nobody',
-      ),
-    ),
+/** @param {World} world */
+function setUp(world) {
+  const diagram = setUpStory(world, report);
+  /** @param {State} state */
+  const show = (state) => {
+    diagram.setServices(state.services);
+    showServices(state);
+    showPositions(state);
+  };
+  let isOutOfReach = false;
+  const refresh = async () => {
+    try {
+      show(await fetchState());
+      if (isOutOfReach) byId('trouble', HTMLElement).hidden = true;
+      isOutOfReach = false;
+    } catch (error) {
+      isOutOfReach = true;
+      report(messageOf(error));
+    }
+  };
+  setUpAttempts(world, report);
+  setUpSwitches(world, refresh);
+  show(world.state);
+  byId('edge-link', HTMLAnchorElement).href = world.edgeUrl;
+  byId('links', HTMLElement).append(
+    ...world.links.map(({ title, href }) => element('a', { href }, title)),
   );
+  lookAgain(refresh);
 }
 
-/**
- * @param {string} term
- * @param {string} value
- */
-function pair(term, value) {
-  return [element('dt', {}, term), element('dd', {}, element('code', {}, value))];
+/** A service may stop by itself. @param {() => Promise<void>} refresh */
+function lookAgain(refresh) {
+  const look = async () => {
+    if (!document.hidden) await refresh();
+    lookAgain(refresh);
+  };
+  setTimeout(() => void look(), LOOK_EVERY_MILLISECONDS);
 }
 
 try {
-  const world = await fetchWorld();
-  byId('service-list', HTMLElement).replaceChildren(...world.services.map(serviceCard));
-  setUpStory(world, report);
-  setUpTampering(world, report);
+  setUp(await fetchWorld());
   document.body.dataset['ready'] = 'yes';
 } catch (error) {
-  report(error);
+  report(messageOf(error));
 }

@@ -1,12 +1,13 @@
+import { differenceView } from './difference-view.js';
 import { element } from './dom.js';
-import { grantTable, tokenTables, tokenText } from './token-view.js';
+import { tokenText, tokenView } from './token-view.js';
 
-/** @import { Exchange } from '../attempt.service.js' */
+/** @import { Exchange } from '../exchange.js' */
 /** @import { Check } from '../checks.js' */
-/** @import { ShownAttempt } from './tamper.js' */
+/** @import { ShownAttempt } from './attempts.js' */
 
 /**
- * What was sent, what came back, and which check decided.
+ * What came back, what differs, which check decided, and what was sent.
  *
  * @param {ShownAttempt} attempt
  * @param {readonly Exchange[]} exchanges
@@ -15,34 +16,46 @@ import { grantTable, tokenTables, tokenText } from './token-view.js';
 export function resultView(attempt, exchanges, checks) {
   const last = exchanges[exchanges.length - 1];
   if (!last) return [];
-  const { answer, reason } = last;
-  const isGood = answer.status < 400;
   const changed = new Set(attempt.changed);
-  const { message } = /** @type {{ message?: unknown }} */ (Object(answer.body));
   return [
-    element('p', { class: 'route' }, attempt.title),
+    verdictView(last),
+    element('p', { class: 'reason' }, last.reason),
     element(
-      'h3',
-      { class: isGood ? 'verdict good' : 'verdict bad' },
-      element('span', { class: 'status' }, String(answer.status)),
-      element('code', {}, answer.code ?? (isGood ? 'accepted' : 'refused by the application')),
+      'div',
+      { class: 'result-columns' },
+      element(
+        'div',
+        {},
+        element('h4', {}, 'What differs'),
+        ...(last.differences.length > 0
+          ? differenceView(last.differences)
+          : [element('p', { class: 'nothing' }, nothingDiffers(last))]),
+      ),
+      element('div', {}, element('h4', {}, 'The checks'), checkList(checks, last.failedCheck)),
     ),
-    typeof message === 'string' ? element('p', { class: 'said' }, message) : '',
-    element('p', {}, reason),
-    element('h4', {}, 'The checks, in their order'),
-    checkList(checks, last.failedCheck),
-    ...exchanges.flatMap((exchange, at) => [
-      element('h4', {}, exchanges.length > 1 ? `Request ${at + 1}` : 'The request'),
-      requestView(exchange, changed),
-    ]),
-    element('h4', {}, 'The answer'),
-    answerView(last),
-    ...(last.token ? [element('h4', {}, 'Its token'), tokenTables(last.token, changed)] : []),
-    ...(last.grant
-      ? [element('h4', {}, 'The grant beside it'), grantTable(last.grant.claims, changed)]
-      : []),
-    element('a', { class: 'to-list', href: '#tamper' }, 'Back to the attempts'),
+    ...sentView(exchanges, changed),
   ];
+}
+
+/** @param {Exchange} exchange */
+export function verdictView({ answer }) {
+  const isGood = answer !== undefined && answer.status < 400;
+  const { message } = /** @type {{ message?: unknown }} */ (Object(answer?.body));
+  const code = answer?.code ?? (isGood ? 'accepted' : 'refused by the application');
+  return element(
+    'div',
+    { class: isGood ? 'verdict good' : 'verdict bad' },
+    element('span', { class: 'status' }, answer ? String(answer.status) : '—'),
+    element('code', {}, answer ? code : 'no answer'),
+    typeof message === 'string' && !isGood ? element('span', { class: 'said' }, message) : '',
+  );
+}
+
+/** @param {Exchange} exchange */
+function nothingDiffers({ answer }) {
+  return answer !== undefined && answer.status < 400
+    ? 'Nothing: token, grant and request agree.'
+    : 'No value can be set beside another: the whole proof is wrong or missing.';
 }
 
 /**
@@ -58,11 +71,39 @@ function checkList(checks, failed) {
       'li',
       { class: state },
       element('b', {}, title),
-      element('span', { class: 'asks' }, asks),
       element('span', { class: 'state' }, words),
+      ...(state === 'failed' ? [element('span', { class: 'asks' }, asks)] : []),
     );
   });
   return element('ol', { class: 'checks' }, ...items);
+}
+
+/**
+ * The last request with its answer, and its token beside what is in it. Earlier requests are folded.
+ *
+ * @param {readonly Exchange[]} exchanges
+ * @param {ReadonlySet<string>} changed
+ */
+export function sentView(exchanges, changed) {
+  const last = exchanges[exchanges.length - 1];
+  if (!last) return [];
+  const { token, grant } = last;
+  return [
+    element(
+      'div',
+      { class: 'result-columns' },
+      element(
+        'div',
+        {},
+        element('h4', {}, exchanges.length > 1 ? 'The request, sent twice' : 'The request'),
+        requestView(last, changed),
+      ),
+      element('div', {}, element('h4', {}, 'The answer'), answerView(last)),
+    ),
+    ...(token
+      ? [element('h4', {}, 'The token, and what is in it'), tokenView({ token, grant }, changed)]
+      : []),
+  ];
 }
 
 /**
@@ -72,8 +113,8 @@ function checkList(checks, failed) {
 function requestView({ method, target, contentType, body, token, grant }, changed) {
   /** @type {(part: string, text: string) => HTMLElement} */
   const part = (name, text) => element(changed.has(name) ? 'mark' : 'span', {}, text);
-  const jwt = token ? tokenText(token) : part('token', '(none)');
-  const txnToken = grant ? tokenText(grant) : part('grant', '(none)');
+  const jwt = token ? shortened(token.text) : part('token', '(none)');
+  const txnToken = grant ? shortened(grant.text) : part('grant', '(none)');
   const type = contentType === '' ? [] : ['\ncontent-type: ', part('content-type', contentType)];
   return element(
     'pre',
@@ -85,13 +126,20 @@ function requestView({ method, target, contentType, body, token, grant }, change
     jwt,
     '\nTxn-Token: ',
     txnToken,
-    '\n\n',
+    body === '' ? '' : '\n\n',
     part('body', body),
   );
 }
 
+/** Its parts, without their middle: the whole token is below. @param {string} text */
+function shortened(text) {
+  const parts = text.split('.').map((part) => (part.length > 14 ? `${part.slice(0, 12)}…` : part));
+  return tokenText(parts.join('.'));
+}
+
 /** @param {Exchange} exchange */
 function answerView({ answer }) {
+  if (!answer) return element('pre', { class: 'wire' }, '(none)');
   const challenge = answer.challenge === undefined ? '' : `WWW-Authenticate: ${answer.challenge}\n`;
   const location = answer.location === undefined ? '' : `Location: ${answer.location}\n`;
   const body = answer.body === undefined ? '' : JSON.stringify(answer.body, null, 2);

@@ -1,44 +1,24 @@
-import { playStory } from './api.js';
-import { Diagram, nameOf } from './diagram.js';
+import { messageOf, playStory } from './api.js';
+import { Diagram } from './diagram.js';
 import { byId, element } from './dom.js';
-import { grantTable, tokenTables } from './token-view.js';
+import { nameOf } from './parties.js';
+import { wordsOf } from './story-words.js';
+import { tokenView } from './token-view.js';
 
-/** @import { Step } from '../story.service.js' */
+/** @import { Step } from '../steps.js' */
 /** @import { World } from '../world.service.js' */
 
 const PACE_MILLISECONDS = 1100;
-
-/** @type {Readonly<Record<string, string>>} */
-const TELLING = {
-  'you edge':
-    'You have logged in at Edge, and your browser sends the cookie of your session. There is no token yet: services sign for one another.',
-  'edge another':
-    'Edge signs this one request with its own private key, and says for which user. It adds a grant: its word that you are there, for whoever has to know. Another checks the token, and only hands the grant on.',
-  'another herald':
-    'Another does not pass the token on. It signs anew, with its own key and for Herald. The grant stays as it is. Herald checks both: the token with the key that Another publishes, the grant with that of Edge.',
-  'herald census':
-    'And so does Herald. Had nobody logged in, Herald could still sign for you: without the grant, Census would refuse that.',
-  'herald mail': 'Census has said who user 42 is, so the e-mail goes out.',
-  'census herald':
-    'The token was good, so Census acted as if the user had come in person: an ordinary roles guard decided by request.user.',
-  'herald another': 'Herald passes on what became of it.',
-  'another edge': 'And so does Another.',
-  'edge you': 'Every hop was checked by the service that received it.',
-};
 
 /**
  * Lets the visitor play the story and walk through it.
  *
  * @param {World} world
- * @param {(error: unknown) => void} report
+ * @param {(message: string) => void} report
  */
 export function setUpStory(world, report) {
   const as = byId('as', HTMLSelectElement);
-  as.append(
-    ...world.visitors.map(({ uri, name, may }) =>
-      element('option', { value: uri }, `${name}, ${may}`),
-    ),
-  );
+  as.append(...world.visitors.map(({ uri, name }) => element('option', { value: uri }, name)));
   const play = byId('play', HTMLButtonElement);
   const back = byId('back', HTMLButtonElement);
   const next = byId('next', HTMLButtonElement);
@@ -49,17 +29,20 @@ export function setUpStory(world, report) {
     clearInterval(timer);
     goTo(at);
   });
+  diagram.setServices(world.state.services);
 
   /** @param {number} at */
   function goTo(at) {
-    const step = diagram.steps[at];
+    const { steps } = diagram;
+    const step = steps[at];
     if (!step) return;
     diagram.goTo(at);
     back.disabled = at === 0;
-    next.disabled = at === diagram.steps.length - 1;
-    const place = `Step ${at + 1} of ${diagram.steps.length}`;
+    next.disabled = at === steps.length - 1;
+    const place = `Step ${at + 1} of ${steps.length}`;
     byId('progress', HTMLElement).textContent = place;
-    byId('step-detail', HTMLElement).replaceChildren(...detailOf(step));
+    byId('step-words', HTMLElement).replaceChildren(...stepWords(step));
+    showToken(steps.slice(0, at + 1).findLast(({ token }) => token));
     byId('story-status', HTMLElement).textContent =
       `${place}: ${nameOf(step.from)} to ${nameOf(step.to)}, ${step.line}`;
   }
@@ -78,13 +61,14 @@ export function setUpStory(world, report) {
     try {
       const { steps } = await playStory(as.value);
       diagram.start(steps);
+      bringIntoView(byId('diagram', HTMLElement));
       goTo(0);
       timer = setInterval(() => {
         goTo(diagram.active + 1);
         if (diagram.active === steps.length - 1) clearInterval(timer);
       }, PACE_MILLISECONDS);
     } catch (error) {
-      report(error);
+      report(messageOf(error));
     } finally {
       play.removeAttribute('aria-busy');
     }
@@ -93,13 +77,38 @@ export function setUpStory(world, report) {
     event.preventDefault();
     void start();
   });
+  return diagram;
+}
+
+/** Scrolls only when a part of it is out of view: on a phone. @param {HTMLElement} place */
+function bringIntoView(place) {
+  const { top, bottom } = place.getBoundingClientRect();
+  if (top < 0 || bottom > window.innerHeight - 220) place.scrollIntoView({ block: 'start' });
+}
+
+/** The last token that was sent: it stays when its answer comes. @param {Step | undefined} step */
+function showToken(step) {
+  const place = byId('step-token', HTMLElement);
+  place.hidden = !step?.token;
+  if (!step?.token) return;
+  const { from, to, token } = step;
+  const key = `${from} ${to} ${String(token.claims?.['jti'])}`;
+  if (place.dataset['token'] === key) return;
+  place.dataset['token'] = key;
+  place.replaceChildren(
+    element('h2', { class: 'token-title' }, `The token of ${nameOf(from)} for ${nameOf(to)}`),
+    tokenView({
+      token: { ...token, text: token.texts.token ?? '' },
+      grant: token.grant && { claims: token.grant, text: token.texts.grant ?? '' },
+    }),
+  );
 }
 
 /** @param {Step} step */
-function detailOf(step) {
-  const { from, to, line, token, status, message, body, atMilliseconds } = step;
-  const isRefusal = status !== undefined && status >= 400;
-  const time = atMilliseconds === undefined ? '' : `+${atMilliseconds.toFixed(1)} ms`;
+function stepWords(step) {
+  const { from, to, line, status, kind, message, body, atMilliseconds } = step;
+  const isBad = kind === 'lost' || (status !== undefined && status >= 400);
+  const time = atMilliseconds === undefined ? '' : `after ${atMilliseconds.toFixed(1)} ms`;
   /** @type {HTMLElement[]} */
   const parts = [
     element(
@@ -108,23 +117,12 @@ function detailOf(step) {
       `${nameOf(from)} → ${nameOf(to)}`,
       element('span', { class: 'time' }, time),
     ),
-    element('h3', { class: isRefusal ? 'bad' : undefined }, element('code', {}, line)),
-    element('p', {}, isRefusal ? refusalOf(step) : (TELLING[`${from} ${to}`] ?? '')),
+    element('p', { class: isBad ? 'step-line bad' : 'step-line' }, element('code', {}, line)),
+    element('p', {}, wordsOf(step)),
   ];
-  if (token) parts.push(tokenTables(token));
-  if (token?.grant) parts.push(grantTable(token.grant));
-  if (message) parts.push(element('pre', {}, message));
+  if (message) parts.push(element('pre', { tabindex: '0' }, message));
   if (body !== undefined) {
-    const json = JSON.stringify(body, null, 2);
-    parts.push(element('pre', {}, json));
+    parts.push(element('pre', { tabindex: '0' }, JSON.stringify(body)));
   }
   return parts;
-}
-
-/** @param {Step} step */
-function refusalOf({ from, status }) {
-  if (from === 'census' && status === 403) {
-    return 'The token was good. But Census acts as this user, and this user may not read user 42: the same rules as if the user had come in person.';
-  }
-  return 'The refusal is passed on, without a word about why the rules are as they are.';
 }

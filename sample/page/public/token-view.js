@@ -1,7 +1,5 @@
 import { element } from './dom.js';
 
-/** @import { TokenParts } from '../token-parts.js' */
-
 /** @type {Readonly<Record<string, string>>} */
 const MEANINGS = {
   alg: 'how it is signed; the receiver’s key decides, not the token',
@@ -9,69 +7,82 @@ const MEANINGS = {
   typ: 'a service token, and no other kind of JWT',
   iss: 'who calls',
   aud: 'who is called; no other service takes it',
-  sub: 'the user on whose behalf',
+  sub: 'the user for whom the call is made',
   iat: 'signed at',
   exp: 'good until',
-  jti: 'its own id, which counts once',
-  req: 'the request line it is for',
+  jti: 'its own id; it counts once',
+  req: 'the method and target it is for',
   bdy: 'SHA-256 of the body, byte for byte',
   hdr: 'headers that may not change',
-  tth: 'SHA-256 of the grant beside it: no other one goes along',
+  tth: 'SHA-256 of the grant beside it',
 };
-
-/**
- * JOSE header and claims, a row each, with what they mean.
- *
- * @param {{ readonly header?: Readonly<Record<string, unknown>> | undefined, readonly claims?: Readonly<Record<string, unknown>> | undefined }} token
- * @param {ReadonlySet<string>} [changed] `claims.sub` and the like
- */
-export function tokenTables({ header = {}, claims = {} }, changed = new Set()) {
-  const of = (/** @type {string} */ part) => ({
-    isChanged: (/** @type {string} */ name) => changed.has(`${part}.${name}`),
-    meanings: MEANINGS,
-  });
-  return element(
-    'div',
-    { class: 'token' },
-    table('JOSE header', header, of('header')),
-    table('Claims', claims, of('claims')),
-  );
-}
 
 /** @type {Readonly<Record<string, string>>} */
 const GRANT_MEANINGS = {
   iss: 'who vouches: the service where the user logged in',
   aud: 'the environment in which it counts',
-  sub: 'the user who is there',
-  iat: 'said at',
-  exp: 'over at',
-  txn: 'the same on every hop: the transaction',
-  scope: 'for what the user is there',
+  sub: 'the user who is logged in',
+  iat: 'signed at',
+  exp: 'good until',
+  txn: 'the transaction: the same on every hop',
+  scope: 'what the user wants',
   req_wl: 'who asked for it: Edge itself',
-  auth_time: 'when the user logged in:',
+  auth_time: 'logged in at',
 };
 
 /**
- * The claims of a grant, a row each, with what they mean.
- *
- * @param {Readonly<Record<string, unknown>>} claims
- * @param {ReadonlySet<string>} [changed] `grant.sub` and the like
+ * @typedef {object} ShownToken
+ * @property {Readonly<Record<string, unknown>>} [header]
+ * @property {Readonly<Record<string, unknown>>} [claims]
+ * @property {string} text as it travels
  */
-export function grantTable(claims, changed = new Set()) {
-  const isChanged = (/** @type {string} */ name) => changed.has(`grant.${name}`);
+
+/**
+ * A token as it travels, beside what is in it, and the same of its grant.
+ *
+ * @param {{ token: ShownToken, grant?: ShownToken | undefined }} shown
+ * @param {ReadonlySet<string>} [changed] `claims.sub`, `grant.iat` and the like
+ */
+export function tokenView({ token, grant }, changed = new Set()) {
+  const { header = {}, claims = {}, text } = token;
   return element(
     'div',
     { class: 'token' },
-    table('Grant', claims, { isChanged, meanings: GRANT_MEANINGS }),
+    rawBox('JWT:', text),
+    element(
+      'div',
+      { class: 'decoded' },
+      table('JOSE header', header, { part: 'header', changed, meanings: MEANINGS }),
+      table('Claims', claims, { part: 'claims', changed, meanings: MEANINGS }),
+    ),
+    ...(grant?.claims
+      ? [
+          rawBox('Txn-Token:', grant.text),
+          element(
+            'div',
+            { class: 'decoded' },
+            table('Grant', grant.claims, { part: 'grant', changed, meanings: GRANT_MEANINGS }),
+          ),
+        ]
+      : []),
   );
 }
 
 /**
- * The token as it travels, its three parts in their colours.
- *
- * @param {TokenParts} token
+ * @param {string} name of the HTTP header
+ * @param {string} text
  */
-export function tokenText({ text }) {
+function rawBox(name, text) {
+  return element(
+    'div',
+    { class: 'raw-box' },
+    element('p', { class: 'raw-name' }, element('code', {}, name), ' as it travels'),
+    element('pre', { class: 'raw', tabindex: '0' }, tokenText(text)),
+  );
+}
+
+/** The three parts of a token in their colours. @param {string} text */
+export function tokenText(text) {
   const [header = '', claims = '', signature = ''] = text.split('.');
   return element(
     'code',
@@ -87,13 +98,13 @@ export function tokenText({ text }) {
 /**
  * @param {string} title
  * @param {Readonly<Record<string, unknown>>} members
- * @param {{ isChanged: (name: string) => boolean, meanings: Readonly<Record<string, string>> }} words
+ * @param {{ part: string, changed: ReadonlySet<string>, meanings: Readonly<Record<string, string>> }} words
  */
-function table(title, members, { isChanged, meanings }) {
+function table(title, members, { part, changed, meanings }) {
   const rows = Object.entries(members).map(([name, value]) =>
     element(
       'tr',
-      { class: isChanged(name) ? 'changed' : undefined },
+      { class: changed.has(`${part}.${name}`) ? 'changed' : undefined },
       element('th', { scope: 'row' }, element('code', {}, name)),
       element(
         'td',
@@ -103,7 +114,12 @@ function table(title, members, { isChanged, meanings }) {
       ),
     ),
   );
-  return element('table', {}, element('caption', {}, title), element('tbody', {}, ...rows));
+  return element(
+    'table',
+    { class: `part-${part}` },
+    element('caption', {}, title),
+    element('tbody', {}, ...rows),
+  );
 }
 
 /** @param {unknown} value */

@@ -8,13 +8,13 @@ import {
   USER,
 } from '../../support/messages/messaging-services.js';
 
-describe.each(INSTALLED_TRANSPORTS)('ServiceMessagesModule over $name', ({ start }) => {
+describe.each(INSTALLED_TRANSPORTS)('ServiceMessagesModule over $name', (transport) => {
   let place: MeetingPlace;
   let census: CensusService;
   let herald: HeraldService;
 
   beforeAll(async () => {
-    place = await start();
+    place = await transport.start();
     census = await CensusService.start({ place });
     herald = await HeraldService.start({ place });
   }, 120_000);
