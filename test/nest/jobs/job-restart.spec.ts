@@ -41,7 +41,7 @@ describeRedis('a job that waits while its worker is replaced', () => {
             issuer: MAIL,
             publicKey: mailKey.publicPem,
             transports: ['jobs'],
-            subjectProof: { mode: 'required' },
+            subjectProof: { mode: 'required', withoutSubject: 'allowed' },
           },
         ],
         subjectPropagation: 'ambient',

@@ -111,6 +111,8 @@ export class JobService {
     this.queueEvents ??= new QueueEvents(name, {
       connection: { host: '127.0.0.1', port },
       prefix: prefix ?? 'bull',
+      // From the first event on: a job may end before the stream is read.
+      lastEventId: '0-0',
     });
     await this.queueEvents.waitUntilReady();
     return (await job.waitUntilFinished(this.queueEvents)) as unknown;
