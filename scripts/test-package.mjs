@@ -31,6 +31,7 @@ const PEERS = {
   '.': PEERS_OF_NEST,
   './core': [],
   './axios': [...PEERS_OF_NEST, ...AXIOS],
+  './bullmq': [...PEERS_OF_NEST, 'bullmq', '@nestjs/bullmq'],
   './cache': [...PEERS_OF_NEST, ...CACHE],
   './fetch': PEERS_OF_NEST,
   './graphql': PEERS_OF_NEST,

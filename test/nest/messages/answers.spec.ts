@@ -165,7 +165,7 @@ describe.each(INSTALLED_TRANSPORTS)('answers over $name', ({ name, ...transport 
     const outcomes = await lastValueFrom(range(0, 1000).pipe(mergeMap(ask, 25), toArray()));
     expect(outcomes.filter(({ values }) => values.length > 0)).toEqual([]);
     const codes = new Set(outcomes.map(codeOf));
-    expect([...codes].toSorted()).toEqual(['answer_invalid', 'answer_mismatch', 'answer_unsigned']);
+    expect(codes).toEqual(new Set(['answer_invalid', 'answer_mismatch', 'answer_unsigned']));
   }, 120_000);
 
   /** One of ten ways to forge an answer. */

@@ -450,7 +450,8 @@ describeRabbitMq('Events of RabbitMQ that are delivered again', () => {
     await observed(census, 'duplicate_dropped');
     await tell(herald, 'next');
     await handled.reach(4);
-    expect(handled.list.toSorted()).toEqual(['both', 'next', 'second both', 'second next']);
+    expect(handled.list).toHaveLength(4);
+    expect(new Set(handled.list)).toEqual(new Set(['both', 'next', 'second both', 'second next']));
   });
 
   it('dead-letters what one of several handlers refuses, and does not run the others again', async () => {
@@ -466,7 +467,8 @@ describeRabbitMq('Events of RabbitMQ that are delivered again', () => {
     await dead.reach(1);
     await tell(herald, 'good');
     await handled.reach(3);
-    expect(handled.list.toSorted()).toEqual(['good', 'open bad', 'open good']);
+    expect(handled.list).toHaveLength(3);
+    expect(new Set(handled.list)).toEqual(new Set(['good', 'open bad', 'open good']));
   });
 
   it('serves wildcards, and the exact pattern beside them once', async () => {

@@ -78,13 +78,13 @@ class ScopedController {
   }
 }
 
-describe.each(INSTALLED_TRANSPORTS)('replicas over $name', ({ name, isFanOut, start }) => {
+describe.each(INSTALLED_TRANSPORTS)('replicas over $name', ({ name, isFanOut, ...transport }) => {
   let place: MeetingPlace;
   let replicas: CensusService[];
   let herald: HeraldService;
 
   beforeAll(async () => {
-    place = await start();
+    place = await transport.start();
     const replayStore = new MemoryReplayStore();
     const controllers = [ReplicaController, ScopedController];
     const setup = { place, queue: 'replicas', controllers, options: { replayStore } };
