@@ -176,7 +176,7 @@ export class ReceivedJob implements ReceivedCall<IncomingMessage> {
     });
   }
 
-  /** Burns no attempt. @throws DelayedError, which tells the worker that the job has been moved */
+  /** Burns no attempt. @throws DelayedError, which the worker takes as a sign that the job has been moved */
   private async comeAgain(): Promise<never> {
     const third = this.reception.lockMilliseconds / 3;
     const longest = Math.min(third, LONGEST_PAUSE_MILLISECONDS);

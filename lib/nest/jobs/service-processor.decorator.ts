@@ -12,7 +12,7 @@ const DEFAULT_LOCK_MILLISECONDS = 30_000;
 /** The property that the guard is injected into. */
 const GUARD = 'serviceJobGuard';
 
-/** What `@ServiceProcessor()` takes: the options of a worker of BullMQ, and what becomes of jobs of schedulers. */
+/** What `@ServiceProcessor()` takes: the options of a worker of BullMQ, and how the worker treats jobs of schedulers. */
 export interface ServiceProcessorOptions extends Partial<WorkerOptions> {
   /**
    * BullMQ copies the template of a scheduler into each job, so these have no token. `refuse`, the default: they are

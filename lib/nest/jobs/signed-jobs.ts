@@ -90,7 +90,7 @@ export class SignedJobs {
   }
 }
 
-/** What BullMQ stores in the place of no data. */
+/** What BullMQ stores instead of no data. */
 function orEmpty(data: unknown): unknown {
   return data === undefined ? {} : data;
 }

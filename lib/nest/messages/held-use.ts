@@ -54,7 +54,7 @@ export class HeldUse implements DeliveryClaim {
   }
 }
 
-/** Of several services whose guards stand before one handler, each has a reservation. */
+/** If the guards of several services protect one handler, each service has a reservation. */
 export function together(one: DeliveryClaim | undefined, other: DeliveryClaim): DeliveryClaim {
   if (!one) return other;
   return {

@@ -20,7 +20,7 @@ interface AmqpMessage {
   readonly fields: { readonly deliveryTag: number };
 }
 
-/** What becomes of the use of a message: acknowledged is done, and returned is not. */
+/** How the use of a message ends: acknowledged is done, and returned is not. */
 type Outcome = 'commit' | 'release';
 
 /** A settlement that a handler asks for. */
@@ -36,7 +36,7 @@ const LEDGERS = createSlot<Ledger>();
 const UNSETTLED = createSlot<Unsettled>();
 
 /**
- * Watches what becomes of a message. The use is committed before the acknowledgement leaves, so that a crash between the
+ * Watches how a message ends. The use is committed before the acknowledgement leaves, so that a crash between the
  * two lets the broker deliver a message that is seen to be done.
  *
  * @returns undefined where the context shows no message or no channel

@@ -48,7 +48,7 @@ export class RabbitMqEventsCheck implements OnApplicationBootstrap {
     return reach ? guardedEvents(this.#modules, reach, RABBITMQ) : [];
   }
 
-  /** Of several services in one application, the first delivery shows whose guard stands before the handler. */
+  /** Of several services in one application, the first delivery shows whose guard protects the handler. */
   private isAtMostOnce(serviceAuth: ServiceAuth): boolean {
     const isOnlyOne = this.providersOf(RabbitMqEventsCheck).length === 1;
     return !isOnlyOne || MessageReception.of(serviceAuth).isAtMostOnce;
