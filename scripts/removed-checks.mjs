@@ -32,6 +32,12 @@ const GRANT_OPTIONS = 'test/core/grants/options.spec.ts';
 const NEST_GRANTS = 'test/nest/grants.spec.ts';
 const ORIGINATE = 'test/for-whom/originate.spec.ts';
 const CALL_CONTEXT = 'test/for-whom/call-context.spec.ts';
+const RESOLVERS = 'test/nest/resolvers.spec.ts';
+const MOUNTED = 'test/nest/mounted.spec.ts';
+const MESSAGES = 'test/core/messages/message-checks.spec.ts';
+const DELIVERIES = 'test/nest/messages/delivery-checks.spec.ts';
+const DRIVERS = 'tools/graphql/test/policies.spec.ts';
+const REACHED = 'tools/graphql/test/reached.spec.ts';
 
 /** @param {string} file @param {Omit<Removal, 'file'>[]} removals @returns {Removal[]} */
 const inFile = (file, removals) => removals.map((removal) => ({ file, ...removal }));
@@ -530,129 +536,20 @@ const ANSWER = inFile('lib/core/answer.ts', [
   },
 ]);
 
-const DECISION = inFile('lib/core/verify-request.ts', [
-  {
-    check: 'the request has the members it needs',
-    text: '  assertIncomingRequest(request);\n',
-    spec: SHAPES,
-    tests: 'RB-61',
-  },
-  {
-    check: 'a header list that the server may have cut off is refused',
-    text: `  assertWholeHeaderList(request);\n`,
-    spec: HEADER_LISTS,
-    tests: 'HL-01',
-  },
-  {
-    check: 'the header is that of the profile',
-    text: `  assertHeaderProfile(header, token.unverifiedHeader, rules);\n`,
-  },
-  {
-    check: 'the claims are those of the profile',
-    text: `  assertClaimsProfile(unverified, rules);\n`,
-  },
-  {
-    check: 'the times are asserted',
-    text: `  assertTimes(claims, limits, now());\n  const audience`,
-    instead: '  const audience',
-    spec: NEIGHBOURS,
-    tests: 'TM-01',
-  },
-  {
-    check: 'the request is bound',
-    text: `const binding = bindAsClaimed(bindable, claims, { rules, refusalDetails });`,
-    instead: 'const binding = bindRequest(bindable, []);',
-  },
-  {
-    check: 'the times are asserted again after a slow body',
-    text: `  assertTimes(claims, limits, now());\n  assertPolicy`,
-    instead: '  assertPolicy',
-    spec: NEIGHBOURS,
-    tests: 'TM-17',
-  },
-  { check: 'the policy is asserted', text: `  assertPolicy(claims, trusted, policy);\n` },
-  {
-    check: 'the first use is asserted',
-    text: `  if (use) assertFirst(await recordUse(enforcement === 'report' ? apart(use) : use, settings));\n`,
-    spec: HTTP,
-    tests: 'RP-',
-  },
-  {
-    check: 'what reports records uses apart',
-    text: `enforcement === 'report' ? apart(use) : use`,
-    instead: 'use',
-    spec: REPORT,
-    tests: 'RO-02',
-  },
+const STEPS = inFile('lib/core/verification-steps.ts', [
   {
     check: 'the issuer is trusted',
-    text: `refuse('issuer_unknown', describeNearMiss(unverified.issuer, settings.trustedIssuers))`,
-    instead: `[...settings.trustedIssuers.known()][0]!`,
-  },
-  {
-    check: 'the key is one of the issuer',
-    text: `??\n    refuse('key_unknown', describeKnownKeys(trusted.keys.health()))`,
-    instead: `?? (await trusted.keys.find(undefined))!`,
+    text: `refuse('issuer_unknown', describeNearMiss(unverifiedIssuer, trustedIssuers))`,
+    instead: `[...trustedIssuers.known()][0]!`,
   },
   {
     check: 'alg is the algorithm of the key',
-    text: `refuse('algorithm_refused', 'alg is not the algorithm of the key')`,
-    instead: 'void 0',
+    text: `    refuse('algorithm_refused', 'alg is not the algorithm of the key');\n`,
   },
   {
     check: 'aud is this service',
-    text: `    refuse('audience_mismatch', describeAudience(audience, settings.audiences));\n`,
-  },
-  {
-    check: 'req is the request',
-    text: `      refuse('request_mismatch', detail);\n`,
-  },
-  {
-    check: 'the headers that the token binds are asserted',
-    text: `    assertBoundHeaders(bound, binding.hdr, required);\n`,
-  },
-  {
-    check: 'the headers that must be bound are asserted',
-    text: `    assertRequiredHeaders(required, bound, bindable);\n`,
-  },
-  {
-    check: 'the body is asserted',
-    text: `  assertBody(bindable, claims.body, digest);\n`,
-  },
-  {
-    check: 'a bound header has the value it had',
-    text: "    if (received[name] !== value) refuse('header_mismatch', `${nameFor(name, required)} differs`);\n",
-  },
-  {
-    check: 'a header that must be bound is bound',
-    text: "      refuse('header_mismatch', `${name} is not bound`);\n",
-  },
-  {
-    check: 'no transfer coding besides chunked',
-    text: `  assertTransferCoding(bindable);\n`,
-    tests: 'CH-08',
-  },
-  {
-    check: 'one line of Transfer-Encoding',
-    text: ' || others.length > 0) {\n    refuse',
-    instead: ') {\n    refuse',
-    spec: NEIGHBOURS,
-    tests: 'CH-08',
-  },
-  {
-    check: 'content without bdy is refused',
-    text: `  if (claim === undefined && request.body.hasContent) refuse('claim_missing', 'bdy');\n`,
-  },
-  {
-    check: 'a request is bound that was not sure to have content',
-    text: `bindAsClaimed(bindable, claims, { rules, refusalDetails });`,
-    instead: `bindRequest(bindable, []);\n  if (!bindable.body.settle) bindAsClaimed(bindable, claims, { rules, refusalDetails });`,
-    spec: NEIGHBOURS,
-    tests: 'RB-05',
-  },
-  {
-    check: 'bdy is the digest of the content',
-    text: `  if (digest !== claim?.digest) refuse('body_mismatch', describeBody(request));\n`,
+    text: `return refuse('audience_mismatch', describeAudience(audience, audiences));`,
+    instead: `return audience ?? '';`,
   },
   {
     check: 'what the route asks is asserted',
@@ -710,6 +607,118 @@ const DECISION = inFile('lib/core/verify-request.ts', [
     instead: 'expiresAtSeconds',
     spec: NEIGHBOURS,
     tests: 'RP-08',
+  },
+]);
+
+const DECISION = inFile('lib/core/verify-request.ts', [
+  {
+    check: 'the request has the members it needs',
+    text: '  assertIncomingRequest(request);\n',
+    spec: SHAPES,
+    tests: 'RB-61',
+  },
+  {
+    check: 'a header list that the server may have cut off is refused',
+    text: `  assertWholeHeaderList(request);\n`,
+    spec: HEADER_LISTS,
+    tests: 'HL-01',
+  },
+  {
+    check: 'the header is that of the profile',
+    text: `  assertHeaderProfile(header, token.unverifiedHeader, rules);\n`,
+  },
+  {
+    check: 'the claims are those of the profile',
+    text: `  assertClaimsProfile(unverified, rules);\n`,
+  },
+  {
+    check: 'the times are asserted',
+    text: `  assertTimes(claims, limits, now());\n  const audience`,
+    instead: '  const audience',
+    spec: NEIGHBOURS,
+    tests: 'TM-01',
+  },
+  {
+    check: 'the request is bound',
+    text: `const binding = bindAsClaimed(bindable, claims, { rules, refusalDetails });`,
+    instead: 'const binding = bindRequest(bindable, []);',
+  },
+  {
+    check: 'the times are asserted again after a slow body',
+    text: `  assertTimes(claims, limits, now());\n  assertPolicy`,
+    instead: '  assertPolicy',
+    spec: NEIGHBOURS,
+    tests: 'TM-17',
+  },
+  { check: 'the policy is asserted', text: `  assertPolicy(claims, trusted, policy);\n` },
+  {
+    check: 'the first use is asserted',
+    text: `  if (use) assertFirst(await recordUse(enforcement === 'report' ? apart(use) : use, settings));\n`,
+    spec: HTTP,
+    tests: 'RP-',
+  },
+  {
+    check: 'what reports records uses apart',
+    text: `enforcement === 'report' ? apart(use) : use`,
+    instead: 'use',
+    spec: REPORT,
+    tests: 'RO-02',
+  },
+  {
+    check: 'the key is one of the issuer',
+    text: `??\n    refuse('key_unknown', describeKnownKeys(trusted.keys.health()))`,
+    instead: `?? (await trusted.keys.find(undefined))!`,
+  },
+  {
+    check: 'req is the request',
+    text: `      refuse('request_mismatch', detail);\n`,
+  },
+  {
+    check: 'the headers that the token binds are asserted',
+    text: `    assertBoundHeaders(bound, binding.hdr, required);\n`,
+  },
+  {
+    check: 'the headers that must be bound are asserted',
+    text: `    assertRequiredHeaders(required, bound, bindable);\n`,
+  },
+  {
+    check: 'the body is asserted',
+    text: `  assertBody(bindable, claims.body, digest);\n`,
+  },
+  {
+    check: 'a bound header has the value it had',
+    text: "    if (received[name] !== value) refuse('header_mismatch', `${nameFor(name, required)} differs`);\n",
+  },
+  {
+    check: 'a header that must be bound is bound',
+    text: "      refuse('header_mismatch', `${name} is not bound`);\n",
+  },
+  {
+    check: 'no transfer coding besides chunked',
+    text: `  assertTransferCoding(bindable);\n`,
+    tests: 'CH-08',
+  },
+  {
+    check: 'one line of Transfer-Encoding',
+    text: ' || others.length > 0) {\n    refuse',
+    instead: ') {\n    refuse',
+    spec: NEIGHBOURS,
+    tests: 'CH-08',
+  },
+  {
+    check: 'content without bdy is refused',
+    text: `  if (claim === undefined && request.body.hasContent) refuse('claim_missing', 'bdy');\n`,
+  },
+  {
+    check: 'a request is bound that was not sure to have content',
+    text: `bindAsClaimed(bindable, claims, { rules, refusalDetails });`,
+    instead: `bindRequest(bindable, []);\n  if (!bindable.body.settle) bindAsClaimed(bindable, claims, { rules, refusalDetails });`,
+    spec: NEIGHBOURS,
+    tests: 'RB-05',
+  },
+  {
+    check: 'bdy is the digest of the content',
+    text: `  if (digest !== claim?.digest) refuse('body_mismatch', describeBody(request));\n`,
   },
 ]);
 
@@ -1085,16 +1094,53 @@ const AT_THE_DOOR = [
   ...inFile('lib/service-auth.ts', [
     {
       check: 'what observers are told of is thrown on',
-      text: `      verification.failed(error);\n      throw error;\n`,
-      instead: `      verification.failed(error);\n      return undefined as never;\n`,
+      text: `      const identity = await verification.prove(request, policy);
+      verification.accepted(identity);
+      return identity;
+    } catch (error) {
+      verification.failed(error);
+      throw error;
+`,
+      instead: `      const identity = await verification.prove(request, policy);
+      verification.accepted(identity);
+      return identity;
+    } catch (error) {
+      verification.failed(error);
+      return undefined as never;
+`,
       spec: CORE,
+    },
+    {
+      check: 'what observers are told of a message is thrown on',
+      text: `      const { identity } = await verification.proveMessage(message, terms);
+      verification.accepted(identity);
+      return identity;
+    } catch (error) {
+      verification.failed(error);
+      throw error;
+`,
+      instead: `      const { identity } = await verification.proveMessage(message, terms);
+      verification.accepted(identity);
+      return identity;
+    } catch (error) {
+      verification.failed(error);
+      return undefined as never;
+`,
+      spec: MESSAGES,
     },
   ]),
   ...inFile('lib/nest/service-jwt.guard.ts', [
     {
       check: 'the guard authenticates',
-      text: `    await authenticator.authenticate(context, route);\n`,
+      text: `    else await authenticator.authenticate(receivedCallIn(context), route);\n`,
       spec: GUARD,
+    },
+    {
+      check: 'the guard asks what a resolver asks',
+      text: `    if (isOfResolver) await authenticator.admitToResolver(context, route);\n    else await`,
+      instead: '    if (!isOfResolver) await',
+      spec: RESOLVERS,
+      tests: 'on express.*GQ-01',
     },
     {
       check: 'a guard without a module refuses',
@@ -1104,14 +1150,14 @@ const AT_THE_DOOR = [
       tests: 'CF-',
     },
     {
-      check: 'no context but HTTP',
-      text: `    if (context.getType() !== 'http') return await authenticator.refuseContext(context);\n`,
+      check: 'no context of an unknown type',
+      text: `    if (!isOfResolver && callKindOf(context) === undefined) {\n      return await authenticator.refuseContext(context);\n    }\n`,
       spec: GUARD,
     },
     {
       check: 'contexts it does not know are refused first',
-      text: `    if (context.getType() !== 'http') return await authenticator.refuseContext(context);\n    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n`,
-      instead: `    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n    if (context.getType() !== 'http') return await authenticator.refuseContext(context);\n`,
+      text: `    if (!isOfResolver && callKindOf(context) === undefined) {\n      return await authenticator.refuseContext(context);\n    }\n    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n`,
+      instead: `    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n    if (!isOfResolver && callKindOf(context) === undefined) {\n      return await authenticator.refuseContext(context);\n    }\n`,
       spec: GUARD,
     },
   ]),
@@ -1273,9 +1319,54 @@ const AT_THE_DOOR = [
     },
     {
       check: 'a second route asserts its policy',
-      text: 'return { identity: await proof.proveForRoute(identity, incoming, route.policy) };',
+      text: 'return { identity: identity && (await this.proveFor(identity, handover)) };',
       instead: 'return { identity };',
       spec: GUARD,
+    },
+    {
+      check: 'a second route asserts what it asks besides a proof',
+      text: '      assertRoutePolicy(identity, policy);\n',
+      spec: GUARD,
+    },
+    {
+      check: 'a second route that asks for a proof gets one',
+      text: 'return await request.proveForRoute(incoming, { identity, policy }, proof);',
+      instead: 'return identity;',
+      spec: NEST_GRANTS,
+      tests: `on express.*GR-42`,
+    },
+    {
+      check: 'a resolver needs a request that its endpoint has verified',
+      text: 'if (!request || !begun?.result) return this.refuseUnverified(context, route);',
+      instead: 'if (!request || !begun?.result) return;',
+      spec: RESOLVERS,
+      tests: 'on express.*GQ-01',
+    },
+    {
+      check: 'a resolver of an unverified request is refused',
+      text: '    if (!isReport) throw toResolverException(error);\n',
+      spec: RESOLVERS,
+      tests: 'on express.*GQ-01',
+    },
+    {
+      check: 'a resolver asserts what it asks',
+      text: 'if (identity ? asksNothing(route) : ',
+      instead: 'if (identity ? true : ',
+      spec: RESOLVERS,
+      tests: 'on express.*GQ-04',
+    },
+    {
+      check: 'a resolver that asks for a caller has one',
+      text: `asksNothing(route) : route.mode === 'optional') return;`,
+      instead: 'asksNothing(route) : true) return;',
+      spec: RESOLVERS,
+      tests: 'on express.*GQ-06',
+    },
+    {
+      check: 'a resolver that would refuse has no identity',
+      text: '    else (begun.inResolvers ??= new Map()).set(route, { wouldBeRefused: true });\n',
+      spec: RESOLVERS,
+      tests: 'on express.*GQ-05',
     },
     {
       check: 'a second route does not take an anonymous caller',
@@ -1291,7 +1382,7 @@ const AT_THE_DOOR = [
     },
     {
       check: 'a refusal by a second route is not swallowed',
-      text: `      if (!isReport) throw this.refuse(request, error);\n`,
+      text: '      if (!isReport) throw answer(error);\n',
       spec: GUARD,
     },
     {
@@ -1332,7 +1423,7 @@ const AT_THE_DOOR = [
   ...inFile('lib/for-whom/service-subject.decorator.ts', [
     {
       check: '@ServiceSubject() has a subject',
-      text: `    throw toHttpException(new ServiceTokenRefusedError('subject_missing'));\n`,
+      text: '      throw isResolver(context) ? toResolverException(refusal) : refusalIn(context, refusal);\n',
       spec: GUARD,
     },
   ]),
@@ -1340,8 +1431,15 @@ const AT_THE_DOOR = [
     {
       check: 'nothing is injected that nobody verified',
       text: 'if (verification === undefined) {\n    throw',
-      instead: 'if (verification === undefined) return;\n  if (request === undefined) {\n    throw',
+      instead: 'if (verification === undefined) return {} as never;\n  if (kind === undefined) {\n    throw',
       spec: GUARD,
+    },
+    {
+      check: 'nothing is injected in a resolver that nobody verified',
+      text: '  if (outcome) return outcome;\n  throw new',
+      instead: '  if (outcome) return outcome;\n  if (decorator) return {};\n  throw new',
+      spec: RESOLVERS,
+      tests: 'on express.*GQ-01',
     },
   ]),
   ...inFile('lib/nest/http/private-answer.ts', [
@@ -2178,6 +2276,14 @@ const GRANTS = [
       tests: `originate_refused`,
     },
   ]),
+  ...inFile('lib/core/verification-steps.ts', [
+    {
+      check: `a found issuer says what it must prove`,
+      text: `    refuse(\n      'subject_not_allowed',\n      \`the finder of trustedIssuers gave no subjectProof for \${trusted.issuer}\`,\n    );\n`,
+      spec: GRANT_OPTIONS,
+      tests: `GR-38`,
+    },
+  ]),
   ...inFile('lib/core/verify-request.ts', [
     {
       check: `the user is proved`,
@@ -2185,12 +2291,6 @@ const GRANTS = [
       instead: `  const proof: ProofOutcome = { ...(await Promise.resolve()) };`,
       spec: CORE,
       tests: 'GR-',
-    },
-    {
-      check: `a found issuer says what it must prove`,
-      text: `    refuse(\n      'subject_not_allowed',\n      \`the finder of trustedIssuers gave no subjectProof for \${trusted.issuer}\`,\n    );\n`,
-      spec: GRANT_OPTIONS,
-      tests: `GR-38`,
     },
     {
       check: `a second route that asks for proof gets it`,
@@ -2292,6 +2392,7 @@ export const REMOVALS = [
   ...SIGNATURE,
   ...SHAPE,
   ...ANSWER,
+  ...STEPS,
   ...DECISION,
   ...CONTENT_HEADERS,
   ...STORES,

@@ -3,6 +3,7 @@ import { HttpService } from '@nestjs/axios';
 import { Controller, Get, Inject, UseGuards } from '@nestjs/common';
 import { Args, Int, Query, Resolver } from '@nestjs/graphql';
 import {
+  MemoryReplayStore,
   ServiceAuthModule,
   ServiceCaller,
   type ServiceIdentity,
@@ -57,21 +58,26 @@ describe.each(STACKS)('$title: resolvers that call on', (stack) => {
   let inbox: TestService;
   let census: GraphQLService;
   const key = createKey();
-  // It stands still while requests are served: on a busy machine, tokens would expire.
+  // It stands still while requests are served: on a busy machine, tokens would expire. So does the clock of the replay
+  // stores: a store whose own clock runs on takes this one for a clock that was put back, and answers 503.
   let now = Date.now();
   beforeEach(() => (now = Date.now()));
+  const standing = () => ({
+    now: () => now,
+    replayStore: new MemoryReplayStore({ monotonicNow: () => now }),
+  });
   beforeAll(async () => {
     const trusted = { issuer: CENSUS, publicKey: key.publicPem };
     const issuer = 'https://inbox.service/';
     inbox = await startService({
       adapter: 'express',
-      imports: [ServiceAuthModule.forRoot({ issuer, trustedIssuers: [trusted], now: () => now })],
+      imports: [ServiceAuthModule.forRoot({ issuer, trustedIssuers: [trusted], ...standing() })],
       controllers: [WhomController],
     });
     census = await startGraphQL({
       adapter: stack.adapter,
       auth: {
-        now: () => now,
+        ...standing(),
         signingKey: { privateKey: key.privatePem },
         targets: [{ baseUrl: `${inbox.url}/`, audience: issuer }],
         subjectPropagation: 'ambient',
