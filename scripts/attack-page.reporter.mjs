@@ -45,6 +45,8 @@ const SECTIONS = [
   'replay-store-faults',
   'process-faults',
   'report-only',
+  'graphql',
+  'messages',
 ];
 
 /**

@@ -93,15 +93,20 @@ describe.each(STACKS)('$title: resolvers that call on', (stack) => {
 
   it(`${USERS} users at once, each of whom is called for`, async () => {
     const query = '{ a: ambient(turns: 0) b: ambient(turns: 3) explicit }';
+    const issuedAt = Math.floor(now / 1000);
+    const claims = { iat: issuedAt, exp: issuedAt + 60 };
     const outcomes = await Promise.all(
       Array.from({ length: USERS }, async (_, index) => {
         const subject = `https://census.service/user/${index}/`;
-        const answer = await census.herald.send(census.port, { ...operation(query), subject });
-        return { subject, called: Object.values(dataOf(answer)), errors: answer.json?.['errors'] };
+        const request = { ...operation(query), subject, claims };
+        const answer = await census.herald.send(census.port, request);
+        const errors = answer.json?.['errors'];
+        return { subject, code: answer.code, called: Object.values(dataOf(answer)), errors };
       }),
     );
     const mixed = outcomes.filter(({ subject, called }) => called.some((each) => each !== subject));
     expect(mixed).toEqual([]);
+    expect(outcomes.flatMap(({ code }) => code ?? [])).toEqual([]);
     expect(outcomes.flatMap(({ errors }) => errors ?? [])).toEqual([]);
     expect(outcomes.flatMap(({ called }) => called)).toHaveLength(USERS * 3);
   }, 300_000);
