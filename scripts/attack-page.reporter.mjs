@@ -44,6 +44,7 @@ const SECTIONS = [
   'key-server-faults',
   'replay-store-faults',
   'process-faults',
+  'jobs',
   'report-only',
   'graphql',
   'messages',

@@ -116,7 +116,9 @@ const REFUSAL_ROWS = {
     message: 'The issuer of the service token is not trusted here.',
     cause:
       "The token's `iss` is not in the receiver's `trustedIssuers`. The receiver compares URIs byte for byte.",
-    hint: 'Correct its spelling (slash, `http:` and upper case count), or add the issuer to `trustedIssuers` of the receiver.',
+    hint: 'Write the issuer in the same way on both sides (slash, `http:` and upper case count), or add it to `trustedIssuers` of the receiver.',
+    logHint:
+      'Write it in the same way on both sides (the final slash counts), or add it to trustedIssuers.',
   },
   key_unknown: {
     status: 401,

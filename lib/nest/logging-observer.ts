@@ -90,7 +90,7 @@ export class LoggingObserver implements ServiceAuthObserver {
     const kind = kindOf(event);
     const isExplained = isRefusal(event) && this.outages.explains(event);
     if (kind === undefined || isExplained) this.write(lineOf(event));
-    else if (isRefusal(event) && event.issuerTrust === 'claimed')
+    else if (isRefusal(event) && event.issuerTrust !== 'verified')
       this.unproved.add(kind, event, now);
     else this.counted.add(kind, event, now);
   }
@@ -155,6 +155,7 @@ function kindOf(event: ServiceAuthEvent): string | undefined {
   switch (event.type) {
     case 'request_refused':
     case 'request_would_be_refused':
+      if (isNearMiss(event)) return `${event.type} ${event.code} ${event.detail}`;
       return isCounted(event) ? `${event.type} ${event.code} ${event.issuer}` : undefined;
     case 'request_accepted':
       return `${event.type} ${event.proofRefusal} ${event.issuer}`;
@@ -175,6 +176,11 @@ function kindOf(event: ServiceAuthEvent): string | undefined {
     default:
       return undefined;
   }
+}
+
+/** The caller spells the name of a trusted issuer in another way: a mistake in the configuration of either side. */
+function isNearMiss({ code, detail }: RequestRefused | RequestWouldBeRefused): boolean {
+  return code === 'issuer_unknown' && detail?.startsWith('differs from ') === true;
 }
 
 /** A 503 to an unproved caller is not counted: the lines of an outage explain it. */

@@ -9,7 +9,7 @@ import type { Route } from './route-policy.js';
 
 /** What callers of a mount need besides a good token. */
 export interface MountOptions {
-  /** The name of the route in events: `/legacy`. Default on Fastify: the pattern of the route; else none. */
+  /** The route, for events: `/legacy`. Default on Fastify: the pattern of the route; else none. */
   readonly route?: string;
   /** The services that may call, as {@link AllowIssuers} takes them. Default: each trusted issuer. */
   readonly allowIssuers?: readonly string[];

@@ -8,7 +8,7 @@ import {
   NotFoundException,
 } from '@nestjs/common';
 import { BaseExceptionFilter } from '@nestjs/core';
-import { REFUSALS, SIGNING_FAILURES } from '../core/index.js';
+import { REFUSALS, ServiceAuthUsageError, SIGNING_FAILURES } from '../core/index.js';
 
 /** Facts about a failed call to another service. It contains no text of the other service. */
 interface FailedCall {
@@ -35,6 +35,8 @@ class CallError {
  * Writes one line to Nest's log, under the name `ServiceCall`: 502 as a warning, 403 and 404 as debug. Neither the
  * line nor the answer contains a token, a user, a path or a text of the other service.
  *
+ * Nest gives it the HTTP adapter under `APP_FILTER`; with `useGlobalFilters()`, give it `app.getHttpAdapter()`.
+ *
  * @example
  * `providers: [{ provide: APP_FILTER, useClass: ServiceCallExceptionFilter }]`
  */
@@ -42,10 +44,16 @@ class CallError {
 export class ServiceCallExceptionFilter extends BaseExceptionFilter {
   private readonly logger = new Logger('ServiceCall');
 
+  private get canAnswer(): boolean {
+    const { applicationRef, httpAdapterHost } = this;
+    return (applicationRef ?? httpAdapterHost?.httpAdapter) !== undefined;
+  }
+
   /** Answers the request. Outside HTTP it rethrows the error. */
   override catch(error: unknown, host: ArgumentsHost): void {
     const call = readFailedCall(error);
     if (call === undefined || host.getType() !== 'http') throw error;
+    if (!this.canAnswer) throw new ServiceAuthUsageError(NO_ADAPTER);
     const answer = answerTo(call);
     const status = answer.getStatus();
     this.logger[status === 502 ? 'warn' : 'debug'](`${describe(call)} Answered ${status}.`);
@@ -53,6 +61,9 @@ export class ServiceCallExceptionFilter extends BaseExceptionFilter {
     super.catch(answer, host);
   }
 }
+
+const NO_ADAPTER =
+  'ServiceCallExceptionFilter has no HTTP adapter. Write { provide: APP_FILTER, useClass: ServiceCallExceptionFilter } among the providers, or app.useGlobalFilters(new ServiceCallExceptionFilter(app.getHttpAdapter())).';
 
 function answerTo({ status }: FailedCall): HttpException {
   switch (status) {

@@ -158,6 +158,17 @@ describe('doctor', () => {
     expect(fields.toSorted()).toEqual(['colour', 'signingKey.keyFile', 'tokenLifetimeSeconds']);
   });
 
+  it('warns of an issuer without a path: a service nearly always writes the slash', async () => {
+    const good = goodOptions();
+    const trustedIssuers = [{ ...good.trustedIssuers[0], issuer: 'https://bare.service' }];
+    const named = await doctor(moduleOf({ ...good, trustedIssuers }));
+    expect(worst(named, 'issuer names')).toMatchObject({
+      status: 'warn',
+      message: expect.stringContaining('https://bare.service has no final slash') as string,
+    });
+    expect(worst(await doctor(moduleOf(good)), 'issuer names')).toBeUndefined();
+  });
+
   it('warns of names that differ in the final slash alone', async () => {
     const good = goodOptions();
     const audience = good.issuer.slice(0, -1);

@@ -135,11 +135,18 @@ describe('a trusted caller that is refused all night', () => {
   it('and neither do strangers who name nobody who is trusted', async () => {
     const receiver = await startAtNight();
     const answers = await receiver.askAll((count) => {
-      const issuer = count % 2 ? `https://canary-${count}.service/` : 'https://herald.service';
-      return { key: otherKey, issuer };
+      return { key: otherKey, issuer: `https://canary-${count}.service/` };
     });
     expect(answers).toEqual(new Set(['issuer_unknown']));
     expect(receiver.take()).toEqual([]);
+  });
+
+  it('and one who spells its name in another way writes one line, which says what differs', async () => {
+    const receiver = await startAtNight();
+    await receiver.askAll(() => ({ key: otherKey, issuer: 'https://herald.service' }));
+    expect(receiver.take()).toEqual([
+      expect.stringContaining('differs from https://herald.service/ in its final slash') as string,
+    ]);
   });
 
   it('and strangers who name this caller write one line for each code, none with a word of theirs', async () => {

@@ -197,6 +197,26 @@ describe('a request that names a trusted issuer, and does not prove it', () => {
     ]);
   });
 
+  it('has a warning where a name differs from a trusted one in its spelling alone, and none otherwise', () => {
+    const log = startLog();
+    const stranger: RequestRefused = {
+      ...UNKNOWN,
+      code: 'issuer_unknown',
+      issuer: undefined,
+      issuerTrust: 'unknown',
+      detail: `differs from ${HERALD} in its final slash`,
+    };
+    log.hear(stranger, 3);
+    log.hear({ ...stranger, detail: undefined }, 3);
+    expect(log.take()).toEqual([
+      `warn Refused a request of an unknown issuer to /users/:id: issuer_unknown, differs from ${HERALD} in its final slash. Write it in the same way on both sides (the final slash counts), or add it to trustedIssuers.`,
+    ]);
+    log.pass(60);
+    expect(log.take()).toEqual([
+      expect.stringMatching(/^warn 3 requests of an unknown issuer refused in the last minute/),
+    ]);
+  });
+
   it('causes twelve lines a minute at most, and crowds out no caller who is verified', () => {
     const log = startLog();
     for (let number = 0; number < 5000; number++) {

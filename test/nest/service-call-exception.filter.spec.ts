@@ -186,6 +186,14 @@ describe.each(ADAPTERS)('ServiceCallExceptionFilter on %s', (adapter) => {
     },
   );
 
+  it('says what to write where it was given no adapter', () => {
+    const filter = new ServiceCallExceptionFilter();
+    const host = { getType: () => 'http' } as unknown as ArgumentsHost;
+    const error = new TypeError('fetch failed');
+    expect(() => filter.catch(error, host)).toThrow(/APP_FILTER.*app\.getHttpAdapter\(\)/);
+    expect(logs.entries).toEqual([]);
+  });
+
   it('leaves other errors to other filters and to Nest', async () => {
     expect(await ask('/own')).toMatchObject({ status: 418, text: 'mine', lines: [] });
     expect(await ask('/bug')).toMatchObject({ status: 500, lines: [] });

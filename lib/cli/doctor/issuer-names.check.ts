@@ -2,9 +2,26 @@ import type { TrustedIssuerOptions, TargetOptions } from '../../core/index.js';
 import type { UncheckedOptions } from '../configuration-module.js';
 import { type Check, warn } from './check.js';
 
-/** Warns of service names that differ only in a final slash, since names are compared byte for byte. */
+/**
+ * Warns of service names that differ only in a final slash, since names are compared byte for byte, and of issuers without
+ * a path: nearly every service writes the slash in its own name.
+ */
 export function checkIssuerNames(options: UncheckedOptions): Check[] {
   const names = new Set(namesOf(options));
+  const bare = issuersOf(options).filter((name) => WITHOUT_PATH.test(name));
+  const bareNames = bare.map((name) =>
+    warn(
+      'issuer names',
+      `${name} has no final slash: a service that calls itself ${name}/ is another one`,
+      'compare it with the `issuer` of that service, letter by letter',
+    ),
+  );
+  return [...bareNames, ...sameButForSlash(names)];
+}
+
+const WITHOUT_PATH = /^https?:\/\/[^/]+$/;
+
+function sameButForSlash(names: ReadonlySet<string>): Check[] {
   return [...names]
     .filter((name) => names.has(`${name}/`))
     .map((name) =>
@@ -16,11 +33,15 @@ export function checkIssuerNames(options: UncheckedOptions): Check[] {
     );
 }
 
+function issuersOf({ trustedIssuers, originators }: UncheckedOptions): string[] {
+  return [trustedIssuers, originators]
+    .flatMap((list) => listOf<TrustedIssuerOptions>(list).map((each) => each.issuer))
+    .filter((name) => typeof name === 'string');
+}
+
 function namesOf(options: UncheckedOptions): string[] {
-  const { issuer, audience, trustedIssuers, originators, targets } = options;
-  const trusted = [trustedIssuers, originators].flatMap((list) =>
-    listOf<TrustedIssuerOptions>(list).map((each) => each.issuer),
-  );
+  const { issuer, audience, targets } = options;
+  const trusted = issuersOf(options);
   const called = listOf<TargetOptions>(targets).map((each) => each.audience ?? each.baseUrl);
   const audiences = typeof audience === 'string' ? [audience] : listOf<string>(audience);
   return [issuer, ...audiences, ...trusted, ...called].filter((name) => typeof name === 'string');
