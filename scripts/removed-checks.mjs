@@ -2845,13 +2845,6 @@ const MESSAGE_CHECKS = [
       tests: 'MS-08',
     },
     {
-      check: 'a store of events reserves',
-      text: `  throw new ServiceAuthUsageError(\n    'The replayStore has no reserve()`,
-      instead: `  return replayStore as LeasingReplayStore;\n  throw new ServiceAuthUsageError(\n    'The replayStore has no reserve()`,
-      spec: DELIVERIES,
-      tests: 'MS-40',
-    },
-    {
       check: 'each spelling of a header counts',
       text: `headers.set(lower, [...(headers.get(lower) ?? []), ...carrier.values(name)]);`,
       instead: `headers.set(lower, carrier.values(name));`,
@@ -2877,6 +2870,15 @@ const MESSAGE_CHECKS = [
       instead: `'requeue'`,
       spec: DELIVERIES,
       tests: 'MS-08',
+    },
+  ]),
+  ...inFile('lib/nest/messages/held-use.ts', [
+    {
+      check: 'a store of events reserves',
+      text: `  throw new ServiceAuthUsageError(\n    'The replayStore has no reserve()`,
+      instead: `  return replayStore as LeasingReplayStore;\n  throw new ServiceAuthUsageError(\n    'The replayStore has no reserve()`,
+      spec: DELIVERIES,
+      tests: 'MS-40',
     },
   ]),
   ...inFile('lib/nest/messages/message-reception.ts', [
