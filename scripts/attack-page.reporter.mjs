@@ -46,6 +46,8 @@ const SECTIONS = [
   'process-faults',
   'jobs',
   'report-only',
+  'graphql',
+  'messages',
 ];
 
 /**

@@ -21,7 +21,7 @@ export interface MountOptions {
   readonly maxBodyBytes?: number;
 }
 
-/** A middleware of Express, Connect, or Engine.IO. */
+/** A middleware of Express or Connect. */
 export type ServiceAuthExpressMiddleware = (
   request: IncomingMessage,
   response: ServerResponse,
@@ -72,8 +72,7 @@ export class ServiceAuthMiddleware {
   ) {}
 
   /**
-   * A middleware for Express, and for what takes the middlewares of Express: Connect, `io.engine.use()`. Mount it under the
-   * path of what it protects, in the same call or before.
+   * A middleware for Express. Mount it under the path of what it protects, in the same call or before.
    *
    * The user of the request ends with the answer, and when the caller hangs up.
    *
