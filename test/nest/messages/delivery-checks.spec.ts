@@ -59,6 +59,7 @@ function deliver(
   const context = new RmqContext([{ properties: { headers } }, {}, 'user']);
   const delivery = new MessageDelivery(
     {
+      hasSeveralHandlers: false,
       pattern: 'user',
       isEvent: true,
       transport: RABBITMQ,
