@@ -16,6 +16,8 @@ import {
   type ServiceProcessorOptions,
   ServiceWorkerHost,
 } from 'nestjs-service-auth/bullmq';
+import { RedisReplayStore } from 'nestjs-service-auth/redis';
+import { Redis } from 'ioredis';
 import { lastValueFrom } from 'rxjs';
 import { createKey } from '../keys/keys.js';
 import { ObservedEvents } from '../observed/observed-events.js';
@@ -63,7 +65,7 @@ export class JobService {
   private constructor(
     readonly app: INestApplicationContext,
     readonly events: ObservedEvents,
-    private readonly setup: JobServiceSetup & { handled: Handled[] },
+    private readonly setup: JobServiceSetup & { handled: Handled[]; redis: Redis },
   ) {
     this.handled = setup.handled;
   }
@@ -71,6 +73,7 @@ export class JobService {
   static async start(setup: JobServiceSetup): Promise<JobService> {
     const events = new ObservedEvents();
     const handled: Handled[] = [];
+    const redis = new Redis({ host: '127.0.0.1', port: setup.port });
     const itself = { issuer: MAIL, publicKey: mailKey.publicPem, transports: ['jobs'] } as const;
     const auth = ServiceAuthModule.forRoot({
       issuer: MAIL,
@@ -78,6 +81,8 @@ export class JobService {
       targets: [],
       trustedIssuers: [itself, { issuer: HERALD, publicKey: heraldKey.publicPem }],
       observer: events,
+      // The memory of a process is refused for tokens that live longer than an hour.
+      replayStore: new RedisReplayStore({ client: redis }),
       ...setup.options,
     });
     const { prefix, port, name = 'mail' } = setup;
@@ -89,12 +94,12 @@ export class JobService {
     const jobs = ServiceJobsModule.forQueues([{ queue: name, ...setup.queue }]);
     const module = class {};
     Module({
-      imports: [auth, ...bull, jobs, ...(setup.calls ? [ServiceHttpModule] : [])],
+      imports: [auth, ...bull, jobs, ...(setup.calls ? [ServiceHttpModule.register()] : [])],
       providers: setup.process ? [processorOf(setup, handled)] : [],
     })(module);
     const app = await NestFactory.createApplicationContext(module, { logger, abortOnError: false });
     app.enableShutdownHooks([]);
-    return new JobService(app, events, { ...setup, handled });
+    return new JobService(app, events, { ...setup, handled, redis });
   }
 
   get queue(): Queue {
@@ -121,6 +126,7 @@ export class JobService {
   async close(): Promise<void> {
     await this.queueEvents?.close();
     await this.app.close();
+    this.setup.redis.disconnect();
   }
 }
 
