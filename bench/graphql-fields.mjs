@@ -98,7 +98,7 @@ async function start(guard) {
   });
   const headers = { 'content-type': 'application/json' };
   const body = Buffer.from(JSON.stringify({ query: '{ plain }' }));
-  const JWT = await herald.sign({ method: 'POST', url, headers, body, subject: undefined });
+  const JWT = (await herald.sign({ method: 'POST', url, headers, body, subject: undefined })) ?? '';
   const answer = await fetch(url, { method: 'POST', headers: { ...headers, JWT }, body });
   if (answer.status !== 200) throw new Error(`Not accepted: ${await answer.text()}`);
   const { schema } = app.get(GraphQLSchemaHost, { strict: false });

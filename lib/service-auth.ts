@@ -21,6 +21,7 @@ import {
   type RoutePolicy,
   Sender,
   type SendingSettings,
+  ServiceAuthConfigError,
   type ServiceAuthOptions,
   type ServiceAuthSettings,
   ServiceAuthUnavailableError,
@@ -337,7 +338,21 @@ export async function createServiceAuth(options: ServiceAuthOptions): Promise<Se
     createIssuerDirectory: (finder, resolve) => new FoundIssuers(finder, resolve, keyFetch),
     createReplayStore: () => new MemoryReplayStore(),
   }));
+  assertMessagesFitMemory(settings);
   const serviceAuth = new ServiceAuth(settings);
   await serviceAuth.start();
   return serviceAuth;
+}
+
+/** How long messages may live whose uses are remembered in the memory of a process. */
+const LONGEST_IN_MEMORY_SECONDS = 3600;
+
+/** @throws ServiceAuthConfigError where a restart would forget more than an hour of messages and jobs */
+function assertMessagesFitMemory({ receiving }: ServiceAuthSettings): void {
+  if (!receiving || !(receiving.replayStore instanceof MemoryReplayStore)) return;
+  const seconds = receiving.maxMessageLifetimeSeconds;
+  if (seconds <= LONGEST_IN_MEMORY_SECONDS) return;
+  throw new ServiceAuthConfigError([
+    `maxMessageLifetimeSeconds: write ${LONGEST_IN_MEMORY_SECONDS} or less, or give replayStore a RedisReplayStore: the memory of a process forgets used messages at a restart (it is ${seconds})`,
+  ]);
 }

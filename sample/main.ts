@@ -12,7 +12,7 @@ await runner.run(async () => {
   const pagePort = readPagePort(process.env);
   const stage = await runner.start(process.env);
   const notificationUri = await playStory(stage, narrator);
-  if (notificationUri) await playRefusals(stage.environment, notificationUri, narrator);
+  if (notificationUri) await playRefusals(stage, notificationUri, narrator);
   runner.tellLogs();
   if (!narrator.concludes()) process.exitCode = 1;
   if (isOnce) return;

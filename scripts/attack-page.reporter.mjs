@@ -44,7 +44,10 @@ const SECTIONS = [
   'key-server-faults',
   'replay-store-faults',
   'process-faults',
+  'jobs',
   'report-only',
+  'graphql',
+  'messages',
 ];
 
 /**

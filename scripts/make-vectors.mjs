@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { algorithms } from './vectors/algorithms.mjs';
+import { answers } from './vectors/answers.mjs';
 import { binding } from './vectors/binding.mjs';
 import { claims } from './vectors/claims.mjs';
 import { gateway } from './vectors/gateway.mjs';
@@ -13,6 +14,7 @@ import { grants } from './vectors/grants.mjs';
 import { header } from './vectors/header.mjs';
 import { issuerKeys } from './vectors/issuer-keys.mjs';
 import { keysFile, VECTORS } from './vectors/keys.mjs';
+import { messages } from './vectors/messages.mjs';
 import { original } from './vectors/original.mjs';
 import { signing } from './vectors/signing.mjs';
 import { syntax } from './vectors/syntax.mjs';
@@ -28,6 +30,8 @@ const FILES = {
   'original.json': original.toJson(),
   'algorithms.json': algorithms.toJson(),
   'grants.json': grants.toJson(),
+  'messages.json': messages.toJson(),
+  'answers.json': answers.toJson(),
   'issuer-keys.json': issuerKeys.toJson(),
   'signing.json': signing.toJson(),
 };

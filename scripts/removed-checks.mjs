@@ -32,6 +32,12 @@ const GRANT_OPTIONS = 'test/core/grants/options.spec.ts';
 const NEST_GRANTS = 'test/nest/grants.spec.ts';
 const ORIGINATE = 'test/for-whom/originate.spec.ts';
 const CALL_CONTEXT = 'test/for-whom/call-context.spec.ts';
+const RESOLVERS = 'test/nest/resolvers.spec.ts';
+const MOUNTED = 'test/nest/mounted.spec.ts';
+const MESSAGES = 'test/core/messages/message-checks.spec.ts';
+const DELIVERIES = 'test/nest/messages/delivery-checks.spec.ts';
+const DRIVERS = 'tools/graphql/test/policies.spec.ts';
+const REACHED = 'tools/graphql/test/reached.spec.ts';
 
 /** @param {string} file @param {Omit<Removal, 'file'>[]} removals @returns {Removal[]} */
 const inFile = (file, removals) => removals.map((removal) => ({ file, ...removal }));
@@ -530,129 +536,20 @@ const ANSWER = inFile('lib/core/answer.ts', [
   },
 ]);
 
-const DECISION = inFile('lib/core/verify-request.ts', [
-  {
-    check: 'the request has the members it needs',
-    text: '  assertIncomingRequest(request);\n',
-    spec: SHAPES,
-    tests: 'RB-61',
-  },
-  {
-    check: 'a header list that the server may have cut off is refused',
-    text: `  assertWholeHeaderList(request);\n`,
-    spec: HEADER_LISTS,
-    tests: 'HL-01',
-  },
-  {
-    check: 'the header is that of the profile',
-    text: `  assertHeaderProfile(header, token.unverifiedHeader, rules);\n`,
-  },
-  {
-    check: 'the claims are those of the profile',
-    text: `  assertClaimsProfile(unverified, rules);\n`,
-  },
-  {
-    check: 'the times are asserted',
-    text: `  assertTimes(claims, limits, now());\n  const audience`,
-    instead: '  const audience',
-    spec: NEIGHBOURS,
-    tests: 'TM-01',
-  },
-  {
-    check: 'the request is bound',
-    text: `const binding = bindAsClaimed(bindable, claims, { rules, refusalDetails });`,
-    instead: 'const binding = bindRequest(bindable, []);',
-  },
-  {
-    check: 'the times are asserted again after a slow body',
-    text: `  assertTimes(claims, limits, now());\n  assertPolicy`,
-    instead: '  assertPolicy',
-    spec: NEIGHBOURS,
-    tests: 'TM-17',
-  },
-  { check: 'the policy is asserted', text: `  assertPolicy(claims, trusted, policy);\n` },
-  {
-    check: 'the first use is asserted',
-    text: `  if (use) assertFirst(await recordUse(enforcement === 'report' ? apart(use) : use, settings));\n`,
-    spec: HTTP,
-    tests: 'RP-',
-  },
-  {
-    check: 'what reports records uses apart',
-    text: `enforcement === 'report' ? apart(use) : use`,
-    instead: 'use',
-    spec: REPORT,
-    tests: 'RO-02',
-  },
+const STEPS = inFile('lib/core/verification-steps.ts', [
   {
     check: 'the issuer is trusted',
-    text: `refuse('issuer_unknown', describeNearMiss(unverified.issuer, settings.trustedIssuers))`,
-    instead: `[...settings.trustedIssuers.known()][0]!`,
-  },
-  {
-    check: 'the key is one of the issuer',
-    text: `??\n    refuse('key_unknown', describeKnownKeys(trusted.keys.health()))`,
-    instead: `?? (await trusted.keys.find(undefined))!`,
+    text: `refuse('issuer_unknown', describeNearMiss(unverifiedIssuer, trustedIssuers))`,
+    instead: `[...trustedIssuers.known()][0]!`,
   },
   {
     check: 'alg is the algorithm of the key',
-    text: `refuse('algorithm_refused', 'alg is not the algorithm of the key')`,
-    instead: 'void 0',
+    text: `    refuse('algorithm_refused', 'alg is not the algorithm of the key');\n`,
   },
   {
     check: 'aud is this service',
-    text: `    refuse('audience_mismatch', describeAudience(audience, settings.audiences));\n`,
-  },
-  {
-    check: 'req is the request',
-    text: `      refuse('request_mismatch', detail);\n`,
-  },
-  {
-    check: 'the headers that the token binds are asserted',
-    text: `    assertBoundHeaders(bound, binding.hdr, required);\n`,
-  },
-  {
-    check: 'the headers that must be bound are asserted',
-    text: `    assertRequiredHeaders(required, bound, bindable);\n`,
-  },
-  {
-    check: 'the body is asserted',
-    text: `  assertBody(bindable, claims.body, digest);\n`,
-  },
-  {
-    check: 'a bound header has the value it had',
-    text: "    if (received[name] !== value) refuse('header_mismatch', `${nameFor(name, required)} differs`);\n",
-  },
-  {
-    check: 'a header that must be bound is bound',
-    text: "      refuse('header_mismatch', `${name} is not bound`);\n",
-  },
-  {
-    check: 'no transfer coding besides chunked',
-    text: `  assertTransferCoding(bindable);\n`,
-    tests: 'CH-08',
-  },
-  {
-    check: 'one line of Transfer-Encoding',
-    text: ' || others.length > 0) {\n    refuse',
-    instead: ') {\n    refuse',
-    spec: NEIGHBOURS,
-    tests: 'CH-08',
-  },
-  {
-    check: 'content without bdy is refused',
-    text: `  if (claim === undefined && request.body.hasContent) refuse('claim_missing', 'bdy');\n`,
-  },
-  {
-    check: 'a request is bound that was not sure to have content',
-    text: `bindAsClaimed(bindable, claims, { rules, refusalDetails });`,
-    instead: `bindRequest(bindable, []);\n  if (!bindable.body.settle) bindAsClaimed(bindable, claims, { rules, refusalDetails });`,
-    spec: NEIGHBOURS,
-    tests: 'RB-05',
-  },
-  {
-    check: 'bdy is the digest of the content',
-    text: `  if (digest !== claim?.digest) refuse('body_mismatch', describeBody(request));\n`,
+    text: `return refuse('audience_mismatch', describeAudience(audience, audiences));`,
+    instead: `return audience ?? '';`,
   },
   {
     check: 'what the route asks is asserted',
@@ -710,6 +607,118 @@ const DECISION = inFile('lib/core/verify-request.ts', [
     instead: 'expiresAtSeconds',
     spec: NEIGHBOURS,
     tests: 'RP-08',
+  },
+]);
+
+const DECISION = inFile('lib/core/verify-request.ts', [
+  {
+    check: 'the request has the members it needs',
+    text: '  assertIncomingRequest(request);\n',
+    spec: SHAPES,
+    tests: 'RB-61',
+  },
+  {
+    check: 'a header list that the server may have cut off is refused',
+    text: `  assertWholeHeaderList(request);\n`,
+    spec: HEADER_LISTS,
+    tests: 'HL-01',
+  },
+  {
+    check: 'the header is that of the profile',
+    text: `  assertHeaderProfile(header, token.unverifiedHeader, rules);\n`,
+  },
+  {
+    check: 'the claims are those of the profile',
+    text: `  assertClaimsProfile(unverified, rules);\n`,
+  },
+  {
+    check: 'the times are asserted',
+    text: `  assertTimes(claims, limits, now());\n  const audience`,
+    instead: '  const audience',
+    spec: NEIGHBOURS,
+    tests: 'TM-01',
+  },
+  {
+    check: 'the request is bound',
+    text: `const binding = bindAsClaimed(bindable, claims, { rules, refusalDetails });`,
+    instead: 'const binding = bindRequest(bindable, []);',
+  },
+  {
+    check: 'the times are asserted again after a slow body',
+    text: `  assertTimes(claims, limits, now());\n  assertPolicy`,
+    instead: '  assertPolicy',
+    spec: NEIGHBOURS,
+    tests: 'TM-17',
+  },
+  { check: 'the policy is asserted', text: `  assertPolicy(claims, trusted, policy);\n` },
+  {
+    check: 'the first use is asserted',
+    text: `  if (use) assertFirst(await recordUse(enforcement === 'report' ? apart(use) : use, settings));\n`,
+    spec: HTTP,
+    tests: 'RP-',
+  },
+  {
+    check: 'what reports records uses apart',
+    text: `enforcement === 'report' ? apart(use) : use`,
+    instead: 'use',
+    spec: REPORT,
+    tests: 'RO-02',
+  },
+  {
+    check: 'the key is one of the issuer',
+    text: `??\n    refuse('key_unknown', describeKnownKeys(trusted.keys.health()))`,
+    instead: `?? (await trusted.keys.find(undefined))!`,
+  },
+  {
+    check: 'req is the request',
+    text: `      refuse('request_mismatch', detail);\n`,
+  },
+  {
+    check: 'the headers that the token binds are asserted',
+    text: `    assertBoundHeaders(bound, binding.hdr, required);\n`,
+  },
+  {
+    check: 'the headers that must be bound are asserted',
+    text: `    assertRequiredHeaders(required, bound, bindable);\n`,
+  },
+  {
+    check: 'the body is asserted',
+    text: `  assertBody(bindable, claims.body, digest);\n`,
+  },
+  {
+    check: 'a bound header has the value it had',
+    text: "    if (received[name] !== value) refuse('header_mismatch', `${nameFor(name, required)} differs`);\n",
+  },
+  {
+    check: 'a header that must be bound is bound',
+    text: "      refuse('header_mismatch', `${name} is not bound`);\n",
+  },
+  {
+    check: 'no transfer coding besides chunked',
+    text: `  assertTransferCoding(bindable);\n`,
+    tests: 'CH-08',
+  },
+  {
+    check: 'one line of Transfer-Encoding',
+    text: ' || others.length > 0) {\n    refuse',
+    instead: ') {\n    refuse',
+    spec: NEIGHBOURS,
+    tests: 'CH-08',
+  },
+  {
+    check: 'content without bdy is refused',
+    text: `  if (claim === undefined && request.body.hasContent) refuse('claim_missing', 'bdy');\n`,
+  },
+  {
+    check: 'a request is bound that was not sure to have content',
+    text: `bindAsClaimed(bindable, claims, { rules, refusalDetails });`,
+    instead: `bindRequest(bindable, []);\n  if (!bindable.body.settle) bindAsClaimed(bindable, claims, { rules, refusalDetails });`,
+    spec: NEIGHBOURS,
+    tests: 'RB-05',
+  },
+  {
+    check: 'bdy is the digest of the content',
+    text: `  if (digest !== claim?.digest) refuse('body_mismatch', describeBody(request));\n`,
   },
 ]);
 
@@ -1085,16 +1094,53 @@ const AT_THE_DOOR = [
   ...inFile('lib/service-auth.ts', [
     {
       check: 'what observers are told of is thrown on',
-      text: `      verification.failed(error);\n      throw error;\n`,
-      instead: `      verification.failed(error);\n      return undefined as never;\n`,
+      text: `      const identity = await verification.prove(request, policy);
+      verification.accepted(identity);
+      return identity;
+    } catch (error) {
+      verification.failed(error);
+      throw error;
+`,
+      instead: `      const identity = await verification.prove(request, policy);
+      verification.accepted(identity);
+      return identity;
+    } catch (error) {
+      verification.failed(error);
+      return undefined as never;
+`,
       spec: CORE,
+    },
+    {
+      check: 'what observers are told of a message is thrown on',
+      text: `      const { identity } = await verification.proveMessage(message, terms);
+      verification.accepted(identity);
+      return identity;
+    } catch (error) {
+      verification.failed(error);
+      throw error;
+`,
+      instead: `      const { identity } = await verification.proveMessage(message, terms);
+      verification.accepted(identity);
+      return identity;
+    } catch (error) {
+      verification.failed(error);
+      return undefined as never;
+`,
+      spec: MESSAGES,
     },
   ]),
   ...inFile('lib/nest/service-jwt.guard.ts', [
     {
       check: 'the guard authenticates',
-      text: `    await authenticator.authenticate(context, route);\n`,
+      text: `    else await authenticator.authenticate(receivedCallIn(context), route);\n`,
       spec: GUARD,
+    },
+    {
+      check: 'the guard asks what a resolver asks',
+      text: `    if (isOfResolver) await authenticator.admitToResolver(context, route);\n    else await`,
+      instead: '    if (!isOfResolver) await',
+      spec: RESOLVERS,
+      tests: 'on express.*GQ-01',
     },
     {
       check: 'a guard without a module refuses',
@@ -1104,14 +1150,14 @@ const AT_THE_DOOR = [
       tests: 'CF-',
     },
     {
-      check: 'no context but HTTP',
-      text: `    if (context.getType() !== 'http') return await authenticator.refuseContext(context);\n`,
+      check: 'no context of an unknown type',
+      text: `    if (!isOfResolver && callKindOf(context) === undefined) {\n      return await authenticator.refuseContext(context);\n    }\n`,
       spec: GUARD,
     },
     {
       check: 'contexts it does not know are refused first',
-      text: `    if (context.getType() !== 'http') return await authenticator.refuseContext(context);\n    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n`,
-      instead: `    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n    if (context.getType() !== 'http') return await authenticator.refuseContext(context);\n`,
+      text: `    if (!isOfResolver && callKindOf(context) === undefined) {\n      return await authenticator.refuseContext(context);\n    }\n    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n`,
+      instead: `    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n    if (!isOfResolver && callKindOf(context) === undefined) {\n      return await authenticator.refuseContext(context);\n    }\n`,
       spec: GUARD,
     },
   ]),
@@ -1273,9 +1319,54 @@ const AT_THE_DOOR = [
     },
     {
       check: 'a second route asserts its policy',
-      text: 'return { identity: await proof.proveForRoute(identity, incoming, route.policy) };',
+      text: 'return { identity: identity && (await this.proveFor(identity, handover)) };',
       instead: 'return { identity };',
       spec: GUARD,
+    },
+    {
+      check: 'a second route asserts what it asks besides a proof',
+      text: '      assertRoutePolicy(identity, policy);\n',
+      spec: GUARD,
+    },
+    {
+      check: 'a second route that asks for a proof gets one',
+      text: 'return await request.proveForRoute(incoming, { identity, policy }, proof);',
+      instead: 'return identity;',
+      spec: NEST_GRANTS,
+      tests: `on express.*GR-42`,
+    },
+    {
+      check: 'a resolver needs a request that its endpoint has verified',
+      text: 'if (!request || !begun?.result) return this.refuseUnverified(context, route);',
+      instead: 'if (!request || !begun?.result) return;',
+      spec: RESOLVERS,
+      tests: 'on express.*GQ-01',
+    },
+    {
+      check: 'a resolver of an unverified request is refused',
+      text: '    if (!isReport) throw toResolverException(error);\n',
+      spec: RESOLVERS,
+      tests: 'on express.*GQ-01',
+    },
+    {
+      check: 'a resolver asserts what it asks',
+      text: 'if (identity ? asksNothing(route) : ',
+      instead: 'if (identity ? true : ',
+      spec: RESOLVERS,
+      tests: 'on express.*GQ-04',
+    },
+    {
+      check: 'a resolver that asks for a caller has one',
+      text: `asksNothing(route) : route.mode === 'optional') return;`,
+      instead: 'asksNothing(route) : true) return;',
+      spec: RESOLVERS,
+      tests: 'on express.*GQ-06',
+    },
+    {
+      check: 'a resolver that would refuse has no identity',
+      text: '    else (begun.inResolvers ??= new Map()).set(route, { wouldBeRefused: true });\n',
+      spec: RESOLVERS,
+      tests: 'on express.*GQ-05',
     },
     {
       check: 'a second route does not take an anonymous caller',
@@ -1291,7 +1382,7 @@ const AT_THE_DOOR = [
     },
     {
       check: 'a refusal by a second route is not swallowed',
-      text: `      if (!isReport) throw this.refuse(request, error);\n`,
+      text: '      if (!isReport) throw answer(error);\n',
       spec: GUARD,
     },
     {
@@ -1332,7 +1423,7 @@ const AT_THE_DOOR = [
   ...inFile('lib/for-whom/service-subject.decorator.ts', [
     {
       check: '@ServiceSubject() has a subject',
-      text: `    throw toHttpException(new ServiceTokenRefusedError('subject_missing'));\n`,
+      text: '      throw isResolver(context) ? toResolverException(refusal) : refusalIn(context, refusal);\n',
       spec: GUARD,
     },
   ]),
@@ -1340,8 +1431,16 @@ const AT_THE_DOOR = [
     {
       check: 'nothing is injected that nobody verified',
       text: 'if (verification === undefined) {\n    throw',
-      instead: 'if (verification === undefined) return;\n  if (request === undefined) {\n    throw',
+      instead:
+        'if (verification === undefined) return {} as never;\n  if (kind === undefined) {\n    throw',
       spec: GUARD,
+    },
+    {
+      check: 'nothing is injected in a resolver that nobody verified',
+      text: '  if (outcome) return outcome;\n  throw new',
+      instead: '  if (outcome) return outcome;\n  if (decorator) return {};\n  throw new',
+      spec: RESOLVERS,
+      tests: 'on express.*GQ-01',
     },
   ]),
   ...inFile('lib/nest/http/private-answer.ts', [
@@ -2178,6 +2277,14 @@ const GRANTS = [
       tests: `originate_refused`,
     },
   ]),
+  ...inFile('lib/core/verification-steps.ts', [
+    {
+      check: `a found issuer says what it must prove`,
+      text: `    refuse(\n      'subject_not_allowed',\n      \`the finder of trustedIssuers gave no subjectProof for \${trusted.issuer}\`,\n    );\n`,
+      spec: GRANT_OPTIONS,
+      tests: `GR-38`,
+    },
+  ]),
   ...inFile('lib/core/verify-request.ts', [
     {
       check: `the user is proved`,
@@ -2185,12 +2292,6 @@ const GRANTS = [
       instead: `  const proof: ProofOutcome = { ...(await Promise.resolve()) };`,
       spec: CORE,
       tests: 'GR-',
-    },
-    {
-      check: `a found issuer says what it must prove`,
-      text: `    refuse(\n      'subject_not_allowed',\n      \`the finder of trustedIssuers gave no subjectProof for \${trusted.issuer}\`,\n    );\n`,
-      spec: GRANT_OPTIONS,
-      tests: `GR-38`,
     },
     {
       check: `a second route that asks for proof gets it`,
@@ -2280,6 +2381,630 @@ const GRANTS = [
   ]),
 ];
 
+const MESSAGE_CHECKS = [
+  ...inFile('lib/core/messages/verify-message.ts', [
+    {
+      check: 'messages have the strict profile',
+      text: `  if (trusted.profile === 'original') refuse('header_invalid', 'messages need the strict profile');\n`,
+      spec: MESSAGES,
+      tests: 'MS-15',
+    },
+    {
+      check: 'a message has its own type',
+      text: `  assertHeaderProfile(header, token.unverifiedHeader, HEADER_RULES);\n`,
+      spec: MESSAGES,
+      tests: 'MS-07',
+    },
+    {
+      check: 'the key of a message is one of the issuer',
+      text: `??\n    refuse('key_unknown', describeKnownKeys(trusted.keys.health()))`,
+      instead: `?? (await trusted.keys.find(undefined))!`,
+      spec: MESSAGES,
+      tests: 'MS-13',
+    },
+    {
+      check: 'alg of a message is the algorithm of the key',
+      text: `  assertAlgorithm(header, key);\n`,
+      spec: MESSAGES,
+      tests: 'MS-13',
+    },
+    {
+      check: 'a message is signed',
+      text: `await verifyClaims(unverified, token, check);`,
+      instead: `unverified as unknown as VerifiedClaims;`,
+      spec: MESSAGES,
+      tests: 'MS-13',
+    },
+    {
+      check: 'the times of a message are asserted',
+      text: `  assertMessageTimes(claims, limits, now());\n  const audience`,
+      instead: `  const audience`,
+      spec: MESSAGES,
+      tests: 'MS-10',
+    },
+    {
+      check: 'the times of a message are asserted again',
+      text: `  assertMessageTimes(claims, limits, now());\n  const use`,
+      instead: `  const use`,
+      spec: MESSAGES,
+      tests: 'MS-10',
+    },
+    {
+      check: 'a message is for this service',
+      text: `readMessageAudience(claims, message, settings);`,
+      instead: `claims.audience ?? '';`,
+      spec: MESSAGES,
+      tests: 'MS-11',
+    },
+    {
+      check: 'only an event may be for a topic',
+      text: `verb === 'EMIT' && topics.size > 0`,
+      instead: `topics.size > 0`,
+      spec: MESSAGES,
+      tests: 'MS-12',
+    },
+    {
+      check: 'a message has its pattern and verb',
+      text: `  assertLine(claims, message);\n`,
+      spec: MESSAGES,
+      tests: 'MS-05',
+    },
+    {
+      check: 'a message with another pattern is refused',
+      text: `  refuse('request_mismatch', isOtherVerb ? 'the verb differs' : 'the pattern differs');\n`,
+      instead: `  void isOtherVerb;\n`,
+      spec: MESSAGES,
+      tests: 'MS-06',
+    },
+    {
+      check: 'the data are what was signed',
+      text: `  if (digestOf(message, trusted) !== signedDigest) refuse('body_mismatch', 'the data differs');\n`,
+      spec: MESSAGES,
+      tests: 'MS-04',
+    },
+    {
+      check: 'the policy of a handler is asserted',
+      text: `  assertPolicy(claims, trusted, policy);\n`,
+      spec: MESSAGES,
+      tests: 'MS-21',
+    },
+    {
+      check: 'the user of a message is proved',
+      text: `await proveUser(claims, { trusted, policy, headers: message }, verifier);`,
+      instead: `{ ...(await Promise.resolve()) } as Awaited<ReturnType<typeof proveUser>>;`,
+      spec: MESSAGES,
+      tests: 'MS-20',
+    },
+    {
+      check: 'a message is used once',
+      text: `  if (replay === 'record') assertFirst(await recordUse(counted, settings));\n`,
+      spec: MESSAGES,
+      tests: 'MS-08',
+    },
+    {
+      check: 'what reports a message records uses apart',
+      text: `enforcement === 'report' ? apart(use) : use`,
+      instead: `use`,
+      spec: MESSAGES,
+      tests: 'MS-25',
+    },
+    {
+      check: 'a use of a message is remembered for another tolerance',
+      text: `forgetAtSeconds + limits.clockToleranceSeconds`,
+      instead: `forgetAtSeconds`,
+      spec: MESSAGES,
+      tests: 'MS-08',
+    },
+    {
+      check: 'a message has each claim',
+      text: `  if (missing !== undefined) refuse('claim_missing', missing);\n`,
+      spec: MESSAGES,
+      tests: 'MS-10',
+    },
+    {
+      check: 'a message binds no header',
+      text: `  if (payload['hdr'] !== undefined) refuse('claim_invalid', 'hdr means nothing in a message');\n`,
+      spec: MESSAGES,
+      tests: 'MS-16',
+    },
+    {
+      check: 'a message has one digest',
+      text: `    refuse('claim_invalid', \`\${other} is not what messages of this issuer sign\`);\n`,
+      spec: MESSAGES,
+      tests: 'MS-17',
+    },
+    {
+      check: 'a message has a digest',
+      text: `  if (digest === undefined) refuse('claim_missing', wanted);\n`,
+      spec: MESSAGES,
+      tests: 'MS-04',
+    },
+    {
+      check: 'the digest of a message is one of SHA-256',
+      text: `  return refuse('claim_invalid', \`\${wanted} is no SHA-256 digest\`);`,
+      instead: `  return String(digest);`,
+      spec: MESSAGES,
+      tests: 'MS-04',
+    },
+    {
+      check: 'bytes that nobody sees are refused',
+      text: `  return refuse('body_unverifiable', 'this transport does not show the bytes of a message');`,
+      instead: `  return hash('sha256', readMessageText(data), 'hex');`,
+      spec: MESSAGES,
+      tests: 'MS-17',
+    },
+  ]),
+  ...inFile('lib/core/messages/message-times.ts', [
+    {
+      check: 'a message has times',
+      text: ` return refuse('claim_missing');`,
+      instead: ` return;`,
+      spec: MESSAGES,
+      tests: 'MS-10',
+    },
+    {
+      check: 'a message is not too old',
+      text: `  if (exp + tolerance <= now) refuse('token_expired', ago(exp, now));\n`,
+      spec: MESSAGES,
+      tests: 'MS-10',
+    },
+    {
+      check: 'a message is not of the future',
+      text: `  if (iat - tolerance > now) refuse('token_not_yet_valid', apart('iat', iat, now));\n`,
+      spec: MESSAGES,
+      tests: 'MS-10',
+    },
+    {
+      check: 'a message is valid for some time',
+      text: `  if (exp <= start) refuse('claim_invalid', 'exp is not after iat and nbf');\n`,
+      spec: MESSAGES,
+      tests: 'MS-10',
+    },
+    {
+      check: 'a message is not valid too long',
+      text: `    refuse('lifetime_too_long', \`\${exp - start} s, where at most \${longest} s are accepted\`);\n`,
+      spec: MESSAGES,
+      tests: 'MS-10',
+    },
+    {
+      check: 'a message is not delayed too long',
+      text: `    refuse('lifetime_too_long', \`nbf is \${start - iat} s after iat\`);\n`,
+      spec: MESSAGES,
+      tests: 'MS-10',
+    },
+    {
+      check: 'a message is valid already',
+      text: `  if (nbf - tolerance > now) refuse('token_not_yet_valid', apart('nbf', nbf, now));\n`,
+      spec: MESSAGES,
+      tests: 'MS-10',
+    },
+  ]),
+  ...inFile('lib/core/messages/message-text.ts', [
+    {
+      check: 'bytes are not signed as objects',
+      text: `  if (holdsBytes(given)) unsignable('its data holds bytes: write them as base64 text');\n`,
+      spec: MESSAGES,
+      tests: 'MS-18',
+    },
+    {
+      check: 'what no receiver reads is not signed',
+      text: `  if (flaw !== undefined) unsignable(flaw);\n`,
+      spec: MESSAGES,
+      tests: 'MS-18',
+    },
+    {
+      check: 'what is no JSON is not signed',
+      text: `    throw new ServiceSigningError('message_unsignable', { detail: reasonOf(cause), cause });\n`,
+      instead: `    return 'null';\n`,
+      spec: MESSAGES,
+      tests: 'MS-18',
+    },
+    {
+      check: 'nothing is not signed',
+      text: `text ?? unsignable(\`its data is of type \${typeof data}\`)`,
+      instead: `text ?? 'null'`,
+      spec: MESSAGES,
+      tests: 'MS-18',
+    },
+    {
+      check: 'what cannot be signed is refused',
+      text: `  throw new ServiceSigningError('message_unsignable', { detail });\n`,
+      instead: `  return detail as never;\n`,
+      spec: MESSAGES,
+      tests: 'MS-18',
+    },
+    {
+      check: 'data of no text are refused',
+      text: `  if (flaw !== undefined) refuse('body_unverifiable', flaw);\n`,
+      spec: MESSAGES,
+      tests: 'MS-18',
+    },
+    {
+      check: 'data are not nested too deep',
+      text: `depth > MAX_DEPTH || left < 0`,
+      instead: `left < 0`,
+      spec: MESSAGES,
+      tests: 'MS-18',
+    },
+    {
+      check: 'data have not too many values',
+      text: `depth > MAX_DEPTH || left < 0`,
+      instead: `depth > MAX_DEPTH`,
+      spec: MESSAGES,
+      tests: 'MS-18',
+    },
+    {
+      check: 'numbers are finite',
+      text: `if (!Number.isFinite(value)) return 'the data has a number that is not finite';\n      `,
+      instead: ``,
+      spec: MESSAGES,
+      tests: 'MS-18',
+    },
+    {
+      check: 'no number is a negative zero',
+      text: `return Object.is(value, -0) ? 'the data has a negative zero' : undefined;`,
+      instead: `return undefined;`,
+      spec: MESSAGES,
+      tests: 'MS-18',
+    },
+    {
+      check: 'objects are those of JSON',
+      text: `value === null || isPlain(value)`,
+      instead: `value === null || value`,
+      spec: MESSAGES,
+      tests: 'MS-18',
+    },
+    {
+      check: 'objects write themselves',
+      text: `  if (typeof Reflect.get(value, 'toJSON') === 'function') return false;\n`,
+      spec: MESSAGES,
+      tests: 'MS-18',
+    },
+    {
+      check: 'objects are no instances',
+      text: `return typeof prototype === 'object' && Object.getPrototypeOf(prototype) === null;`,
+      instead: `return true;`,
+      spec: MESSAGES,
+      tests: 'MS-18',
+    },
+    {
+      check: 'values are those of JSON',
+      text: `return \`the data has a value of type \${typeof value}\`;`,
+      instead: `return undefined;`,
+      spec: MESSAGES,
+      tests: 'MS-18',
+    },
+  ]),
+  ...inFile('lib/core/messages/answer-token.ts', [
+    {
+      check: 'an answer is of the service that was asked',
+      text: `    if (payload['iss'] !== answerer) mismatch('it is of another service');\n`,
+      spec: MESSAGES,
+      tests: 'MS-33',
+    },
+    {
+      check: 'an answer is for the service that asked',
+      text: `    if (payload['aud'] !== asker) mismatch('it is for another service');\n`,
+      spec: MESSAGES,
+      tests: 'MS-33',
+    },
+    {
+      check: 'an answer is to this message',
+      text: `    if (payload['rid'] !== tokenId) mismatch('it is to another message');\n`,
+      spec: MESSAGES,
+      tests: 'MS-33',
+    },
+    {
+      check: 'an answer ends',
+      text: `    if (this.isOver) mismatch('something follows its end');\n`,
+      spec: MESSAGES,
+      tests: 'MS-31',
+    },
+    {
+      check: 'an answer has its parts in order',
+      text: `    if (payload['seq'] !== this.next) mismatch('a part is missing, repeated or out of order');\n`,
+      spec: MESSAGES,
+      tests: 'MS-33',
+    },
+    {
+      check: 'the data of an answer are what was signed',
+      text: `      throw new ServiceAnswerRefusedError('answer_invalid', { detail: 'the data differs' });\n`,
+      instead: `      void 0;\n`,
+      spec: MESSAGES,
+      tests: 'MS-31',
+    },
+    {
+      check: 'an answer ends with an error',
+      text: `isEnd || isError;`,
+      instead: `isEnd;`,
+      spec: MESSAGES,
+      tests: 'MS-31',
+    },
+    {
+      check: 'an answer has its own type',
+      text: `      assertHeaderProfile(header, token.unverifiedHeader, HEADER_RULES);\n`,
+      spec: MESSAGES,
+      tests: 'MS-07',
+    },
+    {
+      check: 'the key of an answer is known',
+      text: `      if (key === undefined) invalid('its key is not known');\n`,
+      instead: `      if (key === undefined) return token.unverifiedPayload;\n`,
+      spec: MESSAGES,
+      tests: 'MS-32',
+    },
+    {
+      check: 'alg of an answer is the algorithm of the key',
+      text: `      if (!key.algorithms.has(header.algorithm)) invalid('alg is not the algorithm of the key');\n`,
+      spec: MESSAGES,
+      tests: 'MS-32',
+    },
+    {
+      check: 'an answer is signed',
+      text: `      await assertSignature(token, { algorithm: header.algorithm, key: key.key });\n`,
+      spec: MESSAGES,
+      tests: 'MS-32',
+    },
+    {
+      check: 'what is no token is no answer',
+      text: `    return invalid(error.detail ?? error.code);`,
+      instead: `    return {} as never;`,
+      spec: MESSAGES,
+      tests: 'MS-32',
+    },
+    {
+      check: 'a mark of an answer is true',
+      text: `  return invalid(\`\${name} is not true\`);`,
+      instead: `  return false;`,
+      spec: MESSAGES,
+      tests: 'MS-31',
+    },
+    {
+      check: 'an answer that does not fit is refused',
+      text: `  throw new ServiceAnswerRefusedError('answer_mismatch', { detail });\n`,
+      instead: `  return detail as never;\n`,
+      spec: MESSAGES,
+      tests: 'MS-33',
+    },
+    {
+      check: 'an answer that is not valid is refused',
+      text: `  throw new ServiceAnswerRefusedError('answer_invalid', { detail });\n`,
+      instead: `  return detail as never;\n`,
+      spec: MESSAGES,
+      tests: 'MS-31|MS-32',
+    },
+  ]),
+  ...inFile('lib/core/verification-steps.ts', [
+    {
+      check: 'the issuer is trusted for this way of calling',
+      text: `  if (transports.has(transport)) return trusted;\n`,
+      instead: `  if (transport) return trusted;\n`,
+      spec: MESSAGES,
+      tests: 'MS-14',
+    },
+  ]),
+  ...inFile('lib/nest/messages/received-message.ts', [
+    {
+      check: 'an event is not lost without a word',
+      text: `    this.assertDelivery(reception);\n`,
+      spec: DELIVERIES,
+      tests: 'MS-40',
+    },
+    {
+      check: 'a service says that events may be lost',
+      text: `if (!isEvent || !isAcknowledgedUnread || isAtMostOnce) return;`,
+      instead: `if (isEvent) return;`,
+      spec: DELIVERIES,
+      tests: 'MS-40',
+    },
+    {
+      check: 'a service has begun to verify',
+      text: `    throw new ServiceAuthUsageError('No service has begun to verify this message.');\n`,
+      instead: `    return undefined as never;\n`,
+      spec: DELIVERIES,
+      tests: 'MS-40',
+    },
+    {
+      check: 'a second consumer drops what another one has',
+      text: `      if (isSeen && this.delivery.endpoint.isFanOut) this.drop(verification);\n`,
+      spec: DELIVERIES,
+      tests: 'MS-08',
+    },
+    {
+      check: 'a message that was handled is refused',
+      text: `      throw error;\n    }\n  }\n\n  private drop`,
+      instead: `      return undefined as never;\n    }\n  }\n\n  private drop`,
+      spec: DELIVERIES,
+      tests: 'MS-08',
+    },
+    {
+      check: 'an event is held while it is handled',
+      text: `    if (isHeld) await this.reserve(verified, { verification, reception });\n`,
+      spec: DELIVERIES,
+      tests: 'MS-08',
+    },
+    {
+      check: 'an event that was handled is refused',
+      text: `      throw new ServiceTokenRefusedError('token_replayed');\n`,
+      instead: `      return;\n`,
+      spec: DELIVERIES,
+      tests: 'MS-08',
+    },
+    {
+      check: 'an event that was handled is dropped',
+      text: `      this.drop(verification);\n      throw new`,
+      instead: `      throw new`,
+      spec: DELIVERIES,
+      tests: 'MS-08',
+    },
+    {
+      check: 'an event that another one holds is busy',
+      text: `    if (held === 'busy') throw new ServiceAuthUnavailableError('message_busy');\n`,
+      instead: `    if (held === 'busy') return;\n`,
+      spec: DELIVERIES,
+      tests: 'MS-08',
+    },
+    {
+      check: 'each spelling of a header counts',
+      text: `headers.set(lower, [...(headers.get(lower) ?? []), ...carrier.values(name)]);`,
+      instead: `headers.set(lower, carrier.values(name));`,
+      spec: DELIVERIES,
+      tests: 'MS-03',
+    },
+    {
+      check: 'handlers see no token',
+      text: `      if (isSigned(name)) carrier?.remove(name);\n`,
+      spec: DELIVERIES,
+      tests: 'MS-02',
+    },
+    {
+      check: 'what is undecided comes again',
+      text: `status === 503 && isEvent ? 'requeue' : 'dead-letter'`,
+      instead: `'dead-letter'`,
+      spec: DELIVERIES,
+      tests: 'MS-08',
+    },
+    {
+      check: 'what is refused does not come again',
+      text: `status === 503 && isEvent ? 'requeue' : 'dead-letter'`,
+      instead: `'requeue'`,
+      spec: DELIVERIES,
+      tests: 'MS-08',
+    },
+  ]),
+  ...inFile('lib/nest/messages/held-use.ts', [
+    {
+      check: 'a store of events reserves',
+      text: `  throw new ServiceAuthUsageError(\n    'The replayStore has no reserve()`,
+      instead: `  return replayStore as LeasingReplayStore;\n  throw new ServiceAuthUsageError(\n    'The replayStore has no reserve()`,
+      spec: DELIVERIES,
+      tests: 'MS-40',
+    },
+  ]),
+  ...inFile('lib/nest/messages/message-reception.ts', [
+    {
+      check: 'a guard of messages needs the module',
+      text: `    throw new ServiceAuthUsageError(\n      'The guard of a message handler`,
+      instead: `    if (verifier) return undefined as never;\n    throw new ServiceAuthUsageError(\n      'The guard of a message handler`,
+      spec: DELIVERIES,
+      tests: 'MS-40',
+    },
+  ]),
+];
+
+const MOUNTS = [
+  ...inFile('lib/nest/service-auth.middleware.ts', [
+    {
+      check: 'a mount verifies',
+      text: `      await this.authenticator.authenticate(request, route);\n`,
+      instead: `      await Promise.resolve();\n`,
+      spec: MOUNTED,
+      tests: 'on express.*GQ-02',
+    },
+    {
+      check: 'what a mount refuses goes no further',
+      text: `return isAnswer(error) ? refuse(error) : fail(error);`,
+      instead: `if (isAnswer(error)) refuse(error);\n      else fail(error);`,
+      spec: MOUNTED,
+      tests: 'on express.*GQ-02',
+    },
+    {
+      check: 'a mount names the services that may call',
+      text: `allowIssuers === undefined ? [] : [new Set(allowIssuers)]`,
+      instead: `[]`,
+      spec: MOUNTED,
+      tests: 'on express.*GQ-04',
+    },
+    {
+      check: 'a mount asks for a user',
+      text: `subjectRequired: requireSubject,`,
+      instead: `subjectRequired: false,`,
+      spec: MOUNTED,
+      tests: 'on express.*GQ-04',
+    },
+    {
+      check: 'what asks for a caller admits nobody',
+      text: `anonymous === 'admit' && !asks`,
+      instead: `anonymous === 'admit'`,
+      spec: MOUNTED,
+      tests: 'on express.*GQ-06',
+    },
+    {
+      check: 'options of a mount are known',
+      text: `      throw new ServiceAuthUsageError(\`\${name} is no option of a mount: write one of \${names}.\`);\n`,
+      instead: `      void names;\n      continue;\n`,
+      spec: MOUNTED,
+      tests: 'GQ-07',
+    },
+    {
+      check: 'options of a mount are meant',
+      text: `    if (!isMeant(value)) throw new ServiceAuthUsageError(\`\${name}: write \${whatToWrite}.\`);\n`,
+      instead: `    void [isMeant, whatToWrite];\n`,
+      spec: MOUNTED,
+      tests: 'GQ-07',
+    },
+  ]),
+  ...inFile('lib/nest/resolver-context.ts', [
+    {
+      check: 'what only looks like a request is none',
+      text: `isObject(request) ? ReceivedRequest.verified(request) : undefined`,
+      instead: `isObject(request) ? (ReceivedRequest.verified(request) ?? (request as ReceivedRequest)) : undefined`,
+      spec: RESOLVERS,
+      tests: 'on express.*GQ-01',
+    },
+  ]),
+  ...inFile('lib/nest/graphql/guarded-driver.ts', [
+    {
+      check: 'an endpoint on Express is verified',
+      text: `      httpAdapter.use(path, middleware.express({ ...mount, route: path }));\n`,
+      instead: `      void path;\n`,
+      spec: REACHED,
+      tests: 'Apollo on express GQ-02',
+    },
+    {
+      check: 'an endpoint on Fastify is verified',
+      text: `      else verify(request, reply, ...rest);\n`,
+      instead: `      else goOn(rest);\n`,
+      spec: REACHED,
+      tests: '(Apollo on fastify|Mercurius) GQ-02',
+    },
+    {
+      check: 'an upload on Fastify is verified before it is parsed',
+      text: `if (isMultipart(request.raw)) verify(request, reply, ...rest);\n      else goOn(rest);`,
+      instead: `goOn(rest);`,
+      spec: REACHED,
+      tests: '(Apollo on fastify|Mercurius) GQ-03 an upload',
+    },
+    {
+      check: 'no transport is there that nobody verifies',
+      text: `      if (subscriptions === 'refuse') assertNoSockets(endpoint);\n`,
+      spec: DRIVERS,
+      tests: 'GQ-07',
+    },
+    {
+      check: 'each kind of socket is known',
+      text: `['subscriptions', 'subscription', 'installSubscriptionHandlers'] as const`,
+      instead: `['installSubscriptionHandlers'] as const`,
+      spec: DRIVERS,
+      tests: 'GQ-07',
+    },
+    {
+      check: 'a socket that is open verifies requests nevertheless',
+      text: `if (subscriptions === 'open' && isSocket(request))`,
+      instead: `if (subscriptions === 'open')`,
+      spec: DRIVERS,
+      tests: 'GQ-02',
+    },
+    {
+      check: 'a driver needs the module',
+      text: `      if (!middleware) throw new ServiceAuthUsageError(NO_MODULE);\n`,
+      instead: `      if (!middleware) return await super.start(endpoint);\n`,
+      spec: DRIVERS,
+      tests: 'GQ-07',
+    },
+  ]),
+];
+
 /** @type {readonly Removal[]} */
 export const REMOVALS = [
   ...GRANTS,
@@ -2292,6 +3017,7 @@ export const REMOVALS = [
   ...SIGNATURE,
   ...SHAPE,
   ...ANSWER,
+  ...STEPS,
   ...DECISION,
   ...CONTENT_HEADERS,
   ...STORES,
@@ -2303,6 +3029,8 @@ export const REMOVALS = [
   ...CHOICES,
   ...FOR_WHOM,
   ...KEY_SETS,
+  ...MESSAGE_CHECKS,
+  ...MOUNTS,
 ].map((removal) => ({ spec: CORE, ...removal }));
 
 /**
@@ -2311,6 +3039,40 @@ export const REMOVALS = [
  * @type {readonly [file: string, text: string, reason: string][]}
  */
 export const EXEMPT = [
+  [
+    'lib/core/verification-steps.ts',
+    'return refuse(',
+    'what is said of an issuer that is trusted otherwise, and an entry takes the question out',
+  ],
+  [
+    'lib/core/messages/verify-message.ts',
+    "?? refuse('claim_missing', 'jti')",
+    'cannot be: the claim was asked for before',
+  ],
+  ['lib/core/messages/message-text.ts', "return 'its data", 'the words of a reason'],
+  ['lib/core/messages/message-text.ts', "return 'found'", 'finds, refuses nothing'],
+  [
+    'lib/nest/messages/received-message.ts',
+    'throw new ServiceAuthUsageError(',
+    'entries take out what asks for it',
+  ],
+  ['lib/nest/messages/message-reception.ts', "return 'SEND'", 'names what uses exclude each other'],
+  [
+    'lib/nest/received-call.ts',
+    'throw new ServiceAuthUsageError(',
+    'without it the guard fails as well: it has no call to verify',
+  ],
+  [
+    'lib/nest/graphql/guarded-driver.ts',
+    'throw new ServiceAuthUsageError("subscriptions: write',
+    'any other word opens nothing more than open does',
+  ],
+  [
+    'lib/nest/graphql/guarded-driver.ts',
+    'throw new ServiceAuthConfigError(problems)',
+    'an entry takes out what asks for it',
+  ],
+  ['lib/nest/graphql/guarded-driver.ts', "return 'ws' in request", 'entries take out who asks'],
   [
     'lib/nest/user-lookup.ts',
     'throw new ServiceAuthConfigError(',

@@ -32,9 +32,11 @@ const PEERS = {
   '.': PEERS_OF_NEST,
   './core': [],
   './axios': [...PEERS_OF_NEST, ...AXIOS],
+  './bullmq': [...PEERS_OF_NEST, 'bullmq', '@nestjs/bullmq'],
   './cache': [...PEERS_OF_NEST, ...CACHE],
   './fetch': PEERS_OF_NEST,
   './graphql': PEERS_OF_NEST,
+  './microservices': [...PEERS_OF_NEST, '@nestjs/microservices'],
   './openapi': [...PEERS_OF_NEST, '@nestjs/swagger'],
   './opentelemetry': ['@opentelemetry/api'],
   './redis': [],
@@ -211,7 +213,7 @@ function checkConsumer({ folder: sources, lock, packages, absent }, folder, tarb
   run('node', [TSC, '-p', folder], { cwd: folder });
   const programs = readdirSync(join(CONSUMERS, sources));
   for (const program of programs) {
-    run('node', [program.replace(/\.ts$/, '.js')], { cwd: folder, minutes: 1 });
+    run('node', [program.replace(/\.ts$/, '.js')], { cwd: folder, minutes: 5 });
   }
   checkEntryPoints(folder);
   checkDemo(folder);
@@ -224,7 +226,7 @@ function checkConsumer({ folder: sources, lock, packages, absent }, folder, tarb
  */
 function checkDemo(folder) {
   const program = join(folder, 'node_modules/.bin/nestjs-service-auth');
-  const options = { cwd: folder, encoding: /** @type {const} */ ('utf8'), timeout: 120_000 };
+  const options = { cwd: folder, encoding: /** @type {const} */ ('utf8'), timeout: 300_000 };
   const { status, stdout, stderr } = spawnSync(program, ['demo'], options);
   if (existsSync(join(folder, 'node_modules/@nestjs'))) {
     assert.equal(stderr, '');

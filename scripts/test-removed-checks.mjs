@@ -13,10 +13,19 @@ import { inTemporaryFolder, readJson, ROOT } from './run.mjs';
 const JEST = ['--experimental-vm-modules', 'node_modules/jest/bin/jest.js', '--maxWorkers=1'];
 const COPIED = ['lib', 'test', 'scripts', 'package.json', 'jest.config.js', 'tsconfig.json'];
 
+/** The specs with GraphQL, whose packages scripts/test-graphql.mjs installs. */
+const GRAPHQL = 'tools/graphql';
+const COPIED_OF_GRAPHQL = ['test', 'package.json', 'jest.config.js', 'tsconfig.json'];
+
 /** The verify path, and for whom calls are made: a line of these files that refuses must be taken out by an entry, or be exempt. */
 const GUARDED = [
   ...filesOf('lib/core', 'token-syntax unambiguous-json jose-header claims subject token-times'),
   ...filesOf('lib/core', 'token-signature request-binding request-shape verify-request'),
+  ...filesOf('lib/core', 'verification-steps'),
+  ...filesOf('lib/core/messages', 'verify-message message-text message-times answer-token'),
+  ...filesOf('lib/nest/messages', 'received-message message-reception'),
+  ...filesOf('lib/nest', 'received-call resolver-context service-auth.middleware'),
+  ...filesOf('lib/nest/graphql', 'guarded-driver'),
   ...filesOf('lib/core/grants', 'grant-claims prove-subject verify-grant issue-grant'),
   ...filesOf('lib/nest', 'service-jwt.guard request-authenticator user-lookup'),
   ...filesOf('lib/nest', 'route-policy request-state allow-issuers.decorator route-mark'),
@@ -93,7 +102,8 @@ function runTests(folder, spec, tests) {
   const report = join(folder, 'report.json');
   rmSync(report, { force: true });
   const choice = tests === undefined ? [] : ['-t', tests];
-  const args = [...JEST, '--json', '--outputFile', report, ...choice, spec];
+  const config = spec.startsWith(GRAPHQL) ? ['-c', join(GRAPHQL, 'jest.config.js')] : [];
+  const args = [...JEST, ...config, '--json', '--outputFile', report, ...choice, spec];
   const { stderr } = spawnSync('node', args, { cwd: folder, timeout: 600_000, encoding: 'utf8' });
   let results;
   try {
@@ -159,7 +169,12 @@ function describe({ removal: { file, check }, caughtBy, failed }) {
 
 const outcomes = inTemporaryFolder((folder) => {
   for (const name of COPIED) cpSync(join(ROOT, name), join(folder, name), { recursive: true });
-  symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
+  for (const name of COPIED_OF_GRAPHQL.map((each) => join(GRAPHQL, each))) {
+    cpSync(join(ROOT, name), join(folder, name), { recursive: true });
+  }
+  for (const name of ['node_modules', join(GRAPHQL, 'node_modules')]) {
+    symlinkSync(join(ROOT, name), join(folder, name));
+  }
   assertPassesUnchanged(folder, chosen);
   if (markdown) console.log('| check | file | caught by | tests |\n| --- | --- | --- | ---: |');
   return chosen.map((removal) => {

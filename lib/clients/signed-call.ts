@@ -136,7 +136,7 @@ export async function signCall<Frozen extends FrozenCall>(
 export function grantToSend(
   { subject, grant }: CallSubject,
   target: Pick<SigningTarget, 'grants'>,
-  { settings }: Pick<RequestSigner, 'settings'>,
+  { settings }: { readonly settings: Pick<CallerSettings, 'now'> },
 ): HeldGrant | undefined {
   if (target.grants === 'never' || grant === undefined || grant.subject !== subject) {
     return undefined;

@@ -15,7 +15,7 @@ import { isVerifiable } from './received-call.js';
 import { readRoute } from './route-policy.js';
 
 /** The kind of call that reaches a handler. */
-export type HandlerKind = 'HTTP' | 'message' | 'event' | 'WebSocket' | 'GraphQL';
+export type HandlerKind = 'HTTP' | 'message' | 'event' | 'job' | 'WebSocket' | 'GraphQL';
 
 /**
  * `guarded`: requires a token. `optional`: admits callers without a token, as its decorator says. `skipped`: has
@@ -63,6 +63,10 @@ const MESSAGE_KIND = 'microservices:handler_type';
 const MESSAGE_TRANSPORT = 'microservices:transport';
 const IS_GATEWAY = 'websockets:is_gateway';
 const IS_SOCKET_MESSAGE = 'websockets:message_mapping';
+const PROCESSOR = 'bullmq:processor_metadata';
+
+/** Where `@ServiceProcessor()` marks a class: its jobs are verified. */
+export const SERVICE_PROCESSOR = 'nestjs-service-auth:service-processor';
 
 /** `PatternHandler.EVENT` of @nestjs/microservices. */
 const EVENT = 2;
@@ -76,7 +80,34 @@ export function coverageOf(modules: ModulesContainer, reach: GlobalGuardReach): 
       ofProvider(wrapper, () => endpointsServing(wrapper, modules)),
     ),
   ];
-  return found.map((handler) => judge(handler, reach));
+  // An application that guards no job has decided nothing about them.
+  const guardsJobs = found.some(({ kind, type }) => kind === 'job' && isServiceProcessor(type));
+  return found
+    .filter(({ kind }) => guardsJobs || kind !== 'job')
+    .map((handler) => judge(handler, reach));
+}
+
+function isServiceProcessor(type: Type): boolean {
+  return Reflect.hasMetadata(SERVICE_PROCESSOR, type);
+}
+
+/** The names of guarded handlers of events that a server of this transport serves. */
+export function guardedEvents(
+  modules: ModulesContainer,
+  reach: GlobalGuardReach,
+  transportId: unknown,
+): string[] {
+  const wrappers = [...modules.values()].flatMap(({ controllers }) => [...controllers.values()]);
+  const events = unique(wrappers)
+    .flatMap(ofController)
+    .filter(({ kind, declared }) => {
+      const transport: unknown = Reflect.getMetadata(MESSAGE_TRANSPORT, declared);
+      return kind === 'event' && (transport === undefined || transport === transportId);
+    });
+  return events
+    .map((event) => judge(event, reach))
+    .filter(({ verdict }) => verdict === 'guarded' || verdict === 'optional')
+    .map(({ handler }) => handler);
 }
 
 /** Each class once, since several modules may declare it. */
@@ -109,6 +140,7 @@ function endpointsServing({ metatype }: Wrapper, modules: ModulesContainer): Gra
 
 function ofProvider(wrapper: Wrapper, endpoints: () => GraphQLEndpoint[]): Found[] {
   const isGateway = Reflect.hasMetadata(IS_GATEWAY, wrapper.metatype as object);
+  const isProcessor = Reflect.hasMetadata(PROCESSOR, wrapper.metatype as object);
   return methodsOf(wrapper).flatMap((method) => {
     const { declared } = method;
     const has = (key: string): boolean => Reflect.hasMetadata(key, declared);
@@ -116,6 +148,7 @@ function ofProvider(wrapper: Wrapper, endpoints: () => GraphQLEndpoint[]): Found
     if (isGateway && has(IS_SOCKET_MESSAGE)) kinds.push('WebSocket');
     const resolver = resolverKindOf(declared);
     if (resolver && resolver !== 'field') kinds.push('GraphQL');
+    if (isProcessor && method.name === 'process') kinds.push('job');
     return kinds.map((kind) => ({
       ...method,
       kind,
@@ -155,6 +188,7 @@ function judge(handler: Found, reach: GlobalGuardReach): HandlerCoverage {
 
 function verdictOn(handler: Found, reach: GlobalGuardReach): Verdict {
   const { type, called, declared, kind } = handler;
+  if (kind === 'job' && isServiceProcessor(type)) return 'guarded';
   const served = reachOf(handler, reach);
   if (served === undefined) return 'unserved';
   const guarded: Reach = hasGuard({ handler: called, controller: type }) ? 'guarded' : served;
@@ -202,6 +236,8 @@ function reachOf({ kind, declared, isStatic }: Found, reach: GlobalGuardReach): 
   switch (kind) {
     case 'HTTP':
       return reach.servesHttp ? reach.http : undefined;
+    case 'job':
+      return 'open';
     case 'WebSocket':
       return reach.serves ? reach.gateways(isStatic) : undefined;
     default:

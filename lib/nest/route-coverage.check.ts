@@ -95,6 +95,12 @@ function isMessage({ kind }: HandlerCoverage): boolean {
   return kind === 'message' || kind === 'event';
 }
 
+function isJob({ kind }: HandlerCoverage): boolean {
+  return kind === 'job';
+}
+
+const JOBS = 'For jobs, write @ServiceProcessor() in the place of @Processor().';
+
 const INHERIT =
   'No APP_GUARD reaches messages without connectMicroservice(options, { inheritAppConfig: true }).';
 
@@ -117,6 +123,7 @@ function describeOpen(handlers: readonly HandlerCoverage[]): string | undefined 
     `ServiceJwtGuard does not guard ${open.length} of ${served.length} handlers: ${listed(names)}.`,
     ...(isNoneGuarded ? ['None is guarded.'] : []),
     ...(open.some(isMessage) ? [INHERIT] : []),
+    ...(open.some(isJob) ? [JOBS] : []),
     open.some((handler) => !lacksVerification(handler)) ? GUARD_OR_SKIP : GUARD,
   ].join(' ');
 }
@@ -145,7 +152,10 @@ function describeNeeds(handlers: readonly HandlerCoverage[]): string | undefined
 function problemOf(handler: HandlerCoverage): string {
   const how = handler.verdict === 'open' ? 'is open' : 'may be open: Nest does not show its guards';
   const inherit = isMessage(handler) ? ` ${INHERIT}` : '';
-  return `coverage: ${nameOf(handler)} ${how}; write @UseGuards(ServiceJwtGuard) on it, or @SkipServiceAuth() where everybody may call.${inherit}`;
+  const guard = isJob(handler)
+    ? '@ServiceProcessor() in the place of @Processor()'
+    : '@UseGuards(ServiceJwtGuard) on it';
+  return `coverage: ${nameOf(handler)} ${how}; write ${guard}, or @SkipServiceAuth() where everybody may call.${inherit}`;
 }
 
 function nameOf({ handler, otherGuards }: HandlerCoverage): string {

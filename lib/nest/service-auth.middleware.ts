@@ -9,7 +9,7 @@ import type { Route } from './route-policy.js';
 
 /** What callers of a mount need besides a good token. */
 export interface MountOptions {
-  /** What stands for the route in events: `/legacy`. Default on Fastify: the pattern of the route; else none. */
+  /** The route, for events: `/legacy`. Default on Fastify: the pattern of the route; else none. */
   readonly route?: string;
   /** The services that may call, as {@link AllowIssuers} takes them. Default: each trusted issuer. */
   readonly allowIssuers?: readonly string[];
@@ -21,7 +21,7 @@ export interface MountOptions {
   readonly maxBodyBytes?: number;
 }
 
-/** A middleware of Express, Connect, or Engine.IO. */
+/** A middleware of Express or Connect. */
 export type ServiceAuthExpressMiddleware = (
   request: IncomingMessage,
   response: ServerResponse,
@@ -72,8 +72,7 @@ export class ServiceAuthMiddleware {
   ) {}
 
   /**
-   * A middleware for Express, and for what takes the middlewares of Express: Connect, `io.engine.use()`. Mount it under the
-   * path of what it protects, in the same call or before.
+   * A middleware for Express. Mount it under the path of what it protects, in the same call or before.
    *
    * The user of the request ends with the answer, and when the caller hangs up.
    *

@@ -66,6 +66,16 @@ export class MemoryReplayStore implements LeasingReplayStore {
   }
 
   /**
+   * How many uses one issuer may have while no other issuer has any.
+   *
+   * @internal
+   */
+  get roomForOneIssuer(): number {
+    const { maxEntries, sharesFairly } = this.settings;
+    return sharesFairly ? Math.floor(maxEntries / 2) : maxEntries;
+  }
+
+  /**
    * Begins to report failures. Warns in a worker thread and in a worker of `node:cluster`, also in PM2's cluster
    * mode: other workers do not see these uses.
    */

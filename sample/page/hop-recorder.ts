@@ -3,6 +3,8 @@ import { SERVICE_URIS, type ServiceName } from '../setup/services.js';
 import type { Hop } from '../story/messages.js';
 import type { Stage } from '../story/story.js';
 
+const MARK_TIMEOUT_MILLISECONDS = 20_000;
+
 /** In the order in which a call passes them. */
 export const CHAIN = ['edge', 'another', 'herald', 'census'] as const satisfies ServiceName[];
 
@@ -72,7 +74,7 @@ function ofOneCall(recorded: readonly Recorded[]): Hops {
 
 async function ask(url: URL): Promise<boolean> {
   try {
-    await (await fetch(url, { signal: AbortSignal.timeout(3000) })).text();
+    await (await fetch(url, { signal: AbortSignal.timeout(MARK_TIMEOUT_MILLISECONDS) })).text();
     return true;
   } catch {
     return false;

@@ -1,20 +1,21 @@
 import { generateKeyPairSync } from 'node:crypto';
-import type { Environment } from '../setup/environment.js';
 import { readPrivateKey } from '../setup/key-files.js';
-import { SERVICE_URIS } from '../setup/services.js';
+import { SERVICE_URIS, type ServiceName } from '../setup/services.js';
 import { describe, orNoAnswer, send, type SentRequest } from './http-client.js';
 import type { Narrator } from './narrator.js';
 import { get, grantFor, post, sign, type Signer } from './signed-request.js';
-import { NEWCOMER, OPERATOR } from './story.js';
+import { NEWCOMER, OPERATOR, type Stage } from './story.js';
 
 const UUID = /[0-9a-f-]{36}/;
 
 /**
  * Four requests to Herald that are each wrong in one thing, after one that is right. Then one to Census, by somebody who
  * has Herald's private key.
+ *
+ * @returns when the services have reported the requests, and with them what they logged
  */
 export async function playRefusals(
-  environment: Environment,
+  { environment, services }: Pick<Stage, 'environment' | 'services'>,
   notificationUri: string,
   narrator: Narrator,
 ): Promise<void> {
@@ -35,9 +36,13 @@ export async function playRefusals(
     user: NEWCOMER,
     type: 'welcome-message',
   });
+  let receiver: ServiceName = 'herald';
   const show = async (label: string, request: SentRequest, expected: string): Promise<void> => {
     const line = `${request.method} ${new URL(request.url).pathname}`.replace(UUID, '...');
-    narrator.exchange(label, line, describe(await orNoAnswer(send(request))), expected);
+    const reported = services.nextHop(receiver);
+    const answer = await orNoAnswer(send(request));
+    narrator.exchange(label, line, describe(answer), expected);
+    if (answer.status !== 0) await reported;
   };
 
   narrator.heading('One good request to Herald, and four that Herald refuses');
@@ -57,6 +62,7 @@ export async function playRefusals(
     audience: SERVICE_URIS.census,
     subject: NEWCOMER,
   };
+  receiver = 'census';
   const address = get(new URL('user/42/', environment.baseUrls.census).href);
   await show('stolen key', await sign(address, thief), '403 grant_missing');
 }

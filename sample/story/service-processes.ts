@@ -5,7 +5,9 @@ import type { Ports } from './free-ports.js';
 import type { Hop, KnownKeys, LogLine, RunnerMessage, ServiceMessage } from './messages.js';
 import { ServiceProcess, type ServiceStatus } from './service-process.js';
 
-const PATIENCE_MILLISECONDS = 10_000;
+/** Generous: a busy machine is no failure. */
+const KEYS_PATIENCE_MILLISECONDS = 60_000;
+const HOP_PATIENCE_MILLISECONDS = 30_000;
 
 /**
  * Each one finds the keys of the one before it as soon as it starts. In another order it would find
@@ -160,7 +162,7 @@ export class ServiceProcesses {
 
   /** The next such request that a service answers; undefined when none comes. Call it before the request is made. */
   async nextHop(name: ServiceName, isSuch = (_hop: Hop) => true): Promise<Hop | undefined> {
-    return await firstOf<Hop>(this.hops, name, isSuch, PATIENCE_MILLISECONDS);
+    return await firstOf<Hop>(this.hops, name, isSuch, HOP_PATIENCE_MILLISECONDS);
   }
 
   /**
@@ -190,7 +192,7 @@ export class ServiceProcesses {
     const { ports } = this.optionsInUse();
     const process = this.add(name, { replica: 1, port: ports[name], variables: {} });
     await process.start(turn);
-    await this.untilKeys(name, hasAll, PATIENCE_MILLISECONDS);
+    await this.untilKeys(name, hasAll, KEYS_PATIENCE_MILLISECONDS);
   }
 
   private add(name: ServiceName, { replica, port, variables: others }: Addition): ServiceProcess {

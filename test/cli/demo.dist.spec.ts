@@ -5,7 +5,7 @@ import { runProgram, temporaryFolder } from './command-line.js';
 const ROOT = join(import.meta.dirname, '..', '..');
 const ESCAPE = '\u001b[';
 /** The demo starts three applications, which takes a while on a busy machine. */
-const PATIENCE_MILLISECONDS = 60_000;
+const PATIENCE_MILLISECONDS = 180_000;
 
 const folder = temporaryFolder();
 afterAll(() => folder.remove());

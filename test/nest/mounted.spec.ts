@@ -194,6 +194,13 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     const moved = await herald.send(census.port, { target, signedTarget: '/other' });
     expect(moved).toMatchObject({ code: 'request_mismatch' });
   });
+
+  it('GQ-06 a mount that asks for a caller admits nobody else', async () => {
+    const census = await start({ anonymous: 'admit', allowIssuers: [herald.issuer] });
+    const target = '/legacy';
+    expect(await call(census.port, { target })).toMatchObject({ code: 'token_missing' });
+    expect(await herald.get(census.port, target)).toMatchObject({ status: 200 });
+  });
 });
 
 it.each<[object, RegExp]>([
@@ -204,7 +211,7 @@ it.each<[object, RegExp]>([
   [{ requireSubject: 'yes' }, /^requireSubject: /],
   [{ route: 1 }, /^route: /],
   [{ allowIssuer: ['https://herald.service/'] }, /no option of a mount/],
-])('does not take %j', async (options, message) => {
+])('GQ-07 does not take %j', async (options, message) => {
   const auth = new ServiceAuthTesting();
   const service = await startService({ adapter: 'express', imports: [auth.module()] });
   const middleware = service.app.get(ServiceAuthMiddleware);

@@ -31,7 +31,7 @@ const herald = new Caller('https://herald.service/', CENSUS);
 const archive = new Caller('https://archive.service/', CENSUS);
 const clerk = new Caller('https://clerk.service/', REGISTRY);
 
-type Field = 'plain' | 'forArchive' | 'forUsers' | 'reported' | 'open' | 'anybody';
+type Field = 'plain' | 'forArchive' | 'forUsers' | 'reported' | 'open' | 'anybody' | 'unguarded';
 
 /** What Nest gives a resolver: the object, the arguments, the context, the info. */
 type Resolve = (...args: readonly unknown[]) => Promise<unknown>;
@@ -59,6 +59,10 @@ class Resolver {
   open(): string {
     return 'open';
   }
+  @SkipServiceAuth()
+  unguarded(caller: ServiceIdentity | undefined): string {
+    return caller?.issuer ?? 'nobody';
+  }
   @OptionalServiceAuth()
   anybody(caller: ServiceIdentity | undefined): string {
     return caller?.issuer ?? 'nobody';
@@ -66,6 +70,7 @@ class Resolver {
 }
 ServiceCaller()(Resolver.prototype, 'reported', 0);
 ServiceCaller()(Resolver.prototype, 'anybody', 0);
+ServiceCaller()(Resolver.prototype, 'unguarded', 0);
 
 /** Runs resolvers as @nestjs/graphql does: the fields of one operation, each in a context of its own. */
 @Injectable()
@@ -81,7 +86,8 @@ class Executor {
       try {
         return (await this.resolve(name)({}, {}, context, info)) as string;
       } catch (error) {
-        return (error as { extensions: { serviceAuth: { code: string } } }).extensions;
+        const { extensions, name: kind } = error as Error & { extensions?: object };
+        return extensions ?? kind;
       }
     });
     return { fields: await Promise.all(outcomes) };
@@ -198,6 +204,16 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
       const real = await herald.get(census.port, target.replace('forged', 'graphql'));
       expect(real.json).toEqual({ fields: ['plain', 'open', herald.issuer] });
     });
+  });
+
+  it('GQ-01 injects nobody where nothing was verified', async () => {
+    const target = `/graphql${fieldsOf('unguarded')}`;
+    const open = await start();
+    expect((await herald.get(open.port, target)).json).toEqual({
+      fields: ['ServiceAuthUsageError'],
+    });
+    const verified = await start({ configure: mounted() });
+    expect((await herald.get(verified.port, target)).json).toEqual({ fields: [herald.issuer] });
   });
 
   it('GQ-01 an endpoint that verifies nothing', async () => {

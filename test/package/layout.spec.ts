@@ -106,6 +106,11 @@ const IMPORTS: [place: string, refused: string, admitted: string][] = [
   ['lib/testing', '../core/identity.js', '../core/index.js'],
   ['lib/testing', '../for-whom/kept-inside.js', '../nest/request-authenticator.js'],
   ['lib/testing', '../nest/axios/service-http.module.js', '../nest/service-jwt.guard.js'],
+  ['lib/nest', 'bullmq', '@nestjs/common'],
+  ['lib/nest', '@nestjs/bullmq', '@nestjs/core'],
+  ['lib/nest', './jobs/service-jobs.module.js', './service-jwt.guard.js'],
+  ['lib/nest/jobs', '@nestjs/microservices', '@nestjs/bullmq'],
+  ['lib/nest/jobs', '../../core/claims.js', '../../core/index.js'],
   ['lib/nest/http', 'axios', '@nestjs/common'],
   ['lib/nest/http', '../../core/claims.js', '../../core/index.js'],
 ];

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CHROMIUM, CHROMIUM_FLAGS } from './chromium-binary.js';
 
 const FLAGS = ['--headless', ...CHROMIUM_FLAGS, '--no-first-run', '--remote-debugging-pipe'];
-const PATIENCE_MILLISECONDS = 60_000; // a busy machine is no failure
+const PATIENCE_MILLISECONDS = 180_000; // a busy machine is no failure
 
 export type Params = Readonly<Record<string, unknown>>;
 

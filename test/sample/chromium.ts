@@ -18,7 +18,7 @@ export interface VisitedPage {
 
 export async function openPage(browser: Browser): Promise<VisitedPage> {
   const page = await browser.newPage();
-  page.setDefaultTimeout(60_000); // a busy machine is no failure
+  page.setDefaultTimeout(180_000); // a busy machine is no failure
   const complaints: string[] = [];
   const origins = new Set<string>();
   page.on('console', (message) => {

@@ -2,12 +2,16 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { jest } from '@jest/globals';
 import { ensureKeyFiles } from '../../sample/setup/key-files.js';
 import { type Mailbox, startMailbox } from '../../sample/story/mailbox.js';
 import { type Answer, call } from '../support/http/http.js';
 import { Browser, type Tab } from './browser.js';
 import { describeInBrowser } from './chromium-binary.js';
 import { startWorld, type World } from './world.js';
+
+// A busy machine is no failure: the browser, and the processes of the sample, take their time there.
+jest.setTimeout(600_000);
 
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 const NOTIFICATION_URI = /^https:\/\/herald\.service\/notification\/[0-9a-f-]{36}\/$/;
@@ -160,7 +164,7 @@ describeInBrowser('the page of Edge', () => {
   beforeAll(async () => {
     browser = Browser.start();
     tab = await browser.openTab();
-  }, 60_000);
+  });
   afterAll(async () => await browser.close());
   beforeEach(async () => {
     await tab.send('Network.clearBrowserCookies');

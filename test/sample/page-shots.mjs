@@ -27,7 +27,7 @@ await browser.close();
 /** @param {{ name: string, width: number, height: number, scheme: string }} view */
 async function shoot({ name, width, height, scheme }) {
   const page = await browser.newPage();
-  page.setDefaultTimeout(120_000);
+  page.setDefaultTimeout(300_000);
   await page.setViewport({ width, height, isMobile: name === 'phone', hasTouch: name === 'phone' });
   await page.emulateMediaFeatures([
     { name: 'prefers-color-scheme', value: scheme },

@@ -4,7 +4,7 @@ import { type PageProcess, startPageProcess } from './page-process.js';
 const READY = "document.body?.dataset.ready === 'yes'";
 
 /** A rotation waits until caches have turned over. */
-const SWITCH_PATIENCE_MILLISECONDS = 100_000;
+const SWITCH_PATIENCE_MILLISECONDS = 300_000;
 
 /** The sizes at which the page is looked at: a small desktop, and a phone. */
 export const SIZES = [

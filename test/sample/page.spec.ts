@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { createServer as createHttpServer } from 'node:http';
 import { text } from 'node:stream/consumers';
+import { jest } from '@jest/globals';
 import type { AttemptResult } from '../../sample/page/attempt.service.js';
 import { ATTEMPTS } from '../../sample/page/attempts.js';
 import { curlOf, type CurlCommand } from '../../sample/page/curl.js';
@@ -11,6 +12,9 @@ import type { State } from '../../sample/page/state.service.js';
 import type { StoryResult } from '../../sample/page/story.service.js';
 import { call } from '../support/http/http.js';
 import { type PageProcess, startPageProcess } from './page-process.js';
+
+// A busy machine is no failure: the browser, and the processes of the sample, take their time there.
+jest.setTimeout(600_000);
 
 const OPERATOR = 'https://census.service/user/21/';
 const BODIES = ['42', '7'].map(
@@ -29,7 +33,7 @@ beforeAll(async () => {
   taken = createServer();
   await once(taken.listen(0, '127.0.0.1'), 'listening');
   page = await startPageProcess(takenPort());
-}, 90_000);
+});
 afterAll(() => {
   page.remove();
   taken.close();

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { jest } from '@jest/globals';
 import type { OpenAPIObject } from '@nestjs/swagger';
 import type { Browser, Page } from 'puppeteer-core';
 import { AppModule as HeraldModule } from '../../sample/herald/app.module.js';
@@ -11,6 +12,9 @@ import { openPage, startChromium } from './chromium.js';
 import { call } from '../support/http/http.js';
 import { operationAt, problemsOf, responseOf } from '../support/http/openapi.js';
 import { startService, type TestService } from '../support/services/service.js';
+
+// A busy machine is no failure: the browser, and the processes of the sample, take their time there.
+jest.setTimeout(600_000);
 
 const nowhere = 'http://127.0.0.1:9/';
 const TOKEN = { 'service-jwt': [] };
@@ -84,42 +88,38 @@ describeInBrowser('Swagger UI of Herald', () => {
   it.each([
     ['a desktop', { width: 1280, height: 900 }],
     ['a phone', { width: 390, height: 844, isMobile: true, hasTouch: true }],
-  ])(
-    'shows the header and the refusals on %s, without a complaint',
-    async (_title, viewport) => {
-      const { page, complaints, origins } = await openPage(browser);
-      await page.setViewport(viewport);
-      await page.goto(`${herald.url}/docs`, { waitUntil: 'networkidle0' });
+  ])('shows the header and the refusals on %s, without a complaint', async (_title, viewport) => {
+    const { page, complaints, origins } = await openPage(browser);
+    await page.setViewport(viewport);
+    await page.goto(`${herald.url}/docs`, { waitUntil: 'networkidle0' });
 
-      await page.locator('.scheme-container button.authorize').click();
-      const scheme = await textOf(page, '.dialog-ux');
-      expect(scheme).toContain('service-jwt');
-      expect(scheme).toMatch(/Name:\s*JWT/);
-      expect(scheme).toMatch(/In:\s*header/);
-      expect(scheme).toContain('signs for this one request');
-      await page.locator('.dialog-ux button.close-modal').click();
+    await page.locator('.scheme-container button.authorize').click();
+    const scheme = await textOf(page, '.dialog-ux');
+    expect(scheme).toContain('service-jwt');
+    expect(scheme).toMatch(/Name:\s*JWT/);
+    expect(scheme).toMatch(/In:\s*header/);
+    expect(scheme).toContain('signs for this one request');
+    await page.locator('.dialog-ux button.close-modal').click();
 
-      await page.locator('.opblock-post .opblock-summary-control').click();
-      const responses = await textOf(page, '.opblock-post .responses-table');
-      for (const description of [
-        'There is no service token, or one that proves nothing here.',
-        'Or: The service token is good, and policy says no.',
-        'This service cannot decide at the moment.',
-        'WWW-Authenticate',
-        'Retry-After',
-        'token_missing',
-        'issuer_not_allowed',
-        'key_unavailable',
-      ]) {
-        expect(responses).toContain(description);
-      }
-      const isTooWide: unknown = await page.evaluate(
-        'document.documentElement.scrollWidth > document.documentElement.clientWidth',
-      );
-      expect({ complaints, isTooWide }).toEqual({ complaints: [], isTooWide: false });
-      expect([...origins]).toEqual([herald.url]);
-      await page.close();
-    },
-    120_000,
-  );
+    await page.locator('.opblock-post .opblock-summary-control').click();
+    const responses = await textOf(page, '.opblock-post .responses-table');
+    for (const description of [
+      'There is no service token, or one that proves nothing here.',
+      'Or: The service token is good, and policy says no.',
+      'This service cannot decide at the moment.',
+      'WWW-Authenticate',
+      'Retry-After',
+      'token_missing',
+      'issuer_not_allowed',
+      'key_unavailable',
+    ]) {
+      expect(responses).toContain(description);
+    }
+    const isTooWide: unknown = await page.evaluate(
+      'document.documentElement.scrollWidth > document.documentElement.clientWidth',
+    );
+    expect({ complaints, isTooWide }).toEqual({ complaints: [], isTooWide: false });
+    expect([...origins]).toEqual([herald.url]);
+    await page.close();
+  });
 });

@@ -1,5 +1,8 @@
 #!/usr/bin/python3
-"""Verifies the vectors of this folder with PyJWT and cryptography alone: docs/protocol.md, "Receiving" and "Grants"."""
+"""Verifies the vectors of this folder with PyJWT and cryptography alone.
+
+docs/protocol.md: "Receiving", "Grants", "Messages", "Answers to messages".
+"""
 
 import base64
 import contextlib
@@ -23,6 +26,10 @@ DIGESTS = {32: "md5", 64: "sha256", 96: "sha384", 128: "sha512"}
 POLICY = {"issuer_not_allowed", "subject_missing", "subject_not_allowed"}
 POLICY |= {f"grant_{why}" for why in "missing repeated invalid mismatch expired not_yet_valid".split()}
 POLICY |= {"originator_unknown", "originator_not_allowed", "scope_missing", "authentication_insufficient"}
+REQUEST_LINE = r"[^ ]+ [^ ]+"
+MESSAGE_LINE = r"(SEND|EMIT|JOB) [^\x00-\x1f\x7f-\x9f]+"
+SHORT_ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}
+MOST_VALUES, DEEPEST, LONGEST_DELAY_SECONDS = 1_000_000, 64, 7 * 86400
 DESCRIBES_CONTENT = {"content-type", "content-encoding", "content-range"}
 UNSAFE_IN_JTI = re.compile(r"[\x00-\x1f\x7f-\x9f\s]")
 UNSAFE_IN_SUB = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
@@ -110,14 +117,14 @@ def check_header_types(header):
     refuse_if(alg not in ALGORITHMS, "algorithm_refused")
 
 
-def check_claim_types(claims):
+def check_claim_types(claims, line=REQUEST_LINE):
     for name in ("iss", "aud", "sub", "jti", "req", "bdy"):
         refuse_if(name in claims and not (isinstance(claims[name], str) and claims[name]), "claim_invalid")
     for name in ("iat", "exp", "nbf"):
         refuse_if(not is_number(claims.get(name, 0)), "claim_invalid")
     jti, req, bdy, hdr = (claims.get(name) for name in ("jti", "req", "bdy", "hdr"))
     refuse_if(jti is not None and (not 16 <= len(jti) <= 256 or UNSAFE_IN_JTI.search(jti)), "claim_invalid")
-    refuse_if(req is not None and (len(req) > 4096 or not re.fullmatch(r"[^ ]+ [^ ]+", req)), "claim_invalid")
+    refuse_if(req is not None and (len(req) > 4096 or not re.fullmatch(line, req)), "claim_invalid")
     is_digest = bdy is None or (len(bdy) in DIGESTS and re.fullmatch(r"[0-9a-f]+", bdy))
     refuse_if(not is_digest, "claim_invalid")
     if "sub" in claims:
@@ -143,13 +150,16 @@ def check_subject(subject):
     refuse_if("@" in authority or (is_web and not authority), "claim_invalid")
 
 
-def check_profile(header, claims, profile):
-    is_strict = profile == "strict"
+def check_header(header, expected, is_strict=True):
     refuse_if(is_strict and set(header) - {"alg", "kid", "typ"}, "header_invalid")
-    expected = "svc+jwt" if is_strict else "jwt"
     typ = header.get("typ", "" if is_strict else expected).lower().removeprefix("application/")
     refuse_if(typ != expected, "header_invalid")
     refuse_if(is_strict and "kid" not in header, "key_unknown")
+
+
+def check_profile(header, claims, profile):
+    is_strict = profile == "strict"
+    check_header(header, "svc+jwt" if is_strict else "jwt", is_strict)
     required = "iss aud iat exp jti req" if is_strict else "iss aud sub"
     refuse_if(any(name not in claims for name in required.split()), "claim_missing")
     refuse_if(is_strict and len(claims.get("bdy", "-")) == 32, "claim_invalid")
@@ -374,9 +384,191 @@ def verify(vector, receiver, now, used):
     return {"identity": identity, **({"grant": grant} if "originators" in receiver else {})}
 
 
-def outcome(vector, receiver, now, used):
+def to_text(value, depth=0):
+    """The JSON text of a value as JavaScript writes it. Raises Refused for a value that no such text has."""
+    refuse_if(depth > DEEPEST, "body_unverifiable")
+    if isinstance(value, list):
+        return "[" + ",".join(to_text(item, depth + 1) for item in value) + "]"
+    if isinstance(value, dict):
+        names = sorted((name for name in value if is_index(name)), key=int)
+        names += [name for name in value if not is_index(name)]
+        return "{" + ",".join(f"{quote(name)}:{to_text(value[name], depth + 1)}" for name in names) + "}"
+    if isinstance(value, str):
+        return quote(value)
+    if isinstance(value, float):
+        return number_text(value)
+    return {None: "null", True: "true", False: "false"}[value]
+
+
+def is_index(name):
+    """Whether JavaScript puts a member of this name before the others."""
+    return re.fullmatch(r"0|[1-9][0-9]{0,9}", name) and int(name) < 2**32 - 1
+
+
+def quote(text):
+    def escaped(character):
+        code = ord(character)
+        must_be = code < 0x20 or 0xD800 <= code <= 0xDFFF
+        return SHORT_ESCAPES.get(character, f"\\u{code:04x}" if must_be else character)
+
+    return '"' + "".join(map(escaped, text)) + '"'
+
+
+def number_text(value):
+    """ECMA-262 section 6.1.6.1.20: the shortest digits, with an exponent outside of 1e-7 to 1e21."""
+    is_negative_zero = value == 0 and math.copysign(1, value) < 0
+    refuse_if(not math.isfinite(value) or is_negative_zero, "body_unverifiable")
+    mantissa, _, power = f"{abs(value)!r}".partition("e")
+    whole, _, part = mantissa.partition(".")
+    padded = whole + part
+    digits = padded.lstrip("0")
+    point = len(whole) - (len(padded) - len(digits)) + int(power or 0)
+    digits = digits.rstrip("0") or "0"
+    sign = "-" if value < 0 else ""
+    if value == 0:
+        return "0"
+    if -6 < point <= 21:
+        if point <= 0:
+            return f"{sign}0.{'0' * -point}{digits}"
+        rest = digits[point:]
+        return sign + digits[:point].ljust(point, "0") + (f".{rest}" if rest else "")
+    rest = f".{digits[1:]}" if digits[1:] else ""
+    return f"{sign}{digits[0]}{rest}e{point - 1:+d}"
+
+
+def read_data(text):
+    """What JavaScript parses a JSON text to: every number is a double, and of one name the last value counts."""
+    value = json.loads(text, parse_int=float)
+    refuse_if(count_values(value) > MOST_VALUES, "body_unverifiable")
+    return value
+
+
+def count_values(value):
+    if isinstance(value, dict):
+        value = list(value.values())
+    return 1 + sum(map(count_values, value)) if isinstance(value, list) else 1
+
+
+def check_message_claims(claims, bodies):
+    required = "iss aud iat exp jti req".split()
+    refuse_if(any(name not in claims for name in required), "claim_missing")
+    refuse_if("hdr" in claims, "claim_invalid")
+    wanted, other = ("raw", "bdy") if bodies == "raw" else ("bdy", "raw")
+    refuse_if(other in claims, "claim_invalid")
+    refuse_if(wanted not in claims, "claim_missing")
+    digest = claims[wanted]
+    refuse_if(not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest), "claim_invalid")
+    return digest
+
+
+def check_message_times(claims, now, tolerance, longest):
+    exp, iat = claims["exp"], claims["iat"]
+    nbf = claims.get("nbf", iat)
+    start = max(iat, nbf)
+    refuse_if(exp + tolerance <= now, "token_expired")
+    refuse_if(iat - tolerance > now, "token_not_yet_valid")
+    refuse_if(exp <= start, "claim_invalid")
+    refuse_if(exp - start > longest or start - iat > LONGEST_DELAY_SECONDS, "lifetime_too_long")
+    refuse_if(nbf - tolerance > now, "token_not_yet_valid")
+
+
+def digest_of(message, bodies):
+    if bodies == "raw":
+        refuse_if(message["bytes"] is None, "body_unverifiable")
+        return hashlib.sha256(message["bytes"].encode()).hexdigest()
+    return hashlib.sha256(to_text(read_data(message["data"])).encode()).hexdigest()
+
+
+def verify_message(vector, receiver, now, used):
+    """The identity that a message proves. Raises Refused."""
+    message = vector["message"]
+    verb = message["verb"]
+    header, claims, signed, signature = read_token(message["headers"])
+    check_header_types(header)
+    check_claim_types(claims, MESSAGE_LINE)
+    issuer = next((one for one in receiver["trustedIssuers"] if one["issuer"] == claims["iss"]), None)
+    transport = "jobs" if verb == "JOB" else "messages"
+    refuse_if(issuer is None or transport not in issuer["transports"], "issuer_unknown")
+    refuse_if(issuer["profile"] != "strict", "header_invalid")
+    check_header(header, "msg+jwt")
+    digest = check_message_claims(claims, issuer["bodies"])
+    key_id = verify_signature(header, signed, signature, issuer["keys"])
+    longest = receiver["maxTokenLifetimeSeconds" if verb == "SEND" else "maxMessageLifetimeSeconds"]
+    check_message_times(claims, now, receiver["clockToleranceSeconds"], longest)
+    audiences = receiver["audiences"] + (receiver["topics"] if verb == "EMIT" else [])
+    refuse_if(claims["aud"] not in audiences, "audience_mismatch")
+    refuse_if(claims["req"] != f"{verb} {message['route']}", "request_mismatch")
+    refuse_if(digest_of(message, issuer["bodies"]) != digest, "body_mismatch")
+    subject, prefixes = claims.get("sub"), issuer["subjects"]
+    is_free = subject is None or prefixes is None or is_within(subject, prefixes)
+    refuse_if(not is_free, "subject_not_allowed")
+    use = (claims["iss"], claims["jti"])
+    refuse_if(use in used, "token_replayed")
+    used.add(use)
+    names = {"issuer": "iss", "audience": "aud", "subject": "sub", "tokenId": "jti"}
+    identity = {**{name: claims.get(claim) for name, claim in names.items()}, "keyId": key_id}
+    ans = claims.get("ans")
+    return {"identity": identity, "wantsAnswer": verb == "SEND" and is_number(ans) and ans == 1}
+
+
+def read_part(part, keys):
+    """The claims of one part of an answer, whose signature is good."""
+    token = part.get("JWT")
+    refuse_if(not isinstance(token, str), "answer_unsigned")
+    refuse_if(not isinstance(part.get("text", ""), str), "answer_invalid")
     try:
-        return {"verdict": "accepted", **verify(vector, receiver, now, used)}
+        header, claims, signed, signature = read_jws(token)
+        check_header_types(header)
+        check_header(header, "ans+jwt")
+        verify_signature(header, signed, signature, keys)
+    except Refused:
+        raise Refused("answer_invalid") from None
+    return claims
+
+
+def read_answer(parts, message, keys, values):
+    """The text of the error of an answer, or None; adds the texts of its values to `values`. Raises Refused."""
+    is_over, error = False, None
+    for seq, part in enumerate(parts):
+        claims, text = read_part(part, keys), part.get("text")
+        meant = {"iss": message["answerer"], "aud": message["asker"], "rid": message["tokenId"]}
+        is_meant = all(claims.get(name) == value for name, value in meant.items())
+        is_next = is_number(claims.get("seq")) and claims["seq"] == seq
+        refuse_if(not is_meant or is_over or not is_next, "answer_mismatch")
+        digest = None if text is None else hashlib.sha256(text.encode()).hexdigest()
+        refuse_if(claims.get("bdy") != digest, "answer_invalid")
+        refuse_if(any(claims.get(mark, True) is not True for mark in ("end", "err")), "answer_invalid")
+        refuse_if(text is None and ("err" in claims or "end" not in claims), "answer_invalid")
+        is_over = "end" in claims or "err" in claims
+        if text is not None:
+            check_json(text)
+            if "err" in claims:
+                error = text
+            else:
+                values.append(text)
+    refuse_if(not is_over, "answer_mismatch")
+    return error
+
+
+def check_json(text):
+    try:
+        json.loads(text)
+    except ValueError:
+        raise Refused("answer_invalid") from None
+
+
+def answer_outcome(vector, file):
+    values = []
+    try:
+        error = read_answer(vector["parts"], file["message"], file["keys"], values)
+        return {"verdict": "believed", "values": values, "error": error}
+    except Refused as refusal:
+        return {"verdict": "refused", "code": str(refusal), "values": values}
+
+
+def outcome(vector, receiver, now, used, check=verify):
+    try:
+        return {"verdict": "accepted", **check(vector, receiver, now, used)}
     except Refused as refusal:
         code = str(refusal)
         status = 403 if code in POLICY else 415 if code == "body_unverifiable" else 401
@@ -401,6 +593,12 @@ def run():
         file, used = read(name), set()
         for vector in file["vectors"]:
             yield name, vector, outcome(vector, file["receiver"], file["now"], used)
+    file, used = read("messages"), set()
+    for vector in file["vectors"]:
+        yield "messages", vector, outcome(vector, file["receiver"], file["now"], used, verify_message)
+    file = read("answers")
+    for vector in file["vectors"]:
+        yield "answers", vector, answer_outcome(vector, file)
     file = read("issuer-keys")
     for vector in file["vectors"]:
         # A key that is refused is left out here, whatever the header of its token says.

@@ -103,6 +103,7 @@ export class AnswerVerifier {
     this.next += 1;
     const isEnd = readMark(payload, 'end');
     const isError = readMark(payload, 'err');
+    if (text === undefined && (isError || !isEnd)) invalid('it has no text');
     this.isOver = isEnd || isError;
     return { text, isError, isEnd: this.isOver };
   }

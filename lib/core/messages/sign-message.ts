@@ -6,7 +6,7 @@ import type { SendingSettings } from '../settings.js';
 import { readGrant, readSubject, type Signer } from '../sign-request.js';
 import { signClaims } from '../token-signature.js';
 import { MAX_TOKEN_LENGTH } from '../token-syntax.js';
-import { MAX_DELAY_SECONDS, messageLine, type OutgoingMessage } from './message.js';
+import { MAX_DELAY_SECONDS, MESSAGE_LINE, messageLine, type OutgoingMessage } from './message.js';
 
 /** The JOSE header of a message's token: RFC 8725 section 3.11 asks for a type of its own. */
 export const MESSAGE_TYPE = 'msg+jwt';
@@ -40,6 +40,10 @@ export async function signMessage(
   const { verb, route, text, wantsAnswer } = message;
   const req = messageLine(verb, route);
   if (req.length > MAX_REQUEST_LINE_LENGTH) throw new ServiceSigningError('request_too_long');
+  if (!MESSAGE_LINE.test(req)) {
+    const detail = 'its pattern is empty, or has a control character';
+    throw new ServiceSigningError('message_unsignable', { detail });
+  }
   const sub = readSubject(message.subject, PROFILES.strict);
   const tth = readGrant(message, target);
   const bdy = hash('sha256', text, 'hex');

@@ -24,7 +24,7 @@ import {
   type Verifier,
   withHeld,
 } from '../verification-steps.js';
-import { type IncomingMessage, messageLine } from './message.js';
+import { type IncomingMessage, MESSAGE_LINE, messageLine } from './message.js';
 import { readMessageText } from './message-text.js';
 import { assertMessageTimes, type MessageTimeLimits } from './message-times.js';
 import { MESSAGE_TYPE } from './sign-message.js';
@@ -55,7 +55,6 @@ const HEADER_RULES = {
 } as const;
 
 const REQUIRED_CLAIMS = ['iss', 'aud', 'iat', 'exp', 'jti', 'req'];
-const MESSAGE_LINE = /^(?:SEND|EMIT|JOB) [^\p{Cc}]+$/u;
 const DIGEST = /^[0-9a-f]{64}$/;
 
 /**

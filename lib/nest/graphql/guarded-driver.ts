@@ -13,7 +13,7 @@ import {
 /** What callers of a GraphQL endpoint need besides a good token. */
 export interface GuardedDriverOptions extends Omit<MountOptions, 'route'> {
   /**
-   * What becomes of a WebSocket transport for subscriptions, over which queries run too. Default `refuse`: the application
+   * What the module does with a WebSocket transport for subscriptions, over which queries run too. Default `refuse`: the application
    * does not start with one. `open`: it is there, and verifies nothing. Guarded resolvers refuse what comes over it; all
    * others, and introspection, are open to everybody who reaches it.
    */

@@ -91,7 +91,7 @@ export class ReceivedRequest {
   /**
    * The one of a request that something else than a route of Nest is about to serve.
    *
-   * @param pattern what stands for the route in events. Default: the one that the framework has found
+   * @param pattern the route, for events. Default: the one that the framework has found
    */
   static serving(request: object, response: object, pattern?: string): ReceivedRequest {
     const received = ReceivedRequest.of(request);

@@ -32,8 +32,16 @@ async function read(value: unknown, verifier: AnswerVerifier): Promise<Observabl
   const { token, text } = readEnvelope(value);
   const part = await verifier.verify(token, text);
   if (part.text === undefined) return EMPTY;
-  const said: unknown = JSON.parse(part.text);
+  const said = parse(part.text);
   return part.isError ? throwError(() => said) : of(said);
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new ServiceAnswerRefusedError('answer_invalid', { detail: 'its text is no JSON', cause });
+  }
 }
 
 function readEnvelope(value: unknown): {

@@ -16,8 +16,9 @@ import {
 import { ServiceCallContext } from '../../for-whom/service-call.context.js';
 import { ServiceAuth } from '../../service-auth.js';
 import { missingServiceAuth } from '../missing-service-auth.js';
+import type { ClientSigner } from './message-subject.js';
 import { type SendingTransport, sendingTransport } from './sending-transports.js';
-import { type ClientSigner, signClient } from './signed-client.js';
+import { signClient } from './signed-client.js';
 
 export const MESSAGE_CLIENTS = Symbol('MESSAGE_CLIENTS');
 

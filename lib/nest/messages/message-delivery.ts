@@ -19,6 +19,8 @@ export interface MessageEndpoint {
   readonly prefetchCount: number;
   /** Whether messages are gone once they are delivered, though the broker could deliver again. */
   readonly isAcknowledgedUnread: boolean;
+  /** Whether Nest runs several handlers for each message of this pattern. They are one unit. */
+  readonly hasSeveralHandlers: boolean;
 }
 
 /** How a message ends that no handler serves. */
@@ -32,6 +34,14 @@ export interface DeliveryClaim {
   release(): Promise<void>;
 }
 
+/** How the broker learns what became of a message, where it waits for that. */
+export interface DeliverySettlement {
+  /** The handler has ended. Resolves when what it settled has left; undefined where that was at once. */
+  end(how: 'completed' | 'failed'): Promise<void> | undefined;
+  /** No handler has served the message. */
+  refuse(how: Refused): void;
+}
+
 /** One message that the broker has delivered, and all that this library knows of it. */
 export class MessageDelivery {
   readonly state: RequestState = {};
@@ -41,6 +51,12 @@ export class MessageDelivery {
   answers: AnswerParts | undefined;
   /** Set where no handler may serve it. */
   refused: Refused | undefined;
+  /** Set where the broker waits for an acknowledgement. */
+  settlement: DeliverySettlement | undefined;
+  /** Whether a guard has begun to verify it, and no handler has got it yet. */
+  isDeciding = false;
+  /** Whether its settlement and its reservation are ended, or about to be. */
+  isConcluded = false;
   private readonly endings = new Subject<void>();
 
   constructor(

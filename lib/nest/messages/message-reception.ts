@@ -14,15 +14,14 @@ export interface MessageReceptionOptions {
   readonly leaseSeconds?: number;
 }
 
-/** Of this process alone. */
-const INSTANCE = randomBytes(12).toString('base64url');
-
 const RECEPTIONS = new WeakMap<object, MessageReception>();
 
 /** How one service receives messages, with the state that changes while it does. */
 export class MessageReception {
   readonly leaseMilliseconds: number;
   readonly isAtMostOnce: boolean;
+  /** One process may run several replicas, so this is no property of the process. */
+  private readonly instance = randomBytes(12).toString('base64url');
   private waiting = 0;
 
   constructor(
@@ -45,12 +44,12 @@ export class MessageReception {
 
   /**
    * Whose uses of one token exclude each other. A request has one receiver. An event has one in each subscription of each
-   * service, and where `isForEachInstance` one in each process.
+   * service, and where `isForEachInstance` one in each application.
    */
   spaceOf({ isEvent, pattern, group }: MessageEndpoint, isForEachInstance: boolean): string {
     if (!isEvent) return 'SEND';
     const { issuer } = this.serviceAuth.settings;
-    const instance = isForEachInstance ? INSTANCE : '';
+    const instance = isForEachInstance ? this.instance : '';
     return `EMIT ${JSON.stringify([issuer, pattern, group ?? '', instance])}`;
   }
 

@@ -1,21 +1,17 @@
 import { RpcException } from '@nestjs/microservices';
 import {
   type IncomingMessage,
-  isLeasing,
-  type LeasingReplayStore,
   type RequestVerification,
   type RoutePolicy,
   ServiceAuthUnavailableError,
   ServiceAuthUsageError,
   type ServiceIdentity,
   ServiceTokenRefusedError,
-  tell,
   type VerifiedMessage,
 } from '../../core/index.js';
-import { reserveUse } from '../../replay/leased-use.js';
-import type { ServiceAuth } from '../../service-auth.js';
 import type { CallRefusal, ReceivedCall } from '../received-call.js';
 import type { RequestState, Verification } from '../request-state.js';
+import { holdUse, together } from './held-use.js';
 import type { MessageDelivery } from './message-delivery.js';
 import { MessageReception } from './message-reception.js';
 
@@ -66,6 +62,11 @@ export class ReceivedMessage implements ReceivedCall<IncomingMessage> {
     this.begun = MessageReception.of(verifier);
     const verification: Verification = { verifier, isReport, previous: state.verification };
     state.verification = verification;
+    const { delivery } = this;
+    delivery.isDeciding = true;
+    const decided = (): void => void (delivery.isDeciding = false);
+    // The caller sets the result in this very turn.
+    queueMicrotask(() => void verification.result?.then(decided, decided));
     return verification;
   }
 
@@ -155,37 +156,28 @@ export class ReceivedMessage implements ReceivedCall<IncomingMessage> {
   }
 
   private drop(verification: RequestVerification): void {
+    // What is only reported is handled nevertheless.
+    if (this.state.verification?.isReport) return;
     this.delivery.refused = 'drop';
     verification.duplicate(this.route);
   }
 
   private async reserve(
-    { use, identity: { issuer, expiresAtSeconds = 0 } }: VerifiedMessage,
+    verified: VerifiedMessage,
     { verification, reception }: Reserving,
   ): Promise<void> {
     const { leaseMilliseconds, serviceAuth } = reception;
-    const { now, monotonicNow, observer } = serviceAuth.settings;
-    const store = leasingStoreOf(serviceAuth);
-    const { clockToleranceSeconds } = serviceAuth.receiving;
-    const mayRenewUntilSeconds = expiresAtSeconds + clockToleranceSeconds;
-    const times = { leaseMilliseconds, mayRenewUntilSeconds };
+    const holding = { serviceAuth, route: this.route, leaseMilliseconds };
     const held = await reception.whileWaiting(
       this.delivery.endpoint,
-      async (waitMilliseconds) =>
-        await reserveUse(store, use, { ...times, now, monotonicNow, waitMilliseconds }),
+      async (waitMilliseconds) => await holdUse(verified, { ...holding, waitMilliseconds }),
     );
     if (held === 'seen') {
       this.drop(verification);
       throw new ServiceTokenRefusedError('token_replayed');
     }
     if (held === 'busy') throw new ServiceAuthUnavailableError('message_busy');
-    const { route } = this;
-    this.delivery.claim = {
-      commit: async () => {
-        if ((await held.commit()) === 'lost') tell(observer, { type: 'lease_lost', issuer, route });
-      },
-      release: async () => await held.release(),
-    };
+    this.delivery.claim = together(this.delivery.claim, held);
   }
 
   private signAnswers(identity: ServiceIdentity, { serviceAuth }: MessageReception): void {
@@ -225,13 +217,6 @@ function isSigned(name: string): boolean {
 interface Reserving {
   readonly verification: RequestVerification;
   readonly reception: MessageReception;
-}
-
-function leasingStoreOf({ receiving: { replayStore } }: ServiceAuth): LeasingReplayStore {
-  if (isLeasing(replayStore)) return replayStore;
-  throw new ServiceAuthUsageError(
-    'The replayStore has no reserve(): events that a broker delivers again need MemoryReplayStore, RedisReplayStore, or a store with the methods of LeasingReplayStore.',
-  );
 }
 
 /** What cannot be decided now is delivered again, if it is an event: the caller of a request gets the answer. */

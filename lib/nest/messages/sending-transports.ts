@@ -8,7 +8,7 @@ import {
   NatsRecord,
   RmqRecord,
 } from '@nestjs/microservices';
-import { ServiceSigningError, SIGNED_HEADERS } from '../../core/index.js';
+import { type MessageVerb, ServiceSigningError, SIGNED_HEADERS } from '../../core/index.js';
 
 /** The headers that a message takes along: names as they are sent. */
 export type MessageHeaders = Readonly<Record<string, string>>;
@@ -23,8 +23,8 @@ export interface UnpackedData {
 /** How a client of one transport is given a token. */
 export interface SendingTransport {
   readonly name: string;
-  /** The pattern as the receiver will see it. */
-  readonly routeOf: (pattern: unknown) => string;
+  /** The pattern as the receiver will see it: over TCP, Nest writes that of an event otherwise than that of a request. */
+  readonly routeOf: (pattern: unknown, verb: MessageVerb) => string;
   readonly unpack: (given: unknown) => UnpackedData;
   /** What in the options of the client keeps tokens from arriving; undefined where nothing does. */
   readonly flaw: string | undefined;
@@ -50,15 +50,16 @@ const KNOWN_SERIALIZERS: ReadonlySet<unknown> = new Set([
 export function sendingTransport(client: object): SendingTransport | undefined {
   const kind = KINDS.find(([type]) => client instanceof type);
   if (!kind) return undefined;
-  const [, { name, usesPatternText, unpack, flawOf }] = kind;
-  const routeOf = usesPatternText ? patternText : (pattern: unknown) => normalized(client, pattern);
+  const [, { name, textVerbs, unpack, flawOf }] = kind;
+  const routeOf = (pattern: unknown, verb: MessageVerb): string =>
+    textVerbs.includes(verb) ? patternText(pattern) : normalized(client, pattern);
   return { name, routeOf, unpack, flaw: serializerFlaw(client) ?? flawOf(client) };
 }
 
 interface Kind {
   readonly name: string;
-  /** Whether the pattern is sent as text in the packet, rather than as the name of a place. */
-  readonly usesPatternText: boolean;
+  /** The messages whose packet holds the pattern as it was given, rather than in the normal form of Nest. */
+  readonly textVerbs: readonly MessageVerb[];
   readonly unpack: (given: unknown) => UnpackedData;
   readonly flawOf: (client: object) => string | undefined;
 }
@@ -66,14 +67,11 @@ interface Kind {
 const noFlaw = (): undefined => undefined;
 
 const KINDS: readonly (readonly [abstract new (...args: never[]) => object, Kind])[] = [
-  [ClientTCP, { name: 'TCP', usesPatternText: true, unpack: asMetadata, flawOf: metadataFlaw }],
-  [
-    ClientRedis,
-    { name: 'Redis', usesPatternText: false, unpack: asMetadata, flawOf: metadataFlaw },
-  ],
-  [ClientRMQ, { name: 'RabbitMQ', usesPatternText: true, unpack: unpackRmq, flawOf: noFlaw }],
-  [ClientNats, { name: 'NATS', usesPatternText: false, unpack: unpackNats, flawOf: noFlaw }],
-  [ClientMqtt, { name: 'MQTT', usesPatternText: false, unpack: unpackMqtt, flawOf: mqttFlaw }],
+  [ClientTCP, { name: 'TCP', textVerbs: ['SEND'], unpack: asMetadata, flawOf: metadataFlaw }],
+  [ClientRedis, { name: 'Redis', textVerbs: [], unpack: asMetadata, flawOf: metadataFlaw }],
+  [ClientRMQ, { name: 'RabbitMQ', textVerbs: ['SEND', 'EMIT'], unpack: unpackRmq, flawOf: noFlaw }],
+  [ClientNats, { name: 'NATS', textVerbs: [], unpack: unpackNats, flawOf: noFlaw }],
+  [ClientMqtt, { name: 'MQTT', textVerbs: [], unpack: unpackMqtt, flawOf: mqttFlaw }],
 ];
 
 function patternText(pattern: unknown): string {

@@ -5,11 +5,9 @@ import {
   defer,
   EMPTY,
   finalize,
-  from,
   ignoreElements,
   isObservable,
-  NEVER,
-  type Observable,
+  Observable,
   of,
   throwError,
 } from 'rxjs';
@@ -18,12 +16,13 @@ import { keepInside, type RunInside } from '../../for-whom/kept-inside.js';
 import type { ServiceCallContext } from '../../for-whom/service-call.context.js';
 import { signAnswers } from './signed-answers.js';
 import {
+  type AnswerParts,
   deliveryOf,
   MessageDelivery,
   type MessageEndpoint,
   noteDelivery,
 } from './message-delivery.js';
-import { settleRefused, watchAcknowledgements } from './rabbitmq-acknowledgements.js';
+import { watchAcknowledgement } from './rabbitmq-acknowledgements.js';
 import { receivingTransport } from './receiving-transports.js';
 
 type Handler = ((...args: unknown[]) => unknown) & { next?: unknown };
@@ -79,7 +78,7 @@ interface Registration {
 function endpointOf(
   server: object,
   { pattern, isEventHandler, extras }: Registration,
-): MessageEndpoint | undefined {
+): Omit<MessageEndpoint, 'hasSeveralHandlers'> | undefined {
   const transport = receivingTransport(Reflect.get(server, 'transportId'));
   if (!transport) return undefined;
   const registered = String(
@@ -109,14 +108,15 @@ function readPrefetch(options: unknown): number {
   return typeof count === 'number' && count > 0 ? count : Infinity;
 }
 
-function watch(callback: Handler, endpoint: MessageEndpoint): Handler {
+function watch(callback: Handler, endpoint: Omit<MessageEndpoint, 'hasSeveralHandlers'>): Handler {
   const watched: Handler = async (...args) => {
     const context = args.at(-1);
     const isFirst = typeof context === 'object' && context !== null && !deliveryOf(context);
     if (!isFirst) return await callback(...args);
-    const delivery = new MessageDelivery(endpoint, context);
+    const hasSeveralHandlers = callback.next !== undefined;
+    const delivery = new MessageDelivery({ ...endpoint, hasSeveralHandlers }, context);
     noteDelivery(delivery);
-    if (endpoint.isRedelivered) watchAcknowledgements(delivery);
+    if (endpoint.isRedelivered) delivery.settlement = watchAcknowledgement(delivery);
     return await serve(delivery, () => callback(...args));
   };
   // Nest chains the handlers of one event here, and each looks for the next one on itself.
@@ -133,10 +133,14 @@ function watch(callback: Handler, endpoint: MessageEndpoint): Handler {
 async function serve(delivery: MessageDelivery, handle: () => unknown): Promise<unknown> {
   const run = runner(delivery);
   const back = (): RunInside => (fn) => fn();
-  const result = await run(async () => await handle());
-  if (delivery.refused !== undefined) return refuse(delivery, result);
-  const kept = keepInside(result, { run, back });
-  return concluded(delivery, isObservable(kept) ? kept : of(kept));
+  try {
+    const result = keepInside(await run(async () => await handle()), { run, back });
+    return concluded(delivery, isObservable(result) ? result : of(result));
+  } catch (error) {
+    await conclude(delivery, 'failed');
+    end(delivery);
+    throw error;
+  }
 }
 
 /** Runs functions as part of serving this message, in each call context of the process. */
@@ -151,29 +155,64 @@ function runner({ state }: MessageDelivery): RunInside {
   };
 }
 
-/** What no handler has served. A caller gets the answer of the filters, unless others answer instead of this one. */
-function refuse(delivery: MessageDelivery, result: unknown): unknown {
-  settleRefused(delivery);
-  end(delivery);
-  if (delivery.refused !== 'drop') return result;
-  return delivery.endpoint.isEvent ? EMPTY : NEVER;
+/**
+ * What Nest answers. Of several handlers of one event the guards decide while this is subscribed to, so nothing is read
+ * before its end.
+ */
+function concluded(delivery: MessageDelivery, result: Observable<unknown>): Observable<unknown> {
+  const after = (how: 'completed' | 'failed'): Observable<never> =>
+    // Not later than needed: a value and an end that arrive together are signed as one part.
+    defer(() => conclude(delivery, how) ?? EMPTY).pipe(ignoreElements());
+  const settled = concat(result, after('completed')).pipe(
+    catchError((error: unknown) =>
+      concat(
+        after('failed'),
+        throwError(() => error),
+      ),
+    ),
+    finalize(() => void conclude(delivery, 'failed')),
+  );
+  const answers = (): AnswerParts | undefined =>
+    delivery.refused === undefined ? delivery.answers : undefined;
+  return undropped(delivery, signAnswers(settled, answers).pipe(finalize(() => end(delivery))));
 }
 
-function concluded(delivery: MessageDelivery, result: Observable<unknown>): Observable<unknown> {
-  const { claim, answers } = delivery;
-  const settled = claim
-    ? concat(result, defer(() => from(claim.commit())).pipe(ignoreElements())).pipe(
-        catchError((error: unknown) =>
-          concat(
-            defer(() => from(claim.release())).pipe(ignoreElements()),
-            throwError(() => error),
-          ),
-        ),
-        finalize(() => void claim.release()),
-      )
-    : result;
-  const answered = answers ? signAnswers(settled, answers) : settled;
-  return answered.pipe(finalize(() => end(delivery)));
+/** A caller gets the answer of the filters, unless others answer instead of this service. */
+function undropped(delivery: MessageDelivery, answered: Observable<unknown>): Observable<unknown> {
+  const { isEvent } = delivery.endpoint;
+  const isDropped = (): boolean => delivery.refused === 'drop';
+  return new Observable((subscriber) =>
+    answered.subscribe({
+      next: (value) => isDropped() || subscriber.next(value),
+      error: (error) => {
+        if (!isDropped()) subscriber.error(error);
+        else if (isEvent) subscriber.complete();
+      },
+      complete: () => {
+        if (isEvent || !isDropped()) subscriber.complete();
+      },
+    }),
+  );
+}
+
+/**
+ * Once for each delivery: settles what no handler served, and ends the reservation of what one has served.
+ *
+ * @returns undefined where nothing has to be waited for
+ */
+function conclude(
+  delivery: MessageDelivery,
+  how: 'completed' | 'failed',
+): Promise<void> | undefined {
+  const { refused, settlement, claim } = delivery;
+  if (delivery.isConcluded) return undefined;
+  delivery.isConcluded = true;
+  if (settlement) {
+    if (refused === undefined) return settlement.end(how);
+    settlement.refuse(refused);
+    return undefined;
+  }
+  return how === 'completed' && refused === undefined ? claim?.commit() : claim?.release();
 }
 
 function end({ state, ended }: MessageDelivery): void {

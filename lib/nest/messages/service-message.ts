@@ -11,7 +11,7 @@ export class ServiceMessage {
   /** A client that does not sign must not send it: the receiver would take it for the data. */
   toJSON(): never {
     throw new TypeError(
-      'serviceMessage() was given to a client that does not sign: name this client in ServiceMessagesModule.forClients().',
+      'serviceMessage() was given to a client that does not sign: name this client in ServiceMessagesModule.forClients(), or this queue in ServiceJobsModule.forQueues().',
     );
   }
 }
@@ -19,7 +19,7 @@ export class ServiceMessage {
 /**
  * Says in the call itself for whom a message is sent.
  *
- * @param data what the receiver gets: a JSON value, or a record of Nest that holds one
+ * @param data what the receiver gets: a JSON value, or a record of Nest that holds one. Of a job its data
  * @param options what `onBehalfOf(user)` or `actingAsItself()` returns
  * @example
  * `census.send('user.get', serviceMessage({ id: 42 }, onBehalfOf(caller)))`

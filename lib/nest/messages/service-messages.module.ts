@@ -6,6 +6,7 @@ import {
 } from './message-clients.provider.js';
 import type { MessageReceptionOptions } from './message-reception.js';
 import { MESSAGE_RECEPTION, MessageServer } from './message-server.provider.js';
+import { RabbitMqEventsCheck } from './rabbitmq-events.check.js';
 
 type Imports = NonNullable<ModuleMetadata['imports']>;
 
@@ -18,7 +19,7 @@ type Imports = NonNullable<ModuleMetadata['imports']>;
  * `isGlobal: false` among `imports`.
  */
 @Module({
-  providers: [MessageServer, { provide: MESSAGE_RECEPTION, useValue: {} }],
+  providers: [MessageServer, RabbitMqEventsCheck, { provide: MESSAGE_RECEPTION, useValue: {} }],
 })
 export class ServiceMessagesModule {
   /**

@@ -16,17 +16,23 @@ interface Waiting {
 /**
  * Signs each value of a stream, its error and its end, in order. A value whose end follows in the same turn of the event
  * loop carries that end, so that the usual answer is one part; any other end is a part of its own.
+ *
+ * @param answers is asked when the first of them arrives; undefined where the caller gets them as they are
  */
 export function signAnswers(
   source: Observable<unknown>,
-  answers: AnswerParts,
+  answers: () => AnswerParts | undefined,
 ): Observable<unknown> {
   return new Observable((subscriber) => {
-    const queue = new PartQueue(answers, subscriber);
+    let queue: AnswerQueue | undefined;
+    const chosen = (): AnswerQueue => {
+      const parts = queue ? undefined : answers();
+      return (queue ??= parts ? new PartQueue(parts, subscriber) : unsigned(subscriber));
+    };
     const subscription = source.subscribe({
-      next: (value) => queue.value(value),
-      error: (error: unknown) => queue.error(error),
-      complete: () => queue.end(),
+      next: (value) => chosen().value(value),
+      error: (error: unknown) => chosen().error(error),
+      complete: () => chosen().end(),
     });
     return () => subscription.unsubscribe();
   });
@@ -43,7 +49,22 @@ interface Sink {
   complete(): void;
 }
 
-class PartQueue {
+/** What takes the notifications of a stream. */
+interface AnswerQueue {
+  value(value: unknown): void;
+  error(error: unknown): void;
+  end(): void;
+}
+
+function unsigned(sink: Sink): AnswerQueue {
+  return {
+    value: (value) => sink.next(value),
+    error: (error) => sink.error(error),
+    end: () => sink.complete(),
+  };
+}
+
+class PartQueue implements AnswerQueue {
   private waiting: Waiting | undefined;
   private sending: Promise<void> = Promise.resolve();
   private isOver = false;
@@ -99,6 +120,8 @@ class PartQueue {
 
   private send(part: Part): void {
     this.sending = this.sending.then(async () => this.sink.next(await this.answers.sign(part)));
+    // At once: the next part may be long in coming, and a rejection that nobody awaits ends the process.
+    this.sending.catch((error: unknown) => this.sink.error(error));
   }
 
   private finish(): void {

@@ -8,33 +8,21 @@ import {
   type SignedMessage,
   writeMessageText,
 } from '../../core/index.js';
-import { isNamed, subjectIn, withKnownGrant } from '../../for-whom/call-decision.js';
-import { CALL_SUBJECT } from '../../for-whom/call-options.js';
 import type { CallSubject } from '../../for-whom/call-subject.js';
-import type { FixedSubject } from '../../for-whom/fixed-subject.js';
-import { NamedSubject, undecided } from '../../for-whom/named-subject.js';
-import type { ServiceCallContext } from '../../for-whom/service-call.context.js';
-import type { ServiceAuth } from '../../service-auth.js';
 import { believedAnswers } from './believed-answers.js';
+import { type ClientSigner, readAddressed } from './message-subject.js';
 import {
   DataWithMetadata,
   type MessageHeaders,
   type SendingTransport,
   type UnpackedData,
 } from './sending-transports.js';
-import { ServiceMessage } from './service-message.js';
 
 /** Whom a client calls, and how. */
 export interface SignedClientSettings extends MessageTarget {
   readonly transport: SendingTransport;
   /** The keys of the called service; undefined where its answers are taken as they come. */
   readonly answerKeys: KeySource | undefined;
-}
-
-/** Who signs: the service, and for whom it sends. */
-export interface ClientSigner {
-  readonly serviceAuth: ServiceAuth;
-  readonly callContext: ServiceCallContext;
 }
 
 type Send = (pattern: unknown, data: unknown) => Observable<unknown>;
@@ -113,30 +101,8 @@ class SignedCalls {
   }
 
   private read(given: unknown): { subjectOf: () => CallSubject; unpacked: UnpackedData } {
-    const { callContext } = this.signer;
-    const message = given instanceof ServiceMessage ? given : undefined;
-    const unpacked = this.settings.transport.unpack(message ? message.data : given);
-    const named = message && this.named(message);
-    const fixed = named ? undefined : callContext.fix();
-    return { unpacked, subjectOf: () => named?.() ?? this.attempted(fixed) };
-  }
-
-  private attempted(fixed: FixedSubject | undefined): CallSubject {
-    if (!fixed) throw undecided('lost');
-    return this.signer.callContext.attempt(fixed).read();
-  }
-
-  /** The user that the message names in words. The grant of one who is named by URI is that which is known here. */
-  private named({ options }: ServiceMessage): (() => CallSubject) | undefined {
-    if (!isNamed(options)) return undefined;
-    const { serviceAuth, callContext } = this.signer;
-    const mark: unknown = Reflect.get(options, CALL_SUBJECT);
-    const known = mark instanceof NamedSubject ? withKnownGrant(mark, callContext) : mark;
-    return () => {
-      const subject = subjectIn({ [CALL_SUBJECT]: known }, serviceAuth.settings);
-      if (subject === undefined) throw undecided('lost');
-      return subject;
-    };
+    const { data, subject } = readAddressed(given, this.signer);
+    return { unpacked: this.settings.transport.unpack(data), subjectOf: subject };
   }
 
   private believed(answers: Observable<unknown>, tokenId: string): Observable<unknown> {
@@ -154,7 +120,7 @@ class SignedCalls {
       const caller = draft.subject();
       const { subject } = caller;
       const grant = await grantToSend(caller, settings, serviceAuth)?.text();
-      const route = settings.transport.routeOf(draft.pattern);
+      const route = settings.transport.routeOf(draft.pattern, draft.verb);
       const wantsAnswer = draft.verb === 'SEND' && settings.answerKeys !== undefined;
       const message = { verb: draft.verb, route, text, subject, grant, wantsAnswer };
       const signed = await serviceAuth.signMessage(message, settings);

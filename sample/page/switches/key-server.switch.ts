@@ -4,8 +4,8 @@ import { exchange } from '../exchange.js';
 import type { Forger } from '../forger.js';
 import { outcomeOf, type SwitchResult } from './outcome.js';
 
-/** Census asks again after 1, 2, 4 and more seconds, and at last every 30 to 36. */
-const FETCH_PATIENCE_MILLISECONDS = 45_000;
+/** Census asks again after 1, 2, 4 and more seconds, and at last every 30 to 36. A busy machine takes longer. */
+const FETCH_PATIENCE_MILLISECONDS = 120_000;
 
 /** Herald's keys: served, or out of reach. */
 export class KeyServerSwitch {

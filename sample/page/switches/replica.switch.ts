@@ -8,7 +8,7 @@ import type { Forger } from '../forger.js';
 import { outcomeOf, type SwitchResult } from './outcome.js';
 
 const LOOK_EVERY_MILLISECONDS = 300;
-const MOST_LOOKS = 100;
+const MOST_LOOKS = 200;
 
 export interface ShownReplica {
   /** Where the second process listens. */
@@ -68,7 +68,7 @@ export class ReplicaSwitch {
     for (let looks = 0; looks < MOST_LOOKS; looks += 1) {
       const { answer } = await exchange(sentTo(await this.forger.heraldForOperator(), url));
       if (answer?.status === 200) return;
-      await sleep(LOOK_EVERY_MILLISECONDS);
+      await sleep(LOOK_EVERY_MILLISECONDS, undefined, { ref: false });
     }
     throw new ConflictException('The second Census cannot fetch the keys of Herald and Edge.');
   }

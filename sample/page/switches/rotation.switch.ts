@@ -18,11 +18,11 @@ import type { StoryService } from '../story.service.js';
 import type { Step } from '../steps.js';
 import { type Outcome, outcomeOf, outcomeOfStory, type SwitchResult } from './outcome.js';
 
-/** Herald lets its keys be kept for 60 seconds. */
-const CACHE_PATIENCE_MILLISECONDS = 75_000;
+/** Herald lets its keys be kept for 60 seconds. A busy machine takes longer. */
+const CACHE_PATIENCE_MILLISECONDS = 150_000;
 /** Herald reads its file every second. */
 const LOOK_EVERY_MILLISECONDS = 300;
-const MOST_LOOKS = 60;
+const MOST_LOOKS = 200;
 
 /** `one`: one key; `published`: the next key too; `signing`: the next key signs, the old one is published. */
 export type RotationPhase = 'one' | 'published' | 'signing';
@@ -139,7 +139,7 @@ function keyIdOf({ from, token }: Step): unknown {
 async function until(message: string, isSo: () => Promise<boolean>): Promise<void> {
   for (let looks = 0; looks < MOST_LOOKS; looks += 1) {
     if (await isSo()) return;
-    await sleep(LOOK_EVERY_MILLISECONDS);
+    await sleep(LOOK_EVERY_MILLISECONDS, undefined, { ref: false });
   }
   throw new ConflictException(message);
 }

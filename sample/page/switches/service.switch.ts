@@ -7,7 +7,7 @@ import { titleOf } from '../hop-recorder.js';
 import type { StoryService } from '../story.service.js';
 import { outcomeOfStory, type Outcome, type SwitchResult } from './outcome.js';
 
-const PATIENCE_MILLISECONDS = 30_000;
+const PATIENCE_MILLISECONDS = 60_000;
 
 /** The process of each service: stopped, killed, started. */
 export class ServiceSwitch {

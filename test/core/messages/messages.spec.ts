@@ -108,6 +108,12 @@ describe('signMessage() and verifyMessage()', () => {
     });
   });
 
+  it.each(['', 'user\nget', 'user\u0080get'])('the pattern %j is not signed', async (route) => {
+    await expect(herald.signMessage({ ...MESSAGE, route }, TARGET)).rejects.toMatchObject({
+      code: 'message_unsignable',
+    });
+  });
+
   it.each<['SEND' | 'EMIT' | 'JOB', string]>([
     ['EMIT', 'accepted'],
     ['SEND', 'audience_mismatch'],

@@ -17,7 +17,7 @@ describe.each(INSTALLED_TRANSPORTS)('ServiceMessagesModule over $name', (transpo
     place = await transport.start();
     census = await CensusService.start({ place });
     herald = await HeraldService.start({ place });
-  }, 120_000);
+  }, 300_000);
 
   afterAll(async () => {
     await herald?.close();

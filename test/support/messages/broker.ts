@@ -52,7 +52,8 @@ export class Broker {
     });
     const isReady = recipe.isReady ?? (async () => await takesConnections(place.port));
     while (!(await isReady(place))) {
-      if (server.exitCode !== null) throw new Error(`${recipe.binary} did not start`);
+      if (server.exitCode !== null || server.signalCode !== null)
+        throw new Error(`${recipe.binary} did not start`);
       await setTimeout(50);
     }
     return new Broker(place.port, place.folder, server, guard);

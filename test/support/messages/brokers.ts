@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import type { ClientOptions, MicroserviceOptions } from '@nestjs/microservices';
 import { Transport } from '@nestjs/microservices';
 import { findFreePort, RedisServer } from '../redis/redis-server.js';
+import { whereThereIs } from '../processes/where-there-is.js';
 import { Broker, isInstalled } from './broker.js';
 
 /** The transports that carry tokens, in the words of the documentation. */
@@ -42,17 +43,18 @@ export const TRANSPORTS: readonly TransportUnderTest[] = [
   { name: 'MQTT', binary: MOSQUITTO, isFanOut: true, start: startMqtt },
 ];
 
-/** Those whose brokers are installed here. The others are named in a line, once. */
+/** Those whose brokers are installed here. Jest reports the others as skipped, in each file that imports this one. */
 export const INSTALLED_TRANSPORTS = TRANSPORTS.filter(({ name, binary }) => {
   if (binary === undefined || isInstalled(binary)) return true;
-  console.warn(`Skipped: what needs ${name}, for there is no ${binary}.`);
+  whereThereIs(
+    false,
+    `${binary}, for ${name}`,
+    describe,
+  )(`messages over ${name}`, () => {
+    it(`need ${binary}`, () => expect(isInstalled(binary)).toBe(true));
+  });
   return false;
 });
-
-/** Tests of one transport that are skipped in the eyes of Jest too, where its broker is missing. */
-export function describeTransport(name: TransportName): jest.Describe {
-  return INSTALLED_TRANSPORTS.some((each) => each.name === name) ? describe : describe.skip;
-}
 
 async function startTcp(): Promise<MeetingPlace> {
   const port = await findFreePort();

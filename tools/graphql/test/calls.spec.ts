@@ -3,6 +3,7 @@ import { HttpService } from '@nestjs/axios';
 import { Controller, Get, Inject, UseGuards } from '@nestjs/common';
 import { Args, Int, Query, Resolver } from '@nestjs/graphql';
 import {
+  MemoryReplayStore,
   ServiceAuthModule,
   ServiceCaller,
   type ServiceIdentity,
@@ -57,21 +58,26 @@ describe.each(STACKS)('$title: resolvers that call on', (stack) => {
   let inbox: TestService;
   let census: GraphQLService;
   const key = createKey();
-  // It stands still while requests are served: on a busy machine, tokens would expire.
+  // It stands still while requests are served: on a busy machine, tokens would expire. So does the clock of the replay
+  // stores: a store whose own clock runs on takes this one for a clock that was put back, and answers 503.
   let now = Date.now();
   beforeEach(() => (now = Date.now()));
+  const standing = () => ({
+    now: () => now,
+    replayStore: new MemoryReplayStore({ monotonicNow: () => now }),
+  });
   beforeAll(async () => {
     const trusted = { issuer: CENSUS, publicKey: key.publicPem };
     const issuer = 'https://inbox.service/';
     inbox = await startService({
       adapter: 'express',
-      imports: [ServiceAuthModule.forRoot({ issuer, trustedIssuers: [trusted], now: () => now })],
+      imports: [ServiceAuthModule.forRoot({ issuer, trustedIssuers: [trusted], ...standing() })],
       controllers: [WhomController],
     });
     census = await startGraphQL({
       adapter: stack.adapter,
       auth: {
-        now: () => now,
+        ...standing(),
         signingKey: { privateKey: key.privatePem },
         targets: [{ baseUrl: `${inbox.url}/`, audience: issuer }],
         subjectPropagation: 'ambient',
@@ -87,15 +93,20 @@ describe.each(STACKS)('$title: resolvers that call on', (stack) => {
 
   it(`${USERS} users at once, each of whom is called for`, async () => {
     const query = '{ a: ambient(turns: 0) b: ambient(turns: 3) explicit }';
+    const issuedAt = Math.floor(now / 1000);
+    const claims = { iat: issuedAt, exp: issuedAt + 60 };
     const outcomes = await Promise.all(
       Array.from({ length: USERS }, async (_, index) => {
         const subject = `https://census.service/user/${index}/`;
-        const answer = await census.herald.send(census.port, { ...operation(query), subject });
-        return { subject, called: Object.values(dataOf(answer)), errors: answer.json?.['errors'] };
+        const request = { ...operation(query), subject, claims };
+        const answer = await census.herald.send(census.port, request);
+        const errors = answer.json?.['errors'];
+        return { subject, code: answer.code, called: Object.values(dataOf(answer)), errors };
       }),
     );
     const mixed = outcomes.filter(({ subject, called }) => called.some((each) => each !== subject));
     expect(mixed).toEqual([]);
+    expect(outcomes.flatMap(({ code }) => code ?? [])).toEqual([]);
     expect(outcomes.flatMap(({ errors }) => errors ?? [])).toEqual([]);
     expect(outcomes.flatMap(({ called }) => called)).toHaveLength(USERS * 3);
   }, 300_000);

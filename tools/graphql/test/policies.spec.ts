@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { Controller, Get, Module, UseGuards } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
 import { Query, Resolver } from '@nestjs/graphql';
@@ -18,6 +19,7 @@ import { guardedDriver } from 'nestjs-service-auth/graphql';
 import { ServiceAuthTesting } from 'nestjs-service-auth/testing';
 import { ApolloDriver, type ApolloDriverConfig } from '@nestjs/apollo';
 import { GraphQLModule } from '@nestjs/graphql';
+import { WebSocket } from 'ws';
 import { call } from '../../../test/support/http/http.js';
 import { LogRecorder } from '../../../test/support/observed/log-recorder.js';
 import { Caller } from '../../../test/support/services/caller.js';
@@ -35,6 +37,30 @@ import {
 } from './stacks.js';
 
 const ARCHIVE = 'https://archive.service/';
+
+interface SocketResult {
+  readonly data?: unknown;
+  readonly errors?: unknown;
+}
+
+/** The result of one query in the protocol `graphql-transport-ws`. */
+async function overSocket(port: number, query: string): Promise<SocketResult> {
+  const socket = new WebSocket(`ws://127.0.0.1:${port}/graphql`, 'graphql-transport-ws');
+  const send = (message: object) => socket.send(JSON.stringify(message));
+  await once(socket, 'open');
+  send({ type: 'connection_init' });
+  try {
+    for (;;) {
+      const [message] = (await once(socket, 'message')) as [Buffer];
+      const { type, payload } = JSON.parse(message.toString()) as { type: string; payload: object };
+      if (type === 'connection_ack') send({ id: '1', type: 'subscribe', payload: { query } });
+      else return payload;
+    }
+  } finally {
+    socket.terminate();
+  }
+}
+
 const everywhere = { provide: APP_GUARD, useExisting: ServiceJwtGuard };
 
 @Resolver()
@@ -247,12 +273,28 @@ describe.each(STACKS)('$title', (stack) => {
     ? { subscription: true }
     : { subscriptions: { 'graphql-ws': true } };
 
-  it('does not start with a transport that nobody verifies', async () => {
+  it('GQ-07 does not start with a transport that nobody verifies', async () => {
     const imports = [stack.endpoint({ guard: {}, graphql: sockets })];
     await expect(staffOf({ imports })).rejects.toThrow(/subscriptions?: a WebSocket carries/);
   });
 
-  it('a module that is missing', async () => {
+  it('GQ-02 verifies requests beside an open transport', async () => {
+    const guard = { subscriptions: 'open' } as const;
+    const census = await staffOf({ imports: [stack.endpoint({ guard, graphql: sockets })] });
+    const query = operation('{ staff }');
+    expect(await call(census.port, unsigned(query))).toMatchObject({ code: 'token_missing' });
+    const { issuer } = census.herald;
+    expect(dataOf(await census.herald.send(census.port, query))).toEqual({ staff: issuer });
+    if (!stack.isMercurius) {
+      const { data, errors } = await overSocket(census.port, '{ __typename staff }');
+      expect(data).toEqual({ __typename: 'Query', staff: null });
+      expect(errors).toMatchObject([{ path: ['staff'] }]);
+      expect(JSON.stringify(errors)).toContain('token_missing');
+    }
+    await census.close();
+  });
+
+  it('GQ-07 a module that is missing', async () => {
     const started = startService({
       adapter,
       imports: [stack.endpoint()],

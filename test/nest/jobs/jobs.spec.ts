@@ -1,0 +1,353 @@
+import type { Job, Queue } from 'bullmq';
+import { AllowIssuers, onBehalfOf, RequireSubject, ServiceCallContext } from 'nestjs-service-auth';
+import { serviceMessage } from 'nestjs-service-auth/bullmq';
+import { TurnableClock } from '../../support/clocks/turnable-clock.js';
+import {
+  HERALD,
+  heraldKey,
+  JobService,
+  type JobServiceSetup,
+  MAIL,
+  strangersQueue,
+  tokenOf,
+  USER,
+} from '../../support/jobs/job-services.js';
+import { describeRedis, RedisServer } from '../../support/redis/redis-server.js';
+
+const DATA = { to: 21, lines: ['Welcome', 'é'] };
+const forUser = (data: unknown = DATA) => serviceMessage(data, onBehalfOf(USER));
+const FAST = { lockDuration: 1500 };
+
+describeRedis('ServiceJobsModule', () => {
+  let redis: RedisServer;
+  let stranger: Queue;
+  const services: JobService[] = [];
+
+  const start = async (setup: Omit<JobServiceSetup, 'port'> = {}): Promise<JobService> => {
+    const process = setup.process ?? (() => 'done');
+    const service = await JobService.start({ port: redis.port, worker: FAST, ...setup, process });
+    services.push(service);
+    return service;
+  };
+
+  // The first application of a process takes long to load.
+  beforeAll(async () => {
+    const first = await RedisServer.start();
+    await (await JobService.start({ port: first.port })).close();
+    await first.close();
+  }, 120_000);
+
+  beforeEach(async () => {
+    redis = await RedisServer.start();
+    stranger = strangersQueue(redis.port);
+  });
+
+  afterEach(async () => {
+    for (const service of services.splice(0)) await service.close();
+    await stranger.close();
+    await redis.close();
+  });
+
+  /** Signs a job without handing it to the worker, as Redis would hold it. */
+  const signedBy = async (service: JobService, name = 'welcome', opts: object = {}) => {
+    await service.queue.pause();
+    const job = await service.queue.add(name, forUser(), opts);
+    const signed = { data: job.data as unknown, serviceAuth: tokenOf(job) };
+    await job.remove();
+    await service.queue.resume();
+    return signed;
+  };
+
+  const addForeign = async (data: unknown, opts: object, name = 'welcome'): Promise<Job> =>
+    await stranger.add(name, data, opts);
+
+  it('does a signed job for its user, and keeps the token from the processor', async () => {
+    let seen: unknown;
+    const process = (job: Job): string => {
+      seen = { ...job.opts };
+      return 'done';
+    };
+    const service = await start({ process });
+    const job = await service.queue.add('welcome', forUser());
+    expect(await service.result(job)).toBe('done');
+    expect(service.handled).toMatchObject([
+      { name: 'welcome', data: DATA, identity: { subject: USER, issuer: MAIL, audience: MAIL } },
+    ]);
+    expect(seen).not.toHaveProperty('serviceAuth');
+    expect(service.events.of('request_accepted')).toMatchObject([{ route: 'mail' }]);
+  });
+
+  it('signs each job of addBulk()', async () => {
+    const service = await start();
+    const jobs = await service.queue.addBulk([
+      { name: 'one', data: forUser(1) },
+      { name: 'two', data: forUser(2) },
+    ]);
+    for (const job of jobs) expect(await service.result(job)).toBe('done');
+    expect(new Set(service.handled.map(({ data }) => data))).toEqual(new Set([1, 2]));
+  });
+
+  it.each<[flaw: string, code: string, change: (signed: Signed) => Partial<Signed>]>([
+    ['other data', 'body_mismatch', () => ({ data: { ...DATA, to: 22 } })],
+    ['another name', 'request_mismatch', () => ({ name: 'delete' })],
+    ['no token', 'token_missing', () => ({ serviceAuth: undefined })],
+    ['a token that is no text', 'token_malformed', () => ({ serviceAuth: { JWT: 1 } })],
+    ['nothing else', '', () => ({})],
+  ])('JB-01 refuses a job with %s: %s', async (_flaw, code, change) => {
+    const service = await start();
+    const signed = { name: 'welcome', ...(await signedBy(service)) };
+    const { name, data, serviceAuth } = { ...signed, ...change(signed) };
+    const job = await addForeign(data, { serviceAuth, attempts: 5 }, name);
+    const result = service.result(job);
+    if (code === '') {
+      expect(await result).toBe('done');
+      return;
+    }
+    await expect(result).rejects.toThrow(code);
+    expect(service.handled).toEqual([]);
+    expect((await stranger.getJob(job.id ?? ''))?.attemptsMade).toBe(1);
+    expect(service.events.of('request_refused')).toMatchObject([{ code, route: 'mail' }]);
+  });
+
+  it("JB-01 refuses another job's token", async () => {
+    const service = await start();
+    const one = await signedBy(service);
+    await service.queue.pause();
+    const job = await service.queue.add('welcome', forUser({ to: 22 }));
+    await service.queue.resume();
+    expect(await service.result(job)).toBe('done');
+    const mixed = await addForeign({ to: 22 }, { serviceAuth: one.serviceAuth });
+    await expect(service.result(mixed)).rejects.toThrow('body_mismatch');
+  });
+
+  it.each(['mail', 'other'])('takes the token of queue mail in queue %s', async (name) => {
+    const sender = await start();
+    const { data, serviceAuth } = await signedBy(sender);
+    const service = name === 'mail' ? sender : await start({ name });
+    const target = strangersQueue(redis.port, { name });
+    const job = await target.add('welcome', data, { serviceAuth } as object);
+    const result = service.result(job);
+    if (name === 'mail') expect(await result).toBe('done');
+    else await expect(result).rejects.toThrow('request_mismatch');
+    await target.close();
+  });
+
+  it.each(['bull', 'apart'])('takes the token of prefix bull under %s', async (prefix) => {
+    const sender = await start();
+    const { data, serviceAuth } = await signedBy(sender);
+    const service = prefix === 'bull' ? sender : await start({ prefix });
+    const target = strangersQueue(redis.port, { prefix });
+    const job = await target.add('welcome', data, { serviceAuth } as object);
+    const result = service.result(job);
+    if (prefix === 'bull') expect(await result).toBe('done');
+    else await expect(result).rejects.toThrow('request_mismatch');
+    await target.close();
+  });
+
+  it('JB-02 does a job once, however often it is queued', async () => {
+    const service = await start();
+    const { data, serviceAuth } = await signedBy(service);
+    expect(await service.result(await addForeign(data, { serviceAuth }))).toBe('done');
+    const again = await addForeign(data, { serviceAuth });
+    expect(await service.result(again)).toEqual({ duplicate: true });
+    expect(service.handled).toHaveLength(1);
+    expect(service.events.of('duplicate_dropped')).toMatchObject([{ issuer: MAIL, route: 'mail' }]);
+  });
+
+  it('JB-02 lets a delivery wait while another one of the same job runs, and burns no attempt', async () => {
+    let end: (() => void) | undefined;
+    const begun = new Promise<void>((begin) => {
+      end = begin;
+    });
+    let finish: () => void = () => undefined;
+    const service = await start({
+      worker: { ...FAST, concurrency: 2 },
+      process: async () => {
+        end?.();
+        await new Promise<void>((resolve) => (finish = resolve));
+        return 'done';
+      },
+    });
+    const { data, serviceAuth } = await signedBy(service);
+    const first = await addForeign(data, { serviceAuth });
+    await begun;
+    const second = await addForeign(data, { serviceAuth });
+    while (!(await second.isDelayed())) await service.events.reach(1);
+    finish();
+    expect(await service.result(first)).toBe('done');
+    expect(await service.result(second)).toEqual({ duplicate: true });
+    expect((await stranger.getJob(second.id ?? ''))?.attemptsMade).toBe(1);
+  });
+
+  it('JB-03 runs a job again that failed, with the same token, until it succeeds', async () => {
+    const service = await start({
+      process: ({ attemptsMade }) => {
+        if (attemptsMade < 5) throw new Error('not yet');
+        return attemptsMade;
+      },
+    });
+    const backoff = { type: 'exponential', delay: 10 };
+    const job = await service.queue.add('welcome', forUser(), { attempts: 6, backoff });
+    expect(await service.result(job)).toBe(5);
+    expect(service.handled.map(({ identity }) => identity?.subject)).toEqual(Array(6).fill(USER));
+  });
+
+  it.each([0, 3600])(
+    'JB-04 does a job delayed by an hour when %d s have passed',
+    async (seconds) => {
+      const clock = new TurnableClock();
+      const service = await start({ options: { now: clock.now } });
+      const job = await service.queue.add('welcome', forUser(), { delay: 3_600_000 });
+      clock.turnBy(seconds);
+      const refused = service.events.next('request_refused');
+      await job.promote();
+      if (seconds === 0) {
+        expect(await refused).toMatchObject({ code: 'token_not_yet_valid' });
+        expect(service.handled).toEqual([]);
+        clock.turnBy(3600);
+      }
+      expect(await service.result(job)).toBe('done');
+    },
+  );
+
+  it.each<[seconds: number, lifetime: object, isGood: boolean]>([
+    [3540, {}, true],
+    [3610, {}, false],
+    [3610, { serviceAuth: { lifetimeSeconds: 7200 } }, true],
+  ])('JB-04 does a job after %d s with %j: %p', async (seconds, opts, isGood) => {
+    const clock = new TurnableClock();
+    const options = { now: clock.now, maxMessageLifetimeSeconds: 7200 };
+    const service = await start({ options });
+    await service.queue.pause();
+    const job = await service.queue.add('welcome', forUser(), opts);
+    clock.turnBy(seconds);
+    await service.queue.resume();
+    const result = service.result(job);
+    if (isGood) expect(await result).toBe('done');
+    else await expect(result).rejects.toThrow('token_expired');
+  });
+
+  it.each(['refuse', 'act-as-itself'] as const)(
+    'JB-05 does the jobs of schedulers: %s',
+    async (schedulers) => {
+      const service = await start({ worker: { ...FAST, schedulers } });
+      const decided = service.events.reach(1);
+      const job = await service.queue.upsertJobScheduler(
+        'nightly',
+        { every: 3_600_000 },
+        { name: 'clean', data: DATA },
+      );
+      await decided;
+      if (schedulers === 'refuse') {
+        expect(service.events.decisions).toMatchObject([{ code: 'token_missing' }]);
+        expect(service.handled).toEqual([]);
+      } else {
+        expect(await service.result(job)).toBe('done');
+        expect(service.handled).toEqual([{ name: 'clean', data: DATA, identity: undefined }]);
+      }
+      // A job that no scheduler made needs a token all the same.
+      const unsigned = await addForeign(DATA, {});
+      await expect(service.result(unsigned)).rejects.toThrow('token_missing');
+    },
+  );
+
+  it('JB-05 puts no user into the template of a scheduler', async () => {
+    const service = await start();
+    const every = { every: 3_600_000 };
+    const upsert = async (data: unknown) =>
+      await service.queue.upsertJobScheduler('nightly', every, { name: 'clean', data });
+    await expect(upsert(forUser())).rejects.toThrow(/runActingAsItself/);
+    const context = service.app.get(ServiceCallContext, { strict: false });
+    await expect(context.runOnBehalfOf(USER, () => upsert(DATA))).rejects.toMatchObject({
+      code: 'message_unsignable',
+    });
+    await context.runActingAsItself(() => upsert(DATA));
+  });
+
+  it('signs the jobs of a flow, each for itself', async () => {
+    const service = await start({ options: { maxMessageLifetimeSeconds: 7200 } });
+    const context = service.app.get(ServiceCallContext, { strict: false });
+    const { job } = await context.runOnBehalfOf(USER, () =>
+      service.flows.add({
+        name: 'report',
+        queueName: 'mail',
+        data: { id: 1 },
+        opts: { serviceAuth: { lifetimeSeconds: 7200 } } as object,
+        children: [{ name: 'page', queueName: 'mail', data: { page: 1 } }],
+      }),
+    );
+    const parent = await service.queue.getJob(job.id ?? '');
+    expect(await service.result(parent as Job)).toBe('done');
+    const seconds = service.handled.map(({ identity }) => {
+      const { expiresAtSeconds = 0, issuedAtSeconds = 0 } = identity ?? {};
+      return expiresAtSeconds - issuedAtSeconds;
+    });
+    expect(service.handled.map(({ name }) => name)).toEqual(['page', 'report']);
+    expect(seconds).toEqual([3600, 7200]);
+  });
+
+  it('lets a processor change no data that is signed', async () => {
+    const service = await start({ process: async (job) => await job.updateData({ to: 22 }) });
+    const job = await service.queue.add('welcome', forUser());
+    await expect(service.result(job)).rejects.toThrow(/updateProgress/);
+  });
+
+  it.each([
+    [AllowIssuers(MAIL), ''],
+    [AllowIssuers(HERALD), 'issuer_not_allowed'],
+  ])('applies the decorators of the class: %#', async (decorator, code) => {
+    const service = await start({ decorators: [decorator] });
+    const job = await service.queue.add('welcome', forUser());
+    const result = service.result(job);
+    if (code === '') expect(await result).toBe('done');
+    else await expect(result).rejects.toThrow(code);
+  });
+
+  it('asks for a user where the class does', async () => {
+    const service = await start({ decorators: [RequireSubject()] });
+    const context = service.app.get(ServiceCallContext, { strict: false });
+    const own = await context.runActingAsItself(() => service.queue.add('welcome', DATA));
+    await expect(service.result(own)).rejects.toThrow('subject_missing');
+    expect(await service.result(await service.queue.add('welcome', forUser()))).toBe('done');
+  });
+
+  it.each(['report', 'enforce'] as const)(
+    'JB-07 serves an unsigned job: %s',
+    async (enforcement) => {
+      const reportUntil = new Date(Date.now() + 86_400_000);
+      const service = await start({ options: { enforcement, reportUntil } });
+      const result = service.result(await addForeign(DATA, {}));
+      if (enforcement === 'enforce') {
+        await expect(result).rejects.toThrow('token_missing');
+        return;
+      }
+      expect(await result).toBe('done');
+      expect(service.handled).toEqual([{ name: 'welcome', data: DATA, identity: undefined }]);
+      expect(service.events.of('request_would_be_refused')).toMatchObject([
+        { code: 'token_missing', route: 'mail' },
+      ]);
+    },
+  );
+
+  it('does a job of another service that it trusts', async () => {
+    const service = await start();
+    const herald = await JobService.start({
+      port: redis.port,
+      options: {
+        issuer: HERALD,
+        signingKey: { privateKey: heraldKey.privatePem },
+        trustedIssuers: undefined,
+      },
+      queue: { audience: MAIL },
+    });
+    services.push(herald);
+    expect(await service.result(await herald.queue.add('welcome', forUser()))).toBe('done');
+    expect(service.handled[0]?.identity).toMatchObject({ issuer: HERALD, subject: USER });
+  });
+});
+
+interface Signed {
+  readonly name: string;
+  readonly data: unknown;
+  readonly serviceAuth: object | undefined;
+}

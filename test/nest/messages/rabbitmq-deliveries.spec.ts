@@ -1,0 +1,581 @@
+import { jest } from '@jest/globals';
+import {
+  type ArgumentsHost,
+  Catch,
+  Controller,
+  type ExceptionFilter,
+  Injectable,
+  type NestInterceptor,
+  type Type,
+  UseFilters,
+  UseGuards,
+  UseInterceptors,
+} from '@nestjs/common';
+import {
+  type ClientProxy,
+  ClientProxyFactory,
+  Ctx,
+  EventPattern,
+  Payload,
+  type RmqContext,
+  type RmqOptions,
+  RmqRecord,
+} from '@nestjs/microservices';
+import {
+  actingAsItself,
+  MemoryReplayStore,
+  ServiceAuth,
+  ServiceJwtGuard,
+} from 'nestjs-service-auth';
+import type { LeasingReplayStore } from 'nestjs-service-auth/core';
+import { serviceMessage } from 'nestjs-service-auth/microservices';
+import { lastValueFrom, retry, throwError } from 'rxjs';
+import {
+  INSTALLED_TRANSPORTS,
+  type MeetingPlace,
+  TRANSPORTS,
+} from '../../support/messages/brokers.js';
+import {
+  CENSUS,
+  CensusService,
+  type CensusSetup,
+  HeraldService,
+} from '../../support/messages/messaging-services.js';
+
+jest.setTimeout(90_000);
+
+const PREFETCH = 4;
+const DEAD = 'dead-letters';
+
+/** What a handler did, and lets tests wait for it. */
+class Notes<T> {
+  readonly list: T[] = [];
+  private waiting: (() => void)[] = [];
+
+  add(note: T): void {
+    this.list.push(note);
+    for (const wake of this.waiting.splice(0)) wake();
+  }
+
+  async reach(count: number): Promise<T[]> {
+    while (this.list.length < count) {
+      await new Promise<void>((resolve) => this.waiting.push(resolve));
+    }
+    return this.list;
+  }
+
+  clear(): void {
+    this.list.length = 0;
+  }
+}
+
+const handled = new Notes<unknown>();
+const dead = new Notes<unknown>();
+const closedChannels = new Set<object>();
+
+type Behaviour = (settle: Settling, data: unknown) => unknown;
+
+/** The methods with which a handler settles its message. */
+interface Settling {
+  readonly ack: (allUpTo?: boolean) => void;
+  readonly nack: (requeue: boolean) => void;
+}
+
+let behave: Behaviour;
+let onError: (settle: Settling) => void;
+
+const acknowledge: Behaviour = ({ ack }) => ack();
+
+function settlingOf(context: RmqContext): Settling {
+  const channel = context.getChannelRef() as {
+    ack(message: object, allUpTo?: boolean): void;
+    nack(message: object, allUpTo: boolean, requeue: boolean): void;
+    once(event: string, listener: () => void): void;
+  };
+  channel.once('error', () => closedChannels.add(channel));
+  const message = context.getMessage();
+  return {
+    ack: (allUpTo) => channel.ack(message, allUpTo),
+    nack: (requeue) => channel.nack(message, false, requeue),
+  };
+}
+
+@Catch()
+class SettlingFilter implements ExceptionFilter {
+  catch(error: unknown, host: ArgumentsHost) {
+    onError(settlingOf(host.switchToRpc().getContext<RmqContext>()));
+    return throwError(() => error);
+  }
+}
+
+@Controller()
+@UseGuards(ServiceJwtGuard)
+@UseFilters(SettlingFilter)
+class WorkController {
+  @EventPattern<string>('work')
+  async work(@Payload() data: unknown, @Ctx() context: RmqContext) {
+    handled.add(data);
+    await behave(settlingOf(context), data);
+  }
+}
+
+@Controller()
+class DeadLetterController {
+  @EventPattern<string>('work')
+  take(@Payload() data: unknown) {
+    dead.add(data);
+  }
+}
+
+const describeRabbitMq = INSTALLED_TRANSPORTS.some(({ name }) => name === 'RabbitMQ')
+  ? describe
+  : describe.skip;
+
+describeRabbitMq('Events of RabbitMQ that are delivered again', () => {
+  let broker: MeetingPlace;
+  const running: { close(): Promise<void> | void }[] = [];
+  let queues = 0;
+
+  beforeAll(async () => {
+    const rabbitMq = TRANSPORTS.find(({ name }) => name === 'RabbitMQ');
+    if (!rabbitMq) throw new Error('no RabbitMQ');
+    broker = await rabbitMq.start();
+  }, 240_000);
+
+  afterAll(async () => await broker?.close());
+
+  beforeEach(() => {
+    handled.clear();
+    dead.clear();
+    closedChannels.clear();
+    behave = acknowledge;
+    onError = ({ nack }) => nack(false);
+  });
+
+  afterEach(async () => {
+    for (const service of running.splice(0).toReversed()) await service.close();
+  });
+
+  /** A queue of its own for each test, with what is dead-lettered beside it. */
+  function placeOf(options: Partial<NonNullable<RmqOptions['options']>> = {}): MeetingPlace {
+    const withOptions = (given: object): never => {
+      const { options: own, ...rest } = given as RmqOptions;
+      const queueOptions = {
+        durable: false,
+        arguments: {
+          'x-dead-letter-exchange': '',
+          'x-dead-letter-routing-key': `${own?.queue}-${DEAD}`,
+        },
+      };
+      return { ...rest, options: { ...own, queueOptions, ...options } } as never;
+    };
+    return {
+      ...broker,
+      server: (queue) => withOptions(broker.server(queue)),
+      client: (queue) => withOptions(broker.client(queue)),
+    };
+  }
+
+  interface Pair {
+    readonly place: MeetingPlace;
+    readonly queue: string;
+    readonly census: CensusService;
+    readonly herald: HeraldService;
+    readonly unsigned: ClientProxy;
+  }
+
+  async function start(setup: Partial<CensusSetup> = {}, prefetchCount = PREFETCH): Promise<Pair> {
+    const queue = `census-${(queues += 1)}`;
+    const place = setup.place ?? placeOf({ prefetchCount });
+    const deadLetters = await CensusService.start({
+      place: {
+        ...broker,
+        server: (name) => {
+          const options = broker.server(name) as RmqOptions;
+          return { ...options, options: { ...options.options, noAck: true } };
+        },
+      },
+      queue: `${queue}-${DEAD}`,
+      controllers: [DeadLetterController],
+    });
+    running.push(deadLetters);
+    const census = await startCensus({ ...setup, place, queue });
+    const herald = await HeraldService.start({ place, queue });
+    running.push(herald);
+    const unsigned = ClientProxyFactory.create(place.client(queue));
+    running.push(unsigned as { close(): void });
+    return { place, queue, census, herald, unsigned };
+  }
+
+  async function startCensus(setup: CensusSetup): Promise<CensusService> {
+    const census = await CensusService.start({ controllers: [WorkController], ...setup });
+    running.push(census);
+    return census;
+  }
+
+  /** One signed message, which can be sent several times. */
+  async function sign(herald: HeraldService, data: unknown, route = 'work') {
+    const { token } = await herald.app
+      .get(ServiceAuth, { strict: false })
+      .signMessage(
+        { verb: 'EMIT', route, text: JSON.stringify(data), subject: undefined, wantsAnswer: false },
+        { audience: CENSUS, grants: 'never' },
+      );
+    return new RmqRecord(data, { headers: { JWT: token } });
+  }
+
+  async function emit(client: ClientProxy, data: unknown, pattern = 'work'): Promise<void> {
+    await lastValueFrom(client.emit<unknown, unknown>(pattern, data), { defaultValue: undefined });
+  }
+
+  /** Signed by the client. */
+  async function tell(herald: HeraldService, data: unknown, pattern?: string): Promise<void> {
+    await emit(herald.census, serviceMessage(data, actingAsItself()), pattern);
+  }
+
+  /** Resolves when so many events of a kind were observed. */
+  async function observed(
+    { events }: CensusService,
+    type: 'duplicate_dropped' | 'lease_lost' | 'request_refused',
+    count = 1,
+  ) {
+    while (events.of(type).length < count) await events.next(type);
+    return events.of(type);
+  }
+
+  it('dead-letters unsigned messages, which do not stop the consumer', async () => {
+    const { herald, unsigned } = await start();
+    for (let at = 0; at < 3 * PREFETCH; at++) await emit(unsigned, at);
+    await tell(herald, 'good');
+    expect(await handled.reach(1)).toEqual(['good']);
+    expect((await dead.reach(3 * PREFETCH)).length).toBe(3 * PREFETCH);
+  });
+
+  describe.each<[string, (settle: Settling) => void]>([
+    ['acknowledges', ({ ack }) => ack()],
+    ['returns to the queue', ({ nack }) => nack(true)],
+    ['settles later', ({ ack }) => void setImmediate(ack)],
+  ])('A filter that %s what was refused', (_, settle) => {
+    it('changes nothing, and closes no channel', async () => {
+      onError = settle;
+      const { herald, unsigned } = await start();
+      await emit(unsigned, 'bad');
+      await tell(herald, 'good');
+      await handled.reach(1);
+      await dead.reach(1);
+      await tell(herald, 'better');
+      expect(await handled.reach(2)).toEqual(['good', 'better']);
+      expect(dead.list).toEqual(['bad']);
+      expect(closedChannels.size).toBe(0);
+    });
+  });
+
+  it('runs again what its handler returns to the queue, without a word of a lost lease', async () => {
+    const { herald, census } = await start();
+    behave = ({ ack, nack }) => (handled.list.length === 1 ? nack(true) : ack());
+    await tell(herald, 'twice');
+    expect(await handled.reach(2)).toEqual(['twice', 'twice']);
+    expect(census.events.of('lease_lost')).toEqual([]);
+  });
+
+  it('runs again what failed, where a filter returns it to the queue', async () => {
+    const { herald } = await start();
+    onError = ({ nack }) => nack(true);
+    behave = ({ ack }) => {
+      if (handled.list.length < 3) throw new Error('not yet');
+      ack();
+    };
+    await tell(herald, 'thrice');
+    expect(await handled.reach(3)).toEqual(['thrice', 'thrice', 'thrice']);
+    expect(dead.list).toEqual([]);
+  });
+
+  it('settles once what a handler and a filter settle', async () => {
+    const { herald } = await start();
+    behave = ({ ack }) => {
+      ack();
+      throw new Error('after it was acknowledged');
+    };
+    await tell(herald, 1);
+    await handled.reach(1);
+    behave = acknowledge;
+    await tell(herald, 2);
+    await handled.reach(2);
+    await tell(herald, 3);
+    expect(await handled.reach(3)).toEqual([1, 2, 3]);
+    expect(dead.list).toEqual([]);
+    expect(closedChannels.size).toBe(0);
+  });
+
+  it('delivers again what was not acknowledged when its channel closed', async () => {
+    const { herald, census, place, queue } = await start();
+    behave = () => undefined;
+    await tell(herald, 'kept');
+    await handled.reach(1);
+    await census.close();
+    behave = acknowledge;
+    await startCensus({ place, queue });
+    expect(await handled.reach(2)).toEqual(['kept', 'kept']);
+  });
+
+  it('drops and acknowledges what was handled before', async () => {
+    const { herald, census, unsigned } = await start();
+    const message = await sign(herald, 'once');
+    await emit(unsigned, message);
+    await handled.reach(1);
+    await emit(unsigned, message);
+    await observed(census, 'duplicate_dropped');
+    await tell(herald, 'other');
+    expect(await handled.reach(2)).toEqual(['once', 'other']);
+    expect(dead.list).toEqual([]);
+  });
+
+  it('commits all that one acknowledgement is for', async () => {
+    const { herald, census, unsigned } = await start();
+    const messages = [await sign(herald, 1), await sign(herald, 2), await sign(herald, 3)];
+    behave = ({ ack }) => (handled.list.length === 3 ? ack(true) : undefined);
+    for (const message of messages) await emit(unsigned, message);
+    await handled.reach(3);
+    behave = acknowledge;
+    for (const message of messages) await emit(unsigned, message);
+    await observed(census, 'duplicate_dropped', 3);
+    await tell(herald, 4);
+    expect(await handled.reach(4)).toEqual([1, 2, 3, 4]);
+    expect(closedChannels.size).toBe(0);
+  });
+
+  it('keeps a message while the replay store cannot decide, and handles it later', async () => {
+    const store = new FaultyStore();
+    store.isDown = true;
+    const { herald, census } = await start({ options: { replayStore: store } });
+    await tell(herald, 'patient');
+    await observed(census, 'request_refused');
+    store.isDown = false;
+    expect(await handled.reach(1)).toEqual(['patient']);
+    expect(census.events.of('request_refused')[0]).toMatchObject({
+      code: 'replay_store_unavailable',
+      status: 503,
+    });
+    expect(dead.list).toEqual([]);
+  });
+
+  it('lets a copy wait while the message is handled', async () => {
+    const { herald, census, unsigned } = await start();
+    const message = await sign(herald, 'slow');
+    let finish: () => void = () => undefined;
+    behave = async ({ ack }) => {
+      await new Promise<void>((resolve) => (finish = resolve));
+      ack();
+    };
+    await emit(unsigned, message);
+    await handled.reach(1);
+    await emit(unsigned, message);
+    behave = acknowledge;
+    await tell(herald, 'quick');
+    await handled.reach(2);
+    finish();
+    await observed(census, 'duplicate_dropped');
+    expect(handled.list).toEqual(['slow', 'quick']);
+  });
+
+  it('dead-letters what has expired when it comes again', async () => {
+    let passed = 0;
+    const now = () => Date.now() + passed;
+    const { herald, census } = await start({ options: { now } });
+    behave = ({ nack }) => {
+      passed = 700_000;
+      nack(true);
+    };
+    await tell(herald, 'late');
+    expect(await dead.reach(1)).toEqual(['late']);
+    expect(census.events.of('request_refused')).toMatchObject([{ code: 'token_expired' }]);
+    expect(handled.list).toEqual(['late']);
+  });
+
+  it('lets a handler end whose channel was closed meanwhile, and drops the next delivery', async () => {
+    const replayStore = new MemoryReplayStore();
+    const options = { replayStore };
+    const { herald, census, place, queue } = await start({ options });
+    let finish: () => void = () => undefined;
+    behave = async ({ ack }) => {
+      await new Promise<void>((resolve) => (finish = resolve));
+      ack();
+    };
+    await tell(herald, 'interrupted');
+    await handled.reach(1);
+    await census.close();
+    const next = await startCensus({ place, queue, options });
+    finish();
+    await observed(next, 'duplicate_dropped');
+    expect(handled.list).toEqual(['interrupted']);
+  });
+
+  it('counts a handler that is retried inside as one use', async () => {
+    @Injectable()
+    class Retrying implements NestInterceptor {
+      intercept(...[, next]: Parameters<NestInterceptor['intercept']>) {
+        return next.handle().pipe(retry(2));
+      }
+    }
+    @UseInterceptors(Retrying)
+    @Controller()
+    class RetriedController extends WorkController {}
+    const { herald, census } = await start({ controllers: [RetriedController] });
+    behave = ({ ack }) => {
+      if (handled.list.length < 3) throw new Error('not yet');
+      ack();
+    };
+    await tell(herald, 'stubborn');
+    await handled.reach(3);
+    await tell(herald, 'last');
+    expect(await handled.reach(4)).toEqual(['stubborn', 'stubborn', 'stubborn', 'last']);
+    expect(census.events.of('request_accepted').length).toBe(2);
+  });
+
+  it('takes several handlers of one event as one unit', async () => {
+    @Controller()
+    @UseGuards(ServiceJwtGuard)
+    class SecondController {
+      @EventPattern<string>('work')
+      work(@Payload() data: unknown) {
+        handled.add(`second ${String(data)}`);
+      }
+    }
+    const controllers: Type[] = [WorkController, SecondController];
+    const { herald, census, unsigned } = await start({ controllers });
+    const message = await sign(herald, 'both');
+    await emit(unsigned, message);
+    await handled.reach(2);
+    await emit(unsigned, message);
+    await observed(census, 'duplicate_dropped');
+    await tell(herald, 'next');
+    await handled.reach(4);
+    expect(handled.list).toHaveLength(4);
+    expect(new Set(handled.list)).toEqual(new Set(['both', 'next', 'second both', 'second next']));
+  });
+
+  it('dead-letters what one of several handlers refuses, and does not run the others again', async () => {
+    @Controller()
+    class OpenController {
+      @EventPattern<string>('work')
+      work(@Payload() data: unknown) {
+        handled.add(`open ${String(data)}`);
+      }
+    }
+    const { unsigned, herald } = await start({ controllers: [OpenController, WorkController] });
+    await emit(unsigned, 'bad');
+    await dead.reach(1);
+    await tell(herald, 'good');
+    await handled.reach(3);
+    expect(handled.list).toHaveLength(3);
+    expect(new Set(handled.list)).toEqual(new Set(['good', 'open bad', 'open good']));
+  });
+
+  it('serves wildcards, and the exact pattern beside them once', async () => {
+    @Controller()
+    @UseGuards(ServiceJwtGuard)
+    class WildController {
+      @EventPattern<string>('user.*')
+      any(@Payload() data: unknown, @Ctx() context: RmqContext) {
+        handled.add(['user.*', data]);
+        settlingOf(context).ack();
+      }
+      @EventPattern<string>('user.created')
+      created(@Payload() data: unknown, @Ctx() context: RmqContext) {
+        handled.add(['user.created', data]);
+        settlingOf(context).ack();
+      }
+    }
+    const place = placeOf({ prefetchCount: PREFETCH, wildcards: true, exchange: 'users' });
+    const { herald, census, unsigned } = await start({ place, controllers: [WildController] });
+    await tell(herald, 1, 'user.created');
+    await tell(herald, 2, 'user.removed');
+    await handled.reach(2);
+    expect(handled.list).toEqual([
+      ['user.created', 1],
+      ['user.*', 2],
+    ]);
+    const message = await sign(herald, 3, 'user.removed');
+    await emit(unsigned, message, 'user.renamed');
+    await observed(census, 'request_refused');
+    await emit(unsigned, message, 'user.removed');
+    expect((await handled.reach(3)).at(-1)).toEqual(['user.*', 3]);
+  });
+
+  it('tells of a lease that was lost while the handler ran', async () => {
+    const store = new FaultyStore();
+    store.losesLeases = true;
+    const { herald, census } = await start({ options: { replayStore: store } });
+    await tell(herald, 'long');
+    expect(await observed(census, 'lease_lost')).toMatchObject([{ route: 'work' }]);
+  });
+
+  it.each([true, undefined])('does not start where events are lost (noAck: %s)', async (noAck) => {
+    const starting = startCensus({ place: placeOf({ noAck }), queue: 'forgotten' });
+    await expect(starting).rejects.toMatchObject({
+      name: 'ServiceAuthConfigError',
+      problems: [expect.stringMatching(/^noAck: write noAck: false.*WorkController\.work\(\)/)],
+    });
+  });
+
+  it('starts there where its module says so, and handles at most once', async () => {
+    const place = placeOf({ noAck: true });
+    behave = () => undefined;
+    const { herald, unsigned, census } = await start({
+      place,
+      reception: { delivery: 'at-most-once' },
+    });
+    const message = await sign(herald, 'once');
+    await emit(unsigned, message);
+    await handled.reach(1);
+    await emit(unsigned, message);
+    expect(await observed(census, 'request_refused')).toMatchObject([{ code: 'token_replayed' }]);
+    expect(handled.list).toEqual(['once']);
+  });
+});
+
+describe('A memory replay store', () => {
+  const start = async (maxMessageLifetimeSeconds: number) => {
+    const { createServiceAuth } = await import('nestjs-service-auth/core');
+    const { heraldKey, HERALD } = await import('../../support/messages/messaging-services.js');
+    const service = await createServiceAuth({
+      issuer: CENSUS,
+      trustedIssuers: [{ issuer: HERALD, publicKey: heraldKey.publicPem }],
+      maxMessageLifetimeSeconds,
+    });
+    service.close();
+  };
+
+  it('is enough for messages that live for an hour', async () => {
+    await expect(start(3600)).resolves.toBeUndefined();
+  });
+
+  it('is refused for messages that live longer', async () => {
+    await expect(start(3601)).rejects.toMatchObject({
+      name: 'ServiceAuthConfigError',
+      problems: [expect.stringMatching(/^maxMessageLifetimeSeconds: write 3600 or less/)],
+    });
+  });
+});
+
+/** A store in memory whose faults tests switch on. */
+class FaultyStore implements LeasingReplayStore {
+  isDown = false;
+  losesLeases = false;
+  private readonly inner = new MemoryReplayStore();
+
+  recordUse: LeasingReplayStore['recordUse'] = (use) => this.reached().recordUse(use);
+  reserve: LeasingReplayStore['reserve'] = (...use) => this.reached().reserve(...use);
+  renew: LeasingReplayStore['renew'] = (...use) => this.reached().renew(...use);
+  release: LeasingReplayStore['release'] = (...use) => this.reached().release(...use);
+
+  commit(...use: Parameters<LeasingReplayStore['commit']>): boolean {
+    const isOwned = this.reached().commit(...use);
+    return isOwned && !this.losesLeases;
+  }
+
+  private reached(): MemoryReplayStore {
+    if (this.isDown) throw new Error('down');
+    return this.inner;
+  }
+}
