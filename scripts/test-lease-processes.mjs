@@ -26,8 +26,8 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { transformFileSync } from '@swc/core';
 import { Redis } from 'ioredis';
+import { toJavaScript } from '../test/transform.mjs';
 
 /** @typedef {typeof import('../lib/replay/leased-use.js')} Leases */
 /** @typedef {typeof import('../lib/replay/redis-replay-store.js')} Stores */
@@ -41,13 +41,6 @@ const PREFETCH = 20;
 const LEASE_MILLISECONDS = 1500;
 const STOP_MILLISECONDS = 3 * LEASE_MILLISECONDS;
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-/** @type {import('@swc/core').Options} */
-const SWC = {
-  configFile: false,
-  swcrc: false,
-  jsc: { target: 'es2022', parser: { syntax: 'typescript' } },
-  module: { type: 'es6' },
-};
 const THIS_FILE = fileURLToPath(import.meta.url);
 
 /**
@@ -56,13 +49,13 @@ const THIS_FILE = fileURLToPath(import.meta.url);
  * @param {string} folder
  */
 function compileParts(folder) {
-  for (const part of ['core', 'core/grants', 'replay']) {
+  for (const part of ['core', 'core/grants', 'core/messages', 'replay']) {
     mkdirSync(join(folder, part), { recursive: true });
     for (const name of readdirSync(join(ROOT, 'lib', part)).filter((file) =>
       file.endsWith('.ts'),
     )) {
       const source = join(ROOT, 'lib', part, name);
-      const { code } = transformFileSync(source, SWC);
+      const { code } = toJavaScript(readFileSync(source, 'utf8'), source);
       writeFileSync(join(folder, part, name.replace(/\.ts$/, '.js')), code);
     }
   }

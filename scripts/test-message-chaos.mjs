@@ -24,7 +24,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { transformFileSync } from '@swc/core';
+import { toJavaScript } from '../test/transform.mjs';
 import { ROOT } from './run.mjs';
 
 /** @typedef {{ what: 'effect' | 'owned' | 'lost', id: string, pid: number }} Line */
@@ -37,18 +37,6 @@ import { ROOT } from './run.mjs';
 const PROCESSES = 3;
 const STOP_MILLISECONDS = 6000;
 const CONSUMER = 'test/nest/messages/processes/chaos-consumer.process.ts';
-/** @type {import('@swc/core').Options} */
-const SWC = {
-  configFile: false,
-  swcrc: false,
-  jsc: {
-    target: 'es2022',
-    parser: { syntax: 'typescript', decorators: true },
-    transform: { legacyDecorator: true, decoratorMetadata: true, useDefineForClassFields: false },
-    keepClassNames: true,
-  },
-  module: { type: 'es6' },
-};
 const folder = mkdtempSync(join(tmpdir(), 'message-chaos-'));
 
 /** Where a source file goes. @param {string} source */
@@ -65,7 +53,7 @@ function compile() {
   );
   for (const source of [...sources, CONSUMER]) {
     mkdirSync(dirname(compiled(source)), { recursive: true });
-    writeFileSync(compiled(source), transformFileSync(join(ROOT, source), SWC).code);
+    writeFileSync(compiled(source), toJavaScript(readFileSync(join(ROOT, source), 'utf8'), source).code);
   }
   const exports = { '.': './lib/index.js', './*': './lib/*.js' };
   const manifest = { name: 'nestjs-service-auth', type: 'module', exports };
