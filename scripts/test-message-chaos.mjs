@@ -53,7 +53,10 @@ function compile() {
   );
   for (const source of [...sources, CONSUMER]) {
     mkdirSync(dirname(compiled(source)), { recursive: true });
-    writeFileSync(compiled(source), toJavaScript(readFileSync(join(ROOT, source), 'utf8'), source).code);
+    writeFileSync(
+      compiled(source),
+      toJavaScript(readFileSync(join(ROOT, source), 'utf8'), source).code,
+    );
   }
   const exports = { '.': './lib/index.js', './*': './lib/*.js' };
   const manifest = { name: 'nestjs-service-auth', type: 'module', exports };

@@ -524,7 +524,7 @@ describe.each(ADAPTERS)('on %s', (adapter: Adapter) => {
 describe('TF-16 the public surface', () => {
   const exported = { ...library, ...axiosLibrary };
 
-  it('offers no middleware: what is scoped by path can be passed by', () => {
+  it('offers no middleware of Nest, which is scoped by path: only one for mounts, where their path is', () => {
     expect(exported).toHaveProperty('ServiceJwtGuard');
     const asMiddleware = Object.entries(exported).filter(
       ([name, value]) =>
@@ -534,7 +534,8 @@ describe('TF-16 the public surface', () => {
           ((value.length >= 3 && !String(value).startsWith('class ')) ||
             'use' in Object(value.prototype))),
     );
-    expect(asMiddleware.map(([name]) => name)).toEqual([]);
+    expect(asMiddleware.map(([name]) => name)).toEqual(['ServiceAuthMiddleware']);
+    expect(library.ServiceAuthMiddleware.prototype).not.toHaveProperty('use');
   });
 
   it('offers a guard', () => {
