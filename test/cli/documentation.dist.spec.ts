@@ -140,6 +140,7 @@ describe('docs/command-line.md', () => {
       ['inspect', token],
       ['call', census.url, '--issuer', HERALD, '--key', file, '--show-token'],
       ['doctor', folder.path(MODULE)],
+      ['demo'],
       ['explain', 'token_missing'],
     ];
     expect([...rows.keys()]).toEqual(printed.map(([command]) => command));
