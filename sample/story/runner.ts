@@ -85,18 +85,20 @@ export class Runner {
   /** Starts the mail server and the four services, and says where they are. */
   async start(variables: NodeJS.ProcessEnv): Promise<Stage> {
     const wanted = readEnvironment(variables);
-    const ports = await findFreePorts({
+    const wantedPorts = {
       census: readPort('census', variables),
       herald: readPort('herald', variables),
       another: readPort('another', variables),
       edge: readPort('edge', variables),
-    });
+    };
     const made = ensureKeyFiles(wanted.keys);
     const mailbox = wanted.smtpUrl === undefined ? await this.keep(startMailbox()) : undefined;
     const smtpUrl = wanted.smtpUrl ?? mailbox?.url ?? '';
     const keyRing = wanted.heraldKeyFile ? undefined : await this.keep(openKeyRing(wanted.keys));
     const heraldKeyFile = wanted.heraldKeyFile ?? keyRing?.file;
     const { url: replayMemoryUrl } = await this.keep(startReplayMemory());
+    // After the servers of this process, which take any free port: they must not take one of these.
+    const ports = await findFreePorts(wantedPorts);
 
     this.narrator.heading('Starting four services, each in a process of its own');
     const mailServer = mailbox ? `at ${mailbox.url}, embedded` : 'that of SMTP_URL';
