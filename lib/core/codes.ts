@@ -387,8 +387,10 @@ const REFUSAL_ROWS = {
     status: 403,
     message: 'Service tokens are not supported here.',
     cause:
-      'The guard stands before something that does not come over HTTP: a WebSocket or RPC handler.',
-    hint: 'Take the guard off handlers that are not HTTP, and guard these with one of their own.',
+      'The guard protects a WebSocket, Kafka or gRPC handler, or a message handler in an application without `ServiceMessagesModule`.',
+    hint: 'For messages over RabbitMQ, NATS, MQTT, Redis or TCP, import `ServiceMessagesModule` of `nestjs-service-auth/microservices`. Guard other handlers with a guard of their own.',
+    logHint:
+      'Import `ServiceMessagesModule` for messages. Guard other handlers with a guard of their own.',
   },
 } satisfies Record<string, Refusal>;
 
