@@ -60,7 +60,7 @@ function compile(sources: ReadonlyMap<string, string>): Map<string, string[]> {
 describe('the snippets of the documentation', () => {
   // A block whose first line names a file, as in `// census.module.ts`, can be imported by others.
   const fileOf = (at: number) => /^\/\/ (\S+\.ts)$/m.exec(snippets[at]?.code ?? '')?.[1];
-  const pathOf = (at: number) => join(ROOT, fileOf(at) ?? `snippet-${at}.ts`);
+  const pathOf = (at: number) => join(ROOT, 'test', fileOf(at) ?? `snippet-${at}.ts`);
   const broken =
     "import { Nothing } from 'nestjs-service-auth';\nexport const nothing = Nothing;\n";
   const sources = new Map(snippets.map(({ code }, at) => [pathOf(at), code]));
@@ -99,6 +99,7 @@ describe('the snippets of the documentation', () => {
       'docs/without-nest.md', // without-nest.spec.ts
       'docs/for-whom.md', // for-whom.spec.ts
       'docs/migration.md', // migration.spec.ts
+      'docs/messages.md', // messages-other-languages.spec.ts
       'docs/other-languages.md', // other-languages.spec.ts
       'docs/getting-started.md', // getting-started.mjs
       'docs/gateways.md', // scripts/test-gateways.mjs

@@ -33,6 +33,8 @@ const NOT_BY_REQUEST: readonly RefusalCode[] = [
   'body_consumed',
   'subject_unknown',
   'context_unsupported',
+  // Of messages and jobs alone.
+  'message_busy',
 ];
 
 async function verdictOf(
