@@ -54,7 +54,16 @@ const TABLE = [
     title: 'Nest 12 with every peer of an entry point',
     folder: 'sender-and-receiver',
     lock: 'package-lock.json',
-    packages: [...NEST, ...AXIOS, ...CACHE, '@nestjs/swagger', '@opentelemetry/api'],
+    packages: [
+      ...NEST,
+      ...AXIOS,
+      ...CACHE,
+      '@nestjs/bullmq',
+      '@nestjs/microservices',
+      '@nestjs/swagger',
+      '@opentelemetry/api',
+      'bullmq',
+    ],
     absent: [],
   },
   {

@@ -11,13 +11,13 @@ import type { Route } from './route-policy.js';
 export interface MountOptions {
   /** The route, for events: `/legacy`. Default on Fastify: the pattern of the route; else none. */
   readonly route?: string;
-  /** The services that may call, as {@link AllowIssuers} takes them. Default: each trusted issuer. */
+  /** The services that may call, as `@AllowIssuers()` takes them. Default: each trusted issuer. */
   readonly allowIssuers?: readonly string[];
-  /** `true`: callers must name a user, as {@link RequireSubject} asks. */
+  /** `true`: callers must name a user, as `@RequireSubject()` asks. */
   readonly requireSubject?: boolean;
-  /** `admit`: a request without a token is anonymous, as {@link OptionalServiceAuth} says. Default `refuse`. */
+  /** `admit`: a request without a token is anonymous, as `@OptionalServiceAuth()` says. Default `refuse`. */
   readonly anonymous?: 'refuse' | 'admit';
-  /** How large a body that no parser reads may be, in bytes, as {@link MaxBodyBytes} takes it. */
+  /** How large a body that no parser reads may be, in bytes, as `@MaxBodyBytes()` takes it. */
   readonly maxBodyBytes?: number;
 }
 
@@ -31,9 +31,13 @@ export type ServiceAuthExpressMiddleware = (
 /** A reply of Fastify, as far as it is used. */
 export interface FastifyReplyLike {
   readonly raw: ServerResponse;
+  /** Reads a header of the answer. */
   getHeader(name: string): unknown;
+  /** Sets a header of the answer. */
   header(name: string, value: string): unknown;
+  /** Sets the status of the answer. */
   code(status: number): unknown;
+  /** Sends the answer. */
   send(payload: unknown): unknown;
 }
 

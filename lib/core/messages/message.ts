@@ -26,7 +26,7 @@ export interface IncomingMessage {
 export interface OutgoingMessage {
   readonly verb: MessageVerb;
   readonly route: string;
-  /** The JSON text of its data, as {@link writeMessageText} makes it. */
+  /** The JSON text of its data, as `writeMessageText()` makes it. */
   readonly text: string;
   /** The user on whose behalf it is sent, as an absolute URI; undefined: the service acts for itself. */
   readonly subject?: string | undefined;
