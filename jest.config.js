@@ -31,6 +31,7 @@ export const NEEDS_TOOLS = {
     'nest/messages/answers',
     'nest/messages/attacks',
     'nest/messages/message-texts',
+    'nest/messages/nest-11',
     'nest/messages/rabbitmq-deliveries',
     'nest/messages/replicas',
     'nest/messages/service-messages.module',
