@@ -66,7 +66,7 @@ function isPassing(/** @type {Step} */ [title, program, ...args]) {
   console.log(`\n=== ${title}`);
   const start = performance.now();
   try {
-    run(program, args, { minutes: 30 });
+    run(program, args, { minutes: 45 });
     return true;
   } catch (error) {
     console.error(`\n${title} failed:`, error instanceof Error ? error.message : error);

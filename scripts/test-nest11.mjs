@@ -39,7 +39,7 @@ function testIn(folder) {
   cpSync(ROOT, folder, { recursive: true, filter: isCopied });
   cpSync(NEST_11, folder, { recursive: true, filter: (path) => !path.endsWith('node_modules') });
   const runThere = (/** @type {string[]} */ ...args) =>
-    run('node', args, { cwd: folder, minutes: 20 });
+    run('node', args, { cwd: folder, minutes: 40 });
   run('npm', ['ci', '--ignore-scripts', '--loglevel=error'], { cwd: folder });
   runThere('node_modules/typescript/bin/tsc', '-p', 'lib/tsconfig.lib.json', '--noEmit');
   const jest = ['--experimental-vm-modules', 'node_modules/jest/bin/jest.js'];
