@@ -30,6 +30,7 @@ import {
 import type { LeasingReplayStore } from 'nestjs-service-auth/core';
 import { serviceMessage } from 'nestjs-service-auth/microservices';
 import { lastValueFrom, retry, throwError } from 'rxjs';
+import { whereThereIs } from '../../support/processes/where-there-is.js';
 import {
   INSTALLED_TRANSPORTS,
   type MeetingPlace,
@@ -127,9 +128,8 @@ class DeadLetterController {
   }
 }
 
-const describeRabbitMq = INSTALLED_TRANSPORTS.some(({ name }) => name === 'RabbitMQ')
-  ? describe
-  : describe.skip;
+const isThere = INSTALLED_TRANSPORTS.some(({ name }) => name === 'RabbitMQ');
+const describeRabbitMq = whereThereIs(isThere, 'a rabbitmq-server', describe);
 
 describeRabbitMq('Events of RabbitMQ that are delivered again', () => {
   let broker: MeetingPlace;
