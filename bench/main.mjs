@@ -27,6 +27,7 @@ const SECTIONS = {
   requests: async (options) => await (await import('./requests.bench.mjs')).runRequests(options),
   unguarded: async (options) => await (await import('./unguarded.bench.mjs')).runUnguarded(options),
   grants: async (options) => await (await import('./grants.bench.mjs')).runGrants(options),
+  messages: async (options) => await (await import('./messages.bench.mjs')).runMessages(options),
   growth: async (options) => await (await import('./growth.bench.mjs')).runGrowth(options),
 };
 

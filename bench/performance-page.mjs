@@ -30,10 +30,12 @@ import { fileURLToPath } from 'node:url';
 /** @typedef {import('./growth/bodies.mjs').BodyRow & Row} BodyRow */
 /** @typedef {import('./growth/connections.mjs').ConnectionRow & Row} ConnectionRow */
 /** @typedef {import('./grants.bench.mjs').Row} GrantRow */
+/** @typedef {import('./messages.bench.mjs').Row} MessageRow */
 /** @typedef {SendersRow | ReplayRow | BodyRow | ConnectionRow} GrowthRow */
 /**
  * @typedef {{ verify?: TokenRow[], sign?: TokenRow[], requests?: RequestRow[], unguarded?: UnguardedRow[],
- *   outgoing?: OutgoingRow[], grants?: GrantRow[], growth?: GrowthRow[] }} Sections
+ *   outgoing?: OutgoingRow[], grants?: GrantRow[], messages?: MessageRow[],
+ *   growth?: GrowthRow[] }} Sections
  */
 /** @typedef {{ head: readonly string[], rows: readonly (readonly string[])[] }} Table */
 
@@ -182,6 +184,22 @@ function grants(rows) {
   };
 }
 
+/** @param {readonly MessageRow[]} rows @returns {Table} */
+function messages(rows) {
+  return {
+    head: ['', 'in flight', 'all threads', 'main thread', 'ratio'],
+    rows: rows
+      .filter(isMeasured)
+      .map(({ what, variant, inFlight, microseconds = 0, mainThread = 0, toFirst, interval }) => [
+        `${what}, ${variant}`,
+        `${inFlight}`,
+        fixed(microseconds),
+        fixed(mainThread),
+        `${fixed(toFirst?.median ?? 0, 2)} (${interval?.map((end) => fixed(end, 2)).join(' to ')})`,
+      ]),
+  };
+}
+
 /** @param {readonly GrowthRow[]} rows @returns {Table} */
 function growthOfReplay(rows) {
   return {
@@ -268,6 +286,7 @@ const TABLES = {
   unguarded: (sections) => sections.unguarded && unguarded(sections.unguarded),
   outgoing: (sections) => sections.outgoing && outgoing(sections.outgoing),
   grants: (sections) => sections.grants && grants(sections.grants),
+  messages: (sections) => sections.messages && messages(sections.messages),
   'growth, senders': ({ growth }) => growth && growthOfSenders(growth),
   'growth, replay': ({ growth }) => growth && growthOfReplay(growth),
   'growth, bodies': ({ growth }) => growth && growthOfBodies(growth),

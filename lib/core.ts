@@ -87,7 +87,6 @@ export {
   type UnavailableCode,
   type VerifiedGrant,
   writeMessageText,
-  type WrittenData,
 } from './core/index.js';
 export { actingAsItself, onBehalfOf } from './for-whom/call-options.js';
 export type { CallContext, CallSubject } from './for-whom/call-subject.js';

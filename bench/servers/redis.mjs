@@ -31,7 +31,7 @@ export async function startRedis() {
 }
 
 /** A port that was free a moment ago. */
-async function findFreePort() {
+export async function findFreePort() {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();

@@ -44,6 +44,7 @@ export interface SigningTarget {
 export class Sender {
   private readonly report: SigningReport;
   private readonly signer: (Signer & GrantSigner) | undefined;
+  private readonly turn = new SigningTurn();
   private isClosed = false;
 
   constructor(private readonly settings: ServiceAuthSettings) {
@@ -54,7 +55,7 @@ export class Sender {
       now,
       sending,
       tokenIds: new TokenIds(now),
-      turn: new SigningTurn(),
+      turn: this.turn,
       assertOpen: () => this.assertOpen(),
     };
   }
@@ -94,11 +95,22 @@ export class Sender {
     }
   }
 
-  /** As `ServiceAuth.signMessage`. */
-  async signMessage(message: OutgoingMessage, target: MessageTarget): Promise<SignedMessage> {
+  /**
+   * As `ServiceAuth.signMessage`. All of its work waits for the turn: that of 5,000 messages at once kept the event loop
+   * busy for 90 ms before the first one was signed.
+   */
+  signMessage(message: OutgoingMessage, target: MessageTarget): Promise<SignedMessage> {
+    const stopwatch = this.report.start();
+    return this.turn.atEnd(() => this.signNow(message, target, stopwatch));
+  }
+
+  private async signNow(
+    message: OutgoingMessage,
+    target: MessageTarget,
+    stopwatch: Stopwatch | undefined,
+  ): Promise<SignedMessage> {
     try {
       this.assertOpen();
-      const stopwatch = this.report.start();
       const signed = await signMessage(message, target, this.signing);
       this.assertOpen();
       if (stopwatch) this.report.signed(message, { ...target, profile: 'strict' }, stopwatch);

@@ -7,28 +7,36 @@ const MAX_DEPTH = 64;
 /** How many values data may have, those at every depth counted together. */
 const MAX_VALUES = 1_000_000;
 
-/** Data as it is signed and sent. */
-export interface WrittenData {
-  readonly text: string;
-  /** What the text says: give this to the client of the broker, never what it was written from. */
-  readonly data: unknown;
+/**
+ * Writes data as the JSON text that is signed, at once: an object may change while its message waits for its signature.
+ *
+ * @throws ServiceSigningError `message_unsignable`: undefined, a function, a symbol, a BigInt, a cycle, or bytes
+ */
+export function writeMessageText(given: unknown): string {
+  if (holdsBytes(given)) unsignable('its data holds bytes: write them as base64 text');
+  return stringify(given);
 }
 
 /**
- * Writes data as the JSON text that is signed. The client of the broker gets what the text says, never the data itself:
- * `toJSON` may answer otherwise the second time, and an object may change while its message waits for its signature.
+ * The data that a text says, for the client of the broker. It never gets what the text was written from: `toJSON` may
+ * answer otherwise the second time.
  *
- * @returns a text that JavaScript parses to a value which it writes as the same text
- * @throws ServiceSigningError `message_unsignable`: undefined, a function, a symbol, a BigInt, a cycle, bytes, or data
- *   that no receiver would verify
+ * @param text as {@link writeMessageText} makes it
+ * @throws ServiceSigningError `message_unsignable` for data that no receiver would verify
  */
-export function writeMessageText(given: unknown): WrittenData {
-  if (holdsBytes(given)) unsignable('its data holds bytes: write them as base64 text');
-  const text = stringify(given);
-  const data: unknown = JSON.parse(text);
+export function parseMessageText(text: string): unknown {
+  const data = parse(text);
   const flaw = findFlaw(data);
   if (flaw !== undefined) unsignable(flaw);
-  return { text, data };
+  return data;
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return unsignable('its text is no JSON');
+  }
 }
 
 /** JSON writes bytes as objects with numbered members, which no receiver wants. */

@@ -7,6 +7,7 @@ import { readGrant, readSubject, type Signer } from '../sign-request.js';
 import { signClaims } from '../token-signature.js';
 import { MAX_TOKEN_LENGTH } from '../token-syntax.js';
 import { MAX_DELAY_SECONDS, MESSAGE_LINE, messageLine, type OutgoingMessage } from './message.js';
+import { parseMessageText } from './message-text.js';
 
 /** The JOSE header of a message's token: RFC 8725 section 3.11 asks for a type of its own. */
 export const MESSAGE_TYPE = 'msg+jwt';
@@ -19,11 +20,14 @@ export interface MessageTarget {
   readonly grants: 'send' | 'required' | 'never';
 }
 
-/** The token of a message, and what its answer must refer to. */
+/** A message as it is sent. */
 export interface SignedMessage {
   /** The value of the header `JWT`. */
   readonly token: string;
+  /** What its answer must refer to. */
   readonly tokenId: string;
+  /** What its text says: give this to the client of the broker, never what the text was written from. */
+  readonly data: unknown;
 }
 
 /**
@@ -37,6 +41,20 @@ export async function signMessage(
   target: MessageTarget,
   signer: Signer,
 ): Promise<SignedMessage> {
+  const data = parseMessageText(message.text);
+  const { issuer, tokenIds, sending } = signer;
+  const { sub, ...others } = statementOf(message, target);
+  const times = timesOf(message, signer);
+  const tokenId = tokenIds.next();
+  const claims = { iss: issuer, aud: target.audience, sub, ...times, jti: tokenId, ...others };
+  const key = sending.signingKeys.current();
+  const token = await signClaims(claims, { typ: MESSAGE_TYPE, kid: key.keyId }, key);
+  if (token.length > MAX_TOKEN_LENGTH) throw new ServiceSigningError('token_too_large');
+  return { token, tokenId, data };
+}
+
+/** What the token claims of the message. */
+function statementOf(message: OutgoingMessage, target: MessageTarget) {
   const { verb, route, text, wantsAnswer } = message;
   const req = messageLine(verb, route);
   if (req.length > MAX_REQUEST_LINE_LENGTH) throw new ServiceSigningError('request_too_long');
@@ -47,33 +65,7 @@ export async function signMessage(
   const sub = readSubject(message.subject, PROFILES.strict);
   const tth = readGrant(message, target);
   const bdy = hash('sha256', text, 'hex');
-  const about = { sub, req, bdy, tth, ans: wantsAnswer === true ? 1 : undefined };
-  const sign = async (): Promise<SignedMessage> =>
-    await signAbout(about, { message, target, signer });
-  const signed = await (signer.turn ? signer.turn.atEnd(sign) : sign());
-  if (signed.token.length > MAX_TOKEN_LENGTH) throw new ServiceSigningError('token_too_large');
-  return signed;
-}
-
-interface Signing {
-  readonly message: OutgoingMessage;
-  readonly target: MessageTarget;
-  readonly signer: Signer;
-}
-
-async function signAbout(
-  about: Readonly<Record<string, unknown>>,
-  { message, target, signer }: Signing,
-): Promise<SignedMessage> {
-  signer.assertOpen?.();
-  const { issuer, tokenIds, sending } = signer;
-  const tokenId = tokenIds.next();
-  const { sub, ...others } = about;
-  const times = timesOf(message, signer);
-  const claims = { iss: issuer, aud: target.audience, sub, ...times, jti: tokenId, ...others };
-  const key = sending.signingKeys.current();
-  const token = await signClaims(claims, { typ: MESSAGE_TYPE, kid: key.keyId }, key);
-  return { token, tokenId };
+  return { sub, req, bdy, tth, ans: wantsAnswer === true ? 1 : undefined };
 }
 
 function timesOf(message: OutgoingMessage, { now, sending }: Signer) {

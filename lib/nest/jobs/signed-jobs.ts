@@ -52,7 +52,7 @@ export class SignedJobs {
     const { serviceAuth } = this.signer;
     try {
       const addressed = readAddressed(draft.data, this.signer);
-      const { text, data } = writeMessageText(orEmpty(addressed.data));
+      const text = writeMessageText(orEmpty(addressed.data));
       const caller = addressed.subject();
       const message = {
         verb: 'JOB',
@@ -63,7 +63,7 @@ export class SignedJobs {
         delaySeconds: delayOf(draft),
         lifetimeSeconds: lifetimeOf(draft) ?? settings.lifetimeSeconds,
       } as const;
-      const { token } = await serviceAuth.signMessage(message, settings);
+      const { token, data } = await serviceAuth.signMessage(message, settings);
       return { data, opts: { ...draft.opts, [JOB_TOKEN]: tokenOf(token, message.grant) } };
     } catch (error) {
       serviceAuth.noteSigningFailure(error, { ...settings, signing: 'required' });

@@ -17,7 +17,7 @@ export type MessageHeaders = Readonly<Record<string, string>>;
 export interface UnpackedData {
   readonly data: unknown;
   /** Puts signed data, and the headers beside it, into what the client of the broker is given. */
-  pack(data: unknown, headers: MessageHeaders): Promise<unknown>;
+  pack(data: unknown, headers: MessageHeaders): object | Promise<object>;
 }
 
 /** How a client of one transport is given a token. */
@@ -86,7 +86,7 @@ function normalized(client: object, pattern: unknown): string {
 function asMetadata(given: unknown): UnpackedData {
   return {
     data: given,
-    pack: async (data, headers) => await Promise.resolve(new DataWithMetadata(data, headers)),
+    pack: (data, headers) => new DataWithMetadata(data, headers),
   };
 }
 
@@ -95,10 +95,8 @@ function unpackRmq(given: unknown): UnpackedData {
   const { headers: own, ...options } = record?.options ?? {};
   return {
     data: record ? record.data : given,
-    pack: async (data, headers) =>
-      await Promise.resolve(
-        new RmqRecord(data, { ...options, headers: { ...unsigned(own), ...headers } }),
-      ),
+    pack: (data, headers) =>
+      new RmqRecord(data, { ...options, headers: { ...unsigned(own), ...headers } }),
   };
 }
 
@@ -108,10 +106,9 @@ function unpackMqtt(given: unknown): UnpackedData {
   const { userProperties: own, ...others } = properties ?? {};
   return {
     data: record ? record.data : given,
-    pack: async (data, headers) => {
+    pack: (data, headers) => {
       const userProperties = { ...unsigned(own), ...headers };
-      const written = { ...options, properties: { ...others, userProperties } };
-      return await Promise.resolve(new MqttRecord(data, written));
+      return new MqttRecord(data, { ...options, properties: { ...others, userProperties } });
     },
   };
 }

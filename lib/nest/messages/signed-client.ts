@@ -1,11 +1,10 @@
-import { connectable, defer, from, mergeMap, type Observable, Subject } from 'rxjs';
+import { defer, from, mergeMap, type Observable, Subject } from 'rxjs';
 import { grantToSend } from '../../clients/signed-call.js';
 import {
   createSlot,
   type KeySource,
   type MessageTarget,
   type MessageVerb,
-  type SignedMessage,
   writeMessageText,
 } from '../../core/index.js';
 import type { CallSubject } from '../../for-whom/call-subject.js';
@@ -65,10 +64,15 @@ function carryingMetadata(create: CreatePacket): CreatePacket {
 
 /** A message as its sender gave it, and for whom it is sent. */
 interface Draft {
-  readonly verb: MessageVerb;
   readonly pattern: unknown;
   readonly unpacked: UnpackedData;
-  subject(): CallSubject;
+  readonly subject: () => CallSubject;
+}
+
+/** A message for the client of the broker. */
+interface Packed {
+  readonly packed: unknown;
+  readonly tokenId: string;
 }
 
 class SignedCalls {
@@ -79,30 +83,27 @@ class SignedCalls {
 
   /** Signs again for each subscription: a retry is another message. For whom is decided when the method is called. */
   send(pattern: unknown, given: unknown, send: Send): Observable<unknown> {
-    const { subjectOf, unpacked } = this.read(given);
-    return defer(() => {
-      const draft = { verb: 'SEND', pattern, unpacked, subject: subjectOf } as const;
-      return from(this.sign(draft)).pipe(
+    const draft = this.read(pattern, given);
+    return defer(() =>
+      from(this.sign('SEND', draft)).pipe(
         mergeMap(({ packed, tokenId }) => this.believed(send(pattern, packed), tokenId)),
-      );
-    });
+      ),
+    );
   }
 
   /** Sent at once, also where nobody subscribes: as Nest does. */
   emit(pattern: unknown, given: unknown, emit: Send): Observable<unknown> {
-    const { subjectOf, unpacked } = this.read(given);
-    const draft = { verb: 'EMIT', pattern, unpacked, subject: subjectOf } as const;
-    const source = defer(() =>
-      from(this.sign(draft)).pipe(mergeMap(({ packed }) => emit(pattern, packed))),
-    );
-    const hot = connectable(source, { connector: () => new Subject(), resetOnDisconnect: false });
-    hot.connect();
-    return hot;
+    const sent = new Subject<unknown>();
+    const send = ({ packed }: Packed): void => void emit(pattern, packed).subscribe(sent);
+    this.sign('EMIT', this.read(pattern, given))
+      .then(send)
+      .catch((error: unknown) => sent.error(error));
+    return sent.asObservable();
   }
 
-  private read(given: unknown): { subjectOf: () => CallSubject; unpacked: UnpackedData } {
+  private read(pattern: unknown, given: unknown): Draft {
     const { data, subject } = readAddressed(given, this.signer);
-    return { unpacked: this.settings.transport.unpack(data), subjectOf: subject };
+    return { pattern, unpacked: this.settings.transport.unpack(data), subject };
   }
 
   private believed(answers: Observable<unknown>, tokenId: string): Observable<unknown> {
@@ -112,19 +113,19 @@ class SignedCalls {
     return believedAnswers(answers, { answerer: audience, asker: issuer, tokenId }, answerKeys);
   }
 
-  private async sign(draft: Draft): Promise<{ packed: unknown } & SignedMessage> {
+  private async sign(verb: MessageVerb, { pattern, unpacked, subject }: Draft): Promise<Packed> {
     const { settings } = this;
     const { serviceAuth } = this.signer;
     try {
-      const { text, data } = writeMessageText(draft.unpacked.data);
-      const caller = draft.subject();
-      const { subject } = caller;
-      const grant = await grantToSend(caller, settings, serviceAuth)?.text();
-      const route = settings.transport.routeOf(draft.pattern, draft.verb);
-      const wantsAnswer = draft.verb === 'SEND' && settings.answerKeys !== undefined;
-      const message = { verb: draft.verb, route, text, subject, grant, wantsAnswer };
-      const signed = await serviceAuth.signMessage(message, settings);
-      return { ...signed, packed: await draft.unpacked.pack(data, headersOf(signed, grant)) };
+      const text = writeMessageText(unpacked.data);
+      const caller = subject();
+      const held = grantToSend(caller, settings, serviceAuth);
+      const grant = held && (await held.text());
+      const route = settings.transport.routeOf(pattern, verb);
+      const wantsAnswer = verb === 'SEND' && settings.answerKeys !== undefined;
+      const message = { verb, route, text, subject: caller.subject, grant, wantsAnswer };
+      const { token, tokenId, data } = await serviceAuth.signMessage(message, settings);
+      return { tokenId, packed: await unpacked.pack(data, headersOf(token, grant)) };
     } catch (error) {
       serviceAuth.noteSigningFailure(error, { ...settings, signing: 'required' });
       throw error;
@@ -132,6 +133,6 @@ class SignedCalls {
   }
 }
 
-function headersOf({ token }: SignedMessage, grant: string | undefined): MessageHeaders {
+function headersOf(token: string, grant: string | undefined): MessageHeaders {
   return grant === undefined ? { JWT: token } : { JWT: token, 'Txn-Token': grant };
 }
