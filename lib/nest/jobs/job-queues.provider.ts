@@ -7,6 +7,7 @@ import { ServiceCallContext } from '../../for-whom/service-call.context.js';
 import { ServiceAuth } from '../../service-auth.js';
 import type { ClientSigner } from '../messages/message-subject.js';
 import { missingServiceAuth } from '../missing-service-auth.js';
+import { noteSigning, SIGNS_OTHERWISE } from '../signed-once.js';
 import { type JobQueueSettings, MAX_JOB_LIFETIME_SECONDS } from './signed-jobs.js';
 import { isSignable, signFlows, signQueue } from './signed-queues.js';
 
@@ -61,7 +62,9 @@ export class JobQueues implements OnModuleInit {
       const settings = readSettings(reader, signer);
       for (const queue of this.findQueues(reader)) {
         known.set(queue.name, settings);
-        signQueue(queue, settings, signer);
+        const noted = noteSigning(queue, { serviceAuth, options });
+        if (noted === 'first') signQueue(queue, settings, signer);
+        if (noted === 'other') reader.report('queue', SIGNS_OTHERWISE);
       }
     }
     problems.assertNone();

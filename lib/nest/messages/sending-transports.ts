@@ -52,7 +52,9 @@ export function sendingTransport(client: object): SendingTransport | undefined {
   if (!kind) return undefined;
   const [, { name, textVerbs, unpack, flawOf }] = kind;
   const routeOf = (pattern: unknown, verb: MessageVerb): string =>
-    textVerbs.includes(verb) ? patternText(pattern) : normalized(client, pattern);
+    writtenPattern(() =>
+      textVerbs.includes(verb) ? patternText(pattern) : normalized(client, pattern),
+    );
   return { name, routeOf, unpack, flaw: serializerFlaw(client) ?? flawOf(client) };
 }
 
@@ -74,13 +76,29 @@ const KINDS: readonly (readonly [abstract new (...args: never[]) => object, Kind
   [ClientMqtt, { name: 'MQTT', textVerbs: [], unpack: unpackMqtt, flawOf: mqttFlaw }],
 ];
 
-function patternText(pattern: unknown): string {
+/** @throws ServiceSigningError `message_unsignable` for a pattern that no text has */
+function writtenPattern(write: () => string | undefined): string {
+  const detail = 'its pattern is neither text nor JSON';
+  let text: string | undefined;
+  try {
+    text = write();
+  } catch (cause) {
+    throw new ServiceSigningError('message_unsignable', { detail, cause });
+  }
+  if (text !== undefined) return text;
+  throw new ServiceSigningError('message_unsignable', { detail });
+}
+
+/** Undefined for a symbol or a function. */
+function patternText(pattern: unknown): string | undefined {
   return typeof pattern === 'string' ? pattern : JSON.stringify(pattern);
 }
 
-function normalized(client: object, pattern: unknown): string {
+function normalized(client: object, pattern: unknown): string | undefined {
   const normalize = Reflect.get(client, 'normalizePattern') as (pattern: unknown) => unknown;
-  return String(Reflect.apply(normalize, client, [pattern]));
+  const route: unknown = Reflect.apply(normalize, client, [pattern]);
+  // Nest leaves what it does not know as it is.
+  return typeof route === 'string' ? route : undefined;
 }
 
 function asMetadata(given: unknown): UnpackedData {
@@ -148,7 +166,7 @@ async function newNatsHeaders(): Promise<NatsHeaders> {
 }
 
 /** Without a token that the application copied from somewhere. */
-function unsigned<Value>(
+export function unsigned<Value>(
   headers: Readonly<Record<string, Value>> | undefined,
 ): Record<string, Value> {
   const entries = Object.entries(headers ?? {});

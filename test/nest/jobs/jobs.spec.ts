@@ -1,6 +1,14 @@
 import type { Job, Queue } from 'bullmq';
-import { AllowIssuers, onBehalfOf, RequireSubject, ServiceCallContext } from 'nestjs-service-auth';
+import type { ModuleRef } from '@nestjs/core';
+import {
+  AllowIssuers,
+  onBehalfOf,
+  RequireSubject,
+  ServiceAuth,
+  ServiceCallContext,
+} from 'nestjs-service-auth';
 import { serviceMessage } from 'nestjs-service-auth/bullmq';
+import { JOB_QUEUES, JobQueues } from '../../../lib/nest/jobs/job-queues.provider.js';
 import { TurnableClock } from '../../support/clocks/turnable-clock.js';
 import {
   HERALD,
@@ -284,6 +292,32 @@ describeRedis('ServiceJobsModule', () => {
     });
     expect(service.handled.map(({ name }) => name)).toEqual(['page', 'report']);
     expect(seconds).toEqual([3600, 7200]);
+  });
+
+  it.each([undefined, {}])(
+    'JB-08 keeps the user that a flow names, with a second forQueues(): %j',
+    async (again) => {
+      const service = await start({ again });
+      const flow = { name: 'report', queueName: 'mail', data: forUser() };
+      const { job } = await service.flows.add(flow);
+      expect(await service.result((await service.queue.getJob(job.id ?? '')) as Job)).toBe('done');
+      expect(service.handled).toMatchObject([{ data: DATA, identity: { subject: USER } }]);
+    },
+  );
+
+  it.each([
+    [{ queue: 'mail' }, ''],
+    [{ queue: 'mail', lifetimeSeconds: 60 }, 'queues[0].queue: name it once'],
+  ])('JB-08 starts only where a second forQueues() says the same: %j', async (options, problem) => {
+    const { app } = await start();
+    const get = (token: unknown, terms: object): unknown =>
+      token === JOB_QUEUES ? [options] : app.get(token as string, terms);
+    const [serviceAuth, context] = [ServiceAuth, ServiceCallContext].map((type) =>
+      app.get<unknown>(type, { strict: false }),
+    ) as [ServiceAuth, ServiceCallContext];
+    const second = new JobQueues(serviceAuth, context, { get } as unknown as ModuleRef);
+    if (problem === '') expect(() => second.onModuleInit()).not.toThrow();
+    else expect(() => second.onModuleInit()).toThrow(problem);
   });
 
   it('lets a processor change no data that is signed', async () => {
