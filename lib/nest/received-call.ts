@@ -56,6 +56,8 @@ export interface ReceivedCall<Incoming = unknown> {
 
 /** How calls of one type of execution context are received. */
 export interface CallKind {
+  /** Whether the call came in a way that carries tokens. */
+  carriesTokens(context: ExecutionContext): boolean;
   /** The call of a context; undefined where nothing of it was seen. */
   of(context: ExecutionContext): ReceivedCall | undefined;
   /** The exception that answers a refusal by a decorator. */
@@ -63,6 +65,7 @@ export interface CallKind {
 }
 
 const HTTP: CallKind = {
+  carriesTokens: () => true,
   of: (context) => ReceivedRequest.servedIn(context),
   exceptionFor: toHttpException,
 };
@@ -82,6 +85,11 @@ export function isVerifiable(type: string): boolean {
 /** How calls of this context are received; undefined for a type that no imported module knows. */
 export function callKindOf(context: ExecutionContext): CallKind | undefined {
   return KINDS.get(context.getType());
+}
+
+/** Whether a guard can verify this call: false for a type that no imported module knows, and for a transport without tokens. */
+export function isSupported(context: ExecutionContext): boolean {
+  return callKindOf(context)?.carriesTokens(context) === true;
 }
 
 /**

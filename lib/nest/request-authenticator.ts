@@ -65,7 +65,7 @@ export class RequestAuthenticator {
   }
 
   /**
-   * Refuses an execution context of a type that no imported module knows.
+   * Refuses an execution context of a type that no imported module knows, or of a transport that carries no tokens.
    *
    * @throws the exception of that type, with `context_unsupported`
    */

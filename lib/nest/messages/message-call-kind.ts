@@ -7,7 +7,12 @@ import { ReceivedMessage, toRpcException } from './received-message.js';
 
 const MESSAGES = createSlot<ReceivedMessage>();
 
-const RPC: CallKind = { of: messageIn, exceptionFor: toRpcException };
+const RPC: CallKind = {
+  // Each delivery of a server whose transport carries tokens is noted before its first guard.
+  carriesTokens: (context) => deliveryOf(context.switchToRpc().getContext()) !== undefined,
+  of: messageIn,
+  exceptionFor: toRpcException,
+};
 
 /** From now on guards and decorators know messages. */
 export function registerMessages(): void {

@@ -1,3 +1,4 @@
+import { IntrinsicException } from '@nestjs/common';
 import { RpcException } from '@nestjs/microservices';
 import {
   type IncomingMessage,
@@ -62,11 +63,14 @@ export class ReceivedMessage implements ReceivedCall<IncomingMessage> {
     this.begun = MessageReception.of(verifier);
     const verification: Verification = { verifier, isReport, previous: state.verification };
     state.verification = verification;
-    const { delivery } = this;
-    delivery.isDeciding = true;
-    const decided = (): void => void (delivery.isDeciding = false);
+    this.delivery.isDeciding = true;
+    const decided = (): void => void (this.delivery.isDeciding = false);
+    const failed = (): void => {
+      decided();
+      this.settleUndecided();
+    };
     // The caller sets the result in this very turn.
-    queueMicrotask(() => void verification.result?.then(decided, decided));
+    queueMicrotask(() => void verification.result?.then(decided, failed));
     return verification;
   }
 
@@ -119,12 +123,21 @@ export class ReceivedMessage implements ReceivedCall<IncomingMessage> {
   refuse(error: CallRefusal): Error {
     // A reservation that failed has said how the message ends.
     this.delivery.refused ??= refusalOf(error, this.delivery.endpoint.isEvent);
-    return toRpcException(error);
+    return this.delivery.endpoint.isEvent ? new RefusedEvent(error) : toRpcException(error);
   }
 
   /** The answer to a message has no place for it. */
   reportRefusal(): void {
     return undefined;
+  }
+
+  /**
+   * A guard that fails without a refusal, such as in the `userResolver`, lets no handler settle the message. Until it is
+   * settled, it takes the place of another one.
+   */
+  private settleUndecided(): void {
+    const { refused, settlement, endpoint } = this.delivery;
+    if (refused === undefined) settlement?.refuse(endpoint.isEvent ? 'requeue' : 'dead-letter');
   }
 
   private get reception(): MessageReception {
@@ -222,6 +235,19 @@ interface Reserving {
 /** What cannot be decided now is delivered again, if it is an event: the caller of a request gets the answer. */
 function refusalOf({ status }: CallRefusal, isEvent: boolean): 'requeue' | 'dead-letter' {
   return status === 503 && isEvent ? 'requeue' : 'dead-letter';
+}
+
+/**
+ * Refuses an event, for which nobody waits. Nest logs each `RpcException` of an event that no filter takes, with its stack,
+ * so that strangers could fill the log. The event of the refusal is logged in its own, limited lines.
+ */
+export class RefusedEvent extends IntrinsicException {
+  readonly code: string;
+
+  constructor(error: CallRefusal) {
+    super(error.message);
+    this.code = error.code;
+  }
 }
 
 /** The answer of Nest's own filter: `status`, and the code and fixed sentence of the refusal. */
