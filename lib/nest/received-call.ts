@@ -1,5 +1,7 @@
 import type { ExecutionContext } from '@nestjs/common';
 import {
+  type IncomingMessage,
+  type IncomingRequest,
   type RequestVerification,
   type RoutePolicy,
   type ServiceAuthUnavailableError,
@@ -19,7 +21,9 @@ export type CallRefusal = ServiceTokenRefusedError | ServiceAuthUnavailableError
  * One call that was received, of whatever kind: an HTTP request, a message. There is one for each call, made when it is
  * first asked for.
  */
-export interface ReceivedCall<Incoming = unknown> {
+export interface ReceivedCall<
+  Incoming extends IncomingRequest | IncomingMessage = IncomingRequest | IncomingMessage,
+> {
   /** Apart from this object, so that the contexts of calls do not keep what was received in memory. */
   readonly state: RequestState;
   /** The pattern of the handler, for events: never a text of the caller's choosing. */
@@ -36,22 +40,16 @@ export interface ReceivedCall<Incoming = unknown> {
     policy: RoutePolicy,
     verification: RequestVerification,
   ): Promise<ServiceIdentity>;
-  /** Asserts what another handler asks, to which the call was handed on. Emits nothing. */
-  proveForRoute(
-    incoming: Incoming,
-    caller: { readonly identity: ServiceIdentity; readonly policy: RoutePolicy },
-    verification: RequestVerification,
-  ): Promise<ServiceIdentity>;
   /** Hands the user of the application to handlers. */
   setUser(user: unknown): void;
   /** Takes the token out of the call, so that no logger and no handler passes it on. */
   removeToken(): void;
-  /** Marks for caches that the answer depends on the token, where there are any. */
-  markPrivate(): void;
+  /** Marks for caches that the answer depends on the token. Messages and jobs have no caches. */
+  markPrivate?(): void;
   /** The exception that answers a refusal. @param realm the name of the service in a challenge */
   refuse(error: CallRefusal, realm: string): Error;
-  /** Notes for the caller why its call would be refused, where an answer has room for it. */
-  reportRefusal(error: CallRefusal): void;
+  /** Notes for the caller why its call would be refused. The answers to messages and jobs have no room for it. */
+  reportRefusal?(error: CallRefusal): void;
 }
 
 /** How calls of one type of execution context are received. */

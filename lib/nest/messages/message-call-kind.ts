@@ -22,7 +22,9 @@ export function registerMessages(): void {
 function messageIn(context: ExecutionContext): ReceivedMessage | undefined {
   const rpc = context.switchToRpc();
   const delivery = deliveryOf(rpc.getContext());
-  return delivery && (MESSAGES.get(delivery) ?? remember(delivery, context));
+  const message = delivery && (MESSAGES.get(delivery) ?? remember(delivery, context));
+  message?.assertConsumer(isForEachInstance(context));
+  return message;
 }
 
 function remember(delivery: MessageDelivery, context: ExecutionContext): ReceivedMessage {

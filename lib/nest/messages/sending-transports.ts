@@ -8,7 +8,8 @@ import {
   NatsRecord,
   RmqRecord,
 } from '@nestjs/microservices';
-import { type MessageVerb, ServiceSigningError, SIGNED_HEADERS } from '../../core/index.js';
+import { type MessageVerb, ServiceSigningError } from '../../core/index.js';
+import { isSigned } from './header-carrier.js';
 
 /** The headers that a message takes along: names as they are sent. */
 export type MessageHeaders = Readonly<Record<string, string>>;
@@ -146,7 +147,7 @@ function unpackNats(given: unknown): UnpackedData {
     data: record ? record.data : given,
     pack: async (data, headers) => {
       const written = await newNatsHeaders();
-      for (const name of own?.keys().filter(isUnsigned) ?? []) {
+      for (const name of own?.keys().filter((each) => !isSigned(each)) ?? []) {
         for (const value of own?.values(name) ?? []) written.append(name, value);
       }
       for (const [name, value] of Object.entries(headers)) written.set(name, value);
@@ -170,11 +171,7 @@ export function unsigned<Value>(
   headers: Readonly<Record<string, Value>> | undefined,
 ): Record<string, Value> {
   const entries = Object.entries(headers ?? {});
-  return Object.fromEntries(entries.filter(([name]) => isUnsigned(name)));
-}
-
-function isUnsigned(name: string): boolean {
-  return !SIGNED_HEADERS.some((signed) => signed === name.toLowerCase());
+  return Object.fromEntries(entries.filter(([name]) => !isSigned(name)));
 }
 
 function serializerFlaw(client: object): string | undefined {

@@ -100,6 +100,21 @@ describeRedis('ServiceJobsModule', () => {
     ['another name', 'request_mismatch', () => ({ name: 'delete' })],
     ['no token', 'token_missing', () => ({ serviceAuth: undefined })],
     ['a token that is no text', 'token_malformed', () => ({ serviceAuth: { JWT: 1 } })],
+    [
+      'two tokens in two spellings',
+      'token_repeated',
+      ({ serviceAuth }) => ({ serviceAuth: { ...serviceAuth, jwt: jwtOf(serviceAuth) } }),
+    ],
+    [
+      'a list of tokens',
+      'token_repeated',
+      ({ serviceAuth }) => ({ serviceAuth: { JWT: [jwtOf(serviceAuth), jwtOf(serviceAuth)] } }),
+    ],
+    [
+      'another spelling of the name',
+      '',
+      ({ serviceAuth }) => ({ serviceAuth: { jwt: jwtOf(serviceAuth) } }),
+    ],
     ['nothing else', '', () => ({})],
   ])('JB-01 refuses a job with %s: %s', async (_flaw, code, change) => {
     const service = await start();
@@ -379,6 +394,8 @@ describeRedis('ServiceJobsModule', () => {
     expect(service.handled[0]?.identity).toMatchObject({ issuer: HERALD, subject: USER });
   });
 });
+
+const jwtOf = (serviceAuth: object | undefined): unknown => Reflect.get({ ...serviceAuth }, 'JWT');
 
 interface Signed {
   readonly name: string;
