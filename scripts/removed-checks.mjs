@@ -2876,6 +2876,13 @@ const MESSAGE_CHECKS = [
       tests: 'MS-50',
     },
     {
+      check: 'a client that only emits fails where it is asked',
+      text: `  throw new ServiceSigningError('message_unsignable', {\n    detail: "its client only emits`,
+      instead: `  void new ServiceSigningError('message_unsignable', {\n    detail: "its client only emits`,
+      spec: CLIENTS,
+      tests: 'MS-50',
+    },
+    {
       check: 'a hook puts no second token beside a message',
       text: `...unsigned({ ...packet.metadata })`,
       instead: `...packet.metadata`,
@@ -2898,6 +2905,12 @@ const MESSAGE_CHECKS = [
       instead: `context !== undefined`,
       spec: REFUSED_MESSAGES,
       tests: 'MS-55',
+    },
+    {
+      check: 'each handler of one event is asked who handles it',
+      text: `  message?.assertConsumer(isForEachInstance(context));\n`,
+      spec: REFUSED_MESSAGES,
+      tests: 'MS-57',
     },
   ]),
   ...inFile('lib/nest/messages/header-carrier.ts', [

@@ -9,7 +9,7 @@ import {
   finalize,
   ignoreElements,
   isObservable,
-  Observable,
+  type Observable,
   of,
   throwError,
 } from 'rxjs';

@@ -16,7 +16,7 @@ import {
   ServiceJwtGuard,
   SkipServiceAuth,
 } from 'nestjs-service-auth';
-import { serviceMessage, ServiceMessagesModule } from 'nestjs-service-auth/microservices';
+import { EventConsumer, serviceMessage, ServiceMessagesModule } from 'nestjs-service-auth/microservices';
 import { lastValueFrom, type Observable } from 'rxjs';
 import { HAS_METADATA, type MeetingPlace, TRANSPORTS } from '../../support/messages/brokers.js';
 import {
@@ -52,6 +52,40 @@ class HouseController {
   }
 }
 
+/** What the handlers of events have handled. */
+const handled: string[] = [];
+
+@Controller()
+@UseGuards(ServiceJwtGuard)
+class CacheController {
+  @EventPattern('cache.shared')
+  @EventConsumer('instance')
+  shared() {
+    handled.push('shared');
+  }
+
+  @EventPattern('cache.torn')
+  torn() {
+    handled.push('torn');
+  }
+}
+
+/** Takes the same events in the same application. */
+@Controller()
+@UseGuards(ServiceJwtGuard)
+@EventConsumer('instance')
+class NeighbourController {
+  @EventPattern('cache.shared')
+  shared() {
+    handled.push('shared by a neighbour');
+  }
+
+  @EventPattern('cache.torn')
+  torn() {
+    handled.push('torn by a neighbour');
+  }
+}
+
 @Controller()
 class OpenController {
   @MessagePattern('open')
@@ -73,7 +107,8 @@ describeTcp('Events over TCP', () => {
     const tcp = TRANSPORTS.find(({ name }) => name === 'TCP');
     if (!tcp) throw new Error('no TCP');
     place = await tcp.start();
-    census = await CensusService.start({ place, controllers: [HouseController], logger: log });
+    const controllers = [HouseController, CacheController, NeighbourController];
+    census = await CensusService.start({ place, controllers, logger: log });
     herald = await HeraldService.start({ place });
     Logger.overrideLogger(log);
     unsigned = ClientProxyFactory.create(place.client('census'));
@@ -85,6 +120,11 @@ describeTcp('Events over TCP', () => {
     await herald?.close();
     await census?.close();
     await place?.close();
+  });
+
+  beforeEach(() => {
+    log.entries.splice(0);
+    handled.splice(0);
   });
 
   const lines = (): string[] => [...log.texts('error'), ...log.texts('warn')];
@@ -100,6 +140,20 @@ describeTcp('Events over TCP', () => {
     await herald.tell('house.changed', own(7));
     while (lines().length === 0) await new Promise((resolve) => setImmediate(resolve));
     expect(lines()).toEqual([expect.stringContaining('no house 7')]);
+  });
+
+  it('MS-57 are for each replica where all their handlers say so', async () => {
+    await herald.tell('cache.shared', own(1));
+    while (handled.length < 2) await new Promise((resolve) => setImmediate(resolve));
+    expect(handled.toSorted()).toEqual(['shared', 'shared by a neighbour']);
+    expect(lines()).toEqual([]);
+  });
+
+  it('MS-57 fail where their handlers disagree', async () => {
+    await herald.tell('cache.torn', own(1));
+    while (lines().length === 0) await new Promise((resolve) => setImmediate(resolve));
+    expect(lines()).toEqual([expect.stringContaining('write the same @EventConsumer()')]);
+    expect(handled).toEqual(['torn']);
   });
 });
 
