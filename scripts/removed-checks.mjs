@@ -2871,7 +2871,7 @@ const MESSAGE_CHECKS = [
   ...inFile('lib/nest/messages/signed-client.ts', [
     {
       check: 'a client that only emits sends nothing that is answered',
-      text: `      if (draft.verb === 'SEND') assertAnswered(settings);\n`,
+      text: `      if (verb === 'SEND') assertAnswered(settings);\n`,
       spec: CLIENTS,
       tests: 'MS-50',
     },

@@ -10,7 +10,11 @@ import { ServiceCallContext } from '../../for-whom/service-call.context.js';
 import { ServiceAuth } from '../../service-auth.js';
 import { missingServiceAuth } from '../missing-service-auth.js';
 import { registerMessages } from './message-call-kind.js';
-import { MessageReception, type MessageReceptionOptions, OPTION_NAMES } from './message-reception.js';
+import {
+  MessageReception,
+  type MessageReceptionOptions,
+  OPTION_NAMES,
+} from './message-reception.js';
 import { serveMessagesIn } from './served-messages.js';
 
 export const MESSAGE_RECEPTION = Symbol('MESSAGE_RECEPTION');

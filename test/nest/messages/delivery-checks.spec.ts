@@ -145,14 +145,17 @@ describe('a delivery', () => {
     ['the same', { delivery: 'at-most-once' }, undefined],
     ['another option', { leaseSeconds: 5 }, undefined],
     ['another delivery', { delivery: 'at-least-once' }, /forRoot\.delivery: write it once/],
-  ])('MS-56 is received as one module says, where another one says %s', async (_, more, problem) => {
-    const census = await createCensus(new MemoryReplayStore(), { delivery: 'at-most-once' });
-    const define = (): void => MessageReception.define(census, more);
-    if (problem) expect(define).toThrow(problem);
-    else define();
-    const { isAtMostOnce, leaseMilliseconds } = MessageReception.of(census);
-    expect([isAtMostOnce, leaseMilliseconds]).toEqual([true, (more.leaseSeconds ?? 30) * 1000]);
-  });
+  ])(
+    'MS-56 is received as one module says, where another one says %s',
+    async (_, more, problem) => {
+      const census = await createCensus(new MemoryReplayStore(), { delivery: 'at-most-once' });
+      const define = (): void => MessageReception.define(census, more);
+      if (problem) expect(define).toThrow(problem);
+      else define();
+      const { isAtMostOnce, leaseMilliseconds } = MessageReception.of(census);
+      expect([isAtMostOnce, leaseMilliseconds]).toEqual([true, (more.leaseSeconds ?? 30) * 1000]);
+    },
+  );
 
   it.each([
     [false, true],

@@ -1,4 +1,9 @@
-import { type DynamicModule, type INestApplicationContext, Module, type Type } from '@nestjs/common';
+import {
+  type DynamicModule,
+  type INestApplicationContext,
+  Module,
+  type Type,
+} from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { type ClientProxy, ClientsModule } from '@nestjs/microservices';
 import { actingAsItself, ServiceAuthModule } from 'nestjs-service-auth';

@@ -16,7 +16,11 @@ import {
   ServiceJwtGuard,
   SkipServiceAuth,
 } from 'nestjs-service-auth';
-import { EventConsumer, serviceMessage, ServiceMessagesModule } from 'nestjs-service-auth/microservices';
+import {
+  EventConsumer,
+  serviceMessage,
+  ServiceMessagesModule,
+} from 'nestjs-service-auth/microservices';
 import { lastValueFrom, type Observable } from 'rxjs';
 import { HAS_METADATA, type MeetingPlace, TRANSPORTS } from '../../support/messages/brokers.js';
 import {
@@ -60,12 +64,12 @@ const handled: string[] = [];
 class CacheController {
   @EventPattern('cache.shared')
   @EventConsumer('instance')
-  shared() {
+  shared(@Payload() _data: unknown) {
     handled.push('shared');
   }
 
   @EventPattern('cache.torn')
-  torn() {
+  torn(@Payload() _data: unknown) {
     handled.push('torn');
   }
 }
@@ -76,12 +80,12 @@ class CacheController {
 @EventConsumer('instance')
 class NeighbourController {
   @EventPattern('cache.shared')
-  shared() {
+  shared(@Payload() _data: unknown) {
     handled.push('shared by a neighbour');
   }
 
   @EventPattern('cache.torn')
-  torn() {
+  torn(@Payload() _data: unknown) {
     handled.push('torn by a neighbour');
   }
 }
