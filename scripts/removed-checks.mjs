@@ -36,6 +36,8 @@ const RESOLVERS = 'test/nest/resolvers.spec.ts';
 const MOUNTED = 'test/nest/mounted.spec.ts';
 const MESSAGES = 'test/core/messages/message-checks.spec.ts';
 const DELIVERIES = 'test/nest/messages/delivery-checks.spec.ts';
+const CLIENTS = 'test/nest/messages/message-clients.spec.ts';
+const REFUSED_MESSAGES = 'test/nest/messages/refused-messages.spec.ts';
 const DRIVERS = 'tools/graphql/test/policies.spec.ts';
 const REACHED = 'tools/graphql/test/reached.spec.ts';
 
@@ -1151,13 +1153,13 @@ const AT_THE_DOOR = [
     },
     {
       check: 'no context of an unknown type',
-      text: `    if (!isOfResolver && callKindOf(context) === undefined) {\n      return await authenticator.refuseContext(context);\n    }\n`,
+      text: `    if (!isOfResolver && !isSupported(context)) {\n      return await authenticator.refuseContext(context);\n    }\n`,
       spec: GUARD,
     },
     {
       check: 'contexts it does not know are refused first',
-      text: `    if (!isOfResolver && callKindOf(context) === undefined) {\n      return await authenticator.refuseContext(context);\n    }\n    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n`,
-      instead: `    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n    if (!isOfResolver && callKindOf(context) === undefined) {\n      return await authenticator.refuseContext(context);\n    }\n`,
+      text: `    if (!isOfResolver && !isSupported(context)) {\n      return await authenticator.refuseContext(context);\n    }\n    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n`,
+      instead: `    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n    if (!isOfResolver && !isSupported(context)) {\n      return await authenticator.refuseContext(context);\n    }\n`,
       spec: GUARD,
     },
   ]),
@@ -1330,7 +1332,7 @@ const AT_THE_DOOR = [
     },
     {
       check: 'a second route that asks for a proof gets one',
-      text: 'return await request.proveForRoute(incoming, { identity, policy }, proof);',
+      text: 'return await proof.proveForRoute(identity, incoming, policy);',
       instead: 'return identity;',
       spec: NEST_GRANTS,
       tests: `on express.*GR-42`,
@@ -2798,6 +2800,13 @@ const MESSAGE_CHECKS = [
       tests: 'MS-40',
     },
     {
+      check: 'handlers of one event agree on who handles it',
+      text: `    if (isForEachInstance === this.isForEachInstance) return;\n`,
+      instead: `    if (this.route) return;\n`,
+      spec: DELIVERIES,
+      tests: 'MS-57',
+    },
+    {
       check: 'a service has begun to verify',
       text: `    throw new ServiceAuthUsageError('No service has begun to verify this message.');\n`,
       instead: `    return undefined as never;\n`,
@@ -2845,19 +2854,6 @@ const MESSAGE_CHECKS = [
       tests: 'MS-08',
     },
     {
-      check: 'each spelling of a header counts',
-      text: `headers.set(lower, [...(headers.get(lower) ?? []), ...carrier.values(name)]);`,
-      instead: `headers.set(lower, carrier.values(name));`,
-      spec: DELIVERIES,
-      tests: 'MS-03',
-    },
-    {
-      check: 'handlers see no token',
-      text: `      if (isSigned(name)) carrier?.remove(name);\n`,
-      spec: DELIVERIES,
-      tests: 'MS-02',
-    },
-    {
       check: 'what is undecided comes again',
       text: `status === 503 && isEvent ? 'requeue' : 'dead-letter'`,
       instead: `'dead-letter'`,
@@ -2872,6 +2868,66 @@ const MESSAGE_CHECKS = [
       tests: 'MS-08',
     },
   ]),
+  ...inFile('lib/nest/messages/signed-client.ts', [
+    {
+      check: 'a client that only emits sends nothing that is answered',
+      text: `      if (verb === 'SEND') assertAnswered(settings);\n`,
+      spec: CLIENTS,
+      tests: 'MS-50',
+    },
+    {
+      check: 'a client that only emits fails where it is asked',
+      text: `  throw new ServiceSigningError('message_unsignable', {\n    detail: "its client only emits`,
+      instead: `  void new ServiceSigningError('message_unsignable', {\n    detail: "its client only emits`,
+      spec: CLIENTS,
+      tests: 'MS-50',
+    },
+    {
+      check: 'a hook puts no second token beside a message',
+      text: `...unsigned({ ...packet.metadata })`,
+      instead: `...packet.metadata`,
+      spec: CLIENTS,
+      tests: 'MS-52',
+    },
+  ]),
+  ...inFile('lib/nest/messages/message-clients.provider.ts', [
+    {
+      check: 'a client signs as one place says',
+      text: `      if (noted === 'other') reader.report('client', SIGNS_OTHERWISE);\n`,
+      spec: CLIENTS,
+      tests: 'MS-51',
+    },
+  ]),
+  ...inFile('lib/nest/messages/message-call-kind.ts', [
+    {
+      check: 'a transport without tokens is refused',
+      text: `deliveryOf(context.switchToRpc().getContext()) !== undefined`,
+      instead: `context !== undefined`,
+      spec: REFUSED_MESSAGES,
+      tests: 'MS-55',
+    },
+    {
+      check: 'each handler of one event is asked who handles it',
+      text: `  message?.assertConsumer(isForEachInstance(context));\n`,
+      spec: REFUSED_MESSAGES,
+      tests: 'MS-57',
+    },
+  ]),
+  ...inFile('lib/nest/messages/header-carrier.ts', [
+    {
+      check: 'each spelling of a header counts',
+      text: `headers.set(lower, [...(headers.get(lower) ?? []), ...(carrier?.values(name) ?? [])]);`,
+      instead: `headers.set(lower, carrier?.values(name) ?? []);`,
+      spec: DELIVERIES,
+      tests: 'MS-03',
+    },
+    {
+      check: 'handlers see no token',
+      text: `  for (const name of carrier?.names().filter(isSigned) ?? []) carrier?.remove(name);\n`,
+      spec: DELIVERIES,
+      tests: 'MS-02',
+    },
+  ]),
   ...inFile('lib/nest/messages/held-use.ts', [
     {
       check: 'a store of events reserves',
@@ -2882,6 +2938,12 @@ const MESSAGE_CHECKS = [
     },
   ]),
   ...inFile('lib/nest/messages/message-reception.ts', [
+    {
+      check: 'two modules agree on how a service receives',
+      text: `    if (problems.length > 0) throw new ServiceAuthConfigError(problems);\n`,
+      spec: DELIVERIES,
+      tests: 'MS-56',
+    },
     {
       check: 'a guard of messages needs the module',
       text: `    throw new ServiceAuthUsageError(\n      'The guard of a message handler`,

@@ -23,7 +23,10 @@ const GUARDED = [
   ...filesOf('lib/core', 'token-signature request-binding request-shape verify-request'),
   ...filesOf('lib/core', 'verification-steps'),
   ...filesOf('lib/core/messages', 'verify-message message-text message-times answer-token'),
-  ...filesOf('lib/nest/messages', 'received-message message-reception'),
+  ...filesOf(
+    'lib/nest/messages',
+    'received-message message-reception signed-client message-call-kind',
+  ),
   ...filesOf('lib/nest', 'received-call resolver-context service-auth.middleware'),
   ...filesOf('lib/nest/graphql', 'guarded-driver'),
   ...filesOf('lib/core/grants', 'grant-claims prove-subject verify-grant issue-grant'),

@@ -1,5 +1,7 @@
 import type { ExecutionContext } from '@nestjs/common';
 import {
+  type IncomingMessage,
+  type IncomingRequest,
   type RequestVerification,
   type RoutePolicy,
   type ServiceAuthUnavailableError,
@@ -19,7 +21,9 @@ export type CallRefusal = ServiceTokenRefusedError | ServiceAuthUnavailableError
  * One call that was received, of whatever kind: an HTTP request, a message. There is one for each call, made when it is
  * first asked for.
  */
-export interface ReceivedCall<Incoming = unknown> {
+export interface ReceivedCall<
+  Incoming extends IncomingRequest | IncomingMessage = IncomingRequest | IncomingMessage,
+> {
   /** Apart from this object, so that the contexts of calls do not keep what was received in memory. */
   readonly state: RequestState;
   /** The pattern of the handler, for events: never a text of the caller's choosing. */
@@ -36,26 +40,22 @@ export interface ReceivedCall<Incoming = unknown> {
     policy: RoutePolicy,
     verification: RequestVerification,
   ): Promise<ServiceIdentity>;
-  /** Asserts what another handler asks, to which the call was handed on. Emits nothing. */
-  proveForRoute(
-    incoming: Incoming,
-    caller: { readonly identity: ServiceIdentity; readonly policy: RoutePolicy },
-    verification: RequestVerification,
-  ): Promise<ServiceIdentity>;
   /** Hands the user of the application to handlers. */
   setUser(user: unknown): void;
   /** Takes the token out of the call, so that no logger and no handler passes it on. */
   removeToken(): void;
-  /** Marks for caches that the answer depends on the token, where there are any. */
-  markPrivate(): void;
+  /** Marks for caches that the answer depends on the token. Messages and jobs have no caches. */
+  markPrivate?(): void;
   /** The exception that answers a refusal. @param realm the name of the service in a challenge */
   refuse(error: CallRefusal, realm: string): Error;
-  /** Notes for the caller why its call would be refused, where an answer has room for it. */
-  reportRefusal(error: CallRefusal): void;
+  /** Notes for the caller why its call would be refused. The answers to messages and jobs have no room for it. */
+  reportRefusal?(error: CallRefusal): void;
 }
 
 /** How calls of one type of execution context are received. */
 export interface CallKind {
+  /** Whether the call came in a way that carries tokens. */
+  carriesTokens(context: ExecutionContext): boolean;
   /** The call of a context; undefined where nothing of it was seen. */
   of(context: ExecutionContext): ReceivedCall | undefined;
   /** The exception that answers a refusal by a decorator. */
@@ -63,6 +63,7 @@ export interface CallKind {
 }
 
 const HTTP: CallKind = {
+  carriesTokens: () => true,
   of: (context) => ReceivedRequest.servedIn(context),
   exceptionFor: toHttpException,
 };
@@ -82,6 +83,11 @@ export function isVerifiable(type: string): boolean {
 /** How calls of this context are received; undefined for a type that no imported module knows. */
 export function callKindOf(context: ExecutionContext): CallKind | undefined {
   return KINDS.get(context.getType());
+}
+
+/** Whether a guard can verify this call: false for a type that no imported module knows, and for a transport without tokens. */
+export function isSupported(context: ExecutionContext): boolean {
+  return callKindOf(context)?.carriesTokens(context) === true;
 }
 
 /**

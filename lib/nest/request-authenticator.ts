@@ -4,6 +4,8 @@ import {
   assertRoutePolicy,
   type DecisionMode,
   describeRefusal,
+  type IncomingMessage,
+  type IncomingRequest,
   isRefusal,
   type ServiceAuthEvent,
   type ServiceIdentity,
@@ -30,7 +32,7 @@ type AuthenticatorOptions = Pick<
 /** One verification of a request, after its begin. */
 interface Attempt {
   readonly request: ReceivedCall;
-  readonly incoming: unknown;
+  readonly incoming: IncomingMessage | IncomingRequest;
   readonly route: Route;
   readonly verification: Verification;
 }
@@ -65,7 +67,7 @@ export class RequestAuthenticator {
   }
 
   /**
-   * Refuses an execution context of a type that no imported module knows.
+   * Refuses an execution context of a type that no imported module knows, or of a transport that carries no tokens.
    *
    * @throws the exception of that type, with `context_unsupported`
    */
@@ -188,7 +190,7 @@ export class RequestAuthenticator {
       const mode = isReport ? 'report' : 'enforce';
       this.tellRefusal(error, { issuer: identity?.issuer, route: place, mode });
       if (!isReport) throw answer(error);
-      if (identity) request.reportRefusal(error);
+      if (identity) request.reportRefusal?.(error);
       return undefined;
     }
   }
@@ -206,7 +208,7 @@ export class RequestAuthenticator {
     const incoming = request.toVerify(this.bodySettingsFor(route, isReport));
     const enforcement = isReport ? 'report' : 'enforce';
     const proof = this.serviceAuth.beginVerification({ route: request.route, enforcement });
-    return await request.proveForRoute(incoming, { identity, policy }, proof);
+    return await proof.proveForRoute(identity, incoming, policy);
   }
 
   private async verify({
@@ -215,7 +217,7 @@ export class RequestAuthenticator {
     route,
     verification,
   }: Attempt): Promise<ServiceIdentity | undefined> {
-    request.markPrivate();
+    request.markPrivate?.();
     if (route.mode === 'optional' && !request.hasToken) {
       if (this.users.isConfigured) request.setUser(undefined);
       this.tell({ type: 'request_anonymous', route: request.route });
@@ -235,7 +237,7 @@ export class RequestAuthenticator {
       proof.failed(error);
       if (!verification.isReport) throw isRefusal(error) ? this.refuse(request, error) : error;
       verification.wouldBeRefused = true;
-      if (isRefusal(error) && proof.isIssuerVerified) request.reportRefusal(error);
+      if (isRefusal(error) && proof.isIssuerVerified) request.reportRefusal?.(error);
       return undefined;
     } finally {
       this.removeToken(request);

@@ -34,6 +34,17 @@ export interface RequestState {
   endedAt?: number;
 }
 
+/** Notes that a service begins to verify a request. Its verification stays apart from those by others. */
+export function noteVerification(
+  state: RequestState,
+  verifier: object,
+  isReport: boolean,
+): Verification {
+  const verification: Verification = { verifier, isReport, previous: state.verification };
+  state.verification = verification;
+  return verification;
+}
+
 /** The verification of a request by one service; undefined if its guard has not begun one. */
 export function verificationBy(verifier: object, state: RequestState): Verification | undefined {
   let verification = state.verification;

@@ -6,7 +6,7 @@ import {
   Optional,
 } from '@nestjs/common';
 import { ServiceAuthUsageError } from '../core/index.js';
-import { callKindOf, receivedCallIn } from './received-call.js';
+import { isSupported, receivedCallIn } from './received-call.js';
 import { RequestAuthenticator } from './request-authenticator.js';
 import { isResolver } from './resolver-context.js';
 import { routeOf } from './route-policy.js';
@@ -50,7 +50,7 @@ export class ServiceJwtGuard implements CanActivate {
     const authenticator = this.found();
     // First of all, so that nothing opens a context this guard does not know: not even a decorator.
     const isOfResolver = isResolver(context);
-    if (!isOfResolver && callKindOf(context) === undefined) {
+    if (!isOfResolver && !isSupported(context)) {
       return await authenticator.refuseContext(context);
     }
     const route = routeOf(context);

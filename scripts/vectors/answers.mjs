@@ -45,12 +45,12 @@ function add(/** @type {{ id: string, twin?: string }} */ { id, twin }, /** @typ
   vectors.push(twin === undefined ? { id, ...rest } : { id, twin, ...rest });
 }
 
-/** An answer that is believed; `values` are its texts, `error` that of its error. */
+/** An answer that is believed; `values` are its texts, null for one of undefined, `error` that of its error. */
 function believed(
   /** @type {string} */ id,
   /** @type {string} */ description,
   /** @type {Part[]} */ parts,
-  /** @type {{ values: string[], error?: string }} */ { values, error },
+  /** @type {{ values: (string | null)[], error?: string }} */ { values, error },
 ) {
   const expected = { verdict: 'believed', values, error: error ?? null };
   add({ id }, { description, parts, expected });
@@ -173,11 +173,11 @@ refused(
   [part(0, '{id:42}', last)],
   ['answer_invalid'],
 );
-refused(
-  { id: 'empty-part', twin: 'three' },
-  'a part without text before the end',
+believed(
+  'undefined',
+  'a part without text before the end: a value of undefined',
   [part(0, undefined), part(1, undefined, last)],
-  ['answer_invalid'],
+  { values: [null] },
 );
 refused(
   { id: 'empty-error', twin: 'error' },

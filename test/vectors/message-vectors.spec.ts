@@ -69,7 +69,7 @@ interface AnswerVectorFile {
     readonly expected:
       | {
           readonly verdict: 'believed';
-          readonly values: readonly string[];
+          readonly values: readonly (string | null)[];
           readonly error: string | null;
         }
       | { readonly verdict: 'refused'; readonly code: string; readonly values: readonly string[] };
@@ -167,7 +167,7 @@ describe('the vectors of answers.json', () => {
   it.each(vectors.map((vector) => [`${vector.id}, ${vector.description}`, vector] as const))(
     '%s',
     async (_title, { parts, expected }) => {
-      const values = expected.values.map(parsed);
+      const values = expected.values.map((text) => (text === null ? undefined : parsed(text)));
       const end = 'error' in expected ? { error: parsed(expected.error ?? 'null') } : {};
       expect(await answerOf(parts)).toEqual({ ...expected, ...end, values });
     },

@@ -527,7 +527,7 @@ def read_part(part, keys):
 
 
 def read_answer(parts, message, keys, values):
-    """The text of the error of an answer, or None; adds the texts of its values to `values`. Raises Refused."""
+    """The text of the error of an answer, or None; adds the texts of its values, None for undefined, to `values`. Raises Refused."""
     is_over, error = False, None
     for seq, part in enumerate(parts):
         claims, text = read_part(part, keys), part.get("text")
@@ -538,14 +538,14 @@ def read_answer(parts, message, keys, values):
         digest = None if text is None else hashlib.sha256(text.encode()).hexdigest()
         refuse_if(claims.get("bdy") != digest, "answer_invalid")
         refuse_if(any(claims.get(mark, True) is not True for mark in ("end", "err")), "answer_invalid")
-        refuse_if(text is None and ("err" in claims or "end" not in claims), "answer_invalid")
+        refuse_if(text is None and "err" in claims, "answer_invalid")
         is_over = "end" in claims or "err" in claims
         if text is not None:
             check_json(text)
-            if "err" in claims:
-                error = text
-            else:
-                values.append(text)
+        if "err" in claims:
+            error = text
+        elif text is not None or not is_over:
+            values.append(text)
     refuse_if(not is_over, "answer_mismatch")
     return error
 

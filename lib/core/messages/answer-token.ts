@@ -27,7 +27,7 @@ export interface AnsweredMessage {
 
 /** One part of an answer, besides its place. */
 export interface AnswerPart {
-  /** The JSON text of the value or of the error; undefined for an end without one. */
+  /** The JSON text of the value or of the error; undefined for the value `undefined`, and for an end without a value. */
   readonly text: string | undefined;
   readonly isError: boolean;
   /** Whether nothing follows. */
@@ -103,7 +103,7 @@ export class AnswerVerifier {
     this.next += 1;
     const isEnd = readMark(payload, 'end');
     const isError = readMark(payload, 'err');
-    if (text === undefined && (isError || !isEnd)) invalid('it has no text');
+    if (text === undefined && isError) invalid('it has no text');
     this.isOver = isEnd || isError;
     return { text, isError, isEnd: this.isOver };
   }

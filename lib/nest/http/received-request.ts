@@ -13,7 +13,13 @@ import {
   type ServiceIdentity,
   type ServiceTokenRefusedError,
 } from '../../core/index.js';
-import { noteGuard, rawRequestOf, type RequestState, type Verification } from '../request-state.js';
+import {
+  noteGuard,
+  noteVerification,
+  rawRequestOf,
+  type RequestState,
+  type Verification,
+} from '../request-state.js';
 import { ReceivedBody } from './body/received-body.js';
 import { isStream } from './body/unread-stream.js';
 import { type BodySettings, KeptBody, WatchedBody } from './body/verifiable-body.js';
@@ -161,21 +167,10 @@ export class ReceivedRequest {
     return verification.prove(incoming, policy);
   }
 
-  /** Asserts what another route asks, to which the request was handed on. Emits nothing. */
-  proveForRoute(
-    incoming: IncomingRequest,
-    { identity, policy }: { readonly identity: ServiceIdentity; readonly policy: RoutePolicy },
-    verification: RequestVerification,
-  ): Promise<ServiceIdentity> {
-    return verification.proveForRoute(identity, incoming, policy);
-  }
-
   /** Begins the verification by one service, which stays apart from those by others. */
   beginVerification(verifier: object, isReport: boolean): Verification {
-    const verification: Verification = { verifier, isReport, previous: this.state.verification };
-    this.state.verification = verification;
     noteGuard(this.raw);
-    return verification;
+    return noteVerification(this.state, verifier, isReport);
   }
 
   /** Sets `request.user`. */

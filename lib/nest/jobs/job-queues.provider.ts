@@ -7,6 +7,7 @@ import { ServiceCallContext } from '../../for-whom/service-call.context.js';
 import { ServiceAuth } from '../../service-auth.js';
 import type { ClientSigner } from '../messages/message-subject.js';
 import { missingServiceAuth } from '../missing-service-auth.js';
+import { noteSigning, SIGNS_OTHERWISE } from '../signed-once.js';
 import { type JobQueueSettings, MAX_JOB_LIFETIME_SECONDS } from './signed-jobs.js';
 import { isSignable, signFlows, signQueue } from './signed-queues.js';
 
@@ -59,10 +60,10 @@ export class JobQueues implements OnModuleInit {
     for (const [index, options] of this.options().entries()) {
       const reader = new OptionReader(options, OPTION_NAMES, problems.under(`queues[${index}]`));
       const settings = readSettings(reader, signer);
-      for (const queue of this.findQueues(reader)) {
-        known.set(queue.name, settings);
-        signQueue(queue, settings, signer);
-      }
+      const queues = this.findQueues(reader);
+      for (const { name } of queues) known.set(name, settings);
+      const isUnsigned = (queue: Queue) => isFirst(queue, { serviceAuth, options, reader });
+      for (const queue of queues.filter(isUnsigned)) signQueue(queue, settings, signer);
     }
     problems.assertNone();
     for (const producer of this.flowProducers()) signFlows(producer, known, signer);
@@ -95,6 +96,19 @@ export class JobQueues implements OnModuleInit {
     const isProducer = (it: unknown): it is FlowProducer => it instanceof FlowProducer;
     return new Set(instances.filter(isProducer));
   }
+}
+
+interface Entry {
+  readonly serviceAuth: ServiceAuth;
+  readonly options: JobQueueOptions;
+  readonly reader: OptionReader;
+}
+
+/** Whether no other entry makes this queue sign. Reports one that signs otherwise. */
+function isFirst(queue: Queue, { reader, ...by }: Entry): boolean {
+  const noted = noteSigning(queue, by);
+  if (noted === 'other') reader.report('queue', SIGNS_OTHERWISE);
+  return noted === 'first';
 }
 
 function readSettings(reader: OptionReader, { serviceAuth }: ClientSigner): JobQueueSettings {

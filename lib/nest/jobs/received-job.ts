@@ -10,17 +10,16 @@ import {
   ServiceTokenRefusedError,
 } from '../../core/index.js';
 import type { ServiceAuth } from '../../service-auth.js';
+import { recordHeaders, signedHeaders } from '../messages/header-carrier.js';
 import { holdUse } from '../messages/held-use.js';
 import type { DeliveryClaim } from '../messages/message-delivery.js';
 import type { CallRefusal, ReceivedCall } from '../received-call.js';
-import type { RequestState, Verification } from '../request-state.js';
+import { noteVerification, type RequestState, type Verification } from '../request-state.js';
 import { JOB_TOKEN, tokenMemberOf } from './job-token.js';
 
 /** The longest pause before a job comes again that cannot be decided now. */
 const LONGEST_PAUSE_MILLISECONDS = 5000;
 const SHORTEST_PAUSE_MILLISECONDS = 50;
-
-const MEMBERS: Readonly<Record<string, string>> = { jwt: 'JWT', 'txn-token': 'Txn-Token' };
 
 /** Who takes a job. */
 export interface JobReception {
@@ -64,20 +63,18 @@ export class ReceivedJob implements ReceivedCall<IncomingMessage> {
   toVerify(): IncomingMessage {
     const { prefix, queueName, name } = this.job;
     const data: unknown = this.job.data;
+    const headers = signedHeaders(recordHeaders(this.token));
     return {
       verb: 'JOB',
       route: jobRoute(prefix, queueName, name),
-      headerValues: (header) => this.valuesOf(header),
+      headerValues: (header) => headers.get(header) ?? [],
       data,
     };
   }
 
   beginVerification(verifier: object, isReport: boolean): Verification {
     this.isReport = isReport;
-    const { state } = this;
-    const verification: Verification = { verifier, isReport, previous: state.verification };
-    state.verification = verification;
-    return verification;
+    return noteVerification(this.state, verifier, isReport);
   }
 
   async prove(
@@ -100,15 +97,6 @@ export class ReceivedJob implements ReceivedCall<IncomingMessage> {
     return verified.identity;
   }
 
-  /** A job has one processor. */
-  async proveForRoute(
-    incoming: IncomingMessage,
-    { identity, policy }: { readonly identity: ServiceIdentity; readonly policy: RoutePolicy },
-    verification: RequestVerification,
-  ): Promise<ServiceIdentity> {
-    return await verification.proveForRoute(identity, incoming, policy);
-  }
-
   /** Not enumerable, so that it is not in what BullMQ and loggers write of a job. */
   setUser(user: unknown): void {
     Object.defineProperty(this.job, 'user', { value: user, configurable: true });
@@ -119,19 +107,9 @@ export class ReceivedJob implements ReceivedCall<IncomingMessage> {
     Reflect.deleteProperty(this.job.opts, JOB_TOKEN);
   }
 
-  /** No cache keeps jobs. */
-  markPrivate(): void {
-    return undefined;
-  }
-
   refuse(error: CallRefusal): Error {
     this.refusal = error;
     return error;
-  }
-
-  /** A job has no place for it. */
-  reportRefusal(): void {
-    return undefined;
   }
 
   /** What would change the signed data fails, with what to do instead. */
@@ -191,14 +169,5 @@ export class ReceivedJob implements ReceivedCall<IncomingMessage> {
     if (this.isReport) return;
     this.isDuplicate = true;
     verification.duplicate(this.route);
-  }
-
-  private valuesOf(header: string): readonly string[] {
-    const name = MEMBERS[header];
-    const value: unknown =
-      name === undefined ? undefined : Reflect.get(Object(this.token) as object, name);
-    if (value === undefined) return [];
-    // What is no text is no token.
-    return [typeof value === 'string' ? value : `a ${typeof value}`];
   }
 }

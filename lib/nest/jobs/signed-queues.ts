@@ -24,7 +24,8 @@ interface QueueMethods {
   upsertJobScheduler: UpsertScheduler;
 }
 
-const SIGNED = createSlot<true>();
+/** The queues whose jobs a flow producer signs, by name. */
+const SIGNED_FLOWS = createSlot<Map<string, SignedJobs>>();
 
 /** Whether this version of BullMQ has the methods that {@link signQueue} replaces. */
 export function isSignable(queue: object): boolean {
@@ -33,10 +34,8 @@ export function isSignable(queue: object): boolean {
   );
 }
 
-/** Makes a queue sign the jobs that it adds, in place: each class that has it injected has the signing one. */
+/** Makes a queue sign the jobs that it adds, in place: each class that has it injected has the signing one. Once. */
 export function signQueue(queue: Queue, settings: JobQueueSettings, signer: ClientSigner): void {
-  if (SIGNED.get(queue)) return;
-  SIGNED.set(queue, true);
   const jobs = new SignedJobs(settings, signer);
   const methods = queue as unknown as QueueMethods;
   const addJob = methods.addJob.bind(queue);
@@ -90,14 +89,21 @@ interface FlowMethods {
 
 /**
  * Makes a flow producer sign the jobs that it adds to the named queues, in place. Jobs of other queues are added as they
- * are.
+ * are. Called again, it signs for more queues: a job that was signed twice would lose the user that its data names.
  */
 export function signFlows(
   producer: FlowProducer,
   queues: ReadonlyMap<string, JobQueueSettings>,
   signer: ClientSigner,
 ): void {
-  const nodes = new SignedNodes(producer, queues, signer);
+  const known = SIGNED_FLOWS.get(producer);
+  const jobs = known ?? new Map<string, SignedJobs>();
+  for (const [name, settings] of queues) {
+    if (!jobs.has(name)) jobs.set(name, new SignedJobs(settings, signer));
+  }
+  if (known) return;
+  SIGNED_FLOWS.set(producer, jobs);
+  const nodes = new SignedNodes(producer, jobs);
   const methods = producer as unknown as FlowMethods;
   const add = methods.add.bind(producer);
   const addBulk = methods.addBulk.bind(producer);
@@ -107,17 +113,10 @@ export function signFlows(
 }
 
 class SignedNodes {
-  private readonly jobs: ReadonlyMap<string, SignedJobs>;
-
   constructor(
     private readonly producer: FlowProducer,
-    queues: ReadonlyMap<string, JobQueueSettings>,
-    signer: ClientSigner,
-  ) {
-    this.jobs = new Map(
-      [...queues].map(([name, settings]) => [name, new SignedJobs(settings, signer)]),
-    );
-  }
+    private readonly jobs: ReadonlyMap<string, SignedJobs>,
+  ) {}
 
   /** Reads the whole tree at once, before anything of it waits for its signature. */
   async sign(node: FlowNode, options?: FlowOpts): Promise<FlowNode> {
@@ -132,7 +131,8 @@ class SignedNodes {
     const { name, queueName, data, opts } = node;
     const jobs = this.jobs.get(queueName);
     if (!jobs) return node;
-    const defaults = options?.queuesOptions[queueName]?.defaultJobOptions;
+    const { queuesOptions }: Partial<FlowOpts> = options ?? {};
+    const defaults = queuesOptions?.[queueName]?.defaultJobOptions;
     const draft = { ...this.identityOf(node), name, data, opts, defaults };
     return { ...node, ...(await jobs.sign(draft)) };
   }

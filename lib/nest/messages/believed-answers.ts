@@ -31,7 +31,7 @@ export function believedAnswers(
 async function read(value: unknown, verifier: AnswerVerifier): Promise<Observable<unknown>> {
   const { token, text } = readEnvelope(value);
   const part = await verifier.verify(token, text);
-  if (part.text === undefined) return EMPTY;
+  if (part.text === undefined) return part.isEnd ? EMPTY : of(undefined);
   const said = parse(part.text);
   return part.isError ? throwError(() => said) : of(said);
 }

@@ -7,7 +7,12 @@ import { ReceivedMessage, toRpcException } from './received-message.js';
 
 const MESSAGES = createSlot<ReceivedMessage>();
 
-const RPC: CallKind = { of: messageIn, exceptionFor: toRpcException };
+const RPC: CallKind = {
+  // Each delivery of a server whose transport carries tokens is noted before its first guard.
+  carriesTokens: (context) => deliveryOf(context.switchToRpc().getContext()) !== undefined,
+  of: messageIn,
+  exceptionFor: toRpcException,
+};
 
 /** From now on guards and decorators know messages. */
 export function registerMessages(): void {
@@ -17,7 +22,9 @@ export function registerMessages(): void {
 function messageIn(context: ExecutionContext): ReceivedMessage | undefined {
   const rpc = context.switchToRpc();
   const delivery = deliveryOf(rpc.getContext());
-  return delivery && (MESSAGES.get(delivery) ?? remember(delivery, context));
+  const message = delivery && (MESSAGES.get(delivery) ?? remember(delivery, context));
+  message?.assertConsumer(isForEachInstance(context));
+  return message;
 }
 
 function remember(delivery: MessageDelivery, context: ExecutionContext): ReceivedMessage {

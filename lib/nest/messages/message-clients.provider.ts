@@ -16,6 +16,7 @@ import {
 import { ServiceCallContext } from '../../for-whom/service-call.context.js';
 import { ServiceAuth } from '../../service-auth.js';
 import { missingServiceAuth } from '../missing-service-auth.js';
+import { noteSigning, SIGNS_OTHERWISE } from '../signed-once.js';
 import type { ClientSigner } from './message-subject.js';
 import { type SendingTransport, sendingTransport } from './sending-transports.js';
 import { signClient } from './signed-client.js';
@@ -30,7 +31,7 @@ export interface MessageClientOptions extends Omit<KeySourceOptions, 'issuer'> {
   readonly audience: string;
   /**
    * `unsigned`: answers are taken as they come, so anybody who reaches the broker may answer. Default `signed`: they are
-   * verified with the keys of the called service. `none`: this client only emits.
+   * verified with the keys of the called service. `none`: this client only emits, and `send` fails.
    */
   readonly answers?: 'signed' | 'unsigned' | 'none';
   /** As that of `targets`. Default `send` where `trustDomain` is set, else `never`. */
@@ -69,7 +70,7 @@ export class MessageClients implements OnModuleInit {
     const problems = new ProblemList();
     for (const [index, options] of this.clients().entries()) {
       const reader = new OptionReader(options, OPTION_NAMES, problems.under(`clients[${index}]`));
-      await this.sign(reader, { serviceAuth, callContext });
+      await this.sign(reader, { options, signer: { serviceAuth, callContext } });
     }
     problems.assertNone();
   }
@@ -78,30 +79,47 @@ export class MessageClients implements OnModuleInit {
     return this.moduleRef.get<readonly MessageClientOptions[]>(MESSAGE_CLIENTS);
   }
 
-  private async sign(reader: OptionReader, signer: ClientSigner): Promise<void> {
-    const client = this.findClient(reader);
+  private async sign(reader: OptionReader, { options, signer }: Naming): Promise<void> {
+    const clients = this.findClients(reader);
     const audience = reader.uri('audience');
     const answers = reader.word('answers', ['signed', 'unsigned', 'none'], 'signed');
     const { trustDomain } = signer.serviceAuth.sending;
     const fallback = trustDomain === undefined ? 'never' : 'send';
     const grants = reader.word('grants', ['send', 'required', 'never'], fallback);
-    if (!client || audience === undefined) return;
-    const transport = readTransport(reader, client);
+    const { serviceAuth } = signer;
+    const fresh = [...clients].filter((client) => {
+      const noted = noteSigning(client, { serviceAuth, options });
+      if (noted === 'other') reader.report('client', SIGNS_OTHERWISE);
+      return noted === 'first';
+    });
+    if (fresh.length === 0 || audience === undefined) return;
     const answerKeys =
       answers === 'signed' ? await readKeys(reader, { audience, signer }) : undefined;
-    if (!transport || (answers === 'signed' && !answerKeys)) return;
-    signClient(client, { audience, grants, transport, answerKeys }, signer);
-  }
-
-  private findClient(reader: OptionReader): object | undefined {
-    const token = reader.raw('client') as InjectionToken;
-    try {
-      return this.moduleRef.get<object>(token, { strict: false });
-    } catch {
-      const what = `register it with ClientsModule: ${shown(String(token))} is no client of this application`;
-      return reader.report('client', what);
+    if (answers === 'signed' && !answerKeys) return;
+    const settings = { audience, grants, answers, answerKeys };
+    for (const client of fresh) {
+      const transport = readTransport(reader, client);
+      if (transport) signClient(client, { ...settings, transport }, signer);
     }
   }
+
+  /** Each instance: two modules may register one name, each with a client of its own. */
+  private findClients(reader: OptionReader): ReadonlySet<object> {
+    const token = reader.raw('client') as InjectionToken;
+    try {
+      return new Set(this.moduleRef.get<object>(token, { strict: false, each: true }));
+    } catch {
+      const what = `register it with ClientsModule: ${shown(String(token))} is no client of this application`;
+      reader.report('client', what);
+      return new Set();
+    }
+  }
+}
+
+/** One entry of the options, and who signs. */
+interface Naming {
+  readonly options: MessageClientOptions;
+  readonly signer: ClientSigner;
 }
 
 function readTransport(reader: OptionReader, client: object): SendingTransport | undefined {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { ServiceAuthUsageError } from '../../core/index.js';
+import { ServiceAuthConfigError, ServiceAuthUsageError } from '../../core/index.js';
 import type { ServiceAuth } from '../../service-auth.js';
 import type { MessageEndpoint } from './message-delivery.js';
 
@@ -14,23 +14,46 @@ export interface MessageReceptionOptions {
   readonly leaseSeconds?: number;
 }
 
+export const OPTION_NAMES = [
+  'delivery',
+  'leaseSeconds',
+] as const satisfies (keyof MessageReceptionOptions)[];
+
 const RECEPTIONS = new WeakMap<object, MessageReception>();
 
 /** How one service receives messages, with the state that changes while it does. */
 export class MessageReception {
-  readonly leaseMilliseconds: number;
-  readonly isAtMostOnce: boolean;
   /** One process may run several replicas, so this is no property of the process. */
   private readonly instance = randomBytes(12).toString('base64url');
   private waiting = 0;
 
   constructor(
     readonly serviceAuth: ServiceAuth,
-    { delivery, leaseSeconds = 30 }: MessageReceptionOptions,
-  ) {
-    this.leaseMilliseconds = leaseSeconds * 1000;
-    this.isAtMostOnce = delivery === 'at-most-once';
-    RECEPTIONS.set(serviceAuth, this);
+    private readonly options: MessageReceptionOptions,
+  ) {}
+
+  get leaseMilliseconds(): number {
+    return (this.options.leaseSeconds ?? 30) * 1000;
+  }
+
+  get isAtMostOnce(): boolean {
+    return this.options.delivery === 'at-most-once';
+  }
+
+  /**
+   * Says how a service receives messages. Several modules may say it: what one leaves open, another one decides.
+   *
+   * @throws ServiceAuthConfigError where two of them disagree
+   */
+  static define(serviceAuth: ServiceAuth, options: MessageReceptionOptions): void {
+    const known = RECEPTIONS.get(serviceAuth)?.options ?? {};
+    const problems = OPTION_NAMES.filter(
+      (name) => ![known[name], undefined].includes(options[name]) && known[name] !== undefined,
+    ).map((name) => `forRoot.${name}: write it once: another forRoot() says ${known[name]}`);
+    if (problems.length > 0) throw new ServiceAuthConfigError(problems);
+    const { delivery = known.delivery, leaseSeconds = known.leaseSeconds } = options;
+    const joined = { ...(delivery && { delivery }), ...(leaseSeconds && { leaseSeconds }) };
+    RECEPTIONS.set(serviceAuth, new MessageReception(serviceAuth, joined));
   }
 
   /** @throws ServiceAuthUsageError for a service whose application does not import ServiceMessagesModule */

@@ -10,15 +10,14 @@ import { ServiceCallContext } from '../../for-whom/service-call.context.js';
 import { ServiceAuth } from '../../service-auth.js';
 import { missingServiceAuth } from '../missing-service-auth.js';
 import { registerMessages } from './message-call-kind.js';
-import { MessageReception, type MessageReceptionOptions } from './message-reception.js';
+import {
+  MessageReception,
+  type MessageReceptionOptions,
+  OPTION_NAMES,
+} from './message-reception.js';
 import { serveMessagesIn } from './served-messages.js';
 
 export const MESSAGE_RECEPTION = Symbol('MESSAGE_RECEPTION');
-
-const OPTION_NAMES = [
-  'delivery',
-  'leaseSeconds',
-] as const satisfies (keyof MessageReceptionOptions)[];
 
 /** Lets the guard of a service see the messages that Nest's servers receive. */
 @Injectable()
@@ -34,7 +33,7 @@ export class MessageServer implements OnModuleInit, OnApplicationShutdown {
     registerMessages();
     if (!serviceAuth || !callContext) return;
     this.stop = serveMessagesIn(callContext);
-    void new MessageReception(serviceAuth, readOptions(options));
+    MessageReception.define(serviceAuth, readOptions(options));
   }
 
   /** @throws ServiceAuthUsageError where no ServiceAuthModule is imported */
@@ -47,11 +46,14 @@ export class MessageServer implements OnModuleInit, OnApplicationShutdown {
   }
 }
 
-/** @throws ServiceAuthConfigError listing every problem */
+/** @throws ServiceAuthConfigError listing every problem. What is left out stays open for another module. */
 function readOptions(options: MessageReceptionOptions): MessageReceptionOptions {
   const reader = new OptionReader(options, OPTION_NAMES, new ProblemList('forRoot'));
   const delivery = reader.word('delivery', ['at-least-once', 'at-most-once'], 'at-least-once');
   const leaseSeconds = reader.integer('leaseSeconds', { from: 1, to: 3600, fallback: 30 });
   reader.problems.assertNone();
-  return { delivery, leaseSeconds };
+  return {
+    ...(options.delivery !== undefined && { delivery }),
+    ...(options.leaseSeconds !== undefined && { leaseSeconds }),
+  };
 }

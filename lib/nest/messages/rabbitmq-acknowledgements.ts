@@ -103,10 +103,9 @@ class Ledger {
     if (!one.isOfHandler) return;
     const others = allUpTo ? this.before(deliveryTag) : [];
     for (const other of others) other.settleAlong({ outcome, send });
-    // One message at a time where the channel has some that no handler has seen: those settle themselves.
-    const isForAll = allUpTo && others.every(({ isOpen }) => !isOpen);
     const after = others.map((other) => other.sent);
-    one.settle(outcome, { send: () => send(message, isForAll), after });
+    // One message at a time: the channel may have some that no guard has seen yet, and those settle themselves.
+    one.settle(outcome, { send: () => send(message, false), after });
   }
 
   /** @returns false where this library has seen none of them */

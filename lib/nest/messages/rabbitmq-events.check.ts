@@ -50,7 +50,8 @@ export class RabbitMqEventsCheck implements OnApplicationBootstrap {
 
   /** Of several services in one application, the first delivery shows whose guard protects the handler. */
   private isAtMostOnce(serviceAuth: ServiceAuth): boolean {
-    const isOnlyOne = this.providersOf(RabbitMqEventsCheck).length === 1;
+    const services = this.providersOf(RabbitMqEventsCheck).map((check) => check.serviceAuth);
+    const isOnlyOne = new Set(services).size === 1;
     return !isOnlyOne || MessageReception.of(serviceAuth).isAtMostOnce;
   }
 

@@ -1,3 +1,4 @@
+import { IntrinsicException } from '@nestjs/common';
 import { RpcException } from '@nestjs/microservices';
 import {
   type IncomingMessage,
@@ -10,12 +11,11 @@ import {
   type VerifiedMessage,
 } from '../../core/index.js';
 import type { CallRefusal, ReceivedCall } from '../received-call.js';
-import type { RequestState, Verification } from '../request-state.js';
+import { noteVerification, type RequestState, type Verification } from '../request-state.js';
+import { removeSigned, signedHeaders } from './header-carrier.js';
 import { holdUse, together } from './held-use.js';
 import type { MessageDelivery } from './message-delivery.js';
 import { MessageReception } from './message-reception.js';
-
-const NO_HEADERS: ReadonlyMap<string, readonly string[]> = new Map();
 
 /** One message that was delivered, as guards and decorators look at it. */
 export class ReceivedMessage implements ReceivedCall<IncomingMessage> {
@@ -32,6 +32,18 @@ export class ReceivedMessage implements ReceivedCall<IncomingMessage> {
     private readonly data: unknown,
     private readonly isForEachInstance: boolean,
   ) {}
+
+  /**
+   * Several handlers of one event share its use.
+   *
+   * @throws ServiceAuthUsageError where some want it once for the service, and others once for each instance
+   */
+  assertConsumer(isForEachInstance: boolean): void {
+    if (isForEachInstance === this.isForEachInstance) return;
+    throw new ServiceAuthUsageError(
+      `The handlers of ${JSON.stringify(this.route)} share each event: write the same @EventConsumer() on all of them.`,
+    );
+  }
 
   get state(): RequestState {
     return this.delivery.state;
@@ -58,15 +70,16 @@ export class ReceivedMessage implements ReceivedCall<IncomingMessage> {
   }
 
   beginVerification(verifier: object, isReport: boolean): Verification {
-    const { state } = this;
     this.begun = MessageReception.of(verifier);
-    const verification: Verification = { verifier, isReport, previous: state.verification };
-    state.verification = verification;
-    const { delivery } = this;
-    delivery.isDeciding = true;
-    const decided = (): void => void (delivery.isDeciding = false);
+    const verification = noteVerification(this.state, verifier, isReport);
+    this.delivery.isDeciding = true;
+    const decided = (): void => void (this.delivery.isDeciding = false);
+    const failed = (): void => {
+      decided();
+      this.settleUndecided();
+    };
     // The caller sets the result in this very turn.
-    queueMicrotask(() => void verification.result?.then(decided, decided));
+    queueMicrotask(() => void verification.result?.then(decided, failed));
     return verification;
   }
 
@@ -89,14 +102,6 @@ export class ReceivedMessage implements ReceivedCall<IncomingMessage> {
     return verified.identity;
   }
 
-  async proveForRoute(
-    incoming: IncomingMessage,
-    { identity, policy }: { readonly identity: ServiceIdentity; readonly policy: RoutePolicy },
-    verification: RequestVerification,
-  ): Promise<ServiceIdentity> {
-    return await verification.proveForRoute(identity, incoming, policy);
-  }
-
   /** On the RPC context, which handlers get with `@Ctx()`. */
   setUser(user: unknown): void {
     Reflect.set(this.delivery.context, 'user', user);
@@ -105,26 +110,22 @@ export class ReceivedMessage implements ReceivedCall<IncomingMessage> {
   removeToken(): void {
     this.readHeaders();
     const { endpoint, context } = this.delivery;
-    const carrier = endpoint.transport.headersOf(context);
-    for (const name of carrier?.names() ?? []) {
-      if (isSigned(name)) carrier?.remove(name);
-    }
-  }
-
-  /** No cache keeps messages. */
-  markPrivate(): void {
-    return undefined;
+    removeSigned(endpoint.transport.headersOf(context));
   }
 
   refuse(error: CallRefusal): Error {
     // A reservation that failed has said how the message ends.
     this.delivery.refused ??= refusalOf(error, this.delivery.endpoint.isEvent);
-    return toRpcException(error);
+    return this.delivery.endpoint.isEvent ? new RefusedEvent(error) : toRpcException(error);
   }
 
-  /** The answer to a message has no place for it. */
-  reportRefusal(): void {
-    return undefined;
+  /**
+   * A guard that fails without a refusal, such as in the `userResolver`, lets no handler settle the message. Until it is
+   * settled, it takes the place of another one.
+   */
+  private settleUndecided(): void {
+    const { refused, settlement, endpoint } = this.delivery;
+    if (refused === undefined) settlement?.refuse(endpoint.isEvent ? 'requeue' : 'dead-letter');
   }
 
   private get reception(): MessageReception {
@@ -193,25 +194,9 @@ export class ReceivedMessage implements ReceivedCall<IncomingMessage> {
 
   /** Read once: the token is removed later, and the guard of another service needs it too. */
   private readHeaders(): ReadonlyMap<string, readonly string[]> {
-    return (this.headers ??= this.collectHeaders());
-  }
-
-  private collectHeaders(): ReadonlyMap<string, readonly string[]> {
     const { endpoint, context } = this.delivery;
-    const carrier = endpoint.transport.headersOf(context);
-    if (!carrier) return NO_HEADERS;
-    const headers = new Map<string, readonly string[]>();
-    for (const name of carrier.names().filter(isSigned)) {
-      const lower = name.toLowerCase();
-      headers.set(lower, [...(headers.get(lower) ?? []), ...carrier.values(name)]);
-    }
-    return headers;
+    return (this.headers ??= signedHeaders(endpoint.transport.headersOf(context)));
   }
-}
-
-function isSigned(name: string): boolean {
-  const lower = name.toLowerCase();
-  return lower === 'jwt' || lower === 'txn-token';
 }
 
 interface Reserving {
@@ -222,6 +207,19 @@ interface Reserving {
 /** What cannot be decided now is delivered again, if it is an event: the caller of a request gets the answer. */
 function refusalOf({ status }: CallRefusal, isEvent: boolean): 'requeue' | 'dead-letter' {
   return status === 503 && isEvent ? 'requeue' : 'dead-letter';
+}
+
+/**
+ * Refuses an event, for which nobody waits. Nest logs each `RpcException` of an event that no filter takes, with its stack,
+ * so that strangers could fill the log. The event of the refusal is logged in its own, limited lines.
+ */
+export class RefusedEvent extends IntrinsicException {
+  readonly code: string;
+
+  constructor(error: CallRefusal) {
+    super(error.message);
+    this.code = error.code;
+  }
 }
 
 /** The answer of Nest's own filter: `status`, and the code and fixed sentence of the refusal. */

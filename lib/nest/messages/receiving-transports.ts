@@ -1,4 +1,5 @@
 import { ServiceAuthUsageError } from '../../core/index.js';
+import { type HeaderCarrier, headerText, member, recordHeaders } from './header-carrier.js';
 
 /** How a token, and what it binds, is read from the context of one transport. */
 export interface ReceivingTransport {
@@ -10,17 +11,6 @@ export interface ReceivingTransport {
   /** The bytes of the whole message; undefined where the transport does not show them. */
   bytesOf(context: object): Uint8Array | undefined;
 }
-
-/** Names and values that came with a message. */
-export interface HeaderCarrier {
-  names(): readonly string[];
-  /** Each value of exactly this name. A value that is no text is {@link NOT_TEXT}. */
-  values(name: string): readonly string[];
-  remove(name: string): void;
-}
-
-/** Replaces a value that is no text: no token and no grant has this form. */
-const NOT_TEXT = '\0';
 
 /** The numbers of `Transport` in @nestjs/microservices. */
 const TRANSPORTS = new Map<unknown, ReceivingTransport>([
@@ -80,15 +70,6 @@ function metadataOf(context: object, name: string): unknown {
   );
 }
 
-function recordHeaders(record: unknown): HeaderCarrier | undefined {
-  if (typeof record !== 'object' || record === null) return undefined;
-  return {
-    names: () => Object.keys(record),
-    values: (name) => [member(record, name)].flat().map(headerText),
-    remove: (name) => void Reflect.deleteProperty(record, name),
-  };
-}
-
 /** `MsgHdrs` of the client, whose methods compare names exactly by default. */
 function natsHeaders(headers: unknown): HeaderCarrier | undefined {
   if (typeof headers !== 'object' || headers === null) return undefined;
@@ -100,10 +81,6 @@ function natsHeaders(headers: unknown): HeaderCarrier | undefined {
   };
 }
 
-function headerText(value: unknown): string {
-  return typeof value === 'string' ? value : NOT_TEXT;
-}
-
 function textOf(value: unknown): string {
   return typeof value === 'string' ? value : '';
 }
@@ -113,11 +90,6 @@ function bytesIn(value: unknown): Uint8Array | undefined {
   return value instanceof Uint8Array || ArrayBuffer.isView(value)
     ? (value as Uint8Array)
     : undefined;
-}
-
-function member(value: unknown, name: string): unknown {
-  const isObject = typeof value === 'object' && value !== null;
-  return isObject && Object.hasOwn(value, name) ? Reflect.get(value, name) : undefined;
 }
 
 function call(target: object, name: string, ...args: unknown[]): unknown {

@@ -8,7 +8,8 @@ import {
   NatsRecord,
   RmqRecord,
 } from '@nestjs/microservices';
-import { type MessageVerb, ServiceSigningError, SIGNED_HEADERS } from '../../core/index.js';
+import { type MessageVerb, ServiceSigningError } from '../../core/index.js';
+import { isSigned } from './header-carrier.js';
 
 /** The headers that a message takes along: names as they are sent. */
 export type MessageHeaders = Readonly<Record<string, string>>;
@@ -52,7 +53,9 @@ export function sendingTransport(client: object): SendingTransport | undefined {
   if (!kind) return undefined;
   const [, { name, textVerbs, unpack, flawOf }] = kind;
   const routeOf = (pattern: unknown, verb: MessageVerb): string =>
-    textVerbs.includes(verb) ? patternText(pattern) : normalized(client, pattern);
+    writtenPattern(() =>
+      textVerbs.includes(verb) ? patternText(pattern) : normalized(client, pattern),
+    );
   return { name, routeOf, unpack, flaw: serializerFlaw(client) ?? flawOf(client) };
 }
 
@@ -74,13 +77,29 @@ const KINDS: readonly (readonly [abstract new (...args: never[]) => object, Kind
   [ClientMqtt, { name: 'MQTT', textVerbs: [], unpack: unpackMqtt, flawOf: mqttFlaw }],
 ];
 
-function patternText(pattern: unknown): string {
+/** @throws ServiceSigningError `message_unsignable` for a pattern that no text has */
+function writtenPattern(write: () => string | undefined): string {
+  const detail = 'its pattern is neither text nor JSON';
+  let text: string | undefined;
+  try {
+    text = write();
+  } catch (cause) {
+    throw new ServiceSigningError('message_unsignable', { detail, cause });
+  }
+  if (text !== undefined) return text;
+  throw new ServiceSigningError('message_unsignable', { detail });
+}
+
+/** Undefined for a symbol or a function. */
+function patternText(pattern: unknown): string | undefined {
   return typeof pattern === 'string' ? pattern : JSON.stringify(pattern);
 }
 
-function normalized(client: object, pattern: unknown): string {
+function normalized(client: object, pattern: unknown): string | undefined {
   const normalize = Reflect.get(client, 'normalizePattern') as (pattern: unknown) => unknown;
-  return String(Reflect.apply(normalize, client, [pattern]));
+  const route: unknown = Reflect.apply(normalize, client, [pattern]);
+  // Nest leaves what it does not know as it is.
+  return typeof route === 'string' ? route : undefined;
 }
 
 function asMetadata(given: unknown): UnpackedData {
@@ -128,7 +147,7 @@ function unpackNats(given: unknown): UnpackedData {
     data: record ? record.data : given,
     pack: async (data, headers) => {
       const written = await newNatsHeaders();
-      for (const name of own?.keys().filter(isUnsigned) ?? []) {
+      for (const name of own?.keys().filter((each) => !isSigned(each)) ?? []) {
         for (const value of own?.values(name) ?? []) written.append(name, value);
       }
       for (const [name, value] of Object.entries(headers)) written.set(name, value);
@@ -148,15 +167,11 @@ async function newNatsHeaders(): Promise<NatsHeaders> {
 }
 
 /** Without a token that the application copied from somewhere. */
-function unsigned<Value>(
+export function unsigned<Value>(
   headers: Readonly<Record<string, Value>> | undefined,
 ): Record<string, Value> {
   const entries = Object.entries(headers ?? {});
-  return Object.fromEntries(entries.filter(([name]) => isUnsigned(name)));
-}
-
-function isUnsigned(name: string): boolean {
-  return !SIGNED_HEADERS.some((signed) => signed === name.toLowerCase());
+  return Object.fromEntries(entries.filter(([name]) => !isSigned(name)));
 }
 
 function serializerFlaw(client: object): string | undefined {

@@ -2,12 +2,14 @@ import { Server } from '@nestjs/microservices';
 import {
   catchError,
   concat,
+  concatWith,
   defer,
   EMPTY,
+  filter,
   finalize,
   ignoreElements,
   isObservable,
-  Observable,
+  type Observable,
   of,
   throwError,
 } from 'rxjs';
@@ -43,6 +45,16 @@ const IS_WATCHED = createSlot<true>();
 /** The call contexts of the applications that serve messages in this process. */
 const CONTEXTS = new Set<ServiceCallContext>();
 
+/** `Server.send` of Nest, which answers with what a stream emits. */
+type SendAnswers = (
+  this: object,
+  stream: Observable<unknown>,
+  respond: (packet: object) => unknown,
+) => unknown;
+
+/** The error of a stream that others answer for: nothing of it is sent. */
+const DROPPED = Symbol('DROPPED');
+
 /** From now on each message is served in this call context too. @returns ends that */
 export function serveMessagesIn(context: ServiceCallContext): () => void {
   watchServers();
@@ -66,6 +78,13 @@ function watchServers(): void {
     Reflect.apply(add, this, [pattern, watched, isEventHandler, extras]);
   };
   Reflect.set(prototype, 'addHandler', addWatched);
+  const send = Reflect.get(prototype, 'send') as SendAnswers;
+  const sendUndropped: SendAnswers = function (stream, respond) {
+    const answer = (packet: object): unknown =>
+      Reflect.get(packet, 'err') === DROPPED ? undefined : respond(packet);
+    return Reflect.apply(send, this, [stream, answer]);
+  };
+  Reflect.set(prototype, 'send', sendUndropped);
 }
 
 interface Registration {
@@ -179,19 +198,12 @@ function concluded(delivery: MessageDelivery, result: Observable<unknown>): Obse
 
 /** A caller gets the answer of the filters, unless others answer instead of this service. */
 function undropped(delivery: MessageDelivery, answered: Observable<unknown>): Observable<unknown> {
-  const { isEvent } = delivery.endpoint;
   const isDropped = (): boolean => delivery.refused === 'drop';
-  return new Observable((subscriber) =>
-    answered.subscribe({
-      next: (value) => isDropped() || subscriber.next(value),
-      error: (error) => {
-        if (!isDropped()) subscriber.error(error);
-        else if (isEvent) subscriber.complete();
-      },
-      complete: () => {
-        if (isEvent || !isDropped()) subscriber.complete();
-      },
-    }),
+  const dropped = throwError(() => DROPPED);
+  return answered.pipe(
+    filter(() => !isDropped()),
+    catchError((error: unknown) => (isDropped() ? EMPTY : throwError(() => error))),
+    concatWith(defer(() => (isDropped() && !delivery.endpoint.isEvent ? dropped : EMPTY))),
   );
 }
 

@@ -4,18 +4,20 @@ import type { AnswerParts } from './message-delivery.js';
 /** What is sent instead of a value that a handler answers: the `response` of a packet of Nest. */
 export interface AnswerEnvelope {
   readonly JWT: string;
-  /** The JSON text of the value, or of the error. */
+  /** The JSON text of the value, or of the error. Without it, the value is `undefined`, or at the end there is none. */
   readonly text?: string;
 }
 
-/** A part of an answer that waits for what comes after it. */
-interface Waiting {
-  readonly text: string;
+/** A value that was written, and may wait for what comes after it. */
+interface Written {
+  /** Undefined for `undefined`, which JSON does not have. */
+  readonly text: string | undefined;
 }
 
 /**
  * Signs each value of a stream, its error and its end, in order. A value whose end follows in the same turn of the event
- * loop carries that end, so that the usual answer is one part; any other end is a part of its own.
+ * loop carries that end, so that the usual answer is one part; any other end is a part of its own. As in the packets of Nest,
+ * a value of `undefined` that carries the end is none.
  *
  * @param answers is asked when the first of them arrives; undefined where the caller gets them as they are
  */
@@ -65,7 +67,7 @@ function unsigned(sink: Sink): AnswerQueue {
 }
 
 class PartQueue implements AnswerQueue {
-  private waiting: Waiting | undefined;
+  private waiting: Written | undefined;
   private sending: Promise<void> = Promise.resolve();
   private isOver = false;
 
@@ -76,9 +78,8 @@ class PartQueue implements AnswerQueue {
 
   value(value: unknown): void {
     this.flush();
-    const text = this.write(value);
-    if (text === undefined) return;
-    const waiting = { text };
+    const waiting = this.write(value);
+    if (waiting === undefined) return;
     this.waiting = waiting;
     queueMicrotask(() => {
       if (this.waiting === waiting) this.flush();
@@ -87,9 +88,9 @@ class PartQueue implements AnswerQueue {
 
   error(error: unknown): void {
     this.flush();
-    const text = this.write(error);
-    if (text === undefined) return;
-    this.send({ text, isError: true, isEnd: true });
+    const written = this.write(error);
+    if (written === undefined) return;
+    this.send({ text: written.text ?? 'null', isError: true, isEnd: true });
     this.finish();
   }
 
@@ -101,11 +102,11 @@ class PartQueue implements AnswerQueue {
     this.finish();
   }
 
-  /** Undefined for a value that no JSON text has: then the answer ends with an error. */
-  private write(value: unknown): string | undefined {
+  /** As Nest itself writes it. Undefined for a value that cannot be written: then the answer ends with an error. */
+  private write(value: unknown): Written | undefined {
     if (this.isOver) return undefined;
     try {
-      return textOf(value);
+      return { text: JSON.stringify(value) as string | undefined };
     } catch {
       this.error(UNWRITABLE);
       return undefined;
@@ -131,9 +132,4 @@ class PartQueue implements AnswerQueue {
       (error: unknown) => this.sink.error(error),
     );
   }
-}
-
-/** As Nest itself writes it: what a caller that wants no signature gets. Nest leaves out what is undefined; here it is null. */
-function textOf(value: unknown): string {
-  return JSON.stringify(value) ?? 'null';
 }

@@ -1,10 +1,10 @@
 import { defer, from, mergeMap, type Observable, Subject } from 'rxjs';
 import { grantToSend } from '../../clients/signed-call.js';
 import {
-  createSlot,
   type KeySource,
   type MessageTarget,
   type MessageVerb,
+  ServiceSigningError,
   writeMessageText,
 } from '../../core/index.js';
 import type { CallSubject } from '../../for-whom/call-subject.js';
@@ -15,6 +15,7 @@ import {
   type MessageHeaders,
   type SendingTransport,
   type UnpackedData,
+  unsigned,
 } from './sending-transports.js';
 
 /** Whom a client calls, and how. */
@@ -22,6 +23,8 @@ export interface SignedClientSettings extends MessageTarget {
   readonly transport: SendingTransport;
   /** The keys of the called service; undefined where its answers are taken as they come. */
   readonly answerKeys: KeySource | undefined;
+  /** `none`: the client only emits. */
+  readonly answers: 'signed' | 'unsigned' | 'none';
 }
 
 type Send = (pattern: unknown, data: unknown) => Observable<unknown>;
@@ -34,16 +37,12 @@ interface Methods {
   createPacket?: CreatePacket;
 }
 
-const SIGNED = createSlot<true>();
-
-/** Makes a client of a broker sign what it sends, in place: each class that has it injected has the signing one. */
+/** Makes a client of a broker sign what it sends, in place: each class that has it injected has the signing one. Once. */
 export function signClient(
   client: object,
   settings: SignedClientSettings,
   signer: ClientSigner,
 ): void {
-  if (SIGNED.get(client)) return;
-  SIGNED.set(client, true);
   const methods = client as Methods;
   const [send, emit] = [methods.send.bind(client), methods.emit.bind(client)];
   if (methods.createPacket) methods.createPacket = carryingMetadata(methods.createPacket);
@@ -57,7 +56,7 @@ function carryingMetadata(create: CreatePacket): CreatePacket {
   return function (pattern, given) {
     if (!(given instanceof DataWithMetadata)) return Reflect.apply(create, this, [pattern, given]);
     const packet = Reflect.apply(create, this, [pattern, given.data]);
-    packet.metadata = { ...packet.metadata, ...given.metadata };
+    packet.metadata = { ...unsigned({ ...packet.metadata }), ...given.metadata };
     return packet;
   };
 }
@@ -117,6 +116,7 @@ class SignedCalls {
     const { settings } = this;
     const { serviceAuth } = this.signer;
     try {
+      if (verb === 'SEND') assertAnswered(settings);
       const text = writeMessageText(unpacked.data);
       const caller = subject();
       const held = grantToSend(caller, settings, serviceAuth);
@@ -131,6 +131,14 @@ class SignedCalls {
       throw error;
     }
   }
+}
+
+/** @throws ServiceSigningError `message_unsignable` for a client whose answers nobody has decided to believe */
+function assertAnswered({ answers }: SignedClientSettings): void {
+  if (answers !== 'none') return;
+  throw new ServiceSigningError('message_unsignable', {
+    detail: "its client only emits: answers: 'none' in ServiceMessagesModule.forClients()",
+  });
 }
 
 function headersOf(token: string, grant: string | undefined): MessageHeaders {

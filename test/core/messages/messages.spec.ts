@@ -150,7 +150,8 @@ describe('AnswerVerifier', () => {
 
   it('believes the parts in their order, up to the end', async () => {
     const [signer, verifier] = [census.answerSigner(about), new AnswerVerifier(about, keys)];
-    for (const part of [value('1'), value('2'), end]) {
+    const nothing = { text: undefined, isError: false, isEnd: false };
+    for (const part of [value('1'), nothing, value('2'), end]) {
       expect(await verifier.verify(await signer.sign(part), part.text)).toEqual(part);
     }
     expect(verifier.isComplete).toBe(true);

@@ -1,6 +1,14 @@
 import type { Job, Queue } from 'bullmq';
-import { AllowIssuers, onBehalfOf, RequireSubject, ServiceCallContext } from 'nestjs-service-auth';
+import type { ModuleRef } from '@nestjs/core';
+import {
+  AllowIssuers,
+  onBehalfOf,
+  RequireSubject,
+  ServiceAuth,
+  ServiceCallContext,
+} from 'nestjs-service-auth';
 import { serviceMessage } from 'nestjs-service-auth/bullmq';
+import { JOB_QUEUES, JobQueues } from '../../../lib/nest/jobs/job-queues.provider.js';
 import { TurnableClock } from '../../support/clocks/turnable-clock.js';
 import {
   HERALD,
@@ -92,6 +100,21 @@ describeRedis('ServiceJobsModule', () => {
     ['another name', 'request_mismatch', () => ({ name: 'delete' })],
     ['no token', 'token_missing', () => ({ serviceAuth: undefined })],
     ['a token that is no text', 'token_malformed', () => ({ serviceAuth: { JWT: 1 } })],
+    [
+      'two tokens in two spellings',
+      'token_repeated',
+      ({ serviceAuth }) => ({ serviceAuth: { ...serviceAuth, jwt: jwtOf(serviceAuth) } }),
+    ],
+    [
+      'a list of tokens',
+      'token_repeated',
+      ({ serviceAuth }) => ({ serviceAuth: { JWT: [jwtOf(serviceAuth), jwtOf(serviceAuth)] } }),
+    ],
+    [
+      'another spelling of the name',
+      '',
+      ({ serviceAuth }) => ({ serviceAuth: { jwt: jwtOf(serviceAuth) } }),
+    ],
     ['nothing else', '', () => ({})],
   ])('JB-01 refuses a job with %s: %s', async (_flaw, code, change) => {
     const service = await start();
@@ -286,6 +309,32 @@ describeRedis('ServiceJobsModule', () => {
     expect(seconds).toEqual([3600, 7200]);
   });
 
+  it.each([undefined, {}])(
+    'JB-08 keeps the user that a flow names, with a second forQueues(): %j',
+    async (again) => {
+      const service = await start({ again });
+      const flow = { name: 'report', queueName: 'mail', data: forUser() };
+      const { job } = await service.flows.add(flow);
+      expect(await service.result((await service.queue.getJob(job.id ?? '')) as Job)).toBe('done');
+      expect(service.handled).toMatchObject([{ data: DATA, identity: { subject: USER } }]);
+    },
+  );
+
+  it.each([
+    [{ queue: 'mail' }, ''],
+    [{ queue: 'mail', lifetimeSeconds: 60 }, 'queues[0].queue: name it once'],
+  ])('JB-08 starts only where a second forQueues() says the same: %j', async (options, problem) => {
+    const { app } = await start();
+    const get = (token: unknown, terms: object): unknown =>
+      token === JOB_QUEUES ? [options] : app.get(token as string, terms);
+    const [serviceAuth, context] = [ServiceAuth, ServiceCallContext].map((type) =>
+      app.get<unknown>(type, { strict: false }),
+    ) as [ServiceAuth, ServiceCallContext];
+    const second = new JobQueues(serviceAuth, context, { get } as unknown as ModuleRef);
+    if (problem === '') expect(() => second.onModuleInit()).not.toThrow();
+    else expect(() => second.onModuleInit()).toThrow(problem);
+  });
+
   it('lets a processor change no data that is signed', async () => {
     const service = await start({ process: async (job) => await job.updateData({ to: 22 }) });
     const job = await service.queue.add('welcome', forUser());
@@ -345,6 +394,8 @@ describeRedis('ServiceJobsModule', () => {
     expect(service.handled[0]?.identity).toMatchObject({ issuer: HERALD, subject: USER });
   });
 });
+
+const jwtOf = (serviceAuth: object | undefined): unknown => Reflect.get({ ...serviceAuth }, 'JWT');
 
 interface Signed {
   readonly name: string;

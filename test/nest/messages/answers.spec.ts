@@ -233,6 +233,15 @@ describe.each(INSTALLED_TRANSPORTS)('answers over $name', ({ name, ...transport 
     expect(signed).toEqual(bare);
   });
 
+  // Without signatures, a client of RabbitMQ takes the packet of such a value for the end.
+  it.each([
+    ['nothings', [undefined, 1, undefined, null]],
+    ['nothing-late', [undefined, undefined, 0]],
+  ])('MS-34 hands on undefined, where no end comes with it: %s', async (stream, values) => {
+    const signed = direct.census.send<unknown, unknown>(`guarded.${stream}`, own({}));
+    expect(await outcomeOf(signed)).toEqual({ values });
+  });
+
   it('MS-35 gives a consumer without the module the same data, as the same text', async () => {
     const data = { b: 1, a: ['\u2028', null, 1e21, { '2': 'x', '1': 'y' }], ü: 0.1 };
     const expected = await lastValueFrom(plain.send<unknown, unknown>('bare.echo', data));

@@ -38,7 +38,7 @@ async function createCensus(
     replayStore,
   });
   services.push(service);
-  void new MessageReception(service, reception);
+  MessageReception.define(service, reception);
   return service;
 }
 
@@ -138,6 +138,33 @@ describe('a delivery', () => {
     await expect(event).rejects.toThrow(/^The replayStore has no reserve\(\)/);
     const sent = prove(census, deliver({ JWT: tokenOf('SEND') }, request).received);
     await expect(sent).resolves.toBeDefined();
+  });
+
+  it.each<[what: string, more: MessageReceptionOptions, problem: RegExp | undefined]>([
+    ['nothing', {}, undefined],
+    ['the same', { delivery: 'at-most-once' }, undefined],
+    ['another option', { leaseSeconds: 5 }, undefined],
+    ['another delivery', { delivery: 'at-least-once' }, /forRoot\.delivery: write it once/],
+  ])(
+    'MS-56 is received as one module says, where another one says %s',
+    async (_, more, problem) => {
+      const census = await createCensus(new MemoryReplayStore(), { delivery: 'at-most-once' });
+      const define = (): void => MessageReception.define(census, more);
+      if (problem) expect(define).toThrow(problem);
+      else define();
+      const { isAtMostOnce, leaseMilliseconds } = MessageReception.of(census);
+      expect([isAtMostOnce, leaseMilliseconds]).toEqual([true, (more.leaseSeconds ?? 30) * 1000]);
+    },
+  );
+
+  it.each([
+    [false, true],
+    [true, false],
+  ])('MS-57 is for each replica (%s) as all its handlers say: %s', (isForEach, isAgreed) => {
+    const { received } = deliver({});
+    const assert = (): void => received.assertConsumer(isForEach);
+    if (isAgreed) expect(assert).not.toThrow();
+    else expect(assert).toThrow(/write the same @EventConsumer\(\) on all of them/);
   });
 
   it('MS-40 needs the module, and a service that has begun', async () => {

@@ -24,6 +24,7 @@ import {
 import {
   actingAsItself,
   MemoryReplayStore,
+  onBehalfOf,
   ServiceAuth,
   ServiceJwtGuard,
 } from 'nestjs-service-auth';
@@ -41,6 +42,7 @@ import {
   CensusService,
   type CensusSetup,
   HeraldService,
+  USER,
 } from '../../support/messages/messaging-services.js';
 
 jest.setTimeout(90_000);
@@ -277,6 +279,27 @@ describeRabbitMq('Events of RabbitMQ that are delivered again', () => {
     expect(await handled.reach(2)).toEqual(['twice', 'twice']);
     expect(census.events.of('lease_lost')).toEqual([]);
   });
+
+  it.each([0, PREFETCH + 1])(
+    'MS-53 handles each event after the lookup of users has failed %d times',
+    async (failures) => {
+      let left = failures;
+      const resolveUser = (user: string): string => {
+        if (left-- > 0) throw new Error('no database');
+        return user;
+      };
+      const { herald } = await start({ options: { userResolver: { resolveUser } } });
+      onError = () => undefined;
+      const count = PREFETCH + 1;
+      for (let at = 0; at < count; at++) {
+        await emit(herald.census, serviceMessage(at, onBehalfOf(USER)));
+      }
+      const all = await handled.reach(count);
+      expect(new Set(all).size).toBe(count);
+      expect(dead.list).toEqual([]);
+      expect(closedChannels.size).toBe(0);
+    },
+  );
 
   it('runs again what failed, where a filter returns it to the queue', async () => {
     const { herald } = await start();

@@ -1,5 +1,5 @@
 import { Controller, Scope, UseGuards } from '@nestjs/common';
-import { Ctx, EventPattern, MessagePattern, Payload } from '@nestjs/microservices';
+import { Ctx, EventPattern, MessagePattern, Payload, type Server } from '@nestjs/microservices';
 import {
   actingAsItself,
   ServiceCaller,
@@ -23,6 +23,9 @@ const CALLS = 20;
 /** What was handled, by all replicas together. */
 const handled: string[] = [];
 let wake: (() => void) | undefined;
+/** How many messages Nest serves. */
+let running = 0;
+let wakeEnded: (() => void) | undefined;
 
 function note(what: string, context: unknown): string {
   acknowledge(context as object);
@@ -91,6 +94,7 @@ describe.each(INSTALLED_TRANSPORTS)('replicas over $name', ({ name, isFanOut, ..
     replicas = [await CensusService.start(setup)];
     if (name !== 'TCP') replicas.push(await CensusService.start(setup));
     herald = await HeraldService.start({ place, queue: 'replicas' });
+    replicas.forEach(countRunning);
   }, 300_000);
 
   afterAll(async () => {
@@ -119,6 +123,24 @@ describe.each(INSTALLED_TRANSPORTS)('replicas over $name', ({ name, isFanOut, ..
       );
     }
   }
+
+  /** As instrumentation does, which closes a span where Nest says that a message is over. */
+  function countRunning({ app }: CensusService): void {
+    const server = Reflect.get(app, 'serverInstance') as Server;
+    server.setOnProcessingStartHook((_transport, _context, done) => {
+      running += 1;
+      void done();
+    });
+    server.setOnProcessingEndHook(() => {
+      running -= 1;
+      wakeEnded?.();
+    });
+  }
+
+  afterEach(async () => {
+    while (running > 0) await new Promise<void>((resolve) => (wakeEnded = resolve));
+    expect(running).toBe(0);
+  });
 
   it('MS-40 answer a request once', async () => {
     for (let id = 0; id < CALLS; id++) {

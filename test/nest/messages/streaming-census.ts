@@ -26,6 +26,7 @@ export const STREAMS = [
   'one',
   'empty-text',
   'nulls',
+  'nothing',
   'late',
   'spread',
   'failing',
@@ -107,6 +108,23 @@ export function streamingController(prefix: string, isGuarded: boolean): Type {
     nulls(@Ctx() context: object) {
       acknowledge(context);
       return of(null, 1, null);
+    }
+
+    @MessagePattern(`${prefix}.nothing`)
+    nothing(@Ctx() context: object) {
+      acknowledge(context);
+    }
+
+    @MessagePattern(`${prefix}.nothings`)
+    nothings(@Ctx() context: object) {
+      acknowledge(context);
+      return of(undefined, 1, undefined, null, undefined);
+    }
+
+    @MessagePattern(`${prefix}.nothing-late`)
+    nothingLate(@Ctx() context: object) {
+      acknowledge(context);
+      return concat(of(undefined), timer(5).pipe(map(() => undefined)), timer(5));
     }
 
     @MessagePattern(`${prefix}.late`)

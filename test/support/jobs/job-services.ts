@@ -53,6 +53,8 @@ export interface JobServiceSetup {
   readonly worker?: ServiceProcessorOptions;
   /** Stand on the class of the processor. */
   readonly decorators?: readonly ClassDecorator[];
+  /** In a second `forQueues()`, what it says of the queue. */
+  readonly again?: Partial<JobQueueOptions>;
   /** Whether the processor calls services with the `HttpService` that signs. */
   readonly calls?: boolean;
 }
@@ -91,10 +93,12 @@ export class JobService {
       BullModule.registerQueue({ name }),
       BullModule.registerFlowProducer({ name: 'flows' }),
     ];
-    const jobs = ServiceJobsModule.forQueues([{ queue: name, ...setup.queue }]);
+    const jobs = [ServiceJobsModule.forQueues([{ queue: name, ...setup.queue }])];
+    const another = [{ queue: name, ...setup.again }];
+    if (setup.again) jobs.push(ServiceJobsModule.forQueues(another, [class OtherModule {}]));
     const module = class {};
     Module({
-      imports: [auth, ...bull, jobs, ...(setup.calls ? [ServiceHttpModule.register()] : [])],
+      imports: [auth, ...bull, ...jobs, ...(setup.calls ? [ServiceHttpModule.register()] : [])],
       providers: setup.process ? [processorOf(setup, handled)] : [],
     })(module);
     const app = await NestFactory.createApplicationContext(module, { logger, abortOnError: false });

@@ -1,6 +1,7 @@
 import {
   Controller,
   type INestMicroservice,
+  type LoggerService,
   Module,
   type ModuleMetadata,
   UseGuards,
@@ -53,6 +54,8 @@ export interface CensusSetup {
   readonly queue?: string;
   readonly options?: Partial<ServiceAuthModuleOptions>;
   readonly reception?: MessageReceptionOptions;
+  /** Default: none. */
+  readonly logger?: LoggerService;
   /** Of its own handlers. Default: `user.get`, `user.changed`. */
   readonly controllers?: readonly Type[];
 }
@@ -118,7 +121,7 @@ export class CensusService {
     });
     const app = await NestFactory.createMicroservice(module, {
       ...place.server(queue),
-      logger,
+      logger: setup.logger ?? logger,
       abortOnError: false,
     });
     app.enableShutdownHooks([]);

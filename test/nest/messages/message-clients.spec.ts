@@ -1,0 +1,168 @@
+import {
+  type DynamicModule,
+  type INestApplicationContext,
+  Module,
+  type Type,
+} from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { type ClientProxy, ClientsModule } from '@nestjs/microservices';
+import { actingAsItself, ServiceAuthModule } from 'nestjs-service-auth';
+import {
+  type MessageClientOptions,
+  serviceMessage,
+  ServiceMessagesModule,
+} from 'nestjs-service-auth/microservices';
+import { lastValueFrom, type Observable } from 'rxjs';
+import { HAS_METADATA, type MeetingPlace, TRANSPORTS } from '../../support/messages/brokers.js';
+import {
+  CENSUS,
+  censusKey,
+  CensusService,
+  HERALD,
+  heraldKey,
+  inbox,
+} from '../../support/messages/messaging-services.js';
+import { whereThereIs } from '../../support/processes/where-there-is.js';
+
+const own = (data: unknown): object => serviceMessage(data, actingAsItself());
+const GOOD = { client: 'CENSUS', audience: CENSUS, publicKey: censusKey.publicPem } as const;
+
+function moduleOf(...imports: (DynamicModule | Type)[]): Type {
+  class TestModule {}
+  Module({ imports })(TestModule);
+  return TestModule;
+}
+
+const describeTcp = whereThereIs(HAS_METADATA, 'Nest 12.0.4, for TCP', describe);
+
+describeTcp('MessageClients', () => {
+  let place: MeetingPlace;
+  let census: CensusService;
+  let app: INestApplicationContext | undefined;
+
+  beforeAll(async () => {
+    const tcp = TRANSPORTS.find(({ name }) => name === 'TCP');
+    if (!tcp) throw new Error('no TCP');
+    place = await tcp.start();
+    census = await CensusService.start({ place });
+  }, 120_000);
+
+  beforeEach(() => void inbox.splice(0));
+
+  afterEach(async () => {
+    await app?.close();
+    app = undefined;
+  });
+
+  afterAll(async () => {
+    await census?.close();
+    await place?.close();
+  });
+
+  const register = (): DynamicModule =>
+    ClientsModule.register([{ name: 'CENSUS', ...place.client('census') }]);
+
+  async function start(...imports: (DynamicModule | Type)[]): Promise<INestApplicationContext> {
+    const auth = ServiceAuthModule.forRoot({
+      issuer: HERALD,
+      signingKey: { privateKey: heraldKey.privatePem },
+      targets: [],
+    });
+    const options = { logger: false, abortOnError: false } as const;
+    app = await NestFactory.createApplicationContext(moduleOf(auth, ...imports), options);
+    return app;
+  }
+
+  async function startWith(...clients: Partial<MessageClientOptions>[]): Promise<ClientProxy> {
+    const given = clients.map((each) => ({ ...GOOD, ...each }));
+    const started = await start(register(), ServiceMessagesModule.forClients(given));
+    return started.get<ClientProxy>('CENSUS', { strict: false });
+  }
+
+  const last = async (sent: Observable<unknown>): Promise<unknown> =>
+    await lastValueFrom(sent, { defaultValue: undefined });
+
+  it.each(['signed', 'unsigned', 'none'] as const)(
+    'MS-50 sends what is answered with a client whose answers are %s',
+    async (answers) => {
+      const publicKey = answers === 'signed' ? censusKey.publicPem : undefined;
+      const client = await startWith({ answers, publicKey });
+      await last(client.emit('user.changed', own({ id: 1 })));
+      const answer = last(client.send('user.get', own({ id: 1 })));
+      if (answers !== 'none') expect(await answer).toEqual({ got: { id: 1 } });
+      else {
+        await expect(answer).rejects.toMatchObject({
+          code: 'message_unsignable',
+          detail: expect.stringContaining("answers: 'none'") as string,
+        });
+      }
+    },
+  );
+
+  it('MS-51 makes each client of one name sign, in whatever module', async () => {
+    const [one, other] = [moduleOf(register()), moduleOf(register())];
+    const started = await start(one, other, ServiceMessagesModule.forClients([GOOD]));
+    const clients = started.get<ClientProxy>('CENSUS', { strict: false, each: true });
+    expect(new Set(clients).size).toBe(2);
+    for (const client of clients) {
+      expect(await last(client.send('user.get', own({ id: 1 })))).toEqual({ got: { id: 1 } });
+    }
+  });
+
+  it('MS-51 signs once, where two modules say the same of one client', async () => {
+    const client = await startWith({}, {});
+    expect(await last(client.send('user.get', own({ id: 1 })))).toEqual({ got: { id: 1 } });
+  });
+
+  it.each<[what: string, other: Partial<MessageClientOptions>]>([
+    ['another audience', { audience: 'https://scribe.service/' }],
+    ['other answers', { answers: 'unsigned', publicKey: undefined }],
+    ['other keys', { publicKey: heraldKey.publicPem }],
+  ])('MS-51 does not start where two places say %s of one client', async (_, other) => {
+    await expect(startWith({}, other)).rejects.toThrow(/clients\[1\]\.client: name it once/);
+  });
+
+  it('MS-51 does not start where two services would sign with one client', async () => {
+    const second = ServiceAuthModule.forRoot({
+      issuer: 'https://scribe.service/',
+      signingKey: { privateKey: heraldKey.privatePem },
+      targets: [],
+      isGlobal: false,
+    });
+    const forSecond = ServiceMessagesModule.forClients([{ ...GOOD }], [second]);
+    const both = [register(), ServiceMessagesModule.forClients([GOOD]), forSecond];
+    await expect(start(...both)).rejects.toThrow(/clients\[0\]\.client: name it once/);
+  });
+
+  it.each([
+    ['a symbol', Symbol('user.get')],
+    ['a function', () => 'user.get'],
+    ['nothing', undefined],
+  ])('sends no message whose pattern is %s', async (_, pattern) => {
+    const client = await startWith({});
+    for (const sent of [client.send(pattern, own(1)), client.emit(pattern, own(1))]) {
+      await expect(last(sent)).rejects.toMatchObject({ code: 'message_unsignable' });
+    }
+  });
+
+  it('sends no request whose pattern holds a BigInt', async () => {
+    const client = await startWith({});
+    for (const [pattern, code] of [
+      [{ id: 1n }, 'message_unsignable'],
+      ['user.get', undefined],
+    ] as const) {
+      const sent = last(client.send(pattern, own(1)));
+      if (code === undefined) await expect(sent).resolves.toBeDefined();
+      else await expect(sent).rejects.toMatchObject({ code });
+    }
+  });
+
+  it.each([
+    ['its own', { JWT: 'stale', jwt: 'stale', 'Txn-Token': 'stale' }],
+    ['no', {}],
+  ])('MS-52 sends one token beside metadata that holds %s', async (_, metadata) => {
+    const client = await startWith({});
+    client.setOnDispatchHook((packet) => void (packet.metadata = { ...metadata, trace: '1' }));
+    expect(await last(client.send('user.get', own({ id: 1 })))).toEqual({ got: { id: 1 } });
+  });
+});
