@@ -1,5 +1,5 @@
 // Looks at the built site in Chromium: `node tools/site/test.mjs [--shots <folder>] [--quick]`. Fails for a page with a request to
-// another host, a violation of axe, or a line wider than a phone. Needs `node tools/site/build.mjs`, and a chromium.
+// another host, a violation of axe, a picture that is missing, or a line wider than a phone. Needs `node tools/site/build.mjs`, and a chromium.
 // Each page is shown on a desktop and on a phone, light and dark. With `--quick`, on a phone in light, and every fifth in dark.
 import { createReadStream, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -112,9 +112,11 @@ async function lookAt(names, size, scheme) {
         resultTypes: ['violations'],
         runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'best-practice'],
       });
+      const missing = [...document.images].filter(({ naturalWidth }) => naturalWidth === 0);
       const isTooWide = document.documentElement.scrollWidth > window.innerWidth;
       return {
         isTooWide,
+        missing: missing.map(({ src }) => src),
         violations: violations.map(
           (/** @type {any} */ v) =>
             `${v.id} (${v.impact}): ${v.nodes
@@ -126,6 +128,7 @@ async function lookAt(names, size, scheme) {
     });
     const where = `${name}, ${size.name}, ${scheme}`;
     if (found.isTooWide) problems.push(`${where}: wider than the screen`);
+    for (const image of found.missing) problems.push(`${where}: no picture at ${image}`);
     for (const violation of found.violations) problems.push(`${where}: ${violation}`);
     if (values.shots && ['index.html', 'grants.html', 'options.html'].includes(name)) {
       mkdirSync(values.shots, { recursive: true });
