@@ -3,8 +3,9 @@
  * bundles the sources: all entry points at once, so a process has one copy of each class, whatever it imports.
  */
 import { chmodSync, cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { basename, dirname, isAbsolute, join, relative } from 'node:path';
+import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { rolldown } from 'rolldown';
+import ts from 'typescript';
 import { ENTRY_POINTS, MANIFEST } from './entry-points.mjs';
 import { ROOT, runBeside } from './run.mjs';
 
@@ -86,17 +87,37 @@ async function bundle(format, folder, files) {
   await build.close();
 }
 
-/** Checks the types, and writes the declarations: the same for both builds. */
+/**
+ * The declarations that some need, themselves included.
+ *
+ * @param {readonly string[]} files
+ */
+function declarationsNeededBy(files) {
+  const needed = new Set(files);
+  for (const file of needed) {
+    const { importedFiles } = ts.preProcessFile(readFileSync(file, 'utf8'));
+    for (const { fileName } of importedFiles.filter((each) => each.fileName.startsWith('.'))) {
+      needed.add(resolve(dirname(file), fileName.replace(/\.js$/, '.d.ts')));
+    }
+  }
+  return needed;
+}
+
+/** Checks the types, and writes the declarations that an entry point needs: the same for both builds. */
 async function writeDeclarations() {
   const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');
   const options = ['-p', SETTINGS, '--emitDeclarationOnly', '--outDir', CJS];
   await runBeside(process.execPath, [tsc, ...options]);
-  // Nobody imports the command line, nor its demo.
-  for (const name of [basename(dirname(PROGRAM)), 'demo'])
-    rmSync(join(CJS, name), { recursive: true });
-  const isDeclaration = (/** @type {string} */ name) =>
-    !/\.[^./\\]+$/.test(name) || name.endsWith('.d.ts');
-  cpSync(CJS, DIST, { recursive: true, filter: isDeclaration });
+  const needed = declarationsNeededBy(
+    ENTRY_POINTS.map(({ required }) => join(ROOT, required.replace(/\.js$/, '.d.ts'))),
+  );
+  const written = readdirSync(CJS, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.d.ts'))
+    .map(({ parentPath, name }) => join(parentPath, name));
+  for (const file of written) {
+    if (needed.has(file)) cpSync(file, join(DIST, relative(CJS, file)));
+    else rmSync(file);
+  }
 }
 
 async function bundleCommonJs() {

@@ -21,7 +21,8 @@ const CAN_END_GROUPS = process.platform !== 'win32';
  */
 async function build(what, args) {
   const start = performance.now();
-  process.stdout.write(`${what} ... `);
+  process.stdout.write(`${what} ...`);
+  const dots = setInterval(() => process.stdout.write('.'), 1000);
   const child = spawn(process.execPath, args, {
     cwd: ROOT,
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -43,11 +44,12 @@ async function build(what, args) {
   const endUnread = () => end('SIGPIPE');
   process.stdout.on('error', endUnread);
   const [code] = /** @type {[number | null]} */ (await once(child, 'close'));
+  clearInterval(dots);
   for (const signal of SIGNALS) process.off(signal, end);
   process.stdout.off('error', endUnread);
   if (received !== undefined) process.exit(128 + constants.signals[received]);
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
-  console.log(code === 0 ? `${seconds} s` : `failed\n\n${output}`);
+  console.log(code === 0 ? ` ${seconds} s` : ` failed\n\n${output}`);
   if (code !== 0) process.exit(1);
 }
 

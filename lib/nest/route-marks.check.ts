@@ -9,7 +9,7 @@ import {
 } from './guarded-routes.js';
 import { graphqlEndpointsIn, type ResolverMethod, resolversIn } from './graphql-endpoints.js';
 import { asksNothing, readRoute } from './route-policy.js';
-import { earlierGuards } from './guard-order.js';
+import { earlierGuards, laterGuards } from './guard-order.js';
 import { MODULE_OPTIONS_TOKEN } from './service-auth.module-definition.js';
 import type { ServiceAuthModuleOptions } from './service-auth.options.js';
 
@@ -48,6 +48,7 @@ export class RouteMarksCheck implements OnModuleInit {
     if (!this.canReport) this.warnOfReportOnly();
     if (!this.believesGrants) this.warnOfUnprovable();
     this.tellEarlierGuards();
+    if (!this.setsUsers) this.tellGuardsWithoutUser();
     const isGuarded = guardsEveryRoute(this.config);
     for (const resolver of resolvers) this.warnOfResolver(resolver, isGuarded);
     if (isGuarded) return;
@@ -80,10 +81,18 @@ export class RouteMarksCheck implements OnModuleInit {
     const advice = this.setsUsers
       ? order
       : `${order}, and set userResolver in ServiceAuthModule: both are needed`;
-    for (const [guard, [first, ...others]] of earlierGuards(this.modules, this.config)) {
-      const more = others.length === 0 ? '' : ` and ${others.length} more`;
+    for (const [guard, routes] of earlierGuards(this.modules, this.config)) {
       this.logger.log(
-        `${guard} runs before ServiceJwtGuard at ${first}${more}, and finds no request.user. If it reads request.user, ${advice}.`,
+        `${guard} runs before ServiceJwtGuard at ${firstOf(routes)}, and finds no request.user. If it reads request.user, ${advice}.`,
+      );
+    }
+  }
+
+  /** Most services need no `request.user`. One with a guard after ours may. */
+  private tellGuardsWithoutUser(): void {
+    for (const [guard, routes] of laterGuards(this.modules, this.config)) {
+      this.logger.log(
+        `${guard} runs after ServiceJwtGuard at ${firstOf(routes)}, and finds no request.user, since ServiceAuthModule has no userResolver. If it reads request.user, set userResolver.`,
       );
     }
   }
@@ -105,6 +114,10 @@ export class RouteMarksCheck implements OnModuleInit {
       );
     }
   }
+}
+
+function firstOf([first, ...others]: readonly string[]): string {
+  return others.length === 0 ? `${first}` : `${first} and ${others.length} more`;
 }
 
 function routesIn(modules: ModulesContainer): [controller: Type, name: string][] {

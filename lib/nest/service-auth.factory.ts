@@ -61,11 +61,6 @@ export async function createServiceAuthFrom(
   const serviceAuth = await createChecked(coreOptions, reported);
   const { receiving, sending, observer: hearing, now } = serviceAuth.settings;
   if (receiving && options.replayStore === undefined) warnOfUnsharedMemory(hearing);
-  if (receiving && userResolver === undefined) {
-    logger.log(
-      'No userResolver is configured: request.user stays undefined. If guards or handlers read request.user, set userResolver in ServiceAuthModule.',
-    );
-  }
   warnOfOriginalProfile(serviceAuth.settings);
   warnOfUnproved(serviceAuth.settings);
   warnOfLoosenedOptions({ ...options }, logger);

@@ -11,7 +11,7 @@ const PLATFORMS: readonly [variable: string, platform: string][] = [
 ];
 
 const REMEDY =
-  'give replayStore a shared store (Redis), or write replayStore: new MemoryReplayStore() if there is one process';
+  'Give replayStore a shared store (Redis), or write replayStore: new MemoryReplayStore() if there is one process';
 
 /**
  * Warns if a service in production remembers used tokens in the memory of its process, without a `replayStore` in the
@@ -20,7 +20,7 @@ const REMEDY =
 export function warnOfUnsharedMemory(observer: ServiceAuthObserver): void {
   if (env['NODE_ENV'] !== 'production') return;
   const platform = PLATFORMS.find(([variable]) => env[variable] !== undefined)?.[1];
-  const hint = platform === undefined ? '' : `, and ${platform} starts several when it likes`;
-  const reason = `each process remembers for itself${hint}: ${REMEDY}`;
+  const hint = platform === undefined ? '' : `, and ${platform} may start several`;
+  const reason = `each process remembers used tokens for itself${hint}. ${REMEDY}`;
   tell(observer, { type: 'replay_store_unsafe', reason });
 }

@@ -83,7 +83,7 @@ export class MemoryReplayStore implements LeasingReplayStore {
     this.observers.add(observer);
     if (!cluster.isWorker && isMainThread) return;
     const which = isMainThread ? 'process of the cluster' : 'worker thread';
-    const reason = `each ${which} remembers for itself: give replayStore a shared store (Redis)`;
+    const reason = `each ${which} remembers used tokens for itself. Give replayStore a shared store (Redis)`;
     tell(observer, { type: 'replay_store_unsafe', reason });
   }
 

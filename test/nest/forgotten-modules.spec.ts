@@ -256,6 +256,18 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
       );
     });
 
+    it('is told where it runs after ours, and no userResolver sets the user', async () => {
+      const linesWith = async (controllers: Type[]) => {
+        const logger = new LogRecorder();
+        await start({ controllers, imports: [ServiceAuthModule.forRoot(receiving)], logger });
+        return logger.texts('log').filter((text) => text.includes('userResolver'));
+      };
+      expect(await linesWith([RolesLast, Guarded])).toEqual([
+        'Roles runs after ServiceJwtGuard at RolesLast.one(), and finds no request.user, since ServiceAuthModule has no userResolver. If it reads request.user, set userResolver. ServiceAuth',
+      ]);
+      expect(await linesWith([Guarded])).toEqual([]);
+    });
+
     it('is told of both where there is no userResolver either', async () => {
       const logger = new LogRecorder();
       await start({ ...first, imports: [ServiceAuthModule.forRoot(receiving)], logger });

@@ -246,6 +246,18 @@ describe('a request that names a trusted issuer, and does not prove it', () => {
 
 describe('a stranger', () => {
   it.each([
+    ['has no token', 'token_missing', 'a request without a token to'],
+    ['has a token of nobody known', 'issuer_unknown', 'a request of an unknown issuer to'],
+    ['has a token that cannot be read', 'token_malformed', 'a request to'],
+  ] as const)('that %s is described by that', (_title, code, words) => {
+    const log = startLog();
+    log.hear({ ...EXPIRED, code, issuer: undefined, issuerTrust: 'unknown' });
+    expect(log.takeDebug()).toEqual([
+      expect.stringContaining(`debug Refused ${words} /users/:id: ${code}`),
+    ]);
+  });
+
+  it.each([
     ['names nobody', { issuer: undefined, issuerTrust: 'unknown', code: 'issuer_unknown' }],
     ['finds no keys', { issuerTrust: 'claimed', code: 'key_unavailable', status: 503 }],
     [
@@ -269,9 +281,9 @@ describe('an outage', () => {
     request: NO_KEYS,
     end: SAMPLE_EVENTS.keys_refreshed,
     first:
-      'warn Cannot fetch the keys of https://herald.service/: the key server cannot be reached (ECONNREFUSED). Answering 503 (key_unavailable) meanwhile. Check its key server (jwksUri), and the network to it.',
+      'warn Cannot fetch the keys of https://herald.service/: the key server cannot be reached (ECONNREFUSED). Answering its requests with 503 (key_unavailable) until a retry succeeds. Start the service that publishes them, or correct jwksUri.',
     minute:
-      'warn Still cannot fetch the keys of https://herald.service/, for 60 s: the key server cannot be reached (ECONNREFUSED). Answered 503 (key_unavailable) to 1000 requests in the last minute. Check its key server (jwksUri), and the network to it.',
+      'warn Still cannot fetch the keys of https://herald.service/, for 60 s: the key server cannot be reached (ECONNREFUSED). Answered 503 (key_unavailable) to 1000 requests in the last minute. Start the service that publishes them, or correct jwksUri.',
     over: 'log Can fetch the keys of https://herald.service/ again after 90 s. Answered 503 (key_unavailable) to 1001 requests meanwhile.',
   };
   const store = {
@@ -279,7 +291,7 @@ describe('an outage', () => {
     request: NO_STORE,
     end: { ...SAMPLE_EVENTS.replay_store_recovered, acceptedUnchecked: 3 },
     first:
-      'warn Cannot ask the replay store: Redis is not connected. Answering 503 (replay_store_unavailable) meanwhile. Check the replay store, and the network to it.',
+      'warn Cannot ask the replay store: Redis is not connected. Answering requests with 503 (replay_store_unavailable) until a retry succeeds. Check the replay store, and the network to it.',
     minute:
       'warn Still cannot ask the replay store, for 60 s: Redis is not connected. Answered 503 (replay_store_unavailable) to 1000 requests in the last minute. Check the replay store, and the network to it.',
     over: 'log Can ask the replay store again after 90 s. Answered 503 (replay_store_unavailable) to 1001 requests meanwhile, and accepted 3 requests unchecked.',
@@ -289,7 +301,7 @@ describe('an outage', () => {
     request: { ...NO_KEYS, issuer: undefined, issuerTrust: 'unknown' },
     end: SAMPLE_EVENTS.issuer_look_up_recovered,
     first:
-      'warn Cannot look up issuers: the finder of trustedIssuers failed (ECONNREFUSED). Answering 503 (key_unavailable) meanwhile. Check what the finder of trustedIssuers asks.',
+      'warn Cannot look up issuers: the finder of trustedIssuers failed (ECONNREFUSED). Answering requests with 503 (key_unavailable) until a retry succeeds. Check what the finder of trustedIssuers asks.',
     minute:
       'warn Still cannot look up issuers, for 60 s: the finder of trustedIssuers failed (ECONNREFUSED). Answered 503 (key_unavailable) to 1000 requests in the last minute. Check what the finder of trustedIssuers asks.',
     over: 'log Can look up issuers again after 90 s. Answered 503 (key_unavailable) to 1001 requests meanwhile.',
@@ -316,6 +328,27 @@ describe('an outage', () => {
     expect(log.take()).toEqual([]);
     log.hear(row.begin);
     expect(log.take()).toEqual([row.first]);
+  });
+
+  it.each([
+    ['the keys of an issuer', keys.begin, keys.end],
+    ['the replay store', store.begin, SAMPLE_EVENTS.replay_store_recovered],
+    ['the look-up of issuers', finder.begin, finder.end],
+  ] as const)('of %s that met no request says so, and has no number', (_title, begin, end) => {
+    const log = startLog();
+    log.hear(begin);
+    log.pass(60);
+    log.hear(end);
+    const [, minute, over] = log.take();
+    expect(minute).toContain('. No request was refused in the last minute. ');
+    expect(over).toMatch(/ again after 60 s\. No request was refused meanwhile\.$/);
+  });
+
+  it('in which every request was accepted unchecked says so', () => {
+    const log = startLog();
+    log.hear(store.begin);
+    log.hear({ ...SAMPLE_EVENTS.replay_store_recovered, refused: 0, acceptedUnchecked: 3 });
+    expect(log.take().at(-1)).toMatch(/\. Accepted 3 requests unchecked meanwhile\.$/);
   });
 
   it.each([

@@ -107,7 +107,7 @@ describe('several processes of one service', () => {
   it('PF-10, CF-10 worker threads remember each for itself, and are warned', async () => {
     const threads = await ready(forkProcess('threads'), undefined, 2);
     const warning: unknown = expect.stringContaining(
-      'each worker thread remembers for itself: give replayStore a shared store (Redis)',
+      'each worker thread remembers used tokens for itself. Give replayStore a shared store (Redis)',
     );
     expect(threads.map(({ warnings }) => warnings)).toEqual([[warning], [warning]]);
     const ports = threads.map(({ port }) => port);
@@ -117,7 +117,7 @@ describe('several processes of one service', () => {
   describe('CF-10 the default store in production', () => {
     const warning = (hint = ''): unknown =>
       expect.stringContaining(
-        `each process remembers for itself${hint}: give replayStore a shared`,
+        `each process remembers used tokens for itself${hint}. Give replayStore a shared`,
       );
     const start = async (environment: NodeJS.ProcessEnv, byDefault = true) => {
       const child = forkWith({ NODE_ENV: 'production', ...environment });
@@ -138,7 +138,7 @@ describe('several processes of one service', () => {
         [{ K_SERVICE: 'census' }, 'Cloud Run'],
       ] as const;
       for (const [environment, platform] of hints) {
-        const hint = `, and ${platform} starts several when it likes`;
+        const hint = `, and ${platform} may start several`;
         expect(await start(environment)).toEqual([warning(hint)]);
         expect(await start({ ...environment, NODE_ENV: 'test' })).toEqual([]);
       }
@@ -148,7 +148,7 @@ describe('several processes of one service', () => {
   it('CF-10 are warned of a memory store where they are workers of a cluster', async () => {
     const workers = await ready(forkProcess('primary'), undefined, 2);
     const warning: unknown = expect.stringContaining(
-      'each process of the cluster remembers for itself',
+      'each process of the cluster remembers used tokens for itself',
     );
     expect(workers.map(({ warnings }) => warnings)).toEqual([[warning], [warning]]);
     const [alone] = await ready(forkProcess());

@@ -13,7 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { downloadsOf, placesOf, summaryOf, textOf } from './pages.mjs';
+import { downloadsOf, imagesOf, placesOf, summaryOf, textOf } from './pages.mjs';
 
 const HERE = import.meta.dirname;
 const ROOT = join(HERE, '..', '..');
@@ -60,13 +60,15 @@ function buildVersion(root, { label = '', base = '/', versions = /** @type {stri
 function writePages(root, source) {
   const places = placesOf(root);
   const downloads = downloadsOf(root);
+  const images = imagesOf(root);
   const { repository } = releaseOf(root);
-  const site = { root, places, downloads, repository };
+  const site = { root, places, downloads, images, repository };
   const pages = [...places].map(([page, place]) => ({ place, text: textOf(page, site) }));
   for (const { place, text } of pages) {
     // Nothing on a page is a template.
     write(join(source, place), `::: v-pre\n\n${text}\n\n:::\n`);
   }
+  for (const [file, place] of images) cpSync(join(root, file), join(source, place));
   for (const [file, place] of downloads) {
     mkdirSync(join(source, 'public', dirname(place)), { recursive: true });
     cpSync(join(root, file), join(source, 'public', place));

@@ -49,20 +49,45 @@ export function downloadsOf(root) {
 }
 
 /**
- * The text of a page as the site has it: its links lead to pages and downloads of the site. A link to anything else of the
- * repository leads to `repository`, or is plain text where there is none.
+ * The pictures of pages, with their paths on the site.
+ *
+ * @param {string} root
+ * @returns {Map<string, string>}
+ */
+export function imagesOf(root) {
+  const names = readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.svg'));
+  return new Map(names.map((name) => [`docs/${name}`, name]));
+}
+
+/**
+ * The text of a page as the site has it: its links lead to pages and downloads of the site, its pictures are there too. A
+ * link to anything else of the repository leads to `repository`, or is plain text where there is none.
  *
  * @param {string} page its path in the repository
- * @param {{ root: string, places: Map<string, string>, downloads: Map<string, string>, repository: string }} site
+ * @param {{
+ *   root: string,
+ *   places: Map<string, string>,
+ *   downloads: Map<string, string>,
+ *   images: Map<string, string>,
+ *   repository: string,
+ * }} site
+ * @throws if a picture is not among the images
  */
-export function textOf(page, { root, places, downloads, repository }) {
+export function textOf(page, { root, places, downloads, images, repository }) {
   const text = readFileSync(join(root, page), 'utf8');
   const here = places.get(page) ?? page;
+  const imageAt = (/** @type {string} */ target) => {
+    const image = images.get(target);
+    if (image === undefined)
+      throw new Error(`${page} shows ${target}, which the site does not have`);
+    return image;
+  };
   return outsideOfCode(text, (part) =>
-    part.replace(/\[((?:[^[\]]|\[[^\]]*\])+)\]\(([^()\s]+)\)/g, (whole, label, link) => {
+    part.replace(/(!?)\[((?:[^[\]]|\[[^\]]*\])+)\]\(([^()\s]+)\)/g, (whole, mark, label, link) => {
       if (/^(?:[a-z]+:|#)/.test(link)) return whole;
       const [path = '', anchor] = link.split('#');
       const target = posix.normalize(posix.join(dirname(page), path)).replace(/\/$/, '');
+      if (mark !== '') return `![${label}](${pathFrom(here, imageAt(target))})`;
       const place = places.get(target);
       if (place) return `[${label}](${pathFrom(here, place)}${anchor ? `#${anchor}` : ''})`;
       const file = downloads.get(target);

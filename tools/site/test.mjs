@@ -1,5 +1,5 @@
 // Looks at the built site in Chromium: `node tools/site/test.mjs [--shots <folder>] [--quick]`. Fails for a page with a request to
-// another host, a violation of axe, or a line wider than a phone. Needs `node tools/site/build.mjs`, and a chromium.
+// another host, a violation of axe, a picture that is missing, or a line wider than a phone. Needs `node tools/site/build.mjs`, and a chromium.
 // Each page is shown on a desktop and on a phone, light and dark. With `--quick`, on a phone in light, and every fifth in dark.
 import { createReadStream, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -81,11 +81,16 @@ try {
 const bytes = readdirSync(DIST, { recursive: true, encoding: 'utf8' })
   .map((name) => statSync(join(DIST, name)))
   .reduce((sum, file) => sum + (file.isFile() ? file.size : 0), 0);
-for (const problem of problems) console.error(problem);
 console.log(
   `${pages.length} pages, ${looks} looks, ${(bytes / 2 ** 20).toFixed(1)} MiB: ${problems.length} problems`,
 );
 process.exitCode = problems.length === 0 ? 0 : 1;
+
+/** Says it at once: a whole run takes minutes. @param {string} problem */
+function note(problem) {
+  problems.push(problem);
+  console.error(problem);
+}
 
 /**
  * @param {readonly string[]} names
@@ -100,9 +105,9 @@ async function lookAt(names, size, scheme) {
   await tab.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]);
   tab.on('request', (request) => {
     if (!/^(?:data|blob):/.test(request.url()) && !request.url().startsWith(origin))
-      problems.push(`request to ${request.url()}`);
+      note(`request to ${request.url()}`);
   });
-  tab.on('pageerror', (error) => problems.push(`error on ${tab.url()}: ${String(error)}`));
+  tab.on('pageerror', (error) => note(`error on ${tab.url()}: ${String(error)}`));
   for (const name of names) {
     looks += 1;
     await tab.goto(`${origin}/${name}`, { waitUntil: 'networkidle0' });
@@ -112,9 +117,11 @@ async function lookAt(names, size, scheme) {
         resultTypes: ['violations'],
         runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'best-practice'],
       });
+      const missing = [...document.images].filter(({ naturalWidth }) => naturalWidth === 0);
       const isTooWide = document.documentElement.scrollWidth > window.innerWidth;
       return {
         isTooWide,
+        missing: missing.map(({ src }) => src),
         violations: violations.map(
           (/** @type {any} */ v) =>
             `${v.id} (${v.impact}): ${v.nodes
@@ -125,8 +132,9 @@ async function lookAt(names, size, scheme) {
       };
     });
     const where = `${name}, ${size.name}, ${scheme}`;
-    if (found.isTooWide) problems.push(`${where}: wider than the screen`);
-    for (const violation of found.violations) problems.push(`${where}: ${violation}`);
+    if (found.isTooWide) note(`${where}: wider than the screen`);
+    for (const image of found.missing) note(`${where}: no picture at ${image}`);
+    for (const violation of found.violations) note(`${where}: ${violation}`);
     if (values.shots && ['index.html', 'grants.html', 'options.html'].includes(name)) {
       mkdirSync(values.shots, { recursive: true });
       await tab.screenshot({

@@ -12,7 +12,7 @@ import {
   type SigningFailed,
   type UnboundReason,
 } from '../../core/index.js';
-import { ended, lastMinutes, type Line, type LineFields, requests } from './line.js';
+import { countsOf, ended, lastMinutes, type Line, type LineFields, requests } from './line.js';
 
 type Refusal = RequestRefused | RequestWouldBeRefused;
 
@@ -105,14 +105,20 @@ function describeRefusal(event: Refusal): string {
       : event.status === 503
         ? 'Answered 503 to'
         : 'Refused';
-  return `${did} a request ${fromWhom(event, 1)}${to(event.route)}: ${reasonOf(event)}`;
+  return `${did} a request${fromWhom(event, 1)}${to(event.route)}: ${reasonOf(event)}`;
 }
 
-function fromWhom({ issuer, issuerTrust }: Refusal, count: number): string {
-  if (issuerTrust === 'verified') return `of ${issuer}`;
-  if (issuerTrust === 'unknown') return 'of an unknown issuer';
-  return `that ${count === 1 ? 'names' : 'name'} ${issuer}`;
+/** The words after "a request" and "312 requests", with their space. Without an issuer the code says what is wrong. */
+function fromWhom({ code, issuer, issuerTrust }: Refusal, count: number): string {
+  if (issuerTrust === 'verified') return ` of ${issuer}`;
+  if (issuerTrust === 'claimed') return ` that ${count === 1 ? 'names' : 'name'} ${issuer}`;
+  return NO_ISSUER[code] ?? '';
 }
+
+const NO_ISSUER: Partial<Record<RefusalCode, string>> = {
+  issuer_unknown: ' of an unknown issuer',
+  token_missing: ' without a token',
+};
 
 function reasonOf({ code, detail, issuerTrust, status }: Refusal): string {
   const what = detail === undefined ? code : `${code}, ${detail}`;
@@ -151,9 +157,15 @@ const LOST_ADVICE =
 
 const whereErrorIs = "The error is in the log of Nest's exceptions.";
 
+const UNSIGNED_ADVICE: Partial<Record<SigningFailed['code'], string>> = {
+  subject_undecided: ' Name the user with onBehalfOf(...).',
+  target_unknown: ' Add its base URL to targets, or call with a client that does not sign.',
+  sending_disabled: ' Set signingKey, or call with a client that does not sign.',
+};
+
 function describeUnsigned({ code, audience, isSentUnsigned }: SigningFailed): Described {
-  const target = audience ?? 'a URL of no target';
-  const advice = code === 'subject_undecided' ? ' Name the user with onBehalfOf(...).' : '';
+  const target = audience ?? 'a URL outside targets';
+  const advice = UNSIGNED_ADVICE[code] ?? '';
   if (isSentUnsigned) {
     return {
       level: 'warn',
@@ -202,7 +214,8 @@ function describeSurroundings(event: SurroundingsEvent): Described {
       return { level: 'debug', text: `Cannot ask the replay store: ${ended(event.reason)}` };
     case 'replay_store_recovered': {
       const { refused, acceptedUnchecked } = event;
-      const text = `Can ask the replay store again. Answered 503 to ${requests(refused)} meanwhile, and accepted ${requests(acceptedUnchecked)} unchecked.`;
+      const counts = countsOf('replay_store_unavailable', refused, acceptedUnchecked);
+      const text = `Can ask the replay store again. ${counts}`;
       return { level: 'log', text };
     }
     case 'token_accepted_unchecked': {
@@ -227,13 +240,13 @@ function summarise(event: ServiceAuthEvent, { count, milliseconds }: Tally): str
   const within = `in ${lastMinutes(milliseconds)}`;
   switch (event.type) {
     case 'request_refused': {
-      const many = `${requests(count)} ${fromWhom(event, count)}`;
+      const many = `${requests(count)}${fromWhom(event, count)}`;
       return event.status === 503
         ? `Answered 503 to ${many} ${within}: ${reasonOf(event)}`
         : `${many} refused ${within}: ${reasonOf(event)}`;
     }
     case 'request_would_be_refused':
-      return `${requests(count)} ${fromWhom(event, count)} would be refused by enforcement ${within}: ${reasonOf(event)}`;
+      return `${requests(count)}${fromWhom(event, count)} would be refused by enforcement ${within}: ${reasonOf(event)}`;
     case 'request_accepted':
       return `Accepted ${requests(count)} of ${event.issuer} without proof that the user asked (subjectProof 'report') ${within}: ${reasonOfUnproved(event.proofRefusal)}`;
     case 'grant_unbound':
@@ -245,7 +258,7 @@ function summarise(event: ServiceAuthEvent, { count, milliseconds }: Tally): str
     case 'signing_failed': {
       const did = event.isSentUnsigned ? 'Sent' : 'Did not send';
       const how = event.isSentUnsigned ? ' without a token' : '';
-      const target = event.audience ?? 'URLs of no target';
+      const target = event.audience ?? 'URLs outside targets';
       return `${did} ${requests(count)} to ${target}${how} ${within}: ${event.code}.`;
     }
     default:

@@ -19,6 +19,15 @@ export function requests(count: number): string {
   return count === 1 ? '1 request' : `${count} requests`;
 }
 
+/** The sentence about the requests of an outage that is over. */
+export function countsOf(code: string, refused: number, acceptedUnchecked: number): string {
+  if (refused === 0 && acceptedUnchecked === 0) return 'No request was refused meanwhile.';
+  if (refused === 0) return `Accepted ${requests(acceptedUnchecked)} unchecked meanwhile.`;
+  const unchecked =
+    acceptedUnchecked > 0 ? `, and accepted ${requests(acceptedUnchecked)} unchecked` : '';
+  return `Answered 503 (${code}) to ${requests(refused)} meanwhile${unchecked}.`;
+}
+
 /** The time span of a count: `the last minute`, unless a clock jumped. */
 export function lastMinutes(milliseconds: number): string {
   const minutes = Math.round(milliseconds / MINUTE_MILLISECONDS);

@@ -15,6 +15,7 @@ const KEYS: readonly Advice[] = [
     /ENOTFOUND|EAI_AGAIN/,
     'The name of the key server is not known here: check jwksUri, and the DNS.',
   ],
+  [/ECONNREFUSED/, 'Start the service that publishes them, or correct jwksUri.'],
   [/answered \d/, 'Check jwksUri, and what the key server serves there.'],
   [/^the (?:set|reply) /, 'Let its owner publish a JWK Set with a key for signatures.'],
 ];

@@ -1,5 +1,6 @@
 import type { RequestRefused, ServiceAuthEvent } from '../../core/index.js';
 import {
+  countsOf,
   durationText,
   ended,
   HELD_BACK_MILLISECONDS,
@@ -129,8 +130,7 @@ export class Outages {
     const begun = { trouble, isTold, isOver: false, flaps: false };
     this.outages.set(trouble.key, { ...begun, ...times, ...counts });
     if (!isTold) return false;
-    const meanwhile = trouble.meanwhile ?? `Answering 503 (${trouble.code}) meanwhile.`;
-    const text = `Cannot ${trouble.what}: ${ended(trouble.reason)} ${meanwhile} ${trouble.advice}`;
+    const text = `Cannot ${trouble.what}: ${ended(trouble.reason)} ${untilOver(trouble)} ${trouble.advice}`;
     this.write({ level: 'warn', text, fields: fieldsOf(trouble, 'begun') });
     return true;
   }
@@ -174,10 +174,8 @@ export class Outages {
 
   private tellEnd(outage: Outage, now: number, acceptedUnchecked = 0): void {
     const { trouble, startedAt, refusedInAll } = outage;
-    const answered = `Answered 503 (${trouble.code}) to ${requests(refusedInAll)} meanwhile`;
-    const unchecked =
-      acceptedUnchecked > 0 ? `, and accepted ${requests(acceptedUnchecked)} unchecked` : '';
-    const text = `Can ${trouble.what} again after ${durationText(now - startedAt)}. ${answered}${unchecked}.`;
+    const counts = countsOf(trouble.code, refusedInAll, acceptedUnchecked);
+    const text = `Can ${trouble.what} again after ${durationText(now - startedAt)}. ${counts}`;
     const fields = { ...fieldsOf(trouble, 'over'), count: refusedInAll, acceptedUnchecked };
     this.write({ level: 'log', text, fields });
     Object.assign(outage, { toldAt: now, refused: 0, flaps: false });
@@ -188,8 +186,15 @@ function isForgotten({ trouble, heardAt }: Outage, now: number): boolean {
   return trouble.issuer !== undefined && now >= heardAt + FORGOTTEN_MILLISECONDS;
 }
 
+/** What the service does until the outage is over. */
+function untilOver({ meanwhile, code, issuer }: Trouble): string {
+  const whose = issuer === undefined ? 'requests' : 'its requests';
+  return meanwhile ?? `Answering ${whose} with 503 (${code}) until a retry succeeds.`;
+}
+
 function meanwhileOf(trouble: Trouble, refused: number, milliseconds: number): string {
   if (refused === 0 && trouble.meanwhile !== undefined) return trouble.meanwhile;
+  if (refused === 0) return `No request was refused in ${lastMinutes(milliseconds)}.`;
   return `Answered 503 (${trouble.code}) to ${requests(refused)} in ${lastMinutes(milliseconds)}.`;
 }
 

@@ -115,6 +115,6 @@ export const SAMPLE_EVENTS: { readonly [T in ServiceAuthEvent['type']]: EventOf<
   replay_store_unsafe: {
     type: 'replay_store_unsafe',
     reason:
-      'each process of the cluster remembers for itself: give replayStore a shared store (Redis)',
+      'each process of the cluster remembers used tokens for itself. Give replayStore a shared store (Redis)',
   },
 };
