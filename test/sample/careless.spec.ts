@@ -56,13 +56,24 @@ describe.each(ADAPTERS)('a service that takes the user from the body, on %s', (a
     const door = await openDoor('wait');
     const edge = await publishKey('edge', keys);
     const another = await publishKey('another', keys);
-    const baseUrls = { census: '', herald: door.url, another: another.url, edge: edge.url };
+    const baseUrls = {
+      census: '',
+      herald: door.url,
+      another: another.url,
+      edge: edge.url,
+      courier: '',
+    };
+    baseUrls.courier = edge.url; // It publishes nothing that is asked for here.
     const census = await startService({
       adapter,
       imports: [CensusModule.register({ baseUrls, keys })],
     });
     baseUrls.census = `${census.url}/`;
-    const { imports = [] } = HeraldModule.register({ baseUrls, keys, smtpUrl: undefined });
+    const { imports = [] } = HeraldModule.register({
+      baseUrls,
+      keys,
+      mailQueue: { kind: 'memory', port: 9 },
+    });
     herald = await startService({ adapter, imports, controllers: [CarelessController] });
     door.leadTo(herald.app.getHttpServer() as Server);
     open.push(herald, census, door, edge, another);

@@ -25,8 +25,14 @@ let herald: TestService;
 beforeAll(async () => {
   keys = mkdtempSync(join(tmpdir(), 'sample-docs-'));
   ensureKeyFiles(keys);
-  const baseUrls = { census: nowhere, herald: nowhere, another: nowhere, edge: nowhere };
-  const module = HeraldModule.register({ baseUrls, keys, smtpUrl: 'smtp://127.0.0.1:9' });
+  const baseUrls = {
+    census: nowhere,
+    herald: nowhere,
+    another: nowhere,
+    edge: nowhere,
+    courier: nowhere,
+  };
+  const module = HeraldModule.register({ baseUrls, keys, mailQueue: { kind: 'memory', port: 9 } });
   herald = await startService({
     adapter: 'express',
     imports: [module],
