@@ -46,7 +46,7 @@ export class MemoryMailQueue extends MailQueue implements OnApplicationShutdown 
   onApplicationShutdown(): void {
     this.stopping.abort();
     const lost = this.waiting.length + this.underWay;
-    if (lost > 0) this.logger.error(`Lost ${lost} mails that waited in the memory of Herald.`);
+    if (lost > 0) this.logger.error(`Mails that are lost with the memory of Herald: ${lost}.`);
   }
 
   private handOver(): void {
@@ -61,7 +61,7 @@ export class MemoryMailQueue extends MailQueue implements OnApplicationShutdown 
   /** Tries until the courier has answered, and hands over the next mail then. */
   private async deliver(waiting: WaitingMail): Promise<void> {
     let pause = SHORTEST_PAUSE_MILLISECONDS;
-    while (!(await this.isOver(waiting))) {
+    for (let attempt = 1; !(await this.isOver(waiting, attempt)); attempt += 1) {
       await sleep(pause, undefined, { ref: false, signal: this.stopping.signal }).catch(() => {});
       if (this.stopping.signal.aborted) return;
       pause = Math.min(2 * pause, LONGEST_PAUSE_MILLISECONDS);
@@ -71,7 +71,7 @@ export class MemoryMailQueue extends MailQueue implements OnApplicationShutdown 
   }
 
   /** Hands a mail over once. @returns whether there is nothing more to try */
-  private async isOver({ mail, caller, giveUpAt }: WaitingMail): Promise<boolean> {
+  private async isOver({ mail, caller, giveUpAt }: WaitingMail, attempt: number): Promise<boolean> {
     const message = serviceMessage(mail, onBehalfOf(caller));
     try {
       const answer = this.courier.send<unknown>(MAIL_PATTERN, message);
@@ -79,8 +79,9 @@ export class MemoryMailQueue extends MailQueue implements OnApplicationShutdown 
       return true;
     } catch (error) {
       const isLate = performance.now() > giveUpAt;
-      const next = isLate ? 'Gave it up after an hour.' : 'Herald tries again.';
-      this.logger.warn(`The courier has not sent mail ${mail.id} (${String(error)}). ${next}`);
+      const next = isLate ? 'Gave it up after an hour.' : 'Herald tries until it has, for an hour.';
+      const told = `The courier has not sent mail ${mail.id} (${String(error)}). ${next}`;
+      if (attempt === 1 || isLate) this.logger.warn(told);
       return isLate;
     }
   }

@@ -28,8 +28,10 @@ export interface Mailbox {
   mailAfter(count: number): Promise<ReceivedMail>;
   /** Waits for a mail with this id. @throws when it does not come */
   mailWithId(id: string): Promise<ReceivedMail>;
-  /** Waits for a copy of a mail with this id. @throws when it does not come */
-  copyWithId(id: string): Promise<ReceivedMail>;
+  /** Waits until a mail with this id has arrived so many times. @throws when it does not */
+  untilArrived(id: string, times: number): Promise<void>;
+  /** Calls the listener with each mail that arrives from now on, copies too. */
+  onMail(listener: (mail: ReceivedMail) => void): void;
   /** Stops the next mail at a moment. */
   hold(moment: MailMoment): Held;
   close(): Promise<void>;
@@ -43,12 +45,12 @@ const MESSAGE_ID = /^Message-ID: <([^@>]*)@/im;
 export async function startMailbox(port = 0): Promise<Mailbox> {
   const received: ReceivedMail[] = [];
   const copies: ReceivedMail[] = [];
-  const events = new EventEmitter();
+  const events = new EventEmitter().setMaxListeners(0); // One for each mail that is waited for.
   const gates = { begun: new Gate(), taken: new Gate() };
   const keep = (mail: ReceivedMail): void => {
     const isCopy = received.some(({ id }) => id !== '' && id === mail.id);
     (isCopy ? copies : received).push(mail);
-    events.emit('mail');
+    events.emit('mail', mail);
   };
   const server = new SMTPServer({
     disabledCommands: ['AUTH', 'STARTTLS'],
@@ -82,7 +84,10 @@ export async function startMailbox(port = 0): Promise<Mailbox> {
     copies,
     mailAfter: async (count) => await until(() => received[count]),
     mailWithId: async (id) => await until(() => received.find((mail) => mail.id === id)),
-    copyWithId: async (id) => await until(() => copies.find((mail) => mail.id === id)),
+    untilArrived: async (id, times) => {
+      await until(() => [...received, ...copies].filter((mail) => mail.id === id)[times - 1]);
+    },
+    onMail: (listener) => void events.on('mail', listener),
     hold: (moment) => gates[moment].hold(),
     close: async () => {
       await new Promise<void>((resolve) => {

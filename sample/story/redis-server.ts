@@ -77,7 +77,8 @@ async function hasLine(output: Readable, pattern: RegExp): Promise<boolean> {
   return false;
 }
 
-async function findFreePort(): Promise<number> {
+/** A port that was free a moment ago: a Redis does not choose one itself. */
+export async function findFreePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;

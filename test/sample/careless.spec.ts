@@ -15,6 +15,7 @@ import { type Answer, send } from '../../sample/story/http-client.js';
 import { grantFor, post, sign } from '../../sample/story/signed-request.js';
 import { ADAPTERS, startService, type TestService } from '../support/services/service.js';
 import { openDoor } from './door.js';
+import { openMailQueue } from './mail-queue-place.js';
 import { publishKey } from './published-key.js';
 
 const MEMBER = `${SERVICE_URIS.census}user/7/`;
@@ -69,14 +70,15 @@ describe.each(ADAPTERS)('a service that takes the user from the body, on %s', (a
       imports: [CensusModule.register({ baseUrls, keys })],
     });
     baseUrls.census = `${census.url}/`;
+    const queue = await openMailQueue();
     const { imports = [] } = HeraldModule.register({
       baseUrls,
       keys,
-      mailQueue: { kind: 'memory', port: 9 },
+      mailQueue: queue.place,
     });
     herald = await startService({ adapter, imports, controllers: [CarelessController] });
     door.leadTo(herald.app.getHttpServer() as Server);
-    open.push(herald, census, door, edge, another);
+    open.push(herald, census, door, edge, another, queue);
   });
   afterAll(async () => {
     for (const service of open) await service.close();

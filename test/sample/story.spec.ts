@@ -24,6 +24,7 @@ import { type Answer, call } from '../support/http/http.js';
 import { createKey, type TestKey } from '../support/keys/keys.js';
 import { startService, type TestService } from '../support/services/service.js';
 import { openDoor } from './door.js';
+import { type OpenMailQueue, openMailQueue } from './mail-queue-place.js';
 import { startWorld, type World } from './world.js';
 
 const HERALD = 'https://herald.service/';
@@ -34,15 +35,14 @@ const NOTIFICATION_URI = /^https:\/\/herald\.service\/notification\/([0-9a-f-]{3
 const JSON_TYPE = { 'content-type': 'application/json' };
 const userUri = (id: string) => `https://census.service/user/${id}/`;
 
-/** A queue from which nobody takes anything. */
-const mailQueue = { kind: 'memory', port: 9 } as const;
-
 /** What every test starts from: the operator has user 42 welcomed. */
 const NEWCOMER = userUri('42');
 const OPERATOR = userUri('21');
 
 let keys: string;
 let mailbox: Mailbox;
+/** A queue from which nobody takes anything. */
+let queue: OpenMailQueue;
 const heraldKey = createKey();
 const anotherKey = createKey();
 const edgeKey = createKey();
@@ -56,9 +56,11 @@ beforeAll(async () => {
   saveKey('legacy', legacyKey);
   ensureKeyFiles(keys);
   mailbox = await startMailbox();
+  queue = await openMailQueue();
 });
 afterAll(async () => {
   await mailbox.close();
+  await queue.close();
   rmSync(keys, { recursive: true });
 });
 
@@ -368,7 +370,7 @@ describe('the published keys', () => {
       const unavailable = { status: 503, code: 'key_unavailable' };
       expect(await callCensusAsHerald(census)).toMatchObject(unavailable);
 
-      const herald = await start(HeraldModule.register({ baseUrls, keys, mailQueue }));
+      const herald = await start(HeraldModule.register({ baseUrls, keys, mailQueue: queue.place }));
       door.leadTo(herald.app.getHttpServer() as Server);
       while (census.app.get(KeyHealth).unavailable().length > 0) await sleep(50);
       const user = { status: 200, json: { uri: NEWCOMER } };
@@ -393,7 +395,7 @@ describe('the published keys', () => {
     };
     const herald = await startService({
       adapter: 'express',
-      imports: [HeraldModule.register({ baseUrls, keys, heraldKeyFile, mailQueue })],
+      imports: [HeraldModule.register({ baseUrls, keys, heraldKeyFile, mailQueue: queue.place })],
     });
     const published = async () =>
       (await call(herald.port, { target: '/.well-known/jwks.json' })).json as { keys: object[] };

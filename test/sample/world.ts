@@ -8,10 +8,10 @@ import { AppModule as EdgeModule } from '../../sample/edge/app.module.js';
 import { servePage } from '../../sample/edge/serve-page.js';
 import { AppModule as HeraldModule } from '../../sample/herald/app.module.js';
 import { startService, type TestService } from '../support/services/service.js';
-import { findFreePort } from '../support/redis/redis-server.js';
 import { openDoor } from './door.js';
+import { openMailQueue } from './mail-queue-place.js';
 
-/** The five applications in this process, talking over real sockets. Mails wait in the memory of Herald. */
+/** The five applications in this process, talking over real sockets. */
 export interface World {
   readonly census: TestService;
   readonly herald: TestService;
@@ -37,7 +37,8 @@ export async function startWorld(keys: string, smtpUrl: string): Promise<World> 
     herald: doors.herald.url,
     courier: doors.courier.url,
   };
-  const mailQueue = { kind: 'memory', port: await findFreePort() } as const;
+  const queue = await openMailQueue();
+  const mailQueue = queue.place;
   const start = async (...imports: DynamicModule[]) =>
     await startService({ adapter: 'express', imports });
   const edge = await startService({
@@ -65,7 +66,7 @@ export async function startWorld(keys: string, smtpUrl: string): Promise<World> 
   const close = async () => {
     const { courier } = world;
     await Promise.all([edge, another, census, herald, courier].map((service) => service.close()));
-    await Promise.all(Object.values(doors).map((door) => door.close()));
+    await Promise.all([queue, ...Object.values(doors)].map((each) => each.close()));
   };
   return Object.assign(world, {
     close,

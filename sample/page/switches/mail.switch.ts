@@ -69,8 +69,7 @@ export class MailSwitch {
 
 /** Waits for the mail. @returns how many copies of it have arrived besides */
 async function arrival(mailbox: Mailbox, id: string, moment: MailMoment): Promise<number> {
-  await mailbox.mailWithId(id);
-  if (moment === 'taken') await mailbox.copyWithId(id);
+  await mailbox.untilArrived(id, moment === 'taken' ? 2 : 1);
   return mailbox.copies.filter((mail) => mail.id === id).length;
 }
 
