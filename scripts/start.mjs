@@ -56,8 +56,8 @@ async function build(what, args) {
 const isRotation = process.argv[2] === 'rotate';
 console.log(
   isRotation
-    ? 'Four services on this machine, and one of them gets another key.'
-    : 'Four services on this machine call each other with signed requests.',
+    ? 'Five services on this machine, and one of them gets another key.'
+    : 'Five services on this machine call each other with signed requests.',
 );
 if (isStale()) await build('Building the package', ['scripts/build.mjs']);
 if (isSampleStale()) {

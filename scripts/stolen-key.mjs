@@ -57,7 +57,14 @@ let onFastify;
 let differing = 0;
 try {
   ensureKeyFiles(keys);
-  const ports = await findFreePorts({ census: 0, herald: 0, another: 0, edge: 0 });
+  const ports = await findFreePorts({
+    census: 0,
+    herald: 0,
+    another: 0,
+    edge: 0,
+    courier: 0,
+    courierTcp: 0,
+  });
   const baseUrls = await services.startAll({ ports, keys, smtpUrl: mailbox.url });
   const program = fileURLToPath(new URL('stolen-key/census.mjs', import.meta.url));
   onFastify = fork(program, [JSON.stringify({ baseUrls, keys })]);

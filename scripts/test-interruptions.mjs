@@ -14,13 +14,21 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ROOT } from './run.mjs';
 
 const MAIN = join(ROOT, 'dist-sample/main.js');
-const PORTS = ['CENSUS_PORT', 'HERALD_PORT', 'ANOTHER_PORT', 'EDGE_PORT', 'PAGE_PORT'];
+const PORTS = [
+  'CENSUS_PORT',
+  'HERALD_PORT',
+  'ANOTHER_PORT',
+  'EDGE_PORT',
+  'COURIER_PORT',
+  'COURIER_TCP_PORT',
+  'PAGE_PORT',
+];
 const MOST_MILLISECONDS = 120_000;
 
 /** What the sample prints at the moment, from its first line to its last; null: at once after its start. */
 const MOMENTS = [
   ['before the first line', null],
-  ['when the services start', /^Starting four services/],
+  ['when the services start', /^Starting five services/],
   ['when the first service listens', /edge\.service.*listens at/],
   ['when the third service listens', /herald\.service.*listens at/],
   ['when the story begins', /^The operator/],
@@ -137,7 +145,7 @@ async function interruptAt(moment, signal, target) {
 async function killServices() {
   const sample = await startSample();
   await sample.whenSaid(/Ctrl-C stops them/);
-  for (const [index, name] of ['census', 'herald', 'another', 'edge'].entries()) {
+  for (const [index, name] of ['census', 'herald', 'another', 'edge', 'courier'].entries()) {
     const pids = processesWith(sample.keys);
     const pid = pids.find((each) =>
       readFileSync(`/proc/${each}/cmdline`, 'utf8').includes(`/${name}/main.js`),

@@ -3,6 +3,7 @@ import { APP_GUARD } from '@nestjs/core';
 import { MemoryReplayStore, ServiceAuthModule, ServiceJwtGuard } from 'nestjs-service-auth';
 import { type Environment, jwksUriAt } from '../setup/environment.js';
 import { readPublicKey } from '../setup/key-files.js';
+import { MAIL_LIFETIME_SECONDS } from '../setup/mail-order.js';
 import { CENSUS_USERS, LEGACY_USERS, SERVICE_URIS, TRUST_DOMAIN } from '../setup/services.js';
 import { CensusUserResolver } from './census-user.resolver.js';
 import { SharedReplayStore } from './shared-replay-store.js';
@@ -40,6 +41,17 @@ export class AppModule {
               jwksUri: jwksUriAt(baseUrls.herald),
               subjects: [CENSUS_USERS],
               subjectProof: { mode: 'required', withoutSubject: 'refused' },
+            },
+            {
+              issuer: SERVICE_URIS.courier,
+              jwksUri: jwksUriAt(baseUrls.courier),
+              subjects: [CENSUS_USERS],
+              // A mail may wait, so it may come with an old grant: on the routes that take one.
+              subjectProof: {
+                mode: 'required',
+                withoutSubject: 'refused',
+                maxAgeSeconds: MAIL_LIFETIME_SECONDS,
+              },
             },
             {
               // Publishes nothing, so its key comes from a file.

@@ -1,5 +1,7 @@
 import { Controller, Get, Inject, NotFoundException, Param, UseGuards } from '@nestjs/common';
-import { RequireSubject } from 'nestjs-service-auth';
+import { AllowIssuers, RequireSubject, RequireSubjectProof } from 'nestjs-service-auth';
+import { MAIL_LIFETIME_SECONDS } from '../setup/mail-order.js';
+import { SERVICE_URIS } from '../setup/services.js';
 import { Roles, RolesGuard } from './roles.guard.js';
 import { uriOf, UserDirectory } from './user.directory.js';
 
@@ -15,5 +17,14 @@ export class UserController {
     const user = this.users.findById(id);
     if (!user) throw new NotFoundException('There is no such user.');
     return { uri: uriOf(user), name: user.name, email: user.email };
+  }
+
+  /** For the courier alone, whose mails may have waited: the user asked within the last hour. */
+  @Get(':id/address')
+  @Roles(['operator', 'self'])
+  @AllowIssuers(SERVICE_URIS.courier)
+  @RequireSubjectProof({ maxAgeSeconds: MAIL_LIFETIME_SECONDS })
+  findAddress(@Param('id') id: string) {
+    return this.find(id);
   }
 }

@@ -4,6 +4,7 @@ import { ServiceAuthModule, ServiceCallExceptionFilter } from 'nestjs-service-au
 import { ServiceHttpModule } from 'nestjs-service-auth/axios';
 import type { Environment } from '../setup/environment.js';
 import { privateKeyFile } from '../setup/key-files.js';
+import { MAIL_LIFETIME_SECONDS } from '../setup/mail-order.js';
 import { CENSUS_USERS, SERVICE_URIS, TRUST_DOMAIN } from '../setup/services.js';
 import { SessionController } from './session.controller.js';
 import { Sessions } from './sessions.js';
@@ -23,7 +24,7 @@ export class AppModule {
           signingKey: { keyFile: privateKeyFile(keys, 'edge') },
           targets: [{ baseUrl: baseUrls.another, audience: SERVICE_URIS.another }],
           trustDomain: TRUST_DOMAIN,
-          originate: { subjects: [CENSUS_USERS] },
+          originate: { subjects: [CENSUS_USERS], maxLifetimeSeconds: MAIL_LIFETIME_SECONDS },
         }),
         ServiceHttpModule.register({
           baseURL: baseUrls.another,

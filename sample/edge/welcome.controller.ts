@@ -12,6 +12,7 @@ import type { Response } from 'express';
 import { ServiceCallContext } from 'nestjs-service-auth';
 import { firstValueFrom } from 'rxjs';
 import { type Welcome, WelcomePipe } from '../setup/welcome.pipe.js';
+import { MAIL_LIFETIME_SECONDS } from '../setup/mail-order.js';
 import { Sessions } from './sessions.js';
 
 /** Takes the order of a browser, and passes it on for the user who is logged in. */
@@ -35,6 +36,8 @@ export class WelcomeController {
     const originate = {
       scope: 'notification:create',
       authTimeSeconds: session.loggedInAtSeconds,
+      // The mail may wait for the courier. Census takes the old grant only from there.
+      lifetimeSeconds: MAIL_LIFETIME_SECONDS,
     };
     const { data, headers } = await this.calls.runOnBehalfOf(
       session.user,

@@ -6,7 +6,7 @@ import { type Environment, jwksUriAt } from '../setup/environment.js';
 import { privateKeyFile, readPublicKey } from '../setup/key-files.js';
 import { CENSUS_USERS, LEGACY_USERS, SERVICE_URIS, TRUST_DOMAIN } from '../setup/services.js';
 import { CensusClient } from './census.client.js';
-import { Mailer, SMTP_URL } from './mailer.js';
+import { mailQueueModule } from './mail-queue.js';
 import { NotificationController } from './notification.controller.js';
 import { NotificationService } from './notification.service.js';
 
@@ -14,11 +14,16 @@ const CENSUS_TIMEOUT_MILLISECONDS = 5000;
 
 /**
  * Herald notifies users by e-mail. It is called by others, and calls Census on behalf of the same user. It asks for the
- * grant that Edge made for that user, and sends it on.
+ * grant that Edge made for that user, and sends it on. Mails go into a queue, from which the courier takes them.
  */
 @Module({})
 export class AppModule {
-  static register({ baseUrls, keys, heraldKeyFile, smtpUrl }: Environment): DynamicModule {
+  static register({
+    baseUrls,
+    keys,
+    heraldKeyFile,
+    mailQueue,
+  }: Pick<Environment, 'baseUrls' | 'keys' | 'heraldKeyFile' | 'mailQueue'>): DynamicModule {
     const keyFile = heraldKeyFile ?? privateKeyFile(keys, 'herald');
     return {
       module: AppModule,
@@ -59,13 +64,12 @@ export class AppModule {
           baseURL: baseUrls.census,
           timeout: CENSUS_TIMEOUT_MILLISECONDS,
         }),
+        mailQueueModule({ keys, mailQueue }),
       ],
       controllers: [NotificationController],
       providers: [
         NotificationService,
         CensusClient,
-        Mailer,
-        { provide: SMTP_URL, useValue: smtpUrl ?? null },
         // A call that failed: 403 and 404 are passed on, and everything else is 502.
         { provide: APP_FILTER, useClass: ServiceCallExceptionFilter },
       ],

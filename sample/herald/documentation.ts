@@ -38,14 +38,14 @@ export function ApiCreateNotification(): MethodDecorator {
     ApiOperation({ summary: 'Notifies a user by e-mail' }),
     ApiBody({ schema: ORDER }),
     ApiCreatedResponse({
-      description: 'The e-mail is sent.',
+      description: 'The e-mail waits for the courier.',
       schema: NOTIFICATION,
       headers: { Location: { description: 'The URI of the notification.', schema: URI } },
     }),
     ApiBadRequestResponse({ description: 'The body is no such order.' }),
     ApiForbiddenResponse({ description: 'The user of the call may not see the one to notify.' }),
     ApiNotFoundResponse({ description: 'Census knows no such user.' }),
-    ApiBadGatewayResponse({ description: 'Census or the mail server did not do its part.' }),
+    ApiBadGatewayResponse({ description: 'Census did not do its part.' }),
   );
 }
 

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { ServiceIdentity } from 'nestjs-service-auth';
 import { SERVICE_URIS } from '../setup/services.js';
 import { CensusClient } from './census.client.js';
-import { Mailer } from './mailer.js';
+import { MailQueue } from './mail-queue.js';
 import type { NotificationOrder } from './notification-order.pipe.js';
 
 export interface Notification extends NotificationOrder {
@@ -12,24 +12,24 @@ export interface Notification extends NotificationOrder {
 
 @Injectable()
 export class NotificationService {
-  private readonly sent = new Map<string, Notification>();
+  private readonly queued = new Map<string, Notification>();
 
   constructor(
     @Inject(CensusClient) private readonly census: CensusClient,
-    @Inject(Mailer) private readonly mailer: Mailer,
+    @Inject(MailQueue) private readonly mails: MailQueue,
   ) {}
 
-  /** Who may notify whom is for Census to say: it is asked on behalf of the caller's user. */
+  /** Who may notify whom is for Census to say: it is asked on behalf of the caller's user. Then the mail is queued. */
   async send(order: NotificationOrder, caller: ServiceIdentity): Promise<Notification> {
-    const user = await this.census.findUser(order.user, caller);
-    await this.mailer.welcome(user);
+    const { uri: user } = await this.census.findUser(order.user, caller);
     const id = randomUUID();
+    await this.mails.add({ id, user }, caller);
     const notification = { uri: `${SERVICE_URIS.herald}notification/${id}/`, ...order };
-    this.sent.set(id, notification);
+    this.queued.set(id, notification);
     return notification;
   }
 
   find(id: string): Notification | undefined {
-    return this.sent.get(id);
+    return this.queued.get(id);
   }
 }

@@ -2,7 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { jwksUriAt } from '../setup/environment.js';
 import { SERVICE_URIS, type ServiceName } from '../setup/services.js';
 import type { Stage } from '../story/story.js';
-import { CHAIN } from './hop-recorder.js';
+import { SERVICES } from './hop-recorder.js';
 import { STAGE } from './stage.token.js';
 import { SwitchBoard, type SwitchPositions } from './switches/switch-board.js';
 
@@ -38,7 +38,7 @@ export class StateService {
 
   async describe(): Promise<State> {
     return {
-      services: await Promise.all(CHAIN.map(async (name) => await this.describeService(name))),
+      services: await Promise.all(SERVICES.map(async (name) => await this.describeService(name))),
       switches: this.board.positions(),
       censusKnows: this.stage.services.keysKnownTo('census')?.[SERVICE_URIS.herald] ?? null,
     };

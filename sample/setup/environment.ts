@@ -14,6 +14,16 @@ export interface Environment {
   readonly replayMemoryUrl?: string;
   /** The mail server; undefined: none was named. */
   readonly smtpUrl: string | undefined;
+  readonly mailQueue: MailQueuePlace;
+}
+
+/**
+ * Where mails wait for the courier. `memory`: in Herald's, and the courier takes them over TCP at this port. `redis`: in
+ * BullMQ, in a Redis of this machine at this port.
+ */
+export interface MailQueuePlace {
+  readonly kind: 'memory' | 'redis';
+  readonly port: number;
 }
 
 /** A port that an environment variable sets. */
@@ -22,12 +32,20 @@ interface PortVariable {
   readonly byDefault: number;
 }
 
-export const PORTS: Readonly<Record<ServiceName, PortVariable>> = {
+/** What listens: each service for HTTP, and the courier for mails too. */
+export type PortName = ServiceName | 'courierTcp';
+
+export const PORTS: Readonly<Record<PortName, PortVariable>> = {
   census: { variable: 'CENSUS_PORT', byDefault: 4101 },
   herald: { variable: 'HERALD_PORT', byDefault: 4102 },
   another: { variable: 'ANOTHER_PORT', byDefault: 4103 },
   edge: { variable: 'EDGE_PORT', byDefault: 4104 },
+  courier: { variable: 'COURIER_PORT', byDefault: 4105 },
+  courierTcp: { variable: 'COURIER_TCP_PORT', byDefault: 4106 },
 };
+
+/** Names the port of the Redis in which mails wait. The runner sets it for the services where it has started one. */
+export const REDIS_PORT = 'MAIL_REDIS_PORT';
 
 /** Of the page that shows them. Where it is taken, the page takes the next one that is free. */
 export const PAGE_PORT: PortVariable = { variable: 'PAGE_PORT', byDefault: 4100 };
@@ -48,16 +66,24 @@ export function readEnvironment(variables: NodeJS.ProcessEnv): Environment {
       herald: urlOf('herald'),
       another: urlOf('another'),
       edge: urlOf('edge'),
+      courier: urlOf('courier'),
     },
     keys: variables['SAMPLE_KEYS'] ? resolve(variables['SAMPLE_KEYS']) : DEFAULT_KEYS,
     heraldKeyFile: variables['HERALD_KEY_FILE'] || undefined,
     replayMemoryUrl: variables['REPLAY_MEMORY_URL'] || undefined,
     smtpUrl: readSmtpUrl(variables['SMTP_URL']),
+    mailQueue: readMailQueue(variables),
   };
 }
 
+function readMailQueue(variables: NodeJS.ProcessEnv): MailQueuePlace {
+  if (!variables[REDIS_PORT]) return { kind: 'memory', port: readPort('courierTcp', variables) };
+  const redis = { variable: REDIS_PORT, byDefault: 0 };
+  return { kind: 'redis', port: readPortVariable(redis, variables) };
+}
+
 /** The port a service is to listen on; 0 means any free one. */
-export function readPort(name: ServiceName, variables: NodeJS.ProcessEnv): number {
+export function readPort(name: PortName, variables: NodeJS.ProcessEnv): number {
   return readPortVariable(PORTS[name], variables);
 }
 
@@ -76,7 +102,7 @@ function readPortVariable(
 }
 
 /** What to say of a server that could not listen because of its port; undefined: it is something else. */
-export function portTaken(error: unknown, name: ServiceName): SetupError | undefined {
+export function portTaken(error: unknown, name: PortName): SetupError | undefined {
   if (!(error instanceof Error && 'code' in error && 'port' in error)) return undefined;
   if (error.code !== 'EADDRINUSE') return undefined;
   const { variable } = PORTS[name];

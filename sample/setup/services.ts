@@ -4,6 +4,7 @@ export const SERVICE_URIS = {
   herald: 'https://herald.service/',
   another: 'https://another.service/',
   edge: 'https://edge.service/',
+  courier: 'https://courier.service/',
   /** No process of ours: whoever holds its key pair and speaks the format first published. */
   legacy: 'https://legacy.service/',
 } as const;

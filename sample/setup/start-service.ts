@@ -18,18 +18,26 @@ import {
 import { keyServerSwitch } from './key-server-switch.js';
 import type { ServiceName } from './services.js';
 
+/** What an application needs besides its module, before it listens. */
+type Configure = (app: NestExpressApplication, environment: Environment) => void | Promise<void>;
+
 /** The main function of each service: starts it, and tells the runner, where there is one. */
 export async function startService(
   name: ServiceName,
-  createModule: (environment: Environment) => DynamicModule,
-  configure?: (app: NestExpressApplication) => void,
+  createModule: (environment: Environment) => DynamicModule | Promise<DynamicModule>,
+  configure?: Configure,
 ): Promise<void> {
   stopWithTheRunner();
   try {
     await untilTurn();
     const port = readPort(name, process.env);
-    const module = createModule(readEnvironment(process.env));
-    await report({ kind: 'ready', port: await listen(name, module, port, configure) });
+    const environment = readEnvironment(process.env);
+    const module = await createModule(environment);
+    const listening = listen(name, module, async (app) => {
+      await configure?.(app, environment);
+      await app.listen(port, '127.0.0.1');
+    });
+    await report({ kind: 'ready', port: await listening });
   } catch (error) {
     await report({ kind: 'failed', reason: describe(portTaken(error, name) ?? error, name) });
     process.exit(1);
@@ -40,8 +48,7 @@ export async function startService(
 async function listen(
   name: ServiceName,
   module: DynamicModule,
-  port: number,
-  configure?: (app: NestExpressApplication) => void,
+  open: (app: NestExpressApplication) => Promise<void>,
 ): Promise<number> {
   const logger = process.send
     ? new ReportingLogger((line) => void report({ kind: 'log', ...line }))
@@ -55,10 +62,9 @@ async function listen(
   // For the demonstration only, here and below: shows the runner what arrives and which keys are known.
   if (process.send) app.use(keyServerSwitch());
   if (process.send) app.use(reportHops((hop) => void report({ kind: 'hop', ...hop })));
-  configure?.(app);
 
   app.useLogger(false); // Nest logs a taken port too, and one line about it is enough.
-  await app.listen(port, '127.0.0.1');
+  await open(app);
   app.useLogger(logger);
   if (process.send) reportKeys(app.get(KeyHealth), (keys) => void report({ kind: 'keys', keys }));
   const server: Server = app.getHttpServer();

@@ -1,9 +1,8 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server } from 'node:net';
-import { portTaken } from '../setup/environment.js';
-import type { ServiceName } from '../setup/services.js';
+import { type PortName, portTaken } from '../setup/environment.js';
 
-export type Ports = Readonly<Record<ServiceName, number>>;
+export type Ports = Readonly<Record<PortName, number>>;
 
 /**
  * Asks for every port before any process is started, so that a taken one is all there is to read.
@@ -15,7 +14,7 @@ export async function findFreePorts(wanted: Ports): Promise<Ports> {
   const free = { ...wanted };
   const held: Server[] = [];
   try {
-    for (const [name, port] of Object.entries(wanted) as [ServiceName, number][]) {
+    for (const [name, port] of Object.entries(wanted) as [PortName, number][]) {
       const server = await hold(name, port);
       held.push(server);
       free[name] = (server.address() as AddressInfo).port;
@@ -26,7 +25,7 @@ export async function findFreePorts(wanted: Ports): Promise<Ports> {
   return free;
 }
 
-async function hold(name: ServiceName, port: number): Promise<Server> {
+async function hold(name: PortName, port: number): Promise<Server> {
   const server = createServer();
   try {
     await once(server.listen(port, '127.0.0.1'), 'listening');

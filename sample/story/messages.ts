@@ -1,12 +1,9 @@
-/** A request as a service received it, before its guard looked at the token. */
-export interface Hop {
-  /** Method and request target. */
+/** A request, a message or a job as a service received it, before its guard looked at the token. */
+export interface Received {
+  /** Method and request target; `SEND` and a pattern; `JOB`, a queue and a name. */
   readonly request: string;
-  /** What the service answered. */
-  readonly status: number;
-  /** When it arrived, and when it was answered: milliseconds since the epoch. */
+  /** Milliseconds since the epoch. */
   readonly arrivedAt: number;
-  readonly answeredAt: number;
   /** The JOSE header of the token, unverified; undefined when there was no token. */
   readonly header: Readonly<Record<string, unknown>> | undefined;
   /** The claims of the token, likewise. */
@@ -17,6 +14,13 @@ export interface Hop {
   readonly grant: Readonly<Record<string, unknown>> | undefined;
   /** The token and the grant as they arrived. Both are used by now: a token counts once. */
   readonly texts: { readonly token: string | undefined; readonly grant: string | undefined };
+}
+
+/** A request that a service has answered. */
+export interface Hop extends Received {
+  readonly status: number;
+  /** Milliseconds since the epoch. */
+  readonly answeredAt: number;
   /** The stable code of a refusal; undefined when the answer has none. */
   readonly code: string | undefined;
 }
@@ -37,6 +41,7 @@ export type ServiceMessage =
   | { readonly kind: 'failed'; readonly reason: string }
   | { readonly kind: 'keys'; readonly keys: KnownKeys }
   | ({ readonly kind: 'log' } & LogLine)
+  | ({ readonly kind: 'mail' } & Received)
   | ({ readonly kind: 'hop' } & Hop);
 
 /** What the runner answers to `loaded`: start now. */

@@ -1,6 +1,7 @@
 import { relative } from 'node:path';
 import {
   baseUrlAt,
+  type MailQueuePlace,
   PAGE_PORT,
   readEnvironment,
   readPort,
@@ -14,12 +15,18 @@ import { openKeyRing } from './key-ring.js';
 import { startMailbox } from './mailbox.js';
 import type { LogLine } from './messages.js';
 import { Narrator } from './narrator.js';
+import { hasRedisServer, startRedis } from './redis-server.js';
 import { startReplayMemory } from './replay-memory.js';
 import type { ServiceStatus } from './service-process.js';
 import { ServiceProcesses } from './service-processes.js';
 import type { Stage } from './story.js';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+const QUEUE_WORDS = {
+  redis: 'BullMQ, in a Redis that the sample has started',
+  memory: 'in the memory of Herald, handed over by TCP',
+} as const;
 
 interface Closable {
   close(): Promise<void>;
@@ -82,7 +89,7 @@ export class Runner {
     return url;
   }
 
-  /** Starts the mail server and the four services, and says where they are. */
+  /** Starts the mail server, the queue of mails and the services, and says where they are. */
   async start(variables: NodeJS.ProcessEnv): Promise<Stage> {
     const wanted = readEnvironment(variables);
     const wantedPorts = {
@@ -90,6 +97,8 @@ export class Runner {
       herald: readPort('herald', variables),
       another: readPort('another', variables),
       edge: readPort('edge', variables),
+      courier: readPort('courier', variables),
+      courierTcp: readPort('courierTcp', variables),
     };
     const made = ensureKeyFiles(wanted.keys);
     const mailbox = wanted.smtpUrl === undefined ? await this.keep(startMailbox()) : undefined;
@@ -97,18 +106,21 @@ export class Runner {
     const keyRing = wanted.heraldKeyFile ? undefined : await this.keep(openKeyRing(wanted.keys));
     const heraldKeyFile = wanted.heraldKeyFile ?? keyRing?.file;
     const { url: replayMemoryUrl } = await this.keep(startReplayMemory());
+    const redisPort = wantsRedis(variables) ? (await this.keep(startRedis())).port : undefined;
     // After the servers of this process, which take any free port: they must not take one of these.
     const ports = await findFreePorts(wantedPorts);
 
-    this.narrator.heading('Starting four services, each in a process of its own');
+    this.narrator.heading('Starting five services, each in a process of its own');
     const mailServer = mailbox ? `at ${mailbox.url}, embedded` : 'that of SMTP_URL';
     this.narrator.fact('mail server', mailServer);
+    const mailQueue = queueAt(redisPort, ports.courierTcp);
+    this.narrator.fact('mail queue', QUEUE_WORDS[mailQueue.kind]);
     const novelty = made.length > 0 ? `made: ${made.join(', ')}` : 'kept';
     this.narrator.fact('keys', `in ${shortest(wanted.keys)}, ${novelty}`);
-    const options = { ...wanted, heraldKeyFile, ports, smtpUrl, replayMemoryUrl };
+    const options = { ...wanted, heraldKeyFile, ports, smtpUrl, replayMemoryUrl, redisPort };
     const baseUrls = await this.services.startAll(options);
     const { services } = this;
-    const environment = { ...wanted, heraldKeyFile, baseUrls, smtpUrl };
+    const environment = { ...wanted, heraldKeyFile, baseUrls, smtpUrl, mailQueue };
     return { environment, services, mailbox, keyRing: keyRing?.file };
   }
 
@@ -123,9 +135,9 @@ export class Runner {
 
   private async stop(): Promise<void> {
     this.isStopping = true;
-    const services = this.services.stopAll();
-    await Promise.all([services, ...this.opened.splice(0).map((each) => each.close())]);
-    await services;
+    // First: they write to the queue and to the mail server.
+    await this.services.stopAll();
+    await Promise.all(this.opened.splice(0).map((each) => each.close()));
   }
 
   private tellState({ name, replica, state, port, reason }: ServiceStatus): void {
@@ -146,6 +158,27 @@ export class Runner {
     if (this.keptLog) this.keptLog.set(line, new Set([...(this.keptLog.get(line) ?? []), name]));
     else this.narrator.quote(`${name}, ${line}`);
   }
+}
+
+/**
+ * Where a redis-server is on the PATH, unless MAIL_QUEUE says otherwise.
+ *
+ * @throws SetupError for a queue that there is not
+ */
+function wantsRedis(variables: NodeJS.ProcessEnv): boolean {
+  const wanted = variables['MAIL_QUEUE'] || undefined;
+  const hasRedis = hasRedisServer(variables);
+  if (wanted === undefined) return hasRedis;
+  if (wanted === 'memory') return false;
+  if (wanted === 'redis' && hasRedis) return true;
+  throw new SetupError(
+    "MAIL_QUEUE: write 'memory', or 'redis' where a redis-server is on the PATH.",
+  );
+}
+
+function queueAt(redisPort: number | undefined, courierTcp: number): MailQueuePlace {
+  if (redisPort !== undefined) return { kind: 'redis', port: redisPort };
+  return { kind: 'memory', port: courierTcp };
 }
 
 function shortest(path: string): string {

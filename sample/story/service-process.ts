@@ -54,6 +54,8 @@ export class ServiceProcess extends EventEmitter<Events> {
   private last: Promise<void> = Promise.resolve();
   private isWanted = false;
   private endings: number[] = [];
+  /** Whether the process was killed on purpose, and has not ended yet. */
+  private isKilled = false;
   private state: ServiceState = 'stopped';
   private reason: string | undefined;
   private port: number;
@@ -96,6 +98,15 @@ export class ServiceProcess extends EventEmitter<Events> {
       this.started = undefined;
       this.enter('stopped');
     });
+  }
+
+  /** Kills the process, as a crash does. It is started again, and this does not count as an ending. @returns when it has ended */
+  async kill(): Promise<void> {
+    const { child, exited } = this;
+    if (!child) return;
+    this.isKilled = true;
+    child.kill('SIGKILL');
+    await exited;
   }
 
   /** Nothing happens while there is no process. */
@@ -173,6 +184,9 @@ export class ServiceProcess extends EventEmitter<Events> {
 
   /** @throws SetupError when the service has ended too often */
   private countEnding(): void {
+    const { isKilled } = this;
+    this.isKilled = false;
+    if (isKilled) return;
     const now = performance.now();
     this.endings = this.endings.filter((time) => now - time < RESTART_WINDOW_MILLISECONDS);
     this.endings.push(now);

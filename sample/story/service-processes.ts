@@ -1,9 +1,23 @@
 import { EventEmitter, on } from 'node:events';
-import { baseUrlAt, type Environment, PORTS, SetupError } from '../setup/environment.js';
+import {
+  baseUrlAt,
+  type Environment,
+  type PortName,
+  PORTS,
+  REDIS_PORT,
+  SetupError,
+} from '../setup/environment.js';
 import type { ServiceName } from '../setup/services.js';
 import type { Ports } from './free-ports.js';
-import type { Hop, KnownKeys, LogLine, RunnerMessage, ServiceMessage } from './messages.js';
-import { ServiceProcess, type ServiceStatus } from './service-process.js';
+import type {
+  Hop,
+  KnownKeys,
+  LogLine,
+  Received,
+  RunnerMessage,
+  ServiceMessage,
+} from './messages.js';
+import { ServiceProcess, type ServiceState, type ServiceStatus } from './service-process.js';
 
 /** Generous: a busy machine is no failure. */
 const KEYS_PATIENCE_MILLISECONDS = 60_000;
@@ -13,7 +27,13 @@ const HOP_PATIENCE_MILLISECONDS = 30_000;
  * Each one finds the keys of the one before it as soon as it starts. In another order it would find
  * them too, a second or two after the other one listens.
  */
-const START_ORDER = ['edge', 'another', 'herald', 'census'] as const satisfies ServiceName[];
+const START_ORDER = [
+  'edge',
+  'another',
+  'herald',
+  'courier',
+  'census',
+] as const satisfies ServiceName[];
 
 export interface StartOptions {
   /** Where each is to listen. Never 0: they are to find one another. */
@@ -24,6 +44,8 @@ export interface StartOptions {
   readonly heraldKeyFile?: string;
   /** Where all processes of Census record used tokens. Default: each in its own memory. */
   readonly replayMemoryUrl?: string;
+  /** Of the Redis in which mails wait. Default: they wait in the memory of Herald. */
+  readonly redisPort?: number;
 }
 
 /** One more process of a service: the same key, another port, a memory of its own. */
@@ -43,12 +65,13 @@ interface Addition {
 }
 
 /**
- * The four services, each in a process of its own. A process that ends by itself is started again, on the
+ * The services, each in a process of its own. A process that ends by itself is started again, on the
  * same port; after four times within 30 seconds it stays down.
  */
 export class ServiceProcesses {
   private readonly processes = new Map<ServiceName, ServiceProcess[]>();
   private readonly hops = new EventEmitter();
+  private readonly mails = new EventEmitter();
   private readonly keyNews = new EventEmitter();
   private readonly knownKeys = new Map<ServiceName, KnownKeys>();
   private readonly changes = new EventEmitter<{ change: [status: ServiceStatus] }>();
@@ -57,7 +80,7 @@ export class ServiceProcesses {
   private isStopping = false;
 
   /**
-   * Starts the four and waits until each one listens, and knows the keys of those it trusts.
+   * Starts them all and waits until each one listens, and knows the keys of those it trusts.
    *
    * @returns where they listen
    * @throws SetupError when one of them cannot start
@@ -74,6 +97,7 @@ export class ServiceProcesses {
       herald: baseUrlAt(ports.herald),
       another: baseUrlAt(ports.another),
       edge: baseUrlAt(ports.edge),
+      courier: baseUrlAt(ports.courier),
     };
   }
 
@@ -101,6 +125,26 @@ export class ServiceProcesses {
   async restart(name: ServiceName): Promise<void> {
     await this.stop(name);
     await this.start(name);
+  }
+
+  /** Kills the first process of a service, as a crash does. It is started again. @returns when it has ended */
+  async kill(name: ServiceName): Promise<void> {
+    await this.first(name).kill();
+  }
+
+  /**
+   * Waits until the first process of a service is in this state.
+   *
+   * @throws SetupError when it is not in time
+   */
+  async untilState(name: ServiceName, wanted: ServiceState): Promise<void> {
+    const { state } = this.first(name).status;
+    const isSuch = (status: ServiceStatus): boolean =>
+      status.name === name && status.replica === 1 && status.state === wanted;
+    if (state === wanted) return;
+    if (!(await firstOf(this.changes, 'change', isSuch, KEYS_PATIENCE_MILLISECONDS))) {
+      throw new SetupError(`${name} had the time, and is not ${wanted}.`);
+    }
   }
 
   /**
@@ -165,6 +209,16 @@ export class ServiceProcesses {
     return await firstOf<Hop>(this.hops, name, isSuch, HOP_PATIENCE_MILLISECONDS);
   }
 
+  /** Calls the listener with every mail that the courier takes from now on, before its guard looks at the token. */
+  onMail(listener: (mail: Received) => void): void {
+    this.mails.on('mail', listener);
+  }
+
+  /** The next such mail that the courier takes; undefined when none comes. */
+  async nextMail(isSuch = (_mail: Received) => true): Promise<Received | undefined> {
+    return await firstOf<Received>(this.mails, 'mail', isSuch, HOP_PATIENCE_MILLISECONDS);
+  }
+
   /**
    * Waits until the keys that the first process of a service knows are as they should be.
    *
@@ -209,6 +263,7 @@ export class ServiceProcesses {
 
   private hear(message: ServiceMessage, name: ServiceName, replica: number): void {
     if (message.kind === 'hop') this.hops.emit(name, message);
+    if (message.kind === 'mail') this.mails.emit('mail', message);
     if (message.kind === 'log') this.logs.emit('line', name, message);
     if (message.kind === 'keys' && replica === 1) {
       this.knownKeys.set(name, message.keys);
@@ -217,15 +272,17 @@ export class ServiceProcesses {
   }
 
   private variables(own: ServiceName, ownPort: number): NodeJS.ProcessEnv {
-    const { ports, keys, smtpUrl, heraldKeyFile, replayMemoryUrl } = this.optionsInUse();
+    const { ports, keys, smtpUrl, heraldKeyFile, replayMemoryUrl, redisPort } = this.optionsInUse();
+    const names = Object.keys(PORTS) as PortName[];
     return {
       ...process.env,
-      ...Object.fromEntries(START_ORDER.map((name) => [PORTS[name].variable, String(ports[name])])),
+      ...Object.fromEntries(names.map((name) => [PORTS[name].variable, String(ports[name])])),
       [PORTS[own].variable]: String(ownPort),
       SAMPLE_KEYS: keys,
       SMTP_URL: smtpUrl,
       HERALD_KEY_FILE: heraldKeyFile ?? '',
       REPLAY_MEMORY_URL: replayMemoryUrl ?? '',
+      [REDIS_PORT]: redisPort === undefined ? '' : String(redisPort),
     };
   }
 

@@ -1,4 +1,5 @@
 import type { Environment } from '../setup/environment.js';
+import { MAIL_JOB, MAIL_PATTERN, MAIL_QUEUE } from '../setup/mail-order.js';
 import { CENSUS_USERS, SERVICE_URIS } from '../setup/services.js';
 import { type Answer, describe, orNoAnswer, send, type SentRequest } from './http-client.js';
 import type { Mailbox } from './mailbox.js';
@@ -9,9 +10,21 @@ import type { ServiceProcesses } from './service-processes.js';
 export const NEWCOMER = `${CENSUS_USERS}42/`;
 export const OPERATOR = `${CENSUS_USERS}21/`;
 
-const NOTIFICATION_URI = /^https:\/\/herald\.service\/notification\/[0-9a-f-]{36}\/$/;
+const NOTIFICATION_URI = /^https:\/\/herald\.service\/notification\/([0-9a-f-]{36})\/$/;
+
+/** How a mail goes from Herald to the courier, and what its token says of that. */
+const WAY_WORDS = {
+  memory: 'Herald hands it over by TCP, a signed message',
+  redis: 'it waits in BullMQ, a signed job',
+} as const;
+const REQUESTS = {
+  memory: `SEND ${MAIL_PATTERN}`,
+  redis: `JOB ${JSON.stringify(['bull', MAIL_QUEUE, MAIL_JOB])}`,
+} as const;
+
 /** What Edge answers to `POST /welcome/`, and not to the login before it. */
 const isWelcome = ({ request }: Hop): boolean => request === 'POST /welcome/';
+const isFromCourier = ({ claims }: Hop): boolean => claims?.['iss'] === SERVICE_URIS.courier;
 
 /** What the story needs: the services, and the mail server where it is ours. */
 export interface Stage {
@@ -23,28 +36,31 @@ export interface Stage {
 }
 
 /**
- * The operator logs in at Edge and has a user welcomed: Edge asks another.service, that asks Herald, Herald asks Census,
- * and a mail goes out. Every hop is shown with the claims of its token, and the grant once.
+ * The operator logs in at Edge and has a user welcomed: Edge asks another.service, that asks Herald, Herald asks Census, and
+ * queues a mail. The courier takes it, asks Census for the address, and writes it. Every hop is shown with the claims of its
+ * token, and the grant once.
  *
  * @returns the URI of the notification
  */
 export async function playStory(stage: Stage, narrator: Narrator): Promise<string | undefined> {
   narrator.heading('The operator (user 21) logs in at Edge, and has user 42 welcomed');
-  const mailsBefore = stage.mailbox?.received.length ?? 0;
   const hops = Promise.all([
     stage.services.nextHop('edge', isWelcome),
     stage.services.nextHop('another'),
     stage.services.nextHop('herald'),
     stage.services.nextHop('census'),
+    stage.services.nextMail(),
+    stage.services.nextHop('census', isFromCourier),
   ]);
-  const [answer, [atEdge, atAnother, atHerald, atCensus]] = await Promise.all([
-    orNoAnswer(
-      logIn(stage.environment, OPERATOR).then(
-        async (cookie) => await welcome(stage.environment, cookie),
+  const [answer, [atEdge, atAnother, atHerald, atCensus, atCourier, mailAtCensus]] =
+    await Promise.all([
+      orNoAnswer(
+        logIn(stage.environment, OPERATOR).then(
+          async (cookie) => await welcome(stage.environment, cookie),
+        ),
       ),
-    ),
-    hops,
-  ]);
+      hops,
+    ]);
 
   showHop(narrator, 'edge.service', atEdge, '201');
   narrator.note('A browser asks: it has a session, and no token.');
@@ -72,10 +88,35 @@ export async function playStory(stage: Stage, narrator: Narrator): Promise<strin
     req: 'GET /user/42/',
   });
   narrator.note('The same grant comes along, byte for byte: tth is its hash.');
-  const hashes = [atAnother, atHerald, atCensus].map((hop) => hop?.claims?.['tth']);
+  showLocation(answer, narrator);
+
+  const { kind } = stage.environment.mailQueue;
+  narrator.heading(`Meanwhile the mail: ${WAY_WORDS[kind]}`);
+  narrator.fact('courier.service', atCourier?.request ?? '(none)');
+  narrator.claims(atCourier?.claims, {
+    iss: SERVICE_URIS.herald,
+    aud: SERVICE_URIS.courier,
+    sub: OPERATOR,
+    req: REQUESTS[kind],
+  });
+  narrator.note('It names a user, and no address: the courier asks Census.');
+  showHop(narrator, 'census.service', mailAtCensus, '200');
+  narrator.claims(mailAtCensus?.claims, {
+    iss: SERVICE_URIS.courier,
+    aud: SERVICE_URIS.census,
+    sub: OPERATOR,
+    req: 'GET /user/42/address/',
+  });
+  const all = [atAnother, atHerald, atCensus, atCourier, mailAtCensus];
+  const hashes = all.map((hop) => hop?.claims?.['tth']);
   narrator.check('one grant should travel along', isOneText(hashes));
-  if (answer.status === 201) await showMail(stage.mailbox, mailsBefore, narrator);
-  return showLocation(answer, narrator);
+  if (answer.status === 201) await showMail(stage.mailbox, idOf(answer), narrator);
+  return NOTIFICATION_URI.test(answer.location ?? '') ? answer.location : undefined;
+}
+
+/** The id in the URI of the notification: that of its mail too. */
+export function idOf({ location = '' }: Pick<Answer, 'location'>): string {
+  return NOTIFICATION_URI.exec(location)?.[1] ?? '';
 }
 
 /** What the browser sends when a user logs in. @returns the cookie of the session */
@@ -116,14 +157,14 @@ function showHop(narrator: Narrator, label: string, hop: Hop | undefined, expect
 
 async function showMail(
   mailbox: Mailbox | undefined,
-  mailsBefore: number,
+  id: string,
   narrator: Narrator,
 ): Promise<void> {
   if (!mailbox) {
     narrator.fact('e-mail', 'taken by the server of SMTP_URL');
     return;
   }
-  const { to, message } = await mailbox.mailAfter(mailsBefore);
+  const { to, message } = await mailbox.mailWithId(id);
   narrator.heading('The e-mail, as the mail server received it');
   narrator.quote(message);
   narrator.check('it should go to user 42 alone', to.join() === 'user42@census.service');
@@ -133,11 +174,10 @@ async function showMail(
   );
 }
 
-function showLocation(answer: Answer, narrator: Narrator): string | undefined {
+function showLocation(answer: Answer, narrator: Narrator): void {
   narrator.heading('The answer to the browser');
   narrator.exchange('edge.service', 'POST /welcome/', describe(answer), '201');
   narrator.fact('Location', answer.location ?? '(none)');
   const isNotification = NOTIFICATION_URI.test(answer.location ?? '');
   narrator.check('Location should be the URI of a notification', isNotification);
-  return isNotification ? answer.location : undefined;
 }

@@ -15,6 +15,7 @@ import { type Answer, send } from '../../sample/story/http-client.js';
 import { grantFor, post, sign } from '../../sample/story/signed-request.js';
 import { ADAPTERS, startService, type TestService } from '../support/services/service.js';
 import { openDoor } from './door.js';
+import { openMailQueue } from './mail-queue-place.js';
 import { publishKey } from './published-key.js';
 
 const MEMBER = `${SERVICE_URIS.census}user/7/`;
@@ -56,16 +57,28 @@ describe.each(ADAPTERS)('a service that takes the user from the body, on %s', (a
     const door = await openDoor('wait');
     const edge = await publishKey('edge', keys);
     const another = await publishKey('another', keys);
-    const baseUrls = { census: '', herald: door.url, another: another.url, edge: edge.url };
+    const baseUrls = {
+      census: '',
+      herald: door.url,
+      another: another.url,
+      edge: edge.url,
+      courier: '',
+    };
+    baseUrls.courier = edge.url; // It publishes nothing that is asked for here.
     const census = await startService({
       adapter,
       imports: [CensusModule.register({ baseUrls, keys })],
     });
     baseUrls.census = `${census.url}/`;
-    const { imports = [] } = HeraldModule.register({ baseUrls, keys, smtpUrl: undefined });
+    const queue = await openMailQueue();
+    const { imports = [] } = HeraldModule.register({
+      baseUrls,
+      keys,
+      mailQueue: queue.place,
+    });
     herald = await startService({ adapter, imports, controllers: [CarelessController] });
     door.leadTo(herald.app.getHttpServer() as Server);
-    open.push(herald, census, door, edge, another);
+    open.push(herald, census, door, edge, another, queue);
   });
   afterAll(async () => {
     for (const service of open) await service.close();

@@ -183,6 +183,7 @@ describeInBrowser('the page of Edge', () => {
     await click('#welcome');
     await tab.until(`document.querySelector('#answer').textContent !== ''`);
     expect(await text('#answer')).toMatch(/^201 https:\/\/herald\.service\/notification\//);
+    await mailbox.mailAfter(mailsBefore);
     expect(mailbox.received).toHaveLength(mailsBefore + 1);
     await click('#log-out');
     await tab.until(isVisited('nobody'));

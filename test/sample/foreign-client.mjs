@@ -56,7 +56,14 @@ async function runAll(python) {
   try {
     ensureKeyFiles(keys);
     const baseUrls = await services.startAll({
-      ports: await findFreePorts({ census: 0, herald: 0, another: 0, edge: 0 }),
+      ports: await findFreePorts({
+        census: 0,
+        herald: 0,
+        another: 0,
+        edge: 0,
+        courier: 0,
+        courierTcp: 0,
+      }),
       keys,
       smtpUrl: mailbox.url,
     });

@@ -49,9 +49,9 @@ describeInBrowser('the page in a browser', () => {
     await tab.evaluate(`document.querySelector('#more-attempts').open = true`);
 
   it('plays the story to its end by itself', async () => {
-    await visit.playUntil('Step 9 of 9');
-    expect(await tab.evaluate(`document.querySelectorAll('.arrow.shown').length`)).toBe(9);
-    expect(await visit.textOf('#step-words .step-line')).toBe('201');
+    await visit.playUntil('Step 12 of 12');
+    expect(await tab.evaluate(`document.querySelectorAll('.arrow.shown').length`)).toBe(12);
+    expect(await visit.textOf('#step-words .step-line')).toBe('Welcome, Census User');
     expect(await tab.evaluate(`document.querySelector('#next').disabled`)).toBe(true);
   });
 
@@ -68,6 +68,7 @@ describeInBrowser('the page in a browser', () => {
       'Another',
       'Herald',
       'Census',
+      'Courier',
       'Mail',
     ]);
     const longWords = `document.body.innerText.match(/\\S{40,}/g)`;
@@ -78,18 +79,18 @@ describeInBrowser('the page in a browser', () => {
     'keeps the diagram and the token on the screen of %s while the story plays',
     async (_name, width, height) => {
       await visit.open(width, height);
-      await visit.playUntil('Step 4 of 9');
+      await visit.playUntil('Step 4 of 12');
       expect(await tab.evaluate(ON_SCREEN('#diagram', 390))).toBe(true);
       expect(await tab.evaluate(ON_SCREEN('#step-token .raw', 80))).toBe(true);
-      await tab.until(`document.querySelector('#progress').textContent === 'Step 9 of 9'`);
+      await tab.until(`document.querySelector('#progress').textContent === 'Step 12 of 12'`);
       expect(await tab.evaluate(ON_SCREEN('#diagram', 390))).toBe(true);
       expect(await tab.evaluate(ON_SCREEN('#step-token .raw', 80))).toBe(true);
-      expect(await visit.textOf('.token-title')).toBe('The token of Herald for Census');
+      expect(await visit.textOf('.token-title')).toBe('The token of Courier for Census');
     },
   );
 
   it('shows the raw token beside what is in it', async () => {
-    await visit.playUntil('Step 4 of 9');
+    await visit.playUntil('Step 4 of 12');
     const raw = await visit.textOf('#step-token .raw');
     const [, claims = ''] = raw.split('.');
     const { jti } = JSON.parse(Buffer.from(claims, 'base64url').toString()) as { jti: string };
@@ -105,7 +106,7 @@ describeInBrowser('the page in a browser', () => {
     'draws a diagram of %i pixels without negative widths, or labels on lifelines',
     async (width) => {
       await visit.open(width, 844);
-      await visit.playUntil('Step 9 of 9');
+      await visit.playUntil('Step 12 of 12');
       expect(await tab.evaluate(width < 320 ? '[]' : RUN_OVER)).toEqual([]);
       const negative = `[...document.querySelectorAll('rect')].filter((rect) => Number(rect.getAttribute('width')) < 0).length`;
       expect(await tab.evaluate(negative)).toBe(0);
@@ -185,10 +186,10 @@ describeInBrowser('the page in a browser', () => {
     await untilFocused('.arrow');
     await tab.press('ArrowDown');
     await tab.press('ArrowUp');
-    expect(await visit.textOf('#progress')).toBe('Step 1 of 9');
+    expect(await visit.textOf('#progress')).toBe('Step 1 of 12');
     await untilFocused('#next');
     await tab.press('Enter');
-    expect(await visit.textOf('#progress')).toBe('Step 2 of 9');
+    expect(await visit.textOf('#progress')).toBe('Step 2 of 12');
     await untilFocused('[data-attempt=replay] button');
     await tab.press('Enter');
     await tab.until(`document.querySelector('#first-attempts > .result')`);
@@ -222,7 +223,7 @@ describeInBrowser('the page in a browser', () => {
     await visit.open(width, 844);
     await unfold();
     expect(await tab.evaluate(IS_WIDER)).toBe(false);
-    await visit.playUntil('Step 2 of 9');
+    await visit.playUntil('Step 2 of 12');
     await visit.attempt('body');
     await visit.attempt('hour-later');
     await visit.click('[data-attempt=replay] .quiet');
@@ -248,8 +249,8 @@ describeInBrowser('the page in a browser', () => {
         nodes.map(({ html, failureSummary }) => [id, html, failureSummary].join(' '))))`);
     expect(await violations()).toEqual([]);
     await unfold();
-    await visit.playUntil('Step 2 of 9');
-    for (let step = 2; step < 9; step += 1) await visit.click('#next');
+    await visit.playUntil('Step 2 of 12');
+    for (let step = 2; step < 12; step += 1) await visit.click('#next');
     await visit.attempt('body');
     await visit.attempt('user-absent');
     await visit.click('[data-attempt=replay] .quiet');

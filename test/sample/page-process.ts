@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { PORTS } from '../../sample/setup/environment.js';
 import { type CompiledProject, compileProject } from '../support/processes/compiled-project.js';
 import { type Answer, call } from '../support/http/http.js';
 
@@ -36,14 +37,17 @@ export interface PageProcess {
 }
 
 /** @param wantedPort of the page; 0: any */
-export async function startPageProcess(wantedPort: number): Promise<PageProcess> {
+export async function startPageProcess(
+  wantedPort: number,
+  more: NodeJS.ProcessEnv = {},
+): Promise<PageProcess> {
   const project = compileSample();
   const keys = mkdtempSync(join(tmpdir(), 'sample-page-'));
-  const ports = ['CENSUS_PORT', 'HERALD_PORT', 'ANOTHER_PORT', 'EDGE_PORT'];
+  const ports = Object.values(PORTS).map(({ variable }) => variable);
   const anyPort = Object.fromEntries(ports.map((name) => [name, '0']));
   const variables = { ...anyPort, SMTP_URL: '', SAMPLE_KEYS: keys, PAGE_PORT: String(wantedPort) };
   const child = spawn(process.execPath, [project.path('sample/main.ts')], {
-    env: { ...process.env, NODE_OPTIONS: '', ...variables },
+    env: { ...process.env, NODE_OPTIONS: '', ...variables, ...more },
   });
   let text = '';
   const url = await new Promise<string>((resolve, reject) => {

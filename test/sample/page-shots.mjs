@@ -53,9 +53,9 @@ async function shoot({ name, width, height, scheme }) {
 
   await shot('1-first');
   await click('#play');
-  await untilStep('Step 4 of 9');
+  await untilStep('Step 4 of 12');
   await shot('2-playing');
-  await untilStep('Step 9 of 9');
+  await untilStep('Step 12 of 12');
   await shot('3-ended');
   for (const id of ['body', 'audience', 'user-absent']) {
     await click(`[data-attempt=${id}] button[type=submit]`);

@@ -24,6 +24,11 @@ const HASHES = BODIES.map((body) => createHash('sha256').update(body).digest('he
   string,
   string,
 ];
+/** Who signs for whom, on the way of a mail. */
+const MAIL_TOKENS = [
+  ['https://herald.service/', 'https://courier.service/'],
+  ['https://courier.service/', 'https://census.service/'],
+];
 const OUTCOMES = ATTEMPTS.map(({ id, expected }) => [id, expected] as const);
 
 let taken: Server;
@@ -130,25 +135,27 @@ describe('the page', () => {
   });
 
   it.each([
-    ['21', 201, 9],
-    ['7', 403, 8],
-  ])('plays the story for user %s', async (user, status, steps) => {
+    ['21', 201, 12, MAIL_TOKENS],
+    ['7', 403, 8, []],
+  ])('plays the story for user %s', async (user, status, steps, mailTokens) => {
     const as = `https://census.service/user/${user}/`;
     const answer = await page.post('/api/story', { as });
     const story = answer.json as unknown as StoryResult;
     expect(story.steps).toHaveLength(steps);
-    expect(story.steps.at(-1)).toMatchObject({ from: 'edge', to: 'you', status });
+    const last = story.steps.find(({ to }) => to === 'you');
+    expect(last).toMatchObject({ from: 'edge', kind: 'answer', status });
     const tokens = story.steps.flatMap(({ token }) => token ?? []);
     expect(tokens.map(({ claims }) => [claims?.['iss'], claims?.['aud'], claims?.['sub']])).toEqual(
       [
         ['https://edge.service/', 'https://another.service/', as],
         ['https://another.service/', 'https://herald.service/', as],
         ['https://herald.service/', 'https://census.service/', as],
+        ...mailTokens.map((names) => [...names, as]),
       ],
     );
     const grants = tokens.map(({ grant }) => grant);
     expect(grants[0]).toMatchObject({ iss: 'https://edge.service/', sub: as });
-    expect(grants).toEqual([grants[0], grants[0], grants[0]]);
+    expect(grants).toEqual(tokens.map(() => grants[0]));
     expect(answer.text).not.toContain('PRIVATE KEY');
   });
 
@@ -241,6 +248,7 @@ describe('the page', () => {
       ['another', 'up', 1],
       ['herald', 'up', 1],
       ['census', 'up', 0],
+      ['courier', 'up', 1],
     ]);
     expect(censusKnows).toEqual(services[2]?.keyIds);
   });
@@ -253,6 +261,8 @@ describe('the page', () => {
     [{ id: 'service', action: 'start', choice: 'legacy' }, 400],
     [{ id: 'service', action: 'start' }, 400],
     [{ id: 'rotation', action: 'withdraw' }, 409],
+    [{ id: 'mail', action: 'begun' }, 200],
+    [{ id: 'mail', action: 'constructor' }, 400],
     [{ id: {}, action: 'call' }, 400],
   ])('turns a switch, or refuses %j', async (turn, status) => {
     expect(await page.post('/api/switches', turn)).toMatchObject({ status });

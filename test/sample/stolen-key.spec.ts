@@ -29,7 +29,13 @@ describe.each(ADAPTERS)('whoever has copied the private key of Herald, on %s', (
     ensureKeyFiles(keys);
     const herald = await publishKey('herald', keys);
     const edge = await publishKey('edge', keys);
-    const baseUrls = { census: '', another: '', herald: herald.url, edge: edge.url };
+    const baseUrls = {
+      census: '',
+      another: '',
+      herald: herald.url,
+      edge: edge.url,
+      courier: edge.url,
+    };
     const census = await startService({
       adapter,
       imports: [CensusModule.register({ baseUrls, keys })],

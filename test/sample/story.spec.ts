@@ -24,6 +24,7 @@ import { type Answer, call } from '../support/http/http.js';
 import { createKey, type TestKey } from '../support/keys/keys.js';
 import { startService, type TestService } from '../support/services/service.js';
 import { openDoor } from './door.js';
+import { type OpenMailQueue, openMailQueue } from './mail-queue-place.js';
 import { startWorld, type World } from './world.js';
 
 const HERALD = 'https://herald.service/';
@@ -40,6 +41,8 @@ const OPERATOR = userUri('21');
 
 let keys: string;
 let mailbox: Mailbox;
+/** A queue from which nobody takes anything. */
+let queue: OpenMailQueue;
 const heraldKey = createKey();
 const anotherKey = createKey();
 const edgeKey = createKey();
@@ -53,9 +56,11 @@ beforeAll(async () => {
   saveKey('legacy', legacyKey);
   ensureKeyFiles(keys);
   mailbox = await startMailbox();
+  queue = await openMailQueue();
 });
 afterAll(async () => {
   await mailbox.close();
+  await queue.close();
   rmSync(keys, { recursive: true });
 });
 
@@ -143,7 +148,7 @@ describe('the sample', () => {
   });
   afterAll(() => world.close());
 
-  it('welcomes a user: another -> herald -> census -> mail', async () => {
+  it('welcomes a user: another -> herald -> census -> courier -> mail', async () => {
     const mailsBefore = mailbox.received.length;
     const answer = await welcome(world, { user: NEWCOMER, as: OPERATOR });
     expect(answer.status).toBe(201);
@@ -180,6 +185,7 @@ describe('the sample', () => {
     const mailsBefore = mailbox.received.length;
     const order = { user: userUri(user), as: userUri(as) };
     expect(await welcome(world, order)).toMatchObject({ status });
+    if (status === 201) await mailbox.mailAfter(mailsBefore);
     expect(mailbox.received).toHaveLength(mailsBefore + (status === 201 ? 1 : 0));
   });
 
@@ -309,13 +315,30 @@ describe('with something out of reach', () => {
     }
   });
 
-  it('answers 502 without a mail server', async () => {
+  it('keeps a mail while there is no mail server, and sends it when there is one', async () => {
     const closed = await startMailbox();
     const world = await startWorld(keys, closed.url);
     try {
-      expect(await welcome(world, order)).toMatchObject({ status: 201 });
       await closed.close();
-      expect(await welcome(world, order)).toMatchObject({ status: 502 });
+      expect(await welcome(world, order)).toMatchObject({ status: 201 });
+      const opened = await startMailbox(Number(new URL(closed.url).port));
+      expect(await opened.mailAfter(0)).toMatchObject({ to: ['user42@census.service'] });
+      await opened.close();
+      expect(opened.received).toHaveLength(1);
+    } finally {
+      await world.close();
+    }
+  });
+
+  it('keeps a mail while there is no courier, and sends it when there is one', async () => {
+    const world = await startWorld(keys, mailbox.url);
+    try {
+      await world.courier.close();
+      const mailsBefore = mailbox.received.length;
+      expect(await welcome(world, order)).toMatchObject({ status: 201 });
+      await world.startCourier();
+      await mailbox.mailAfter(mailsBefore);
+      expect(mailbox.received).toHaveLength(mailsBefore + 1);
     } finally {
       await world.close();
     }
@@ -325,7 +348,13 @@ describe('with something out of reach', () => {
 describe('the published keys', () => {
   it('are found by Census though Herald starts later', async () => {
     const door = await openDoor('turned-away');
-    const baseUrls = { census: '', edge: '', herald: door.url, another: door.url };
+    const baseUrls = {
+      census: '',
+      edge: '',
+      herald: door.url,
+      another: door.url,
+      courier: '',
+    };
     const services: TestService[] = [];
     const start = async (module: DynamicModule): Promise<TestService> => {
       const service = await startService({ adapter: 'express', imports: [module] });
@@ -335,12 +364,13 @@ describe('the published keys', () => {
     try {
       const edge = await start(EdgeModule.register({ baseUrls, keys }));
       baseUrls.edge = `${edge.url}/`;
+      baseUrls.courier = door.url;
       const census = await start(CensusModule.register({ baseUrls, keys }));
       baseUrls.census = `${census.url}/`;
       const unavailable = { status: 503, code: 'key_unavailable' };
       expect(await callCensusAsHerald(census)).toMatchObject(unavailable);
 
-      const herald = await start(HeraldModule.register({ baseUrls, keys, smtpUrl: mailbox.url }));
+      const herald = await start(HeraldModule.register({ baseUrls, keys, mailQueue: queue.place }));
       door.leadTo(herald.app.getHttpServer() as Server);
       while (census.app.get(KeyHealth).unavailable().length > 0) await sleep(50);
       const user = { status: 200, json: { uri: NEWCOMER } };
@@ -356,10 +386,16 @@ describe('the published keys', () => {
     const ring = await ringOf(heraldKey.privatePem);
     writeKeyRing(heraldKeyFile, ring);
     const nowhere = 'http://127.0.0.1:9/';
-    const baseUrls = { census: nowhere, herald: nowhere, another: nowhere, edge: nowhere };
+    const baseUrls = {
+      census: nowhere,
+      herald: nowhere,
+      another: nowhere,
+      edge: nowhere,
+      courier: nowhere,
+    };
     const herald = await startService({
       adapter: 'express',
-      imports: [HeraldModule.register({ baseUrls, keys, heraldKeyFile, smtpUrl: mailbox.url })],
+      imports: [HeraldModule.register({ baseUrls, keys, heraldKeyFile, mailQueue: queue.place })],
     });
     const published = async () =>
       (await call(herald.port, { target: '/.well-known/jwks.json' })).json as { keys: object[] };
@@ -394,7 +430,14 @@ describe('the published keys', () => {
 describe('the key files', () => {
   it('are made once, and kept', () => {
     const directory = join(keys, 'made');
-    expect(ensureKeyFiles(directory)).toEqual(['census', 'herald', 'another', 'edge', 'legacy']);
+    expect(ensureKeyFiles(directory)).toEqual([
+      'census',
+      'herald',
+      'another',
+      'edge',
+      'courier',
+      'legacy',
+    ]);
     const read = () =>
       readdirSync(directory).map((file) => [file, readFileSync(join(directory, file), 'utf8')]);
     const made = read();
@@ -403,6 +446,8 @@ describe('the key files', () => {
       'another.public.pem',
       'census.private.pem',
       'census.public.pem',
+      'courier.private.pem',
+      'courier.public.pem',
       'edge.private.pem',
       'edge.public.pem',
       'herald.private.pem',

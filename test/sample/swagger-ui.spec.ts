@@ -9,6 +9,7 @@ import { serveDocumentation } from '../../sample/herald/documentation.js';
 import { ensureKeyFiles } from '../../sample/setup/key-files.js';
 import { describeInBrowser } from './chromium-binary.js';
 import { openPage, startChromium } from './chromium.js';
+import { type OpenMailQueue, openMailQueue } from './mail-queue-place.js';
 import { call } from '../support/http/http.js';
 import { operationAt, problemsOf, responseOf } from '../support/http/openapi.js';
 import { startService, type TestService } from '../support/services/service.js';
@@ -21,12 +22,20 @@ const TOKEN = { 'service-jwt': [] };
 
 let keys: string;
 let herald: TestService;
+let queue: OpenMailQueue;
 
 beforeAll(async () => {
   keys = mkdtempSync(join(tmpdir(), 'sample-docs-'));
   ensureKeyFiles(keys);
-  const baseUrls = { census: nowhere, herald: nowhere, another: nowhere, edge: nowhere };
-  const module = HeraldModule.register({ baseUrls, keys, smtpUrl: 'smtp://127.0.0.1:9' });
+  const baseUrls = {
+    census: nowhere,
+    herald: nowhere,
+    another: nowhere,
+    edge: nowhere,
+    courier: nowhere,
+  };
+  queue = await openMailQueue();
+  const module = HeraldModule.register({ baseUrls, keys, mailQueue: queue.place });
   herald = await startService({
     adapter: 'express',
     imports: [module],
@@ -35,6 +44,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await herald.close();
+  await queue.close();
   rmSync(keys, { recursive: true });
 });
 

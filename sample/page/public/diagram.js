@@ -13,10 +13,13 @@ const PLAN = [
   { kind: 'request', from: 'another', to: 'herald', line: 'POST /notification/' },
   { kind: 'request', from: 'herald', to: 'census', line: 'GET /user/42/' },
   { kind: 'answer', from: 'census', to: 'herald', line: 'who user 42 is' },
-  { kind: 'mail', from: 'herald', to: 'mail', line: 'an e-mail' },
+  { kind: 'request', from: 'herald', to: 'courier', line: 'a mail, in a queue' },
   { kind: 'answer', from: 'herald', to: 'another', line: 'done' },
   { kind: 'answer', from: 'another', to: 'edge', line: 'done' },
   { kind: 'answer', from: 'edge', to: 'you', line: 'done' },
+  { kind: 'request', from: 'courier', to: 'census', line: 'GET /user/42/address/' },
+  { kind: 'answer', from: 'census', to: 'courier', line: 'the address' },
+  { kind: 'mail', from: 'courier', to: 'mail', line: 'an e-mail' },
 ];
 
 /** A sequence diagram of steps that appear one after the other. The visitor can choose each. */

@@ -4,10 +4,11 @@
 /** Who takes part, from left to right: id, name, and what it does. @type {readonly [Party, string, string][]} */
 export const PARTIES = [
   ['you', 'You', 'browser'],
-  ['edge', 'Edge', 'logs users in'],
-  ['another', 'Another', 'takes orders'],
-  ['herald', 'Herald', 'sends e-mail'],
+  ['edge', 'Edge', 'login'],
+  ['another', 'Another', 'orders'],
+  ['herald', 'Herald', 'mail queue'],
   ['census', 'Census', 'knows users'],
+  ['courier', 'Courier', 'writes mail'],
   ['mail', 'Mail', 'server'],
 ];
 

@@ -41,13 +41,18 @@ function outcomeView({ title, verdict, tone, reason, exchange, steps }) {
   );
 }
 
+/** Of a step without an answer of its own. @type {Readonly<Record<string, string>>} */
+const LINES = { request: 'mail taken', waiting: 'mail waits' };
+
 /** How far a call got, and what each service answered. @param {readonly Step[]} steps */
 function chainView(steps) {
   const items = steps
-    .filter(({ kind }) => kind === 'request' || kind === 'lost')
-    .map(({ to, kind }) => {
-      const answer = steps.find((step) => step.kind === 'answer' && step.from === to);
-      const line = kind === 'lost' ? 'stopped' : (answer?.line ?? '');
+    .filter(({ kind }) => kind === 'request' || kind === 'lost' || kind === 'waiting')
+    .map(({ from, to, kind }) => {
+      const answer = steps.find(
+        (step) => step.kind === 'answer' && step.from === to && step.to === from,
+      );
+      const line = kind === 'lost' ? 'stopped' : (answer?.line ?? LINES[kind] ?? '');
       const isBad = kind === 'lost' || (answer?.status ?? 0) >= 400;
       return element(
         'li',

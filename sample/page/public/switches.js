@@ -8,10 +8,14 @@ import { switchResultView } from './switch-result-view.js';
 
 /** @typedef {World['switches'][number]} ShownSwitch */
 
+const WAITS_FOR_MAIL = 'Waits until the courier is up again, and the mail has arrived.';
+
 /** What the visitor reads while an action takes its time. @type {Readonly<Record<string, string>>} */
 const WAITING = {
   'rotation/switch': 'Waits until Census has fetched the next key: up to a minute.',
   'rotation/withdraw': 'Waits until Census has fetched the keys again: up to a minute.',
+  'mail/begun': WAITS_FOR_MAIL,
+  'mail/taken': WAITS_FOR_MAIL,
   'key-server/on': 'Waits until Census has fetched the keys: up to half a minute.',
 };
 
@@ -108,7 +112,7 @@ function setBusy(item, isBusy) {
 }
 
 /** Shows how the switches are set, and offers only what can be done now. @param {State} state */
-export function showPositions({ switches: { keyServer, rotation, replica } }) {
+export function showPositions({ switches: { keyServer, rotation, replica, mail } }) {
   offer('key-server', keyServer === 'on' ? 'keys served' : 'keys out of reach', {
     off: keyServer === 'on',
     'restart-census': true,
@@ -123,6 +127,7 @@ export function showPositions({ switches: { keyServer, rotation, replica } }) {
       withdraw: rotation === 'signing',
     },
   );
+  offer('mail', { redis: 'mails wait in BullMQ', memory: 'mails wait in Herald' }[mail], {});
   const memory = replica?.isShared ? 'two, one memory' : 'two, two memories';
   offer('replica', replica ? memory : 'one process', {
     shared: true,

@@ -9,7 +9,7 @@ export interface Outcome {
   readonly title: string;
   /** `200`, `503 key_unavailable`, or `no answer`. */
   readonly verdict: string;
-  /** `warning`: accepted, where it should not be. */
+  /** `warning`: accepted, where it should not be; or not done yet. */
   readonly tone: 'good' | 'bad' | 'warning';
   readonly reason: string;
   /** Of a call that the page made itself. */
@@ -35,14 +35,19 @@ export function outcomeOf(title: string, exchange: Exchange, reason = exchange.r
 
 export function outcomeOfStory(title: string, { steps, status }: StoryResult): Outcome {
   const failing = steps.find(({ kind, status: own }) => kind === 'lost' || (own ?? 0) >= 400);
+  const isWaiting = steps.some(({ kind }) => kind === 'waiting');
+  const well = isWaiting ? WAITING : 'Every service accepted the token of its caller.';
   return {
     title,
     verdict: verdictOf(status, failing?.code),
-    tone: failing ? 'bad' : 'good',
-    reason: failing ? reasonOf(failing, status) : 'Every service accepted the token of its caller.',
+    tone: failing ? 'bad' : isWaiting ? 'warning' : 'good',
+    reason: failing ? reasonOf(failing, status) : well,
     steps,
   };
 }
+
+const WAITING =
+  'The courier is down, so the mail waits in the queue. The courier sends it when it is up again.';
 
 /** The first step that fails is the cause: callers pass it on. */
 function reasonOf({ kind, from, to, status = 0, code }: Step, last: number | undefined): string {

@@ -73,7 +73,7 @@ export class ServiceSwitch {
   /** A service that has just started fetches the keys of its callers, if these run. */
   private async untilKeys(name: ServiceName): Promise<void> {
     const isUp = (other: ServiceName): boolean => this.status(other)?.state === 'up';
-    if (!(['edge', 'another', 'herald'] as const).every(isUp)) return;
+    if (!(['edge', 'another', 'herald', 'courier'] as const).every(isUp)) return;
     await this.stage.services.untilKeys(
       name,
       (keys) => Object.values(keys).every((keyIds) => keyIds.length > 0),

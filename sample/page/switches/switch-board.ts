@@ -1,13 +1,15 @@
 import { BadRequestException, ConflictException, Inject, Injectable } from '@nestjs/common';
 import { isDemoUser } from '../../edge/demo-users.js';
-import { SetupError } from '../../setup/environment.js';
+import { type MailQueuePlace, SetupError } from '../../setup/environment.js';
 import type { ServiceName } from '../../setup/services.js';
 import type { Stage } from '../../story/story.js';
 import { Forger } from '../forger.js';
 import { isServiceName } from '../hop-recorder.js';
 import { STAGE } from '../stage.token.js';
 import { StoryService } from '../story.service.js';
+import { Turnstile } from '../turnstile.js';
 import { KeyServerSwitch } from './key-server.switch.js';
+import { MailSwitch } from './mail.switch.js';
 import { outcomeOfStory, type SwitchResult } from './outcome.js';
 import { ReplicaSwitch, type ShownReplica } from './replica.switch.js';
 import { type RotationPhase, RotationSwitch } from './rotation.switch.js';
@@ -20,6 +22,8 @@ export interface SwitchPositions {
   readonly rotation: RotationPhase;
   /** null: there is no second Census. */
   readonly replica: ShownReplica | null;
+  /** Where mails wait. */
+  readonly mail: MailQueuePlace['kind'];
 }
 
 /** An order of the visitor. */
@@ -41,19 +45,22 @@ export class SwitchBoard {
   private readonly rotation: RotationSwitch;
   private readonly replica: ReplicaSwitch;
   private readonly service: ServiceSwitch;
+  private readonly mail: MailSwitch;
   private readonly busy = new Set<string>();
   /** `<switch>/<action>`. */
   private readonly runs: Readonly<Record<string, Run>>;
 
   constructor(
-    @Inject(STAGE) stage: Stage,
+    @Inject(STAGE) private readonly stage: Stage,
     @Inject(Forger) forger: Forger,
     @Inject(StoryService) private readonly stories: StoryService,
+    @Inject(Turnstile) turnstile: Turnstile,
   ) {
     this.keyServer = new KeyServerSwitch(stage, forger);
     this.rotation = new RotationSwitch({ stage, forger, stories });
     this.replica = new ReplicaSwitch(stage, forger);
     this.service = new ServiceSwitch(stage, stories);
+    this.mail = new MailSwitch(stage, turnstile);
     this.runs = this.list();
   }
 
@@ -62,6 +69,7 @@ export class SwitchBoard {
       keyServer: this.keyServer.position,
       rotation: this.rotation.phase,
       replica: this.replica.shown,
+      mail: this.stage.environment.mailQueue.kind,
     };
   }
 
@@ -88,7 +96,7 @@ export class SwitchBoard {
   }
 
   private list(): Readonly<Record<string, Run>> {
-    const { keyServer, rotation, replica, service } = this;
+    const { keyServer, rotation, replica, service, mail } = this;
     return {
       'key-server/off': async () => await keyServer.turnOff(),
       'key-server/restart-census': async () => await keyServer.restartCensus(),
@@ -102,6 +110,8 @@ export class SwitchBoard {
       'service/stop': async (name) => await service.stop(readServiceName(name)),
       'service/start': async (name) => await service.start(readServiceName(name)),
       'service/kill': async (name) => await service.kill(readServiceName(name)),
+      'mail/begun': async () => await mail.kill('begun'),
+      'mail/taken': async () => await mail.kill('taken'),
       'user/call': async (user) => await this.callAs(user),
     };
   }

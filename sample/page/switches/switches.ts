@@ -1,5 +1,5 @@
 import { DEMO_USERS } from '../../edge/demo-users.js';
-import { CHAIN, titleOf } from '../hop-recorder.js';
+import { SERVICES, titleOf } from '../hop-recorder.js';
 
 /** What a button of a switch does. */
 export interface Action {
@@ -9,7 +9,7 @@ export interface Action {
 
 /** Something that the visitor can change about the running services. */
 export interface Switch {
-  readonly id: 'key-server' | 'rotation' | 'replica' | 'service' | 'user';
+  readonly id: 'key-server' | 'rotation' | 'replica' | 'service' | 'mail' | 'user';
   readonly title: string;
   readonly does: string;
   readonly actions: readonly Action[];
@@ -57,12 +57,21 @@ export const SWITCHES: readonly Switch[] = [
     does: 'Stopped, a service stays down until you start it. Killed, it is started again by itself.',
     choice: {
       label: 'Service',
-      options: CHAIN.map((name) => ({ value: name, name: titleOf(name) })).toReversed(),
+      options: SERVICES.map((name) => ({ value: name, name: titleOf(name) })).toReversed(),
     },
     actions: [
       { id: 'stop', label: 'Stop it' },
       { id: 'kill', label: 'Kill it' },
       { id: 'start', label: 'Start it' },
+    ],
+  },
+  {
+    id: 'mail',
+    title: 'Kill the courier in the middle of a mail',
+    does: 'Herald queues the mail, and the courier writes it. The courier is killed before or after the text. It is started again by itself, and gets the mail again.',
+    actions: [
+      { id: 'begun', label: 'Kill it before the text' },
+      { id: 'taken', label: 'Kill it after the text' },
     ],
   },
   {

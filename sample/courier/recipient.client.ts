@@ -1,0 +1,44 @@
+import { HttpService } from '@nestjs/axios';
+import { BadGatewayException, Inject, Injectable } from '@nestjs/common';
+import { isAxiosError } from 'axios';
+import type { ServiceIdentity } from 'nestjs-service-auth';
+import { onBehalfOf } from 'nestjs-service-auth/axios';
+import { firstValueFrom } from 'rxjs';
+import { SERVICE_URIS } from '../setup/services.js';
+
+export interface Recipient {
+  readonly uri: string;
+  readonly name: string;
+  readonly email: string;
+}
+
+/** Asks Census for addresses, for the user who has the mail sent: in another process than the one that had the request. */
+@Injectable()
+export class RecipientClient {
+  constructor(@Inject(HttpService) private readonly http: HttpService) {}
+
+  /**
+   * @param caller whose user asks: the verified identity of the job or the message
+   * @returns undefined where this user may not have the address, or there is no such user
+   * @throws Error where Census cannot answer now
+   */
+  async find(uri: string, caller: ServiceIdentity): Promise<Recipient | undefined> {
+    const path = `${uri.slice(SERVICE_URIS.census.length)}address/`;
+    try {
+      const { data } = await firstValueFrom(this.http.get<unknown>(path, onBehalfOf(caller)));
+      return readRecipient(data);
+    } catch (error) {
+      const status = isAxiosError(error) ? error.response?.status : undefined;
+      if (status === 403 || status === 404) return undefined;
+      throw error;
+    }
+  }
+}
+
+function readRecipient(data: unknown): Recipient {
+  const { uri, name, email } = Object(data) as Record<string, unknown>;
+  if (typeof uri === 'string' && typeof name === 'string' && typeof email === 'string') {
+    return { uri, name, email };
+  }
+  throw new BadGatewayException('census.service answered with something that is no user.');
+}
