@@ -31,8 +31,8 @@ export class MessageServer implements OnModuleInit, OnApplicationShutdown {
     @Optional() @Inject(ServiceCallContext) callContext: ServiceCallContext | undefined,
     @Inject(MESSAGE_RECEPTION) options: MessageReceptionOptions,
   ) {
-    registerMessages();
     if (!serviceAuth || !callContext) return;
+    registerMessages(serviceAuth);
     this.stop = serveMessagesIn(callContext);
     void new MessageReception(serviceAuth, readOptions(options));
   }
