@@ -1167,13 +1167,13 @@ const AT_THE_DOOR = [
       text: `isVerifiable(type, verifier) && KINDS`,
       instead: 'KINDS',
       spec: 'test/nest/kinds/neighbours.spec.ts',
-      tests: 'TCP in one application, of which one',
+      tests: 'TCP MS-70',
     },
     {
       check: 'a transport that carries no token is refused',
       text: ` && KINDS.get(type)?.of(context) !== undefined`,
       spec: 'test/nest/kinds/neighbours.spec.ts',
-      tests: 'no token',
+      tests: 'MS-71',
     },
   ]),
   ...inFile('lib/nest/unsupported-context.ts', [

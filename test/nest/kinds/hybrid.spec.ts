@@ -19,7 +19,6 @@ import {
   OptionalServiceAuth,
   ServiceAuthModule,
   ServiceJwtGuard,
-  ServiceSubject,
   SkipServiceAuth,
 } from 'nestjs-service-auth';
 import { serviceMessage, ServiceMessagesModule } from 'nestjs-service-auth/microservices';
@@ -34,7 +33,6 @@ import {
   HeraldService,
 } from '../../support/messages/messaging-services.js';
 import { LogRecorder } from '../../support/observed/log-recorder.js';
-import { ObservedEvents } from '../../support/observed/observed-events.js';
 import { ADAPTERS, startService, type TestService } from '../../support/services/service.js';
 import { strictToken } from '../../support/tokens/forge.js';
 
@@ -72,15 +70,6 @@ class Scoped {
   @UseGuards(ServiceJwtGuard)
   scoped() {
     return 'scoped';
-  }
-}
-
-@Controller()
-class Named {
-  @MessagePattern('named')
-  @UseGuards(ServiceJwtGuard)
-  named(@ServiceSubject({ optional: true }) subject: string | undefined) {
-    return subject ?? 'nobody';
   }
 }
 
@@ -177,24 +166,23 @@ interface Judged {
   readonly refusesAll?: true;
 }
 
-const serviceAuth = (observer?: ObservedEvents) =>
+const serviceAuth = () =>
   ServiceAuthModule.forRoot({
     issuer: CENSUS,
     signingKey: { privateKey: censusKey.privatePem },
     targets: [],
     trustedIssuers: [{ issuer: HERALD, publicKey: heraldKey.publicPem }],
-    observer,
   });
 
 const withBroker = INSTALLED_TRANSPORTS.filter(({ name }) => name === 'TCP' || name === 'NATS');
 
 describe.each(ADAPTERS)('a hybrid application on %s', (adapter) => {
-  describe.each(withBroker)('over HTTP and $name', ({ start }) => {
+  describe.each(withBroker)('over HTTP and $name', (transport) => {
     let place: MeetingPlace;
     let herald: HeraldService;
     let stranger: ClientProxy;
     beforeAll(async () => {
-      place = await start();
+      place = await transport.start();
       herald = await HeraldService.start({ place });
       stranger = ClientProxyFactory.create(place.client('census'));
     });

@@ -203,7 +203,7 @@ describe.each(INSTALLED_TRANSPORTS.filter(({ name }) => NAMES.includes(name)))(
       expect(logger.texts('warn').filter((line) => line.includes('(option coverage)'))).toEqual([]);
     });
 
-    it('in one application, of which one does not import ServiceMessagesModule: refused, and named at start', async () => {
+    it('MS-70 in one application, of which one does not import ServiceMessagesModule: refused, and named at start', async () => {
       const archive = archiveAuth({ isGlobal: false });
       const registry = registryAuth({ isGlobal: false });
       const ofArchive = named('ArchiveModule', {
@@ -286,7 +286,7 @@ class OwnTransport extends Server implements CustomTransportStrategy {
 }
 
 describe('a transport that carries no token', () => {
-  it('is refused, whatever the handler says', async () => {
+  it('MS-71 is refused, whatever the handler says', async () => {
     @Controller()
     @UseGuards(ServiceJwtGuard)
     class OwnController {

@@ -274,7 +274,8 @@ export class Chain {
       imports: [auth],
       controllers: [KeptController],
     });
-    this.closing.push(this.census.close);
+    const { census } = this;
+    this.closing.push(async () => await census.close());
   }
 
   private async startRelay(
@@ -328,7 +329,8 @@ export class Chain {
       controllers: [HeraldController],
       providers: [place ? sendingMessages : addingJobs],
     });
-    this.closing.push(this.herald.close);
+    const { herald } = this;
+    this.closing.push(async () => await herald.close());
   }
 }
 

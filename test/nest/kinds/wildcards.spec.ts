@@ -36,7 +36,7 @@ function withWildcards(place: MeetingPlace, name: TransportName): MeetingPlace {
 
 describe.each(INSTALLED_TRANSPORTS.filter(({ name }) => WILDCARDS[name]))(
   'a pattern that takes several routes, over $name',
-  ({ name, start }) => {
+  ({ name, ...transport }) => {
     const { any = '', join = '' } = WILDCARDS[name] ?? {};
     // A word at the end: `*` there takes the replies over Redis too, which Nest sends to the route and `.reply`.
     const routeOf = (verb: 'SEND' | 'EMIT', house: string): string =>
@@ -59,7 +59,7 @@ describe.each(INSTALLED_TRANSPORTS.filter(({ name }) => WILDCARDS[name]))(
     let census: CensusService;
     let peer: PlainPeer;
     beforeAll(async () => {
-      place = withWildcards(await start(), name);
+      place = withWildcards(await transport.start(), name);
       census = await CensusService.start({ place, queue: QUEUE, controllers: [HousesController] });
       peer = await PlainPeer.open(name, place, QUEUE);
     }, 120_000);
@@ -75,7 +75,7 @@ describe.each(INSTALLED_TRANSPORTS.filter(({ name }) => WILDCARDS[name]))(
         ['of this very route', '1', undefined],
         ['of another route that it takes', '2', 'request_mismatch'],
         ['of the pattern itself', any, 'request_mismatch'],
-      ])('a token %s (%s): %s', async (_title, signed, code) => {
+      ])('MS-72 a token %s (%s): %s', async (_title, signed, code) => {
         const parts = { key: heraldKey, issuer: HERALD, audience: CENSUS, verb, data: '{"id":1}' };
         const routes = { pattern: routeOf(verb, '1'), route: routeOf(verb, signed) };
         const message = forgeMessage({ ...parts, ...routes });
