@@ -1153,14 +1153,29 @@ const AT_THE_DOOR = [
     },
     {
       check: 'no context of an unknown type',
-      text: `    if (!isOfResolver && !isSupported(context)) {\n      return await authenticator.refuseContext(context);\n    }\n`,
+      text: `    if (!isOfResolver && !authenticator.canVerify(context)) {\n      return await authenticator.refuseContext(context);\n    }\n`,
       spec: GUARD,
     },
     {
       check: 'contexts it does not know are refused first',
-      text: `    if (!isOfResolver && !isSupported(context)) {\n      return await authenticator.refuseContext(context);\n    }\n    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n`,
-      instead: `    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n    if (!isOfResolver && !isSupported(context)) {\n      return await authenticator.refuseContext(context);\n    }\n`,
+      text: `    if (!isOfResolver && !authenticator.canVerify(context)) {\n      return await authenticator.refuseContext(context);\n    }\n    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n`,
+      instead: `    const route = routeOf(context);\n    if (route.mode === 'skip') return true;\n    if (!isOfResolver && !authenticator.canVerify(context)) {\n      return await authenticator.refuseContext(context);\n    }\n`,
       spec: GUARD,
+    },
+  ]),
+  ...inFile('lib/nest/received-call.ts', [
+    {
+      check: 'a service without ServiceMessagesModule verifies no message',
+      text: `isVerifiable(type, verifier) && KINDS`,
+      instead: 'KINDS',
+      spec: 'test/nest/kinds/neighbours.spec.ts',
+      tests: 'TCP MS-70',
+    },
+    {
+      check: 'a transport that carries no token is refused',
+      text: ` && KINDS.get(type)?.of(context) !== undefined`,
+      spec: 'test/nest/kinds/neighbours.spec.ts',
+      tests: 'MS-71',
     },
   ]),
   ...inFile('lib/nest/unsupported-context.ts', [

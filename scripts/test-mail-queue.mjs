@@ -37,7 +37,7 @@ const { PORTS } = /** @type {typeof import('../sample/setup/environment.js')} */
   await load('setup/environment.js')
 );
 
-/** @param {string} file */
+/** @param {string} file @returns {Promise<unknown>} */
 async function load(file) {
   return await import(new URL(`../dist-sample/${file}`, import.meta.url).href);
 }

@@ -1,6 +1,7 @@
 import { type CanActivate, Inject, Injectable } from '@nestjs/common';
 import { ApplicationConfig, HttpAdapterHost, ModulesContainer } from '@nestjs/core';
 import { globalGuards, isServiceGuard } from './guarded-routes.js';
+import { ServiceJwtGuard } from './service-jwt.guard.js';
 
 /** Whether a global guard protects a handler; `undecided` if Nest does not show it at start. */
 export type Reach = 'guarded' | 'open' | 'undecided';
@@ -94,6 +95,13 @@ export class GlobalGuardReach {
   get globalGuards(): readonly unknown[] {
     const { made, perRequest } = globalGuards(this.#config);
     return [...made, ...perRequest];
+  }
+
+  /** Whether no global guard refuses all calls of a type of execution context. */
+  verifies(type: string): boolean {
+    return globalGuards(this.#config).made.every(
+      (guard) => !(guard instanceof ServiceJwtGuard) || guard.verifies(type),
+    );
   }
 
   /** Whether global guards protect HTTP handlers. */

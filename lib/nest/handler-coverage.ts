@@ -9,10 +9,11 @@ import {
   servesModules,
 } from './graphql-endpoints.js';
 import { guardsOn, handlerOf, hasGuard, isServiceGuard, methodNamesOf } from './guarded-routes.js';
-import type { ModuleNode } from './module-graph.js';
+import { type ModuleNode, serviceOf, sourceFor } from './module-graph.js';
 import { needOfParameter } from './parameter-need.js';
 import { isVerifiable } from './received-call.js';
 import { readRoute } from './route-policy.js';
+import { ServiceAuth } from '../service-auth.js';
 
 /** The kind of call that reaches a handler. */
 export type HandlerKind = 'HTTP' | 'message' | 'event' | 'job' | 'WebSocket' | 'GraphQL';
@@ -30,7 +31,7 @@ export interface HandlerCoverage {
   readonly handler: string;
   readonly kind: HandlerKind;
   readonly verdict: Verdict;
-  /** `ServiceJwtGuard` refuses every request of it: its GraphQL endpoint verifies none. */
+  /** `ServiceJwtGuard` refuses every call of it: its GraphQL endpoint, or its service, verifies none of this kind. */
   readonly refusesAll?: true;
   /** The names of its other guards. */
   readonly otherGuards: readonly string[];
@@ -41,7 +42,7 @@ export interface HandlerCoverage {
 /** The members of Nest's record of a provider that this library reads. */
 type Wrapper = Pick<
   NonNullable<ReturnType<ModuleNode['providers']['get']>>,
-  'metatype' | 'isNotMetatype' | 'instance' | 'isDependencyTreeStatic'
+  'metatype' | 'isNotMetatype' | 'instance' | 'isDependencyTreeStatic' | 'host'
 >;
 
 /** A handler, before its verdict. */
@@ -54,6 +55,8 @@ interface Found {
   readonly declared: object;
   readonly kind: HandlerKind;
   readonly isStatic: boolean;
+  /** The module that declares its class. */
+  readonly host: ModuleNode | undefined;
   /** The endpoints of GraphQL that serve it; undefined for other handlers. */
   readonly endpoints?: readonly GraphQLEndpoint[];
 }
@@ -161,13 +164,14 @@ function ofProvider(wrapper: Wrapper, endpoints: () => GraphQLEndpoint[]): Found
 function methodsOf(wrapper: Wrapper): Omit<Found, 'kind'>[] {
   const type = wrapper.metatype as Type;
   if (!isObject(type.prototype)) return [];
+  const { host } = wrapper;
   const isStatic = wrapper.isDependencyTreeStatic();
   return methodNamesOf(type).map((name) => {
     const declared = handlerOf(type, name);
     const instance: unknown = wrapper.instance;
     const called: unknown = isObject(instance) ? Reflect.get(instance, name) : declared;
     // An instance may have replaced the method by a function without decorators.
-    return { type, name, declared, called: isObject(called) ? called : declared, isStatic };
+    return { type, name, declared, called: isObject(called) ? called : declared, isStatic, host };
   });
 }
 
@@ -177,7 +181,7 @@ function judge(handler: Found, reach: GlobalGuardReach): HandlerCoverage {
   return {
     handler: `${type.name}.${name}()${suffix}`,
     kind,
-    ...(handler.endpoints ? judgeResolver(handler, reach) : { verdict: verdictOn(handler, reach) }),
+    ...(handler.endpoints ? judgeResolver(handler, reach) : judgeOther(handler, reach)),
     otherGuards: namesOfOthers([
       ...(kind === 'HTTP' ? reach.globalGuards : []),
       ...guardsOn({ handler: called, controller: type }),
@@ -186,25 +190,38 @@ function judge(handler: Found, reach: GlobalGuardReach): HandlerCoverage {
   };
 }
 
-function verdictOn(handler: Found, reach: GlobalGuardReach): Verdict {
+function judgeOther(
+  handler: Found,
+  reach: GlobalGuardReach,
+): Pick<HandlerCoverage, 'verdict' | 'refusesAll'> {
   const { type, called, declared, kind } = handler;
-  if (kind === 'job' && isServiceProcessor(type)) return 'guarded';
+  if (kind === 'job' && isServiceProcessor(type)) return { verdict: 'guarded' };
   const served = reachOf(handler, reach);
-  if (served === undefined) return 'unserved';
-  const guarded: Reach = hasGuard({ handler: called, controller: type }) ? 'guarded' : served;
+  if (served === undefined) return { verdict: 'unserved' };
+  const isOwn = hasGuard({ handler: called, controller: type });
   const { mode } = readRoute(kind === 'HTTP' ? called : declared, type);
-  // These decorators open only what the guard can verify. It refuses the rest.
-  if (guarded === 'guarded' && (!isVerifiedKind(kind) || mode === 'required')) return 'guarded';
-  if (mode === 'skip') return 'skipped';
-  return guarded === 'guarded' ? 'optional' : guarded;
+  const isGuarded = isOwn || served === 'guarded';
+  // Decorators open only what the guard can verify. It refuses the rest.
+  if (isGuarded && kind === 'WebSocket') return { verdict: 'guarded' };
+  const isVerified =
+    (!isOwn || isVerifiedByOwn(handler)) && (served !== 'guarded' || reach.verifies(typeOf(kind)));
+  if (isGuarded && !isVerified) return { verdict: 'guarded', refusesAll: true };
+  if (mode === 'skip') return { verdict: 'skipped' };
+  if (!isGuarded) return { verdict: served };
+  return { verdict: mode === 'required' ? 'guarded' : 'optional' };
 }
 
-/** Whether the guard verifies calls of this kind: over HTTP, and messages where ServiceMessagesModule is imported. */
-export function isVerifiedKind(kind: HandlerKind): boolean {
-  return kind === 'HTTP' || ((kind === 'message' || kind === 'event') && isVerifiable('rpc'));
+/** The type of the execution context of a call, in Nest's words. */
+function typeOf(kind: HandlerKind): string {
+  return kind === 'HTTP' ? 'http' : 'rpc';
 }
 
-/** Whether the guards of the application protect a handler; undefined if it is never called. */
+/** Whether the service that Nest injects into the guard of a handler verifies calls of its kind. */
+function isVerifiedByOwn({ kind, host }: Found): boolean {
+  const service = host && serviceOf(sourceFor(host, ServiceAuth));
+  return service === undefined || isVerifiable(typeOf(kind), service);
+}
+
 /** From the laxest on: a resolver that several endpoints serve is as open as through the laxest of them. */
 const LAXNESS = ['open', 'skipped', 'optional', 'guarded'] as const satisfies Verdict[];
 

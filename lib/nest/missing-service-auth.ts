@@ -2,10 +2,17 @@ import { Inject, Injectable, type OnModuleInit, Optional, type Provider } from '
 import { ServiceAuthUsageError } from '../core/index.js';
 import { ServiceAuth } from '../service-auth.js';
 
-/** The error of a signing client that sees no `ServiceAuthModule`. */
-export function missingServiceAuth(client: string): ServiceAuthUsageError {
+/** How a module is given the service of a `ServiceAuthModule` with `isGlobal: false`. */
+const GIVEN: Readonly<Record<string, string>> = {
+  ServiceMessagesModule: 'ServiceMessagesModule.forRoot({}, [...]) or .forClients([...], [...])',
+  ServiceJobsModule: 'ServiceJobsModule.forQueues([...], [...])',
+};
+
+/** The error of a module of this library that sees no `ServiceAuthModule`. */
+export function missingServiceAuth(module: string): ServiceAuthUsageError {
+  const given = GIVEN[module] ?? `${module}.register({ imports: [...] })`;
   return new ServiceAuthUsageError(
-    `${client} needs ServiceAuthModule, whose service signs. Write imports: [ServiceAuthModule.forRoot({ issuer, signingKey, targets })] in the root module; with isGlobal: false, give what it returned to the client: ${client}.register({ imports: [...] }).`,
+    `${module} needs ServiceAuthModule, whose service signs and verifies. Write imports: [ServiceAuthModule.forRoot({ issuer, signingKey, targets })] in the root module; with isGlobal: false, give what it returned to the module: ${given}.`,
   );
 }
 

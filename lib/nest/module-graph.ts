@@ -1,5 +1,6 @@
 import type { InjectionToken } from '@nestjs/common';
 import type { ModulesContainer } from '@nestjs/core';
+import { ServiceAuth } from '../service-auth.js';
 
 /** A module in Nest's container. */
 export type ModuleNode = ModulesContainer extends Map<string, infer Node> ? Node : never;
@@ -34,6 +35,12 @@ function exportersIn(
   if (module.exports.has(token) && module.providers.has(token)) return [module];
   const reexported = [...module.imports].filter(({ metatype }) => module.exports.has(metatype));
   return reexported.flatMap((each) => exportersIn(each, token, seen));
+}
+
+/** The service that a module of Nest makes; undefined if it makes none. */
+export function serviceOf(node: ModuleNode | undefined): ServiceAuth | undefined {
+  const instance: unknown = node?.providers.get(ServiceAuth)?.instance;
+  return instance instanceof ServiceAuth ? instance : undefined;
 }
 
 /** The modules whose providers were injected into a module. */

@@ -70,14 +70,21 @@ const HTTP: CallKind = {
 
 const KINDS = new Map<string, CallKind>([['http', HTTP]]);
 
-/** Lets guards and decorators know one more type of execution context. The last one registered counts. */
-export function registerCallKind(type: string, kind: CallKind): void {
+/** The services that verify calls of a type. Those of HTTP are verified by each. */
+const VERIFIERS = new Map<string, WeakSet<object>>();
+
+/**
+ * Lets decorators know one more type of execution context, and the guard of one service verify it: other applications of
+ * this process may not import its module. The last kind registered for a type counts.
+ */
+export function registerCallKind(type: string, kind: CallKind, verifier: object): void {
   KINDS.set(type, kind);
+  VERIFIERS.set(type, (VERIFIERS.get(type) ?? new WeakSet()).add(verifier));
 }
 
-/** Whether guards verify calls of this type of execution context. */
-export function isVerifiable(type: string): boolean {
-  return KINDS.has(type);
+/** Whether the guard of a service verifies calls of this type of execution context. */
+export function isVerifiable(type: string, verifier: object): boolean {
+  return type === 'http' || VERIFIERS.get(type)?.has(verifier) === true;
 }
 
 /** How calls of this context are received; undefined for a type that no imported module knows. */
@@ -85,9 +92,13 @@ export function callKindOf(context: ExecutionContext): CallKind | undefined {
   return KINDS.get(context.getType());
 }
 
-/** Whether a guard can verify this call: false for a type that no imported module knows, and for a transport without tokens. */
-export function isSupported(context: ExecutionContext): boolean {
-  return callKindOf(context)?.carriesTokens(context) === true;
+/**
+ * Whether the guard of a service can verify the call of this context: not one of a type whose module the service does not
+ * import, nor one of a transport that carries no token, such as Kafka.
+ */
+export function canVerify(verifier: object, context: ExecutionContext): boolean {
+  const carriesTokens = callKindOf(context)?.carriesTokens(context) === true;
+  return carriesTokens && isVerifiable(context.getType(), verifier);
 }
 
 /**
@@ -98,9 +109,7 @@ export function isSupported(context: ExecutionContext): boolean {
 export function receivedCallIn(context: ExecutionContext): ReceivedCall {
   const call = callKindOf(context)?.of(context);
   if (call) return call;
-  throw new ServiceAuthUsageError(
-    `The guard knows nothing of this ${context.getType()} call: import its module, such as ServiceMessagesModule, in the application that serves it.`,
-  );
+  throw new ServiceAuthUsageError(`The guard knows nothing of this ${context.getType()} call.`);
 }
 
 /** The exception that answers a refusal by a decorator. */

@@ -15,7 +15,7 @@ import {
 import { ServiceAuth } from '../service-auth.js';
 import type { BodySettings } from './http/body/verifiable-body.js';
 import { Enforcement } from './enforcement.js';
-import type { ReceivedCall } from './received-call.js';
+import { canVerify, isVerifiable, type ReceivedCall } from './received-call.js';
 import { type Verification, verificationBy } from './request-state.js';
 import { placeOfResolver, requestBehind, toResolverException } from './resolver-context.js';
 import { asksNothing, type Route } from './route-policy.js';
@@ -66,8 +66,19 @@ export class RequestAuthenticator {
     this.enforcement = Enforcement.of(options, serviceAuth.settings.now);
   }
 
+  /** Whether this service verifies calls of a type of execution context. */
+  verifies(type: string): boolean {
+    return isVerifiable(type, this.serviceAuth);
+  }
+
+  /** Whether this service can verify the call of an execution context. */
+  canVerify(context: ExecutionContext): boolean {
+    return canVerify(this.serviceAuth, context);
+  }
+
   /**
-   * Refuses an execution context of a type that no imported module knows, or of a transport that carries no tokens.
+   * Refuses an execution context that this service cannot verify: of a type that it knows no module of, or of a transport that
+   * carries no tokens.
    *
    * @throws the exception of that type, with `context_unsupported`
    */

@@ -3,7 +3,7 @@ import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs
 import { ServiceAuthConfigError } from '../core/index.js';
 import { ServiceAuth } from '../service-auth.js';
 import { GlobalGuardReach } from './global-guard-reach.js';
-import { coverageOf, type HandlerCoverage, isVerifiedKind } from './handler-coverage.js';
+import { coverageOf, type HandlerCoverage } from './handler-coverage.js';
 import { MODULE_OPTIONS_TOKEN } from './service-auth.module-definition.js';
 import type { ServiceAuthModuleOptions } from './service-auth.options.js';
 
@@ -50,7 +50,7 @@ export class RouteCoverageCheck implements OnApplicationBootstrap {
     const handlers = coverageOf(this.reach.modules, this.reach);
     channel(CHANNEL).publish(handlers);
     const open = handlers.filter(isOpen);
-    this.known = new Set(open.map(({ handler }) => handler));
+    this.known = new Set(handlers.map(judgementOn));
     const receiving = checks.filter(({ receives }) => receives);
     const coverage = STRICTNESS.findLast((word) =>
       receiving.some((each) => each.coverage === word),
@@ -61,6 +61,7 @@ export class RouteCoverageCheck implements OnApplicationBootstrap {
     }
     this.warn(describeOpen(handlers));
     this.warn(describeResolvers(handlers));
+    this.warn(describeMessages(handlers));
     this.warn(describeNeeds(handlers));
   }
 
@@ -71,8 +72,10 @@ export class RouteCoverageCheck implements OnApplicationBootstrap {
       return;
     }
     const handlers = coverageOf(this.reach.modules, this.reach);
-    this.known = new Set(handlers.filter(isOpen).map(({ handler }) => handler));
-    this.warn(describeOpen(handlers.filter(({ handler }) => !known.has(handler))));
+    this.known = new Set(handlers.map(judgementOn));
+    const others = handlers.filter((handler) => !known.has(judgementOn(handler)));
+    this.warn(describeOpen(others));
+    this.warn(describeMessages(others));
   }
 
   private get checks(): RouteCoverageCheck[] {
@@ -85,6 +88,11 @@ export class RouteCoverageCheck implements OnApplicationBootstrap {
   private warn(text: string | undefined): void {
     if (text !== undefined) this.logger.warn(text);
   }
+}
+
+/** A handler and what was judged of it: known, until a transport that is connected later changes it. */
+function judgementOn({ handler, verdict, refusesAll }: HandlerCoverage): string {
+  return JSON.stringify([handler, verdict, refusesAll === true]);
 }
 
 function isOpen({ verdict }: HandlerCoverage): boolean {
@@ -129,24 +137,34 @@ function describeOpen(handlers: readonly HandlerCoverage[]): string | undefined 
 }
 
 function describeResolvers(handlers: readonly HandlerCoverage[]): string | undefined {
-  const names = handlers.filter(({ refusesAll }) => refusesAll).map(({ handler }) => handler);
+  const names = handlers
+    .filter(({ refusesAll, kind }) => refusesAll && kind === 'GraphQL')
+    .map(({ handler }) => handler);
   if (names.length === 0) return undefined;
   return `ServiceJwtGuard refuses every operation of ${listed(names)}: the GraphQL endpoint verifies no request. Write driver: guardedDriver(...) from 'nestjs-service-auth/graphql' in GraphQLModule, or @SkipServiceAuth() where everybody may call (option coverage).`;
 }
 
+function describeMessages(handlers: readonly HandlerCoverage[]): string | undefined {
+  const names = handlers
+    .filter((handler) => handler.refusesAll && isMessage(handler))
+    .map(({ handler }) => handler);
+  if (names.length === 0) return undefined;
+  return `ServiceJwtGuard refuses every message to ${listed(names)}: its service verifies no messages. Import ServiceMessagesModule from 'nestjs-service-auth/microservices' where ServiceAuthModule is imported (option coverage).`;
+}
+
 /** Whether a parameter needs a verified request, but no guard verifies it. */
 function lacksVerification({ needs, kind, verdict, refusesAll }: HandlerCoverage): boolean {
-  const isVerifiable = isVerifiedKind(kind) || (kind === 'GraphQL' && !refusesAll);
+  const isVerifiable = kind !== 'WebSocket' && kind !== 'job' && !refusesAll;
   const isVerified = isVerifiable && (verdict === 'guarded' || verdict === 'optional');
   return needs.length > 0 && !isVerified && verdict !== 'unserved';
 }
 
 function describeNeeds(handlers: readonly HandlerCoverage[]): string | undefined {
   const names = handlers
-    .filter(lacksVerification)
+    .filter((handler) => lacksVerification(handler) && !(handler.refusesAll && isMessage(handler)))
     .map(({ handler, needs }) => `${handler} with ${needs.join(' and ')}`);
   if (names.length === 0) return undefined;
-  return `No ServiceJwtGuard verifies the requests of ${listed(names)}: every call fails. Write @UseGuards(ServiceJwtGuard) on the HTTP route, and no @SkipServiceAuth() (option coverage).`;
+  return `No ServiceJwtGuard verifies the calls of ${listed(names)}: every call fails. Write @UseGuards(ServiceJwtGuard) on the HTTP route or on the message handler, and no @SkipServiceAuth() (option coverage).`;
 }
 
 function problemOf(handler: HandlerCoverage): string {

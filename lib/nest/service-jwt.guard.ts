@@ -6,7 +6,7 @@ import {
   Optional,
 } from '@nestjs/common';
 import { ServiceAuthUsageError } from '../core/index.js';
-import { isSupported, receivedCallIn } from './received-call.js';
+import { receivedCallIn } from './received-call.js';
 import { RequestAuthenticator } from './request-authenticator.js';
 import { isResolver } from './resolver-context.js';
 import { routeOf } from './route-policy.js';
@@ -50,7 +50,7 @@ export class ServiceJwtGuard implements CanActivate {
     const authenticator = this.found();
     // First of all, so that nothing opens a context this guard does not know: not even a decorator.
     const isOfResolver = isResolver(context);
-    if (!isOfResolver && !isSupported(context)) {
+    if (!isOfResolver && !authenticator.canVerify(context)) {
       return await authenticator.refuseContext(context);
     }
     const route = routeOf(context);
@@ -58,6 +58,15 @@ export class ServiceJwtGuard implements CanActivate {
     if (isOfResolver) await authenticator.admitToResolver(context, route);
     else await authenticator.authenticate(receivedCallIn(context), route);
     return true;
+  }
+
+  /**
+   * Whether this guard can verify calls of a type of execution context. It refuses all others.
+   *
+   * @internal
+   */
+  verifies(type: string): boolean {
+    return this.authenticator?.verifies(type) === true;
   }
 
   private found(): RequestAuthenticator {

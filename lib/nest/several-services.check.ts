@@ -2,7 +2,13 @@ import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { ModuleRef, ModulesContainer } from '@nestjs/core';
 import { ServiceAuthConfigError } from '../core/index.js';
 import { ServiceAuth } from '../service-auth.js';
-import { dependenciesOf, exportersTo, type ModuleNode, sourceFor } from './module-graph.js';
+import {
+  dependenciesOf,
+  exportersTo,
+  type ModuleNode,
+  serviceOf,
+  sourceFor,
+} from './module-graph.js';
 import { importsOfClient, isSigningClient } from './signing-client.js';
 
 const TWO_GLOBAL =
@@ -77,9 +83,4 @@ function isChosen(client: ModuleNode): boolean {
     exportersTo(client, ServiceAuth, local).length > 0 ||
     importsOfClient(client).some((metatype) => metatype === source?.metatype)
   );
-}
-
-function serviceOf(node: ModuleNode | undefined): ServiceAuth | undefined {
-  const instance: unknown = node?.providers.get(ServiceAuth)?.instance;
-  return instance instanceof ServiceAuth ? instance : undefined;
 }

@@ -15,7 +15,7 @@ const READY = /Ready to accept connections/;
 export interface RedisServer {
   readonly port: number;
   /** Ends it, and removes its folder. */
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 /** Whether the PATH has a redis-server. */

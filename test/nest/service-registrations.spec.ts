@@ -279,7 +279,7 @@ describe.each(CLIENTS)('CF-17 a %s beside a service that is not global', (name, 
   it('does not start where no service is global and it is given none', async () => {
     await expect(start(local, featureOf(local, client()))).rejects.toThrow(
       // On Nest 11 the client itself is asked first.
-      /its Service(Http|Fetch)Module has no service to sign for\. Write Service(Http|Fetch)Module\.register\(|needs ServiceAuthModule, whose service signs/,
+      /its Service(Http|Fetch)Module has no service to sign for\. Write Service(Http|Fetch)Module\.register\(|needs ServiceAuthModule, whose service signs and verifies/,
     );
   });
 });

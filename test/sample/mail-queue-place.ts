@@ -5,7 +5,7 @@ import { findFreePort, startRedis } from '../../sample/story/redis-server.js';
 /** Where mails wait for the courier. */
 export interface OpenMailQueue {
   readonly place: MailQueuePlace;
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 /** Before Nest 12.0.4, messages over TCP carry no token, so mails cannot wait in the memory of Herald. */

@@ -1,5 +1,6 @@
 import type { ExecutionContext } from '@nestjs/common';
 import { createSlot } from '../../core/index.js';
+import type { ServiceAuth } from '../../service-auth.js';
 import { type CallKind, registerCallKind } from '../received-call.js';
 import { isForEachInstance } from './event-consumer.decorator.js';
 import { deliveryOf, type MessageDelivery } from './message-delivery.js';
@@ -14,9 +15,9 @@ const RPC: CallKind = {
   exceptionFor: toRpcException,
 };
 
-/** From now on guards and decorators know messages. */
-export function registerMessages(): void {
-  registerCallKind('rpc', RPC);
+/** From now on decorators know messages, and the guard of this service verifies them. */
+export function registerMessages(serviceAuth: ServiceAuth): void {
+  registerCallKind('rpc', RPC, serviceAuth);
 }
 
 function messageIn(context: ExecutionContext): ReceivedMessage | undefined {

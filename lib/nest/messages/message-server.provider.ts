@@ -30,8 +30,8 @@ export class MessageServer implements OnModuleInit, OnApplicationShutdown {
     @Optional() @Inject(ServiceCallContext) callContext: ServiceCallContext | undefined,
     @Inject(MESSAGE_RECEPTION) options: MessageReceptionOptions,
   ) {
-    registerMessages();
     if (!serviceAuth || !callContext) return;
+    registerMessages(serviceAuth);
     this.stop = serveMessagesIn(callContext);
     MessageReception.define(serviceAuth, readOptions(options));
   }
