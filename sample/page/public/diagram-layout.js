@@ -14,7 +14,7 @@ const GUTTER = 196;
 export function layoutOf(width) {
   const isNarrow = width < NARROW;
   const gutter = isNarrow ? 0 : GUTTER;
-  const row = isNarrow ? 37 : 43;
+  const row = isNarrow ? 34 : 43;
   const top = isNarrow ? 42 : 62;
   const slot = Math.max(0, width - gutter) / PARTIES.length;
   return {
