@@ -40,6 +40,7 @@ const CLIENTS = 'test/nest/messages/message-clients.spec.ts';
 const REFUSED_MESSAGES = 'test/nest/messages/refused-messages.spec.ts';
 const DRIVERS = 'tools/graphql/test/policies.spec.ts';
 const REACHED = 'tools/graphql/test/reached.spec.ts';
+const CONTEXTS = 'tools/graphql/test/contexts.spec.ts';
 
 /** @param {string} file @param {Omit<Removal, 'file'>[]} removals @returns {Removal[]} */
 const inFile = (file, removals) => removals.map((removal) => ({ file, ...removal }));
@@ -3030,7 +3031,37 @@ const MOUNTS = [
       tests: 'on express.*GQ-01',
     },
   ]),
+  ...inFile('lib/nest/resolver-context.ts', [
+    {
+      check: 'a context that names two requests is of none',
+      text: `  if (ofApollo && ofMercurius && ofApollo !== ofMercurius) return undefined;\n`,
+      spec: RESOLVERS,
+      tests: 'on express.*GQ-08',
+    },
+    {
+      check: 'a guarded endpoint says whose a context is',
+      text: `  if (named !== undefined) return verifiedIn(named);\n`,
+      instead: `  void named;\n`,
+      spec: RESOLVERS,
+      tests: 'on express.*GQ-08',
+    },
+  ]),
+  ...inFile('lib/nest/graphql/request-context.ts', [
+    {
+      check: 'each request has a context of its own',
+      text: `isObject(given ?? {}) ? copyFor(requestIn(args), given ?? {}) : given`,
+      instead: `given`,
+      spec: CONTEXTS,
+      tests: 'Mercurius GQ-08',
+    },
+  ]),
   ...inFile('lib/nest/graphql/guarded-driver.ts', [
+    {
+      check: 'a guarded driver has a route',
+      text: `      if (endpoint.routes === false) throw new ServiceAuthConfigError([NO_ROUTE]);\n`,
+      spec: CONTEXTS,
+      tests: 'GQ-07',
+    },
     {
       check: 'an endpoint on Express is verified',
       text: `      httpAdapter.use(path, middleware.express({ ...mount, route: path }));\n`,
