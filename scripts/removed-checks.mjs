@@ -34,6 +34,7 @@ const ORIGINATE = 'test/for-whom/originate.spec.ts';
 const CALL_CONTEXT = 'test/for-whom/call-context.spec.ts';
 const RESOLVERS = 'test/nest/resolvers.spec.ts';
 const MOUNTED = 'test/nest/mounted.spec.ts';
+const HANDSHAKES = 'test/nest/handshakes.spec.ts';
 const MESSAGES = 'test/core/messages/message-checks.spec.ts';
 const DELIVERIES = 'test/nest/messages/delivery-checks.spec.ts';
 const CLIENTS = 'test/nest/messages/message-clients.spec.ts';
@@ -3006,6 +3007,13 @@ const MOUNTS = [
       instead: `anonymous === 'admit'`,
       spec: MOUNTED,
       tests: 'on express.*GQ-06',
+    },
+    {
+      check: 'a handshake that is refused opens nothing',
+      text: `        refuse: (exception) => handshake.refuse(exception),\n`,
+      instead: `        refuse: () => {\n          handshake.accept();\n          next();\n        },\n`,
+      spec: HANDSHAKES,
+      tests: 'on express.*GQ-09',
     },
     {
       check: 'options of a mount are known',

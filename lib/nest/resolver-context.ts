@@ -29,9 +29,9 @@ export function isResolver(context: ExecutionContext): boolean {
 }
 
 /**
- * The request over HTTP that a resolver works for, as its guarded endpoint has named it, or else as the context of Apollo or
- * Mercurius has it; undefined where no guard or endpoint has begun to verify one, or where that context has two. What else the
- * application keeps in that context is never taken for it.
+ * The request over HTTP that a resolver works for: as its guarded endpoint has named it, else as the context of Apollo or
+ * Mercurius has it. Undefined where nobody has begun to verify one, and where that context has two. What else the
+ * application keeps there is never taken for a request.
  */
 export function requestBehind(context: ExecutionContext): ReceivedRequest | undefined {
   const args = context.getArgs<unknown[]>();
