@@ -83,6 +83,7 @@ export {
   type MountOptions,
   type ServiceAuthExpressMiddleware,
   type ServiceAuthFastifyHook,
+  type ServiceAuthUpgradeListener,
   ServiceAuthMiddleware,
 } from './nest/service-auth.middleware.js';
 export { ServiceAuthModule } from './nest/service-auth.module.js';

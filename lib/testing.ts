@@ -5,7 +5,7 @@ export {
   decodeToken,
   type TokenCarrier,
 } from './testing/decode-token.js';
-export { FLAWS, type Flaw } from './testing/flaws.js';
+export { FLAWS, type Flaw, MESSAGE_FLAWS } from './testing/flaws.js';
 export { GRANT_FLAWS, type GrantFlaw } from './testing/grant-flaws.js';
 export type { ProviderFactory, ProviderOverrides } from './testing/provider-overrides.js';
 export {
@@ -23,5 +23,6 @@ export type {
   TestReceiver,
   TestReceiverOptions,
 } from './testing/test-receiver.js';
+export type { TestJob, TestJobOptions } from './testing/test-message.js';
 export type { SentRequest, TestBody, TestRequestOptions } from './testing/test-request.js';
 export type { TokenlessCaller } from './testing/tokenless.js';

@@ -34,12 +34,14 @@ const ORIGINATE = 'test/for-whom/originate.spec.ts';
 const CALL_CONTEXT = 'test/for-whom/call-context.spec.ts';
 const RESOLVERS = 'test/nest/resolvers.spec.ts';
 const MOUNTED = 'test/nest/mounted.spec.ts';
+const HANDSHAKES = 'test/nest/handshakes.spec.ts';
 const MESSAGES = 'test/core/messages/message-checks.spec.ts';
 const DELIVERIES = 'test/nest/messages/delivery-checks.spec.ts';
 const CLIENTS = 'test/nest/messages/message-clients.spec.ts';
 const REFUSED_MESSAGES = 'test/nest/messages/refused-messages.spec.ts';
 const DRIVERS = 'tools/graphql/test/policies.spec.ts';
 const REACHED = 'tools/graphql/test/reached.spec.ts';
+const CONTEXTS = 'tools/graphql/test/contexts.spec.ts';
 
 /** @param {string} file @param {Omit<Removal, 'file'>[]} removals @returns {Removal[]} */
 const inFile = (file, removals) => removals.map((removal) => ({ file, ...removal }));
@@ -3007,6 +3009,13 @@ const MOUNTS = [
       tests: 'on express.*GQ-06',
     },
     {
+      check: 'a handshake that is refused opens nothing',
+      text: `        refuse: (exception) => handshake.refuse(exception),\n`,
+      instead: `        refuse: () => {\n          handshake.accept();\n          next();\n        },\n`,
+      spec: HANDSHAKES,
+      tests: 'on express.*GQ-09',
+    },
+    {
       check: 'options of a mount are known',
       text: `      throw new ServiceAuthUsageError(\`\${name} is no option of a mount: write one of \${names}.\`);\n`,
       instead: `      void names;\n      continue;\n`,
@@ -3030,7 +3039,37 @@ const MOUNTS = [
       tests: 'on express.*GQ-01',
     },
   ]),
+  ...inFile('lib/nest/resolver-context.ts', [
+    {
+      check: 'a context that names two requests is of none',
+      text: `  if (ofApollo && ofMercurius && ofApollo !== ofMercurius) return undefined;\n`,
+      spec: RESOLVERS,
+      tests: 'on express.*GQ-08',
+    },
+    {
+      check: 'a guarded endpoint says whose a context is',
+      text: `  if (named !== undefined) return verifiedIn(named);\n`,
+      instead: `  void named;\n`,
+      spec: RESOLVERS,
+      tests: 'on express.*GQ-08',
+    },
+  ]),
+  ...inFile('lib/nest/graphql/request-context.ts', [
+    {
+      check: 'each request has a context of its own',
+      text: `isObject(given ?? {}) ? copyFor(requestIn(args), given ?? {}) : given`,
+      instead: `given`,
+      spec: CONTEXTS,
+      tests: 'Mercurius GQ-08',
+    },
+  ]),
   ...inFile('lib/nest/graphql/guarded-driver.ts', [
+    {
+      check: 'a guarded driver has a route',
+      text: `      if (endpoint.routes === false) throw new ServiceAuthConfigError([NO_ROUTE]);\n`,
+      spec: CONTEXTS,
+      tests: 'GQ-07',
+    },
     {
       check: 'an endpoint on Express is verified',
       text: `      httpAdapter.use(path, middleware.express({ ...mount, route: path }));\n`,

@@ -28,7 +28,7 @@ const GUARDED = [
     'received-message message-reception signed-client message-call-kind',
   ),
   ...filesOf('lib/nest', 'received-call resolver-context service-auth.middleware'),
-  ...filesOf('lib/nest/graphql', 'guarded-driver'),
+  ...filesOf('lib/nest/graphql', 'guarded-driver request-context'),
   ...filesOf('lib/core/grants', 'grant-claims prove-subject verify-grant issue-grant'),
   ...filesOf('lib/nest', 'service-jwt.guard request-authenticator user-lookup'),
   ...filesOf('lib/nest', 'route-policy request-state allow-issuers.decorator route-mark'),

@@ -7,9 +7,15 @@ import type { ModuleNode } from './module-graph.js';
 /** How an endpoint of GraphQL treats requests: `open` verifies none, `optional` admits those without a token. */
 export type EndpointMode = 'required' | 'optional' | 'open';
 
-/** One GraphQLModule of an application. */
-export interface GraphQLEndpoint {
+/** What a guarded driver says of its endpoint. */
+export interface EndpointMark {
   readonly mode: EndpointMode;
+  /** Whether operations reach it over a WebSocket too, which nobody verifies. */
+  readonly hasOpenSocket: boolean;
+}
+
+/** One GraphQLModule of an application. */
+export interface GraphQLEndpoint extends EndpointMark {
   /** Whether guards run before `@ResolveField()` and `@ResolveReference()` too. */
   readonly guardsFields: boolean;
   /** The modules whose resolvers it serves; empty: all. */
@@ -37,14 +43,17 @@ export function resolverKindOf(method: object): 'operation' | 'reference' | 'fie
 }
 
 /** On the class of a driver: how its endpoint treats requests. */
-const ENDPOINT_MODE = 'nestjs-service-auth:graphql-endpoint';
+const ENDPOINT_MARK = 'nestjs-service-auth:graphql-endpoint';
+
+/** The endpoint of a driver without a mark, or of something else than GraphQLModule. */
+export const UNMARKED: EndpointMark = { mode: 'open', hasOpenSocket: false };
 
 /** `GRAPHQL_MODULE_OPTIONS` of @nestjs/graphql. */
 const GRAPHQL_MODULE_OPTIONS = 'GqlModuleOptions';
 
 /** Marks the driver of an endpoint that verifies its requests. */
-export function markDriver(driver: Type<object>, mode: EndpointMode): void {
-  Reflect.defineMetadata(ENDPOINT_MODE, mode, driver);
+export function markDriver(driver: Type<object>, mark: EndpointMark): void {
+  Reflect.defineMetadata(ENDPOINT_MARK, mark, driver);
 }
 
 /** The GraphQLModules of an application. Their package need not be installed. */
@@ -79,22 +88,21 @@ function endpointOf({ providers }: ModuleNode): GraphQLEndpoint[] {
   const options: unknown = providers.get(GRAPHQL_MODULE_OPTIONS)?.instance;
   if (typeof options !== 'object' || options === null) return [];
   const { include, fieldResolverEnhancers: enhancers } = options as Record<string, unknown>;
-  const driver = driverIn(providers);
-  const mode: unknown = driver && Reflect.getMetadata(ENDPOINT_MODE, driver);
   return [
     {
-      mode: mode === 'required' || mode === 'optional' ? mode : 'open',
+      ...markIn(providers),
       guardsFields: Array.isArray(enhancers) && enhancers.includes('guards'),
       include: Array.isArray(include) ? include : [],
     },
   ];
 }
 
-/** Not from the options: those of `forRootAsync()` need not name it. */
-function driverIn(providers: ModuleNode['providers']): object | undefined {
-  const types = [...providers.values()].map(({ metatype }) => metatype);
-  return types.find(
-    (type): type is NonNullable<typeof type> =>
-      typeof type === 'function' && Reflect.hasMetadata(ENDPOINT_MODE, type),
-  );
+/** Not from the options: those of `forRootAsync()` need not name the driver. */
+function markIn(providers: ModuleNode['providers']): EndpointMark {
+  for (const { metatype } of providers.values()) {
+    const mark: unknown =
+      typeof metatype === 'function' ? Reflect.getMetadata(ENDPOINT_MARK, metatype) : undefined;
+    if (mark !== undefined) return mark as EndpointMark;
+  }
+  return UNMARKED;
 }

@@ -7,6 +7,7 @@ import {
   graphqlEndpointsIn,
   resolverKindOf,
   servesModules,
+  UNMARKED,
 } from './graphql-endpoints.js';
 import { guardsOn, handlerOf, hasGuard, isServiceGuard, methodNamesOf } from './guarded-routes.js';
 import { type ModuleNode, serviceOf, sourceFor } from './module-graph.js';
@@ -134,7 +135,7 @@ function ofController(wrapper: Wrapper): Found[] {
 function endpointsServing({ metatype }: Wrapper, modules: ModulesContainer): GraphQLEndpoint[] {
   const all = graphqlEndpointsIn(modules);
   // Something else than GraphQLModule serves them, and verifies nothing that we know of.
-  if (all.length === 0) return [{ mode: 'open', guardsFields: false, include: [] }];
+  if (all.length === 0) return [{ ...UNMARKED, guardsFields: false, include: [] }];
   const hosts = [...modules.values()].filter(({ providers }) =>
     [...providers.values()].some((each) => each.metatype === metatype),
   );
@@ -236,7 +237,7 @@ function judgeResolver(
   const isGuardedBy = ({ guardsFields }: GraphQLEndpoint) => hasAny && (!isField || guardsFields);
   const { mode } = readRoute(declared, type);
   const through = (endpoint: GraphQLEndpoint): Verdict => {
-    if (endpoint.mode === 'required') return 'guarded';
+    if (endpoint.mode === 'required' && !endpoint.hasOpenSocket) return 'guarded';
     if (mode === 'skip') return 'skipped';
     if (!isGuardedBy(endpoint)) return 'open';
     return mode === 'optional' && endpoint.mode === 'optional' ? 'optional' : 'guarded';

@@ -11,6 +11,12 @@ interface Info {
   readonly fieldName?: unknown;
 }
 
+/**
+ * Under this symbol a guarded endpoint names the request in the context of its resolvers. Enumerable, since Apollo copies
+ * contexts.
+ */
+export const ENDPOINT_REQUEST = Symbol('nestjs-service-auth:endpoint-request');
+
 /** How many arguments the reference resolver of an entity gets: the reference, the context, the info. */
 const REFERENCE_ARGUMENTS = 3;
 
@@ -23,15 +29,20 @@ export function isResolver(context: ExecutionContext): boolean {
 }
 
 /**
- * The request over HTTP that a resolver works for, as the context of Apollo or Mercurius has it; undefined where no guard or
- * endpoint has begun to verify one. What else the application keeps in that context is never taken for it.
+ * The request over HTTP that a resolver works for: as its guarded endpoint has named it, else as the context of Apollo or
+ * Mercurius has it. Undefined where nobody has begun to verify one, and where that context has two. What else the
+ * application keeps there is never taken for a request.
  */
 export function requestBehind(context: ExecutionContext): ReceivedRequest | undefined {
   const args = context.getArgs<unknown[]>();
   const gqlContext = args.length === REFERENCE_ARGUMENTS ? args[1] : args[2];
-  return (
-    verifiedIn(read(gqlContext, 'req')) ?? verifiedIn(read(read(gqlContext, 'reply'), 'request'))
-  );
+  const named = read(gqlContext, ENDPOINT_REQUEST);
+  if (named !== undefined) return verifiedIn(named);
+  const ofApollo = verifiedIn(read(gqlContext, 'req'));
+  const ofMercurius = verifiedIn(read(read(gqlContext, 'reply'), 'request'));
+  // Several requests share the context.
+  if (ofApollo && ofMercurius && ofApollo !== ofMercurius) return undefined;
+  return ofApollo ?? ofMercurius;
 }
 
 /** What a resolver may know of its caller; undefined where nobody has verified the request. */
@@ -62,7 +73,7 @@ function verifiedIn(request: unknown): ReceivedRequest | undefined {
   return isObject(request) ? ReceivedRequest.verified(request) : undefined;
 }
 
-function read(owner: unknown, name: string): unknown {
+function read(owner: unknown, name: string | symbol): unknown {
   return isObject(owner) ? (Reflect.get(owner, name) as unknown) : undefined;
 }
 

@@ -1,9 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { HttpException, Inject, Injectable } from '@nestjs/common';
 import { isRefusal, ServiceAuthUsageError } from '../core/index.js';
 import { ServiceCallContext } from '../for-whom/service-call.context.js';
 import { ReceivedRequest } from './http/received-request.js';
 import { serve } from './http/route-scope.js';
+import { answer, Handshake } from './http/handshake.js';
 import { RequestAuthenticator } from './request-authenticator.js';
 import type { Route } from './route-policy.js';
 
@@ -46,6 +48,13 @@ export type ServiceAuthFastifyHook = (
   request: { readonly raw: IncomingMessage },
   reply: FastifyReplyLike,
   ...rest: [done: FastifyDone] | [payload: unknown, done: FastifyDone]
+) => void;
+
+/** Verifies a handshake that Node's server emits as `upgrade`, and then calls `next`. */
+export type ServiceAuthUpgradeListener = (
+  request: IncomingMessage,
+  socket: Socket,
+  next: () => void,
 ) => void;
 
 /** How one request goes on. */
@@ -111,6 +120,30 @@ export class ServiceAuthMiddleware {
           reply.send(exception.getResponse());
         },
         fail: (error) => done(error as Error),
+      });
+    };
+  }
+
+  /**
+   * A listener for the handshakes of WebSockets, which pass neither middleware nor hooks: of a proxy, or of another library
+   * that takes the socket. It verifies the handshake alone, no message on the open socket.
+   *
+   * @example
+   * `server.on('upgrade', (request, socket, head) => verify(request, socket, () => proxy.upgrade(request, socket, head)))`
+   * @throws ServiceAuthUsageError for options that cannot be meant
+   */
+  upgrade(options: MountOptions = {}): ServiceAuthUpgradeListener {
+    const route = routeOfMount(options);
+    return (request, socket, next) => {
+      const handshake = new Handshake(request, socket);
+      const { response } = handshake;
+      void this.verify(ReceivedRequest.serving(request, response, options.route), route, {
+        accept: () => {
+          handshake.accept();
+          void serve(this.callContext, [request, response], next);
+        },
+        refuse: (exception) => handshake.refuse(exception),
+        fail: (error) => handshake.fail(error),
       });
     };
   }
@@ -183,13 +216,4 @@ function isListOfTexts(value: unknown): boolean {
 /** Whether it is the answer to a refused request. */
 function isAnswer(error: unknown): error is HttpException {
   return error instanceof HttpException && isRefusal(error.cause);
-}
-
-/** In the words of Node alone: what is mounted may get no response of Express. */
-function answer(response: ServerResponse, error: HttpException): void {
-  const body = Buffer.from(JSON.stringify(error.getResponse()));
-  response.statusCode = error.getStatus();
-  response.setHeader('Content-Type', 'application/json; charset=utf-8');
-  response.setHeader('Content-Length', body.length);
-  response.end(body);
 }

@@ -1,28 +1,21 @@
-import {
-  type IncomingRequest,
-  type RoutePolicy,
-  ServiceAuthError,
-  ServiceAuthUsageError,
-} from '../core/index.js';
-import type { ServiceAuth } from '../service-auth.js';
+import { type RoutePolicy, ServiceAuthError, ServiceAuthUsageError } from '../core/index.js';
 import { type Flaw, FLAWS } from './flaws.js';
 import { GRANT_FLAWS, type GrantFlaw, isGrantFlaw } from './grant-flaws.js';
 
+/** Has the service under test verify a flawed request or message. */
+type Verify = (policy: RoutePolicy) => Promise<unknown>;
+
 /**
- * Asserts that the service under test refuses a request because of its flaw. A test of a refusal must not pass, or
- * fail, for another reason than the one it names.
+ * Asserts that the service under test refuses a request or a message because of its flaw. A test of a refusal must not
+ * pass, or fail, for another reason than the one it names.
  *
  * @throws ServiceAuthUsageError if it is accepted, or refused with another code
  */
-export async function assertRefused(
-  flaw: Flaw | GrantFlaw,
-  request: IncomingRequest,
-  service: ServiceAuth,
-): Promise<void> {
+export async function assertRefused(flaw: Flaw | GrantFlaw, verify: Verify): Promise<void> {
   // As a route that requires proof, since the application decides which issuers need none.
   const policy = isGrantFlaw(flaw) ? { proof: {} } : {};
-  if (flaw === 'replayed') await refusalOf(request, service, policy);
-  const code = await refusalOf(request, service, policy);
+  if (flaw === 'replayed') await refusalBy(verify, policy);
+  const code = await refusalBy(verify, policy);
   const expected = isGrantFlaw(flaw) ? GRANT_FLAWS[flaw] : FLAWS[flaw];
   if (code === expected) return;
   const instead = code === undefined ? 'it is accepted' : `it is refused with ${code}`;
@@ -31,14 +24,10 @@ export async function assertRefused(
   );
 }
 
-/** The code of the refusal; undefined if the request is accepted, which uses its token. */
-async function refusalOf(
-  request: IncomingRequest,
-  service: ServiceAuth,
-  policy: RoutePolicy,
-): Promise<string | undefined> {
+/** The code of the refusal; undefined if it is accepted, which uses its token. */
+async function refusalBy(verify: Verify, policy: RoutePolicy): Promise<string | undefined> {
   try {
-    await service.verify(request, policy);
+    await verify(policy);
     return undefined;
   } catch (error) {
     if (error instanceof ServiceAuthError) return error.code;

@@ -23,13 +23,27 @@ export const FLAWS = {
 /** A name of {@link FLAWS}. */
 export type Flaw = keyof typeof FLAWS;
 
+/** Each flaw that a test can give a message or a job, with the code of the refusal. */
+export const MESSAGE_FLAWS = {
+  'no-token': 'token_missing',
+  expired: 'token_expired',
+  'not-yet-valid': 'token_not_yet_valid',
+  'lifetime-too-long': 'lifetime_too_long',
+  'unknown-issuer': 'issuer_unknown',
+  'unknown-key': 'key_unknown',
+  'forged-signature': 'signature_invalid',
+  'wrong-audience': 'audience_mismatch',
+  'tampered-target': 'request_mismatch',
+  'tampered-body': 'body_mismatch',
+} as const satisfies Partial<typeof FLAWS>;
+
 /** The flaws of the token; the others are flaws of the request. */
 type TokenFlaw = Exclude<Flaw, 'no-token' | 'replayed'>;
 
 type ApplyFlaw = (draft: TokenDraft, nowSeconds: number) => TokenDraft | Promise<TokenDraft>;
 
-/** Longer than any configurable lifetime plus tolerance, in seconds. */
-export const LONG = 3700;
+/** Longer than any configurable lifetime plus tolerance, in seconds: messages live for up to 7 days. */
+export const LONG = 8 * 24 * 60 * 60;
 
 /** A service that no receiver trusts. */
 export const NOBODY = 'https://nobody.test/';

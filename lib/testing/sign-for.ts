@@ -3,10 +3,12 @@ import {
   type ReceivingSettings,
   type SendingSettings,
   type SigningKey,
+  signMessage,
   signRequest,
   TokenIds,
 } from '../core/index.js';
 import type { ServiceAuth } from '../service-auth.js';
+import type { TestMessage } from './test-message.js';
 import type { TestRequest } from './test-request.js';
 
 /** The caller, the called service, the user, and the time. */
@@ -54,6 +56,27 @@ export async function signFor(
     sending,
     tokenIds: new TokenIds(now),
   });
+}
+
+/**
+ * Signs a message or a job as a service under test expects it, with the signer of the library.
+ *
+ * @throws ServiceSigningError with a code of `SIGNING_FAILURES`
+ */
+export async function signMessageFor(
+  { receiving }: ServiceAuth,
+  { verb, route, text, delaySeconds }: TestMessage,
+  { issuer, audience, subject, grant, key, now }: Signer,
+): Promise<string> {
+  const message = { verb, route, text, delaySeconds, subject, grant };
+  const signer = {
+    issuer,
+    now,
+    sending: sendingSettings(key, receiving),
+    tokenIds: new TokenIds(now),
+  };
+  const { token } = await signMessage(message, { audience, grants: SIGNED.grants }, signer);
+  return token;
 }
 
 const SIGNED = { signing: 'required', grants: 'send' } as const;

@@ -4,10 +4,19 @@ import { assertRefused } from './flawed-request.js';
 import { applyFlaw, type Flaw, isTokenFlaw } from './flaws.js';
 import { flawGrant, type GrantFlaw, isGrantFlaw, sendPair, type SentPair } from './grant-flaws.js';
 import { firstTrustedIssuer, type ServicesUnderTest } from './services-under-test.js';
-import { signFor } from './sign-for.js';
+import { signFor, signMessageFor, type Signer } from './sign-for.js';
 import { createStandInService } from './stand-in-service.js';
 import type { TestClock } from './test-clock.js';
 import { makeGrant, originatorOf, type TestGrantOptions, trustDomainOf } from './test-grant.js';
+import {
+  assertFlawOfMessages,
+  type TestJob,
+  type TestJobOptions,
+  type TestMessage,
+  toIncomingMessage,
+  toTestJob,
+  toTestMessage,
+} from './test-message.js';
 import {
   type TestBody,
   type TestRequest,
@@ -36,6 +45,9 @@ export interface ActingAsOptions {
   /** Adds a grant, which proves that the user asked; `true`: a grant with the defaults. */
   readonly grant?: true | TestGrantOptions;
 }
+
+/** Signs one request, or one message. */
+type Sign = (signer: Signer) => Promise<string>;
 
 /** The properties of one caller. */
 interface Traits {
@@ -114,6 +126,40 @@ export class TestCaller {
   }
 
   /**
+   * The headers of one message, `JWT` and `Txn-Token` if it has a grant: for the metadata of a packet over TCP and Redis, the
+   * headers of a record over RabbitMQ and NATS, the `userProperties` of MQTT. Good for this message only, and once.
+   *
+   * @param verb `SEND` for a handler with `@MessagePattern()`, `EMIT` for one with `@EventPattern()`
+   * @param pattern as the receiver sees it: an object as its JSON text
+   * @example
+   * `new RmqRecordBuilder(data).setOptions({ headers: await caller.messageHeadersFor('SEND', 'user.get', data) }).build()`
+   * @throws ServiceAuthUsageError before the application is created, or for a flaw without an effect here
+   */
+  async messageHeadersFor(
+    verb: 'SEND' | 'EMIT',
+    pattern: string,
+    data: unknown,
+  ): Promise<TestHeaders> {
+    return await this.messageHeaders(toTestMessage(verb, pattern, data));
+  }
+
+  /**
+   * The options of one job of BullMQ, with its token. Queue it with a plain queue, which signs nothing itself.
+   *
+   * @example
+   * `await queue.add('welcome', data, await caller.jobOptionsFor({ queue: 'mail', name: 'welcome', data }))`
+   * @throws ServiceAuthUsageError before the application is created, or for a flaw without an effect here
+   */
+  async jobOptionsFor(job: TestJob): Promise<TestJobOptions> {
+    const headers = await this.messageHeaders(toTestJob(job));
+    const isSigned = Object.keys(headers).length > 0;
+    return {
+      ...(job.delay !== undefined && { delay: job.delay }),
+      ...(isSigned && { serviceAuth: headers }),
+    };
+  }
+
+  /**
    * The identity that the guard would prove for a request of this caller, for a unit test that calls a handler with
    * `@ServiceCaller() caller`. It signs a real request. The service under test verifies it, and its observers are
    * called. Without an application, a service that trusts this caller verifies it.
@@ -151,15 +197,37 @@ export class TestCaller {
 
   private async headers(service: ServiceAuth, request: TestRequest): Promise<TestHeaders> {
     const { flaw } = this.traits;
-    const { named, sent } = await this.pair(service);
-    const token: TestHeaders =
-      flaw === 'no-token' ? {} : { JWT: await this.token(service, request, named) };
-    const grant: TestHeaders = sent === undefined ? {} : { 'Txn-Token': sent };
-    const headers = { ...request.headers, ...token, ...grant };
+    const tokens = await this.tokens(
+      service,
+      async (signer) => await signFor(service, request, signer),
+    );
+    const headers = { ...request.headers, ...tokens };
     if (flaw === undefined) return headers;
     const received = { ...request, rawHeaders: toRawHeaders(headers), body: request.bytes };
-    await assertRefused(flaw, received, service);
+    await assertRefused(flaw, async (policy) => await service.verify(received, policy));
     return headers;
+  }
+
+  private async messageHeaders(message: TestMessage): Promise<TestHeaders> {
+    const { flaw, audience } = this.traits;
+    assertFlawOfMessages(flaw);
+    const service = this.parts.services.receiving(audience);
+    const headers = await this.tokens(
+      service,
+      async (signer) => await signMessageFor(service, message, signer),
+    );
+    if (flaw === undefined) return headers;
+    const received = toIncomingMessage(message, headers);
+    await assertRefused(flaw, async (policy) => await service.verifyMessage(received, policy));
+    return headers;
+  }
+
+  /** The token and the grant of one request or message. */
+  private async tokens(service: ServiceAuth, sign: Sign): Promise<TestHeaders> {
+    const { named, sent } = await this.pair(service);
+    const isMissing = this.traits.flaw === 'no-token';
+    const token: TestHeaders = isMissing ? {} : { JWT: await this.token(service, sign, named) };
+    return sent === undefined ? token : { ...token, 'Txn-Token': sent };
   }
 
   /** The grant in the header, and the grant that the token names. */
@@ -182,7 +250,7 @@ export class TestCaller {
 
   private async token(
     service: ServiceAuth,
-    request: TestRequest,
+    sign: Sign,
     grant: string | undefined,
   ): Promise<string> {
     const { claims, flaw, issuedAt, subject, audience = service.settings.issuer } = this.traits;
@@ -190,8 +258,7 @@ export class TestCaller {
     const issuer = this.traits.issuer ?? firstTrustedIssuer(service);
     const key = await toSigningKey(keys.keyOf(issuer));
     const now = issuedAt ? () => issuedAt.getTime() : clock.now;
-    const signer = { issuer, subject, audience, grant, key, now };
-    const token = await signFor(service, request, signer);
+    const token = await sign({ issuer, subject, audience, grant, key, now });
     const tokenFlaw = flaw !== undefined && !isGrantFlaw(flaw) && isTokenFlaw(flaw);
     if (claims === undefined && !tokenFlaw) return token;
     const draft = withClaims(draftOf(token, key), claims ?? {});

@@ -215,7 +215,12 @@ it.each<[object, RegExp]>([
   const auth = new ServiceAuthTesting();
   const service = await startService({ adapter: 'express', imports: [auth.module()] });
   const middleware = service.app.get(ServiceAuthMiddleware);
-  for (const mount of [middleware.express.bind(middleware), middleware.fastify.bind(middleware)]) {
+  const mounts = [
+    middleware.express.bind(middleware),
+    middleware.fastify.bind(middleware),
+    middleware.upgrade.bind(middleware),
+  ];
+  for (const mount of mounts) {
     expect(() => mount(options as MountOptions)).toThrow(ServiceAuthUsageError);
     expect(() => mount(options as MountOptions)).toThrow(message);
     expect(mount({})).toBeInstanceOf(Function);

@@ -14,6 +14,7 @@ import {
 } from 'nestjs-service-auth';
 import type { INestApplication } from '@nestjs/common';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { contextOfEachRequest } from '../../lib/nest/graphql/request-context.js';
 import { call } from '../support/http/http.js';
 import { ObservedEvents } from '../support/observed/observed-events.js';
 import { Caller } from '../support/services/caller.js';
@@ -108,6 +109,9 @@ class Executor {
 /** An endpoint of GraphQL as far as Nest sees it; `?fields=` is its operation. */
 @Controller()
 class EndpointController {
+  /** Holds the first request that came. */
+  private readonly context: { req?: object } = {};
+
   constructor(@Inject(Executor) private readonly executor: Executor) {}
 
   @Get('graphql')
@@ -117,6 +121,18 @@ class EndpointController {
   @Get('mercurius')
   async mercurius(@Req() request: object, @Query('fields') fields: string) {
     return await this.executor.run(fields.split(','), { reply: { request } });
+  }
+  /** As Mercurius, and Apollo of Nest 11, where the application gives all requests one context. */
+  @Get('shared')
+  async shared(@Req() request: object, @Query('fields') fields: string) {
+    Object.assign(this.context, { req: this.context.req ?? request, reply: { request } });
+    return await this.executor.run(fields.split(','), this.context);
+  }
+  /** The same as a guarded driver has it. */
+  @Get('own')
+  async own(@Req() request: object, @Query('fields') fields: string) {
+    const context = (await contextOfEachRequest(this.context)(request)) as object;
+    return await this.executor.run(fields.split(','), context);
   }
   @Get('forged')
   async forged(@Query('fields') fields: string) {
@@ -204,6 +220,17 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
       const real = await herald.get(census.port, target.replace('forged', 'graphql'));
       expect(real.json).toEqual({ fields: ['plain', 'open', herald.issuer] });
     });
+  });
+
+  it('GQ-08 a context that requests share', async () => {
+    const census = await start({ configure: mounted() });
+    const fields = fieldsOf('plain', 'anybody');
+    const first = await herald.get(census.port, `/shared${fields}`);
+    expect(first.json).toEqual({ fields: ['plain', herald.issuer] });
+    const second = await archive.get(census.port, `/shared${fields}`);
+    expect(second.json).toEqual({ fields: [missing, missing] });
+    const own = await archive.get(census.port, `/own${fields}`);
+    expect(own.json).toEqual({ fields: ['plain', archive.issuer] });
   });
 
   it('GQ-01 injects nobody where nothing was verified', async () => {

@@ -3,12 +3,14 @@ import { Inject, Optional, type Type } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { ServiceAuthConfigError, ServiceAuthUsageError } from '../../core/index.js';
 import { markDriver } from '../graphql-endpoints.js';
+
 import {
   type MountOptions,
   routeOfMount,
   type ServiceAuthFastifyHook,
   ServiceAuthMiddleware,
 } from '../service-auth.middleware.js';
+import { contextOfEachRequest } from './request-context.js';
 
 /** What callers of a GraphQL endpoint need besides a good token. */
 export interface GuardedDriverOptions extends Omit<MountOptions, 'route'> {
@@ -22,14 +24,16 @@ export interface GuardedDriverOptions extends Omit<MountOptions, 'route'> {
 
 /** A driver of GraphQLModule, as far as it is used. */
 interface Driver {
+  mergeDefaultOptions(options: DriverOptions, ...others: unknown[]): Promise<DriverOptions>;
   start(options: DriverOptions): Promise<unknown>;
 }
 
 /** What GraphQLModule gives a driver, as far as it is read. */
 interface DriverOptions {
   readonly path?: string;
+  readonly context?: object;
   /** Whether Mercurius registers a route. */
-  readonly routes?: boolean;
+  readonly routes?: unknown;
   readonly installSubscriptionHandlers?: unknown;
   readonly subscriptions?: unknown;
   readonly subscription?: unknown;
@@ -43,6 +47,7 @@ interface FastifyRoute {
 
 /** Fastify, as far as it is used. */
 interface FastifyRoutes {
+  after(): PromiseLike<unknown>;
   addHook(name: 'onRoute', hook: (route: FastifyRoute) => void): void;
 }
 
@@ -57,6 +62,9 @@ const DEFAULT_PATH = '/graphql';
 
 const NO_MODULE =
   'guardedDriver() needs ServiceAuthModule. Write imports: [ServiceAuthModule.forRoot({ issuer, trustedIssuers })] in the root module; with isGlobal: false, give what it returned to GraphQLModule.forRootAsync({ imports: [...] }).';
+
+const NO_ROUTE =
+  'routes: there is no endpoint to verify. Remove routes: false of this GraphQLModule, or use the driver without guardedDriver() and mount ServiceAuthMiddleware on your own route.';
 
 /**
  * Makes a driver of @nestjs/graphql verify the requests of its endpoint: before GraphQL sees them, each once, wherever the
@@ -84,9 +92,18 @@ export function guardedDriver<T extends object>(
     @Inject(HttpAdapterHost)
     private readonly serviceAuthHost!: HttpAdapterHost;
 
+    override async mergeDefaultOptions(
+      endpoint: DriverOptions,
+      ...others: unknown[]
+    ): Promise<DriverOptions> {
+      const context = contextOfEachRequest(endpoint.context);
+      return await super.mergeDefaultOptions({ ...endpoint, context }, ...others);
+    }
+
     override async start(endpoint: DriverOptions): Promise<unknown> {
       const { serviceAuthMiddleware: middleware, serviceAuthHost: host } = this;
       if (!middleware) throw new ServiceAuthUsageError(NO_MODULE);
+      if (endpoint.routes === false) throw new ServiceAuthConfigError([NO_ROUTE]);
       if (subscriptions === 'refuse') assertNoSockets(endpoint);
       const begin = async (): Promise<unknown> => await super.start(endpoint);
       const { httpAdapter } = host;
@@ -100,7 +117,8 @@ export function guardedDriver<T extends object>(
     }
   }
   Object.defineProperty(GuardedDriver, 'name', { value: `Guarded${driver.name}` });
-  markDriver(GuardedDriver, mode === 'optional' ? 'optional' : 'required');
+  const hasOpenSocket = subscriptions === 'open';
+  markDriver(GuardedDriver, { mode: mode === 'optional' ? mode : 'required', hasOpenSocket });
   return GuardedDriver as unknown as Type<T>;
 }
 
@@ -136,6 +154,8 @@ async function hookRoutes(
   hooks: Hooks,
   begin: () => Promise<unknown>,
 ): Promise<unknown> {
+  // Plugins of the application that are still to be loaded would register their routes while the driver begins.
+  await fastify.after();
   let isBeginning = true;
   fastify.addHook('onRoute', (route) => {
     if (!isBeginning) return;

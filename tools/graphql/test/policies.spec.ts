@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import { Controller, Get, Module, UseGuards } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
@@ -37,6 +38,10 @@ import {
 } from './stacks.js';
 
 const ARCHIVE = 'https://archive.service/';
+
+/** Where a started application publishes how its handlers are guarded. */
+const COVERAGE = 'nestjs-service-auth:coverage';
+type HandlerTable = readonly { readonly handler: string; readonly verdict: string }[];
 
 interface SocketResult {
   readonly data?: unknown;
@@ -293,6 +298,29 @@ describe.each(STACKS)('$title', (stack) => {
     }
     await census.close();
   });
+
+  it.each([
+    ['open', 'open', sockets],
+    ['refuse', 'guarded', {}],
+  ] as const)(
+    'GQ-02 counts a resolver without a guard: subscriptions %s, so it is %s',
+    async (subscriptions, verdict, graphql) => {
+      const tables: HandlerTable[] = [];
+      const keep = (message: unknown) => void tables.push(message as HandlerTable);
+      subscribe(COVERAGE, keep);
+      const guard = { subscriptions };
+      const census = await startGraphQL({
+        adapter,
+        imports: [stack.endpoint({ guard, graphql })],
+        providers: [NewsResolver],
+      });
+      unsubscribe(COVERAGE, keep);
+      await census.close();
+      const forgotten = 'NewsResolver.forgotten() [GraphQL]';
+      const found = tables.flat().filter(({ handler }) => handler === forgotten);
+      expect(found).toMatchObject([{ verdict }]);
+    },
+  );
 
   it('GQ-07 a module that is missing', async () => {
     const started = startService({

@@ -1,0 +1,173 @@
+import { once } from 'node:events';
+import type { IncomingMessage, OutgoingHttpHeaders, Server } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { HttpService } from '@nestjs/axios';
+import { ConflictException, Controller, Get, UseGuards } from '@nestjs/common';
+import {
+  type MountOptions,
+  ServiceAuthMiddleware,
+  ServiceAuthModule,
+  ServiceJwtGuard,
+  ServiceSubject,
+} from 'nestjs-service-auth';
+import { ServiceHttpModule } from 'nestjs-service-auth/axios';
+import { lastValueFrom } from 'rxjs';
+import { WebSocket, WebSocketServer } from 'ws';
+import { createKey } from '../support/keys/keys.js';
+import { ObservedEvents } from '../support/observed/observed-events.js';
+import { Caller } from '../support/services/caller.js';
+import { ADAPTERS, startService, type TestService } from '../support/services/service.js';
+
+const CENSUS = 'https://census.service/';
+const USER = 'https://census.service/user/21/';
+const TARGET = '/live?room=1';
+const herald = new Caller('https://herald.service/', CENSUS);
+const archive = new Caller('https://archive.service/', CENSUS);
+const key = createKey();
+
+@Controller('whom')
+@UseGuards(ServiceJwtGuard)
+class WhomController {
+  @Get()
+  whom(@ServiceSubject({ optional: true }) subject: string | undefined) {
+    return { subject: subject ?? 'nobody' };
+  }
+}
+
+/** What became of a handshake: the greeting on the open socket, or the answer that refused it. */
+async function shake(port: number, headers: OutgoingHttpHeaders, target = TARGET) {
+  const socket = new WebSocket(`ws://127.0.0.1:${port}${target}`, {
+    headers: headers as Record<string, string>,
+  });
+  try {
+    return await Promise.race([
+      once(socket, 'message').then(([message]) => JSON.parse(String(message)) as object),
+      once(socket, 'unexpected-response').then(([, answer]) => readAnswer(answer as never)),
+    ]);
+  } finally {
+    socket.on('error', () => undefined);
+    socket.terminate();
+  }
+}
+
+async function readAnswer(answer: IncomingMessage): Promise<object> {
+  let text = '';
+  for await (const chunk of answer) text += String(chunk);
+  const { code } = JSON.parse(text) as { code?: string };
+  return { status: answer.statusCode, code, challenge: answer.headers['www-authenticate'] };
+}
+
+const signed = (caller: Caller, subject?: string, target = TARGET) =>
+  caller.headers({ target, ...(subject !== undefined && { subject }) });
+
+describe.each(ADAPTERS)('on %s', (adapter) => {
+  const events = new ObservedEvents();
+  const opened: (string | undefined)[] = [];
+  const running: TestService[] = [];
+  let inbox: TestService;
+  beforeAll(async () => {
+    const trusted = { issuer: CENSUS, publicKey: key.publicPem };
+    const issuer = 'https://inbox.service/';
+    inbox = await startService({
+      adapter: 'express',
+      imports: [ServiceAuthModule.forRoot({ issuer, trustedIssuers: [trusted] })],
+      controllers: [WhomController],
+    });
+  });
+  beforeEach(() => {
+    events.decisions.splice(0);
+    opened.splice(0);
+  });
+  afterAll(async () => void (await Promise.all([...running, inbox].map((each) => each.close()))));
+
+  async function start(options?: MountOptions, more: object = {}): Promise<TestService> {
+    const service = await startService({
+      adapter,
+      imports: [
+        ServiceAuthModule.forRoot({
+          issuer: CENSUS,
+          trustedIssuers: [herald.trusted, archive.trusted],
+          signingKey: { privateKey: key.privatePem },
+          targets: [{ baseUrl: `${inbox.url}/`, audience: 'https://inbox.service/' }],
+          subjectPropagation: 'ambient',
+          observer: events,
+          ...more,
+        }),
+        ServiceHttpModule.register({ baseURL: inbox.url }),
+      ],
+    });
+    running.push(service);
+    const sockets = new WebSocketServer({ noServer: true });
+    const http = service.app.get(HttpService, { strict: false });
+    const verify = service.app.get(ServiceAuthMiddleware).upgrade(options);
+    const server = service.app.getHttpServer() as Server;
+    server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) =>
+      verify(request, socket, () => {
+        opened.push(request.headers['jwt'] as string | undefined);
+        sockets.handleUpgrade(request, socket, head, (open) => {
+          const asked = http.get<object>('/whom');
+          void lastValueFrom(asked).then(({ data }) => open.send(JSON.stringify(data)));
+        });
+      }),
+    );
+    return service;
+  }
+
+  it('GQ-09 lets a signed handshake in, without its token, and calls for its user', async () => {
+    const census = await start({ route: '/live' });
+    expect(await shake(census.port, signed(herald, USER))).toEqual({ subject: USER });
+    expect(await shake(census.port, signed(herald))).toEqual({ subject: 'nobody' });
+    expect(opened).toEqual([undefined, undefined]);
+    const accepted = events.decisions.filter(({ type }) => type === 'request_accepted');
+    expect(accepted).toMatchObject([{ route: '/live' }, { route: '/live' }]);
+  });
+
+  it('GQ-09 refuses one that is unsigned, signed for another target, or used before', async () => {
+    const census = await start({ route: '/live' });
+    const challenge = expect.stringContaining('JWT') as string;
+    expect(await shake(census.port, {})).toEqual({ status: 401, code: 'token_missing', challenge });
+    const moved = signed(herald, USER, '/live?room=2');
+    expect(await shake(census.port, moved)).toMatchObject({ code: 'request_mismatch' });
+    expect(opened).toEqual([]);
+    const used = signed(herald, USER);
+    expect(await shake(census.port, used)).toEqual({ subject: USER });
+    expect(await shake(census.port, used)).toMatchObject({ status: 401, code: 'token_replayed' });
+    expect(opened).toHaveLength(1);
+  });
+
+  it('GQ-09 asks of its callers what a mount asks', async () => {
+    const census = await start({ allowIssuers: [archive.issuer], requireSubject: true });
+    const codes = [signed(herald, USER), signed(archive), signed(archive, USER)].map(
+      async (headers) => await shake(census.port, headers),
+    );
+    expect(await Promise.all(codes)).toMatchObject([
+      { status: 403, code: 'issuer_not_allowed' },
+      { status: 403, code: 'subject_missing' },
+      { subject: USER },
+    ]);
+  });
+
+  it('answers an error of the application, and opens nothing', async () => {
+    const userResolver = {
+      resolveUser: () => {
+        throw new ConflictException();
+      },
+    };
+    const census = await start({}, { userResolver });
+    expect(await shake(census.port, signed(herald, USER))).toMatchObject({ status: 409 });
+    expect(opened).toEqual([]);
+  });
+
+  it('outlives a caller that hangs up while it is verified', async () => {
+    const census = await start();
+    const socket = connect(census.port, '127.0.0.1');
+    await once(socket, 'connect');
+    const lines = Object.entries(signed(herald)).map(
+      ([name, value]) => `${name}: ${String(value)}`,
+    );
+    const upgrade = ['Host: 127.0.0.1', 'Connection: Upgrade', 'Upgrade: websocket', ...lines];
+    socket.write(`GET ${TARGET} HTTP/1.1\r\n${upgrade.join('\r\n')}\r\n\r\n`);
+    socket.resetAndDestroy();
+    expect(await shake(census.port, signed(herald, USER))).toEqual({ subject: USER });
+  });
+});
