@@ -1168,14 +1168,15 @@ const AT_THE_DOOR = [
   ...inFile('lib/nest/received-call.ts', [
     {
       check: 'a service without ServiceMessagesModule verifies no message',
-      text: `isVerifiable(type, verifier) && KINDS`,
-      instead: 'KINDS',
+      text: `  return carriesTokens && isVerifiable(context.getType(), verifier);`,
+      instead: '  return carriesTokens;',
       spec: 'test/nest/kinds/neighbours.spec.ts',
       tests: 'TCP MS-70',
     },
     {
       check: 'a transport that carries no token is refused',
-      text: ` && KINDS.get(type)?.of(context) !== undefined`,
+      text: `carriesTokens && isVerifiable`,
+      instead: 'isVerifiable',
       spec: 'test/nest/kinds/neighbours.spec.ts',
       tests: 'MS-71',
     },

@@ -112,7 +112,7 @@ export {
   type MessageVerb,
   type OutgoingMessage,
 } from './messages/message.js';
-export { readMessageText, writeMessageText } from './messages/message-text.js';
+export { parseMessageText, readMessageText, writeMessageText } from './messages/message-text.js';
 export { type MessageTarget, type SignedMessage, signMessage } from './messages/sign-message.js';
 export { type MessageTerms, type VerifiedMessage } from './messages/verify-message.js';
 export type { Profile } from './profiles.js';

@@ -3,6 +3,7 @@ import {
   type IncomingMessage,
   jobRoute,
   type MessageVerb,
+  parseMessageText,
   ServiceAuthUsageError,
   writeMessageText,
 } from '../core/index.js';
@@ -40,7 +41,8 @@ export interface TestMessage {
 
 /** @throws ServiceSigningError `message_unsignable` for data that JSON does not hold */
 export function toTestMessage(verb: MessageVerb, route: string, given: unknown): TestMessage {
-  return { verb, route, delaySeconds: 0, ...writeMessageText(given) };
+  const text = writeMessageText(given);
+  return { verb, route, delaySeconds: 0, text, data: parseMessageText(text) };
 }
 
 /** @throws ServiceSigningError `message_unsignable` for data that JSON does not hold */
