@@ -74,7 +74,7 @@ const REFUSAL_ROWS = {
     cause:
       'The request has no `JWT` header, or an empty one. The HTTP client does not sign, the target has another origin or path prefix than the URL of the call, or a proxy dropped the header. In a resolver of GraphQL: its endpoint verified no request.',
     hint: 'Send with a client that signs: import `ServiceHttpModule` in place of `HttpModule`. If the caller does sign, let the proxy pass the `JWT` header. Mark a route that is open to everybody with `@SkipServiceAuth()`. For GraphQL write `driver: guardedDriver(...)`.',
-    logHint: 'Check that the caller signs, and that no proxy removes the `JWT` header.',
+    logHint: 'Check that the caller signs, and that nothing on the way removes its token.',
   },
   token_repeated: {
     status: 401,
@@ -425,9 +425,10 @@ const SIGNING_FAILURE_ROWS = {
     hint: 'Write an absolute URL, or give `baseURL` to the client.',
   },
   sending_disabled: {
-    message: 'This service has no `signingKey`, so it cannot sign requests.',
-    cause: 'The service has no `signingKey`.',
-    hint: 'Give it one, or call with an HTTP client that does not sign.',
+    message: 'This service has no `signingKey`, so it signs neither requests nor answers.',
+    cause:
+      'The service has no `signingKey`. A service whose `@MessagePattern` handlers are called with signed answers needs one too.',
+    hint: "Give it one, with `targets: []` where it calls nobody. Or call with an HTTP client that does not sign, and let callers of its messages write `answers: 'unsigned'`.",
   },
   subject_undecided: {
     message:

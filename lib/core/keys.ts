@@ -35,6 +35,12 @@ export interface KeySource {
   find(
     keyId: string | undefined,
   ): VerificationKey | undefined | Promise<VerificationKey | undefined>;
+  /**
+   * Asserts that some key may be used, so that what is signed with it can be verified. Waits for the fetch that is running.
+   *
+   * @throws ServiceAuthUnavailableError `key_unavailable` if none is known
+   */
+  assertUsable(): void | Promise<void>;
   /** Begins to fetch keys if that is due, without waiting. Called about once a second. */
   refreshIfDue(): void;
   /** Resolves as soon as usable keys are known, or the current fetch has failed. */

@@ -64,6 +64,11 @@ export class RemoteKeySource implements KeySource {
     return key ?? this.findAfterFetch(keyId);
   }
 
+  assertUsable(): void | Promise<void> {
+    this.refreshIfDue();
+    if (!this.isUsable || this.isOverdue) return this.assertFetched();
+  }
+
   refreshIfDue(): void {
     if (this.parts.now() >= this.dueAt) this.fetch();
   }
@@ -92,12 +97,16 @@ export class RemoteKeySource implements KeySource {
 
   private async findAfterFetch(keyId: string | undefined): Promise<VerificationKey | undefined> {
     if (this.isUsable && !this.isOverdue) await this.askForUnknown();
-    else await this.inFlight;
-    if (!this.isUsable) throw this.unavailable('no key that may be used is known');
+    await this.assertFetched();
     const key = this.pick(keyId);
     // An unreachable server may list the key by now, so this is not decided.
     if (key === undefined && this.failures > 0) throw this.unavailable('the key may be a new one');
     return key;
+  }
+
+  private async assertFetched(): Promise<void> {
+    if (!this.isUsable || this.isOverdue) await this.inFlight;
+    if (!this.isUsable) throw this.unavailable('no key that may be used is known');
   }
 
   private async askForUnknown(): Promise<void> {

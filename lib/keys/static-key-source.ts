@@ -32,6 +32,7 @@ export async function createStaticKeySource(options: KeySourceOptions): Promise<
   const [only] = byId.size === 1 ? byId.values() : [];
   return {
     find: (keyId) => (keyId === undefined ? only : byId.get(keyId)),
+    assertUsable: () => undefined,
     refreshIfDue: () => undefined,
     settled: async () => undefined,
     health: () => ({ status: 'static', keyIds: [...byId.keys()] }),

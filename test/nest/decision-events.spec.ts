@@ -273,7 +273,7 @@ describe.each(ADAPTERS)('ServiceAuthObserver on %s', (adapter) => {
       `warn Refused a request that names ${HERALD} to /modes/required/:id: key_unknown, the keys configured here are "${heraldKey.keyId}". Publish the new key of the caller, or add it to its keys here. Until then let the caller sign with its previous key. If this caller has no failures, a stranger used its name.`,
       `warn Refused a request of ${HERALD} to /modes/required/:id: audience_mismatch, made for ${HERALD}; this service answers to ${CENSUS}. Set audience of the caller's target (its baseUrl by default), or add the name to audience of this service.`,
       'debug Refused a request of an unknown issuer to /modes/required/:id: issuer_unknown. Write it in the same way on both sides (the final slash counts), or add it to trustedIssuers.',
-      'debug Refused a request without a token to /modes/required/:id: token_missing. Check that the caller signs, and that no proxy removes the JWT header.',
+      'debug Refused a request without a token to /modes/required/:id: token_missing. Check that the caller signs, and that nothing on the way removes its token.',
     ];
 
     it('is each refusal, by default', async () => {

@@ -8,7 +8,7 @@ import { type Check, warn } from './check.js';
  */
 export function checkIssuerNames(options: UncheckedOptions): Check[] {
   const names = new Set(namesOf(options));
-  const bare = issuersOf(options).filter((name) => WITHOUT_PATH.test(name));
+  const bare = [...new Set(issuersOf(options))].filter((name) => WITHOUT_PATH.test(name));
   const bareNames = bare.map((name) =>
     warn(
       'issuer names',
@@ -16,7 +16,18 @@ export function checkIssuerNames(options: UncheckedOptions): Check[] {
       'compare it with the `issuer` of that service, letter by letter',
     ),
   );
-  return [...bareNames, ...sameButForSlash(names)];
+  return [...ownName(options.issuer), ...bareNames, ...sameButForSlash(names)];
+}
+
+function ownName(issuer: unknown): Check[] {
+  if (typeof issuer !== 'string' || !WITHOUT_PATH.test(issuer)) return [];
+  return [
+    warn(
+      'issuer names',
+      `the own name ${issuer} has no final slash: who trusts ${issuer}/ trusts another service`,
+      'write it as those who trust this service write it, letter by letter; `npx nestjs-service-auth call` shows what they answer',
+    ),
+  ];
 }
 
 const WITHOUT_PATH = /^https?:\/\/[^/]+$/;

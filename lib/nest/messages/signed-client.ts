@@ -84,7 +84,7 @@ class SignedCalls {
   send(pattern: unknown, given: unknown, send: Send): Observable<unknown> {
     const draft = this.read(pattern, given);
     return defer(() =>
-      from(this.sign('SEND', draft)).pipe(
+      from(this.signRequest(draft)).pipe(
         mergeMap(({ packed, tokenId }) => this.believed(send(pattern, packed), tokenId)),
       ),
     );
@@ -110,6 +110,13 @@ class SignedCalls {
     if (!answerKeys) return answers;
     const { issuer } = this.signer.serviceAuth.settings;
     return believedAnswers(answers, { answerer: audience, asker: issuer, tokenId }, answerKeys);
+  }
+
+  /** A message whose answer nobody can verify now is not sent: its handler would run, and its caller would send it again. */
+  private async signRequest(draft: Draft): Promise<Packed> {
+    const isUsable = this.settings.answerKeys?.assertUsable();
+    if (isUsable) await isUsable;
+    return await this.sign('SEND', draft);
   }
 
   private async sign(verb: MessageVerb, { pattern, unpacked, subject }: Draft): Promise<Packed> {

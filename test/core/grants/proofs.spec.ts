@@ -49,6 +49,7 @@ class ChangingKeys implements KeySource {
     return { status: 'static' as const, keyIds: [...this.byId.keys()] };
   }
 
+  assertUsable(): void {}
   refreshIfDue(): void {}
   async settled(): Promise<void> {}
   close(): void {}
