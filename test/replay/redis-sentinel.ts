@@ -43,6 +43,8 @@ export class RedisSentinel {
     // Its standard input ends when this process does, whatever ends it.
     const guard = spawn('sh', ['-c', `read _; kill -9 ${sentinel.pid}`], {
       stdio: ['pipe', 'ignore', 'ignore'],
+      // A signal to our own group, as that of Ctrl+C, must leave it alive.
+      detached: true,
     });
     const started = new RedisSentinel(port, primary, replica, sentinel, guard, folder);
     await started.untilKnown('slaves', (replicas) => replicas.length > 0);

@@ -16,6 +16,8 @@ export interface BrokerRecipe {
   readonly env?: (place: { port: number; folder: string }) => Readonly<Record<string, string>>;
   /** Waits until the process that was started serves. Default: until its port takes connections. */
   readonly isReady?: (place: { port: number; folder: string }) => Promise<boolean>;
+  /** Default: less than the hooks of specs wait. What they have given up is ended, since nobody is there to close it. */
+  readonly mostStartMilliseconds?: number;
 }
 
 /** Whether the program of a broker is installed. */
@@ -49,23 +51,42 @@ export class Broker {
     });
     const guard = spawn('sh', ['-c', `read _; kill -9 -${server.pid}`], {
       stdio: ['pipe', 'ignore', 'ignore'],
+      // A signal to our own group, as that of Ctrl+C, must leave it alive.
+      detached: true,
     });
-    const isReady = recipe.isReady ?? (async () => await takesConnections(place.port));
-    while (!(await isReady(place))) {
-      if (server.exitCode !== null || server.signalCode !== null)
-        throw new Error(`${recipe.binary} did not start`);
-      await setTimeout(50);
+    const broker = new Broker(place.port, place.folder, server, guard);
+    try {
+      await broker.becomesReady(recipe);
+    } catch (error) {
+      await broker.close();
+      throw error;
     }
-    return new Broker(place.port, place.folder, server, guard);
+    return broker;
   }
 
   async close(): Promise<void> {
     this.guard.kill('SIGKILL');
-    if (this.server.exitCode === null && this.server.signalCode === null) {
+    if (!this.hasEnded) {
       process.kill(-(this.server.pid ?? 0), 'SIGKILL');
       await once(this.server, 'exit');
     }
     rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  private get hasEnded(): boolean {
+    return this.server.exitCode !== null || this.server.signalCode !== null;
+  }
+
+  /** @throws where it ends instead, or takes too long */
+  private async becomesReady(recipe: BrokerRecipe): Promise<void> {
+    const { port, folder } = this;
+    const isReady = recipe.isReady ?? (async () => await takesConnections(port));
+    const end = performance.now() + (recipe.mostStartMilliseconds ?? 200_000);
+    while (!(await isReady({ port, folder }))) {
+      if (this.hasEnded) throw new Error(`${recipe.binary} did not start`);
+      if (performance.now() > end) throw new Error(`${recipe.binary} did not start in time`);
+      await setTimeout(50);
+    }
   }
 }
 

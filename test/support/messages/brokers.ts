@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import type { ClientOptions, MicroserviceOptions } from '@nestjs/microservices';
 import { ClientProxy, Transport } from '@nestjs/microservices';
 import { findFreePort, RedisServer } from '../redis/redis-server.js';
@@ -82,18 +81,21 @@ async function startRedis(): Promise<MeetingPlace> {
   };
 }
 
+/**
+ * Erlang starts a daemon that knows where nodes are, and that outlives them. So it is started here first, as a part of
+ * the group of processes that ends with the broker.
+ */
+const RABBITMQ_AND_ITS_DAEMON =
+  'epmd & until epmd -names || ! kill -0 $!; do sleep 0.1; done; exec "$0"';
+
 /** On loopback alone: its node, and the daemon that knows where nodes are. */
 async function startRabbitMq(): Promise<MeetingPlace> {
   const distribution = await findFreePort();
   const nodeNames = await findFreePort();
   const nodeOf = (port: number): string => `service-auth-${port}@localhost`;
-  const environment = {
-    ERL_EPMD_ADDRESS: '127.0.0.1',
-    ERL_EPMD_PORT: `${nodeNames}`,
-  };
   const broker = await Broker.start({
-    binary: RABBITMQ,
-    args: () => [],
+    binary: 'sh',
+    args: () => ['-c', RABBITMQ_AND_ITS_DAEMON, RABBITMQ],
     files: ({ port }) => ({
       'rabbitmq.conf': [
         `listeners.tcp.1 = 127.0.0.1:${port}`,
@@ -105,7 +107,8 @@ async function startRabbitMq(): Promise<MeetingPlace> {
       enabled_plugins: '[].\n',
     }),
     env: ({ port, folder }) => ({
-      ...environment,
+      ERL_EPMD_ADDRESS: '127.0.0.1',
+      ERL_EPMD_PORT: `${nodeNames}`,
       HOME: folder,
       RABBITMQ_NODENAME: nodeOf(port),
       RABBITMQ_DIST_PORT: `${distribution}`,
@@ -127,10 +130,7 @@ async function startRabbitMq(): Promise<MeetingPlace> {
     }),
     client: (queue) => ({ transport: Transport.RMQ, options: { urls, queue, queueOptions } }),
     port: broker.port,
-    close: async () => {
-      await broker.close();
-      spawnSync('epmd', ['-kill'], { env: { ...process.env, ...environment } });
-    },
+    close: async () => await broker.close(),
   };
 }
 

@@ -61,6 +61,8 @@ export class RedisServer {
     // Its standard input ends when this process does, whatever ends it.
     this.guard = spawn('sh', ['-c', `read _; kill -9 ${server.pid}`], {
       stdio: ['pipe', 'ignore', 'ignore'],
+      // A signal to our own group, as that of Ctrl+C, must leave it alive.
+      detached: true,
     });
     if (!(await hasLine(server.stdout, until))) throw new Error('Redis did not start');
     server.stdout.resume();
