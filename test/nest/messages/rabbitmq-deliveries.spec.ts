@@ -30,7 +30,10 @@ import {
 } from 'nestjs-service-auth';
 import type { LeasingReplayStore } from 'nestjs-service-auth/core';
 import { serviceMessage } from 'nestjs-service-auth/microservices';
+import { connect } from 'amqplib';
 import { lastValueFrom, retry, throwError } from 'rxjs';
+import { createKey } from '../../support/keys/keys.js';
+import { jwkOf, type KeyServer, serveKeys, startKeyServer } from '../../support/keys/key-server.js';
 import { whereThereIs } from '../../support/processes/where-there-is.js';
 import {
   INSTALLED_TRANSPORTS,
@@ -41,6 +44,8 @@ import {
   CENSUS,
   CensusService,
   type CensusSetup,
+  HERALD,
+  heraldKey,
   HeraldService,
   USER,
 } from '../../support/messages/messaging-services.js';
@@ -75,6 +80,7 @@ class Notes<T> {
 const handled = new Notes<unknown>();
 const dead = new Notes<unknown>();
 const closedChannels = new Set<object>();
+const watchedChannels = new WeakSet<object>();
 
 type Behaviour = (settle: Settling, data: unknown) => unknown;
 
@@ -82,10 +88,19 @@ type Behaviour = (settle: Settling, data: unknown) => unknown;
 interface Settling {
   readonly ack: (allUpTo?: boolean) => void;
   readonly nack: (requeue: boolean) => void;
+  readonly reject: (requeue: boolean) => void;
+  readonly ackAll: () => void;
+  readonly nackAll: (requeue: boolean) => void;
 }
 
 let behave: Behaviour;
 let onError: (settle: Settling) => void;
+
+/** A JSON text that no function of few lines walks to its end. */
+function nested(open: string): string {
+  const [depth, close] = [20_000, open === '[' ? ']' : '}'];
+  return `${open.repeat(depth)}1${close.repeat(depth)}`;
+}
 
 const acknowledge: Behaviour = ({ ack }) => ack();
 
@@ -93,13 +108,22 @@ function settlingOf(context: RmqContext): Settling {
   const channel = context.getChannelRef() as {
     ack(message: object, allUpTo?: boolean): void;
     nack(message: object, allUpTo: boolean, requeue: boolean): void;
+    reject(message: object, requeue: boolean): void;
+    ackAll(): void;
+    nackAll(requeue: boolean): void;
     once(event: string, listener: () => void): void;
   };
-  channel.once('error', () => closedChannels.add(channel));
+  if (!watchedChannels.has(channel)) {
+    watchedChannels.add(channel);
+    channel.once('error', () => closedChannels.add(channel));
+  }
   const message = context.getMessage();
   return {
     ack: (allUpTo) => channel.ack(message, allUpTo),
     nack: (requeue) => channel.nack(message, false, requeue),
+    reject: (requeue) => channel.reject(message, requeue),
+    ackAll: () => channel.ackAll(),
+    nackAll: (requeue) => channel.nackAll(requeue),
   };
 }
 
@@ -253,6 +277,33 @@ describeRabbitMq('Events of RabbitMQ that are delivered again', () => {
     expect((await dead.reach(3 * PREFETCH)).length).toBe(3 * PREFETCH);
   });
 
+  it.each<[string, string, object]>([
+    ['no JSON', 'no JSON', {}],
+    ['null', 'null', {}],
+    ['no pattern', '{"data":1}', {}],
+    ['an unknown pattern', '{"pattern":"unknown","data":1}', {}],
+    ['a pattern that is nested too deeply', `{"pattern":${nested('{"a":')},"data":1}`, {}],
+    ['data that is nested too deeply', `{"pattern":"work","data":${nested('[')}}`, {}],
+    ['an id, though nobody waits', '{"pattern":"work","data":1,"id":"x"}', {}],
+    [
+      'an answer wanted in a queue that does not exist',
+      '{"pattern":"work","data":1,"id":"x"}',
+      { replyTo: 'nowhere' },
+    ],
+    ['a token that is no text', '{"pattern":"work","data":1}', { headers: { JWT: { a: [1] } } }],
+  ])('is not stopped by messages with %s', async (_, content, options) => {
+    const { herald, queue } = await start();
+    const connection = await connect(`amqp://guest:guest@127.0.0.1:${broker.port}`);
+    const channel = await connection.createConfirmChannel();
+    for (let at = 0; at <= PREFETCH; at++) {
+      channel.sendToQueue(queue, Buffer.from(content), options);
+    }
+    await channel.waitForConfirms();
+    await tell(herald, 'good');
+    expect(await handled.reach(1)).toEqual(['good']);
+    await connection.close();
+  });
+
   describe.each<[string, (settle: Settling) => void]>([
     ['acknowledges', ({ ack }) => ack()],
     ['returns to the queue', ({ nack }) => nack(true)],
@@ -380,6 +431,183 @@ describeRabbitMq('Events of RabbitMQ that are delivered again', () => {
       status: 503,
     });
     expect(dead.list).toEqual([]);
+  });
+
+  describe('A message of an issuer whose keys are fetched', () => {
+    let keyServer: KeyServer;
+
+    beforeEach(async () => {
+      keyServer = await startKeyServer(serveKeys([jwkOf(heraldKey)]));
+      running.push({ close: async () => await keyServer.close() });
+    });
+
+    const startFetching = async () =>
+      await start({ options: { trustedIssuers: [{ issuer: HERALD, jwksUri: keyServer.url }] } });
+
+    it('is kept while the key server is down, and handled later', async () => {
+      await keyServer.down();
+      const { herald, census } = await startFetching();
+      await tell(herald, 'patient');
+      await observed(census, 'request_refused');
+      await keyServer.resume();
+      expect(await handled.reach(1)).toEqual(['patient']);
+      expect(census.events.of('request_refused')[0]).toMatchObject({
+        code: 'key_unavailable',
+        status: 503,
+      });
+      expect(dead.list).toEqual([]);
+    });
+
+    it('is dead-lettered where the key server does not know its key', async () => {
+      keyServer.respond = serveKeys([jwkOf(createKey())]);
+      const { herald, census } = await startFetching();
+      await tell(herald, 'strange');
+      expect(await dead.reach(1)).toEqual(['strange']);
+      expect(census.events.of('request_refused')).toMatchObject([{ code: 'key_unknown' }]);
+      expect(handled.list).toEqual([]);
+    });
+  });
+
+  describe('While a message is handled for longer than a lease', () => {
+    let finish: () => void;
+
+    /** The handler of `slow` waits for `finish`. */
+    async function startSlow(setup: Partial<CensusSetup>) {
+      const pair = await start(setup);
+      const ended = new Promise<void>((resolve) => (finish = resolve));
+      behave = async ({ ack }, data) => {
+        if (data === 'slow') await ended;
+        ack();
+      };
+      const message = await sign(pair.herald, 'slow');
+      await emit(pair.unsigned, message);
+      await handled.reach(1);
+      return { ...pair, message };
+    }
+
+    it('a copy waits for a lease and returns to the queue, again and again, until it is dropped', async () => {
+      const { census, herald, unsigned, message } = await startSlow({
+        reception: { leaseSeconds: 1 },
+      });
+      await emit(unsigned, message);
+      const refused = await observed(census, 'request_refused', 2);
+      const busy = { code: 'message_busy', status: 503 };
+      expect(refused).toMatchObject([busy, busy]);
+      finish();
+      await observed(census, 'duplicate_dropped');
+      await tell(herald, 'next');
+      expect(await handled.reach(2)).toEqual(['slow', 'next']);
+      expect(census.events.of('lease_lost')).toEqual([]);
+      expect(dead.list).toEqual([]);
+    });
+
+    it.each([
+      [PREFETCH / 2, 0],
+      [PREFETCH / 2 + 1, 1],
+    ])('of %i copies at once %i do not wait', async (copies, atOnce) => {
+      const { census, herald, unsigned, message } = await startSlow({});
+      for (let copy = 0; copy < copies; copy++) await emit(unsigned, message);
+      if (atOnce > 0) await observed(census, 'request_refused', atOnce);
+      // Where none returns to the queue, there is room for another message.
+      else {
+        await tell(herald, 'quick');
+        await handled.reach(2);
+      }
+      expect(census.events.of('request_refused').length).toBe(atOnce);
+      finish();
+      await observed(census, 'duplicate_dropped', copies);
+      await tell(herald, 'last');
+      await handled.reach(atOnce > 0 ? 2 : 3);
+      expect(handled.list.filter((data) => data === 'slow')).toEqual(['slow']);
+      expect(dead.list).toEqual([]);
+    });
+  });
+
+  it('runs again what its handler rejects into the queue', async () => {
+    const { herald } = await start();
+    behave = ({ ack, reject }) => (handled.list.length === 1 ? reject(true) : ack());
+    await tell(herald, 'twice');
+    expect(await handled.reach(2)).toEqual(['twice', 'twice']);
+    expect(dead.list).toEqual([]);
+    expect(closedChannels.size).toBe(0);
+  });
+
+  it('dead-letters what its handler rejects, and lets its token be used again', async () => {
+    const { herald, unsigned } = await start();
+    const message = await sign(herald, 'failed');
+    behave = ({ reject }) => reject(false);
+    await emit(unsigned, message);
+    expect(await dead.reach(1)).toEqual(['failed']);
+    behave = acknowledge;
+    await emit(unsigned, message);
+    expect(await handled.reach(2)).toEqual(['failed', 'failed']);
+    expect(closedChannels.size).toBe(0);
+  });
+
+  describe('A handler that settles all messages of its channel', () => {
+    /** Three messages, the last of whose handlers settles all. */
+    async function startThree(settleAll: (settle: Settling) => void, setup = {}) {
+      const pair = await start(setup);
+      const { herald, unsigned } = pair;
+      const messages = [await sign(herald, 1), await sign(herald, 2), await sign(herald, 3)];
+      behave = (settle) => (handled.list.length === 3 ? settleAll(settle) : undefined);
+      for (const message of messages) await emit(unsigned, message);
+      await handled.reach(3);
+      behave = acknowledge;
+      return { ...pair, messages };
+    }
+
+    it('has done them with ackAll()', async () => {
+      const { herald, census, unsigned, messages } = await startThree(({ ackAll }) => ackAll());
+      for (const message of messages) await emit(unsigned, message);
+      await observed(census, 'duplicate_dropped', 3);
+      await tell(herald, 4);
+      expect(await handled.reach(4)).toEqual([1, 2, 3, 4]);
+      expect(closedChannels.size).toBe(0);
+    });
+
+    it('gets them again after nackAll(true)', async () => {
+      const { herald, census } = await startThree(({ nackAll }) => nackAll(true));
+      await handled.reach(6);
+      await tell(herald, 4);
+      await handled.reach(7);
+      expect(handled.list.slice(0, 3)).toEqual([1, 2, 3]);
+      expect(new Set(handled.list.slice(3, 6))).toEqual(new Set([1, 2, 3]));
+      expect(census.events.of('duplicate_dropped')).toEqual([]);
+      expect(closedChannels.size).toBe(0);
+    });
+
+    it('dead-letters them with nackAll(false), and their tokens can be used again', async () => {
+      const { unsigned, messages } = await startThree(({ nackAll }) => nackAll(false));
+      expect(new Set(await dead.reach(3))).toEqual(new Set([1, 2, 3]));
+      for (const message of messages) await emit(unsigned, message);
+      await handled.reach(6);
+      expect(new Set(handled.list.slice(3))).toEqual(new Set([1, 2, 3]));
+      expect(closedChannels.size).toBe(0);
+    });
+
+    it.each<[string, (settle: Settling) => void]>([
+      ['ackAll()', ({ ackAll }) => ackAll()],
+      ['nackAll(false)', ({ nackAll }) => nackAll(false)],
+      ['ack(message, true)', ({ ack }) => ack(true)],
+    ])('leaves alone with %s what the guard still verifies', async (_, settleAll) => {
+      const store = new FaultyStore();
+      const { herald, unsigned } = await start({ options: { replayStore: store } });
+      const held = await sign(herald, 'held');
+      const asked = store.hold();
+      await emit(unsigned, held);
+      await asked;
+      behave = settleAll;
+      await tell(herald, 'all');
+      await handled.reach(1);
+      behave = acknowledge;
+      store.letGo();
+      expect(await handled.reach(2)).toEqual(['all', 'held']);
+      await tell(herald, 'next');
+      await handled.reach(3);
+      expect(dead.list.filter((data) => data !== 'all')).toEqual([]);
+      expect(closedChannels.size).toBe(0);
+    });
   });
 
   it('lets a copy wait while the message is handled', async () => {
@@ -585,12 +813,27 @@ describe('A memory replay store', () => {
 class FaultyStore implements LeasingReplayStore {
   isDown = false;
   losesLeases = false;
+  private held: Promise<void> | undefined;
+  private heldUse: (() => void) | undefined;
+  letGo: () => void = () => undefined;
   private readonly inner = new MemoryReplayStore();
 
   recordUse: LeasingReplayStore['recordUse'] = (use) => this.reached().recordUse(use);
-  reserve: LeasingReplayStore['reserve'] = (...use) => this.reached().reserve(...use);
+  reserve: LeasingReplayStore['reserve'] = async (...use) => {
+    const { held, heldUse } = this;
+    this.held = undefined;
+    heldUse?.();
+    await held;
+    return this.reached().reserve(...use);
+  };
   renew: LeasingReplayStore['renew'] = (...use) => this.reached().renew(...use);
   release: LeasingReplayStore['release'] = (...use) => this.reached().release(...use);
+
+  /** The next reservation waits for `letGo`. Resolves when it is asked for. */
+  async hold(): Promise<void> {
+    this.held = new Promise((resolve) => (this.letGo = resolve));
+    await new Promise<void>((resolve) => (this.heldUse = resolve));
+  }
 
   commit(...use: Parameters<LeasingReplayStore['commit']>): boolean {
     const isOwned = this.reached().commit(...use);
