@@ -4,6 +4,7 @@
  */
 import { parseArgs } from 'node:util';
 import { run } from './run.mjs';
+import { installPackages } from './with-packages.mjs';
 
 const SPECS = [
   'test/core/messages/message-text.spec.ts',
@@ -24,6 +25,8 @@ for (const [name, value] of Object.entries(values)) {
   process.exit(1);
 }
 
+// The client of MQTT.
+installPackages('tools/tests');
 process.env['MESSAGE_TEXT_RUNS'] = values.runs;
 process.env['MESSAGE_TEXTS_SENT'] = values.sent;
 try {
