@@ -19,6 +19,8 @@ const ABOUT_NEST = [
 const WITH_PACKAGES = 'scripts/with-packages.mjs';
 const TYPESCRIPT_7 = ['tools/typescript-7', '--', 'tsc', '-p', 'tsconfig.json', '--noEmit'];
 
+const SOME_CHAOS = ['--kills', '10', '--messages', '80', '--stops', '1'];
+
 /** @type {Step[]} */
 const STEPS = [
   ['formatting', 'npm', 'run', '--silent', 'format:check'],
@@ -50,6 +52,14 @@ const STEPS = [
   ['hosts that are not a plain Node server', 'node', 'scripts/test-hosts.mjs'],
   ['GraphQL, with Nest 12', 'node', 'scripts/test-graphql.mjs'],
   ['GraphQL, with Nest 11', 'node', 'scripts/test-graphql.mjs', '--nest-11'],
+  // A small version of each: `node scripts/test-message-chaos.mjs` kills 200. Skipped as the next one is.
+  [
+    'messages whose consumers are killed and stopped',
+    'node',
+    'scripts/test-message-chaos.mjs',
+    ...SOME_CHAOS,
+  ],
+  ['jobs whose workers are killed', 'node', 'scripts/test-job-chaos.mjs', '--kills', '10'],
   // Skipped with a line where there is no Prometheus; in CI that fails.
   ['dashboard and alerts', 'node', 'scripts/test-dashboards.mjs'],
   ['packages for the site', 'node', WITH_PACKAGES, 'tools/site'],
