@@ -6,6 +6,7 @@ import {
   type Provider,
   Scope,
   UseGuards,
+  type INestApplication,
 } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
 import {
@@ -174,6 +175,15 @@ const serviceAuth = () =>
     trustedIssuers: [{ issuer: HERALD, publicKey: heraldKey.publicPem }],
   });
 
+/** A client of NATS returns before its server knows the subscriptions: another client may be faster. */
+async function untilSubscribed(app: INestApplication): Promise<void> {
+  for (const microservice of app.getMicroservices()) {
+    const broker = microservice.unwrap<object>();
+    const flush: unknown = Reflect.get(broker, 'flush');
+    if (typeof flush === 'function') await Reflect.apply(flush, broker, []);
+  }
+}
+
 const withBroker = INSTALLED_TRANSPORTS.filter(({ name }) => name === 'TCP' || name === 'NATS');
 
 describe.each(ADAPTERS)('a hybrid application on %s', (adapter) => {
@@ -223,6 +233,7 @@ describe.each(ADAPTERS)('a hybrid application on %s', (adapter) => {
               inheritAppConfig,
             });
             await app.startAllMicroservices();
+            await untilSubscribed(app);
           },
         });
         unsubscribe(CHANNEL, note);
