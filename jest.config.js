@@ -34,6 +34,7 @@ export const NEEDS_TOOLS = {
     'nest/kinds/propagation',
     'nest/kinds/report-only',
     'nest/kinds/wildcards',
+    'nest/messages/answer-keys',
     'nest/messages/answers',
     'nest/messages/attacks',
     'nest/messages/message-clients',
