@@ -1,6 +1,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { Broker } from '../../support/messages/broker.js';
 
 /** Starts a child, writes down who both are, and serves nothing. */
@@ -15,6 +16,11 @@ function isThere(pid: number): boolean {
   // On Linux, one that has ended may not have been waited for yet.
   const status = `/proc/${pid}/stat`;
   return !existsSync(status) || !readFileSync(status, 'utf8').includes(') Z ');
+}
+
+/** A signal is delivered later, and nothing tells of the end of a process that somebody else has started. */
+async function untilGone(pids: readonly number[]): Promise<void> {
+  while (pids.some(isThere)) await setTimeout(10);
 }
 
 describe('A broker of the tests', () => {
@@ -53,6 +59,7 @@ describe('A broker of the tests', () => {
   it('that does not get ready in time leaves no process', async () => {
     const { starting: failing, pids } = await start(false);
     await expect(failing).rejects.toThrow('sh did not start in time');
+    await untilGone(pids);
     expect(pids.map(isThere)).toEqual([false, false]);
   });
 
@@ -61,6 +68,7 @@ describe('A broker of the tests', () => {
     const broker = await started;
     expect(pids.map(isThere)).toEqual([true, true]);
     await broker.close();
+    await untilGone(pids);
     expect(pids.map(isThere)).toEqual([false, false]);
   });
 });
