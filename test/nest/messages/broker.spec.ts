@@ -1,74 +1,57 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { createReadStream, type ReadStream, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
 import { Broker } from '../../support/messages/broker.js';
 
-/** Starts a child, writes down who both are, and serves nothing. */
-const TWO_PROCESSES = 'sleep 1000 & echo $! $$ > "$0"; exec sleep 1000';
-
-function isThere(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-  // On Linux, one that has ended may not have been waited for yet.
-  const status = `/proc/${pid}/stat`;
-  return !existsSync(status) || !readFileSync(status, 'utf8').includes(') Z ');
-}
-
-/** A signal is delivered later, and nothing tells of the end of a process that somebody else has started. */
-async function untilGone(pids: readonly number[]): Promise<void> {
-  while (pids.some(isThere)) await setTimeout(10);
-}
+/** Starts a child, says so, and serves nothing. Both hold the pipe open that `$0` names, until they end. */
+const TWO_PROCESSES = 'exec 3> "$0"; sleep 1000 & echo started >&3; exec sleep 1000';
 
 describe('A broker of the tests', () => {
   let folder: string;
+  let pipe: ReadStream;
 
-  beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'nestjs-service-auth-broker-spec-'))));
-  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'nestjs-service-auth-broker-spec-'));
+    spawnSync('mkfifo', [join(folder, 'pipe')]);
+    pipe = createReadStream(join(folder, 'pipe'));
+  });
+  afterEach(() => {
+    pipe.destroy();
+    rmSync(folder, { recursive: true, force: true });
+  });
 
-  /** One that is ready when it has written its file, or never. */
-  async function start(isReady: boolean): Promise<{ starting: Promise<Broker>; pids: number[] }> {
-    const file = join(folder, 'pids');
-    const pids = (): number[] => {
-      try {
-        return readFileSync(file, 'utf8').split(' ').map(Number);
-      } catch {
-        return [];
-      }
-    };
-    let noteWritten: () => void = () => undefined;
-    const isWritten = new Promise<void>((resolve) => (noteWritten = resolve));
+  /** One that is ready when both of its processes run, or never. */
+  async function start(isReady: boolean): Promise<{ starting: Promise<Broker> }> {
+    const started = once(pipe, 'data');
     const starting = Broker.start({
       binary: 'sh',
-      args: () => ['-c', TWO_PROCESSES, file],
+      args: () => ['-c', TWO_PROCESSES, join(folder, 'pipe')],
       isReady: async () => {
-        if (pids().length < 2) return await Promise.resolve(false);
-        noteWritten();
+        await started;
         return isReady;
       },
-      mostStartMilliseconds: 5000,
+      mostStartMilliseconds: 1000,
     });
     starting.catch(() => undefined);
-    await isWritten;
-    return { starting, pids: pids() };
+    await started;
+    return { starting };
   }
 
   it('that does not get ready in time leaves no process', async () => {
-    const { starting: failing, pids } = await start(false);
-    await expect(failing).rejects.toThrow('sh did not start in time');
-    await untilGone(pids);
-    expect(pids.map(isThere)).toEqual([false, false]);
+    const { starting } = await start(false);
+    const bothEnd = once(pipe, 'end');
+    await expect(starting).rejects.toThrow('sh did not start in time');
+    await bothEnd;
   });
 
   it('that gets ready runs until it is closed', async () => {
-    const { starting: started, pids } = await start(true);
-    const broker = await started;
-    expect(pids.map(isThere)).toEqual([true, true]);
+    const { starting } = await start(true);
+    const broker = await starting;
+    expect(pipe.readableEnded).toBe(false);
+    const bothEnd = once(pipe, 'end');
     await broker.close();
-    await untilGone(pids);
-    expect(pids.map(isThere)).toEqual([false, false]);
+    await bothEnd;
   });
 });
