@@ -2888,6 +2888,12 @@ const MESSAGE_CHECKS = [
   ]),
   ...inFile('lib/nest/messages/signed-client.ts', [
     {
+      check: 'a request whose answer nobody can verify is not sent',
+      text: `    const isUsable = this.settings.answerKeys?.assertUsable();\n    if (isUsable) await isUsable;\n`,
+      spec: 'test/nest/messages/answer-keys.spec.ts',
+      tests: 'MS-58',
+    },
+    {
       check: 'a client that only emits sends nothing that is answered',
       text: `      if (verb === 'SEND') assertAnswered(settings);\n`,
       spec: CLIENTS,
