@@ -115,9 +115,9 @@ async function testClient(owner, { python, keys, grant, herald, mailbox }) {
 
   const good = await run(python, script, args);
   check(`${script}: 201 and a Location`, good.ok && CREATED.test(good.output), good);
-  const mail = mailbox.received[mailsBefore];
+  const mail = await mailbox.mailAfter(mailsBefore);
   const isWelcome =
-    mail?.to.join() === 'user42@census.service' &&
+    mail.to.join() === 'user42@census.service' &&
     /^Subject: Welcome, Census User/m.test(mail.message);
   check(`${script}: the mail arrived`, isWelcome, mail);
 

@@ -9,7 +9,11 @@ import {
 import { MemoryReplayStore } from 'nestjs-service-auth/core';
 import { EventConsumer, serviceMessage } from 'nestjs-service-auth/microservices';
 import { lastValueFrom, toArray } from 'rxjs';
-import { INSTALLED_TRANSPORTS, type MeetingPlace } from '../../support/messages/brokers.js';
+import {
+  HAS_METADATA,
+  INSTALLED_TRANSPORTS,
+  type MeetingPlace,
+} from '../../support/messages/brokers.js';
 import {
   acknowledge,
   CensusService,
@@ -94,7 +98,8 @@ describe.each(INSTALLED_TRANSPORTS)('replicas over $name', ({ name, isFanOut, ..
     replicas = [await CensusService.start(setup)];
     if (name !== 'TCP') replicas.push(await CensusService.start(setup));
     herald = await HeraldService.start({ place, queue: 'replicas' });
-    replicas.forEach(countRunning);
+    // Nest 11 calls the hook at the end where it answers, so not for what is dropped.
+    if (HAS_METADATA) replicas.forEach(countRunning);
   }, 300_000);
 
   afterAll(async () => {
