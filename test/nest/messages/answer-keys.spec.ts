@@ -1,22 +1,17 @@
 import { actingAsItself, ServiceAuthUnavailableError } from 'nestjs-service-auth';
 import { serviceMessage } from 'nestjs-service-auth/microservices';
 import { jwkOf, type KeyServer, serveKeys, startKeyServer } from '../../support/keys/key-server.js';
-import { HAS_METADATA, type MeetingPlace, TRANSPORTS } from '../../support/messages/brokers.js';
+import { describeTcp, type MeetingPlace, TRANSPORTS } from '../../support/messages/brokers.js';
 import {
   censusKey,
   CensusService,
   HeraldService,
   inbox,
 } from '../../support/messages/messaging-services.js';
-import { whereThereIs } from '../../support/processes/where-there-is.js';
 
 const own = (data: unknown): object => serviceMessage(data, actingAsItself());
 
-whereThereIs(
-  HAS_METADATA,
-  'Nest 12.0.4 or later, for TCP',
-  describe,
-)('the keys of the called service', () => {
+describeTcp('the keys of the called service', () => {
   let keyServer: KeyServer;
   let place: MeetingPlace;
   let census: CensusService;

@@ -13,7 +13,7 @@ import {
   ServiceMessagesModule,
 } from 'nestjs-service-auth/microservices';
 import { lastValueFrom, type Observable } from 'rxjs';
-import { HAS_METADATA, type MeetingPlace, TRANSPORTS } from '../../support/messages/brokers.js';
+import { describeTcp, type MeetingPlace, TRANSPORTS } from '../../support/messages/brokers.js';
 import {
   CENSUS,
   censusKey,
@@ -22,7 +22,6 @@ import {
   heraldKey,
   inbox,
 } from '../../support/messages/messaging-services.js';
-import { whereThereIs } from '../../support/processes/where-there-is.js';
 
 const own = (data: unknown): object => serviceMessage(data, actingAsItself());
 const GOOD = { client: 'CENSUS', audience: CENSUS, publicKey: censusKey.publicPem } as const;
@@ -32,8 +31,6 @@ function moduleOf(...imports: (DynamicModule | Type)[]): Type {
   Module({ imports })(TestModule);
   return TestModule;
 }
-
-const describeTcp = whereThereIs(HAS_METADATA, 'Nest 12.0.4, for TCP', describe);
 
 describeTcp('MessageClients', () => {
   let place: MeetingPlace;

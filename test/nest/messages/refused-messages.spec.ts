@@ -22,7 +22,7 @@ import {
   ServiceMessagesModule,
 } from 'nestjs-service-auth/microservices';
 import { lastValueFrom, type Observable } from 'rxjs';
-import { HAS_METADATA, type MeetingPlace, TRANSPORTS } from '../../support/messages/brokers.js';
+import { describeTcp, type MeetingPlace, TRANSPORTS } from '../../support/messages/brokers.js';
 import {
   CENSUS,
   CensusService,
@@ -31,7 +31,6 @@ import {
   HeraldService,
 } from '../../support/messages/messaging-services.js';
 import { LogRecorder } from '../../support/observed/log-recorder.js';
-import { whereThereIs } from '../../support/processes/where-there-is.js';
 
 const own = (data: unknown): object => serviceMessage(data, actingAsItself());
 const COUNT = 200;
@@ -97,8 +96,6 @@ class OpenController {
     return 'open';
   }
 }
-
-const describeTcp = whereThereIs(HAS_METADATA, 'Nest 12.0.4, for TCP', describe);
 
 describeTcp('Events over TCP', () => {
   const log = new LogRecorder();
