@@ -14,7 +14,7 @@ export interface ReceivedMail {
 
 /**
  * A moment in the life of a mail. `begun`: sender and recipient are known, and the text is not. `taken`: the mail has
- * arrived, and whoever wrote it does not know that yet.
+ * arrived, and its courier does not know that yet.
  */
 export type MailMoment = 'begun' | 'taken';
 
