@@ -1,14 +1,11 @@
-import { channel } from 'node:diagnostics_channel';
 import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import { ServiceAuthConfigError } from '../core/index.js';
 import { ServiceAuth } from '../service-auth.js';
+import { publishCoverage } from './coverage-listener.js';
 import { GlobalGuardReach } from './global-guard-reach.js';
 import { coverageOf, type HandlerCoverage } from './handler-coverage.js';
 import { MODULE_OPTIONS_TOKEN } from './service-auth.module-definition.js';
 import type { ServiceAuthModuleOptions } from './service-auth.options.js';
-
-/** The channel on which `doctor --routes` receives the table of the application that it starts. */
-const CHANNEL = 'nestjs-service-auth:coverage';
 
 /** The most handlers that a line names. */
 const NAMED_HANDLERS = 10;
@@ -48,7 +45,7 @@ export class RouteCoverageCheck implements OnApplicationBootstrap {
     // Once for an application, even with several services; a microservice calls this twice.
     if (checks[0] !== this || this.known) return;
     const handlers = coverageOf(this.reach.modules, this.reach);
-    channel(CHANNEL).publish(handlers);
+    publishCoverage(handlers);
     const open = handlers.filter(isOpen);
     this.known = new Set(handlers.map(judgementOn));
     const receiving = checks.filter(({ receives }) => receives);

@@ -7,6 +7,6 @@ export interface CodeBlock {
 
 /** Every TypeScript block of a page, in order. */
 export function typeScriptOf(page: string): CodeBlock[] {
-  const blocks = page.matchAll(/^```ts\n(.*?)^```$/gms);
+  const blocks = page.matchAll(/^```ts(?: nest-12)?\n(.*?)^```$/gms);
   return [...blocks].map(([, code = '']) => ({ code, file: /^\/\/ (\S+\.ts)$/m.exec(code)?.[1] }));
 }

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { ClientProxy } from '@nestjs/microservices';
 import ts from 'typescript';
 import { readBlocks } from './page-blocks.mjs';
 
@@ -15,10 +16,12 @@ const pages = ['.', 'docs', 'sample', 'sample/clients/python', 'test/vectors'].f
 const blocks = pages.flatMap((page) =>
   readBlocks(page).map((block) => ({ ...block, name: `${page}:${block.line}` })),
 );
+const isNest12 = 'setOnDispatchHook' in ClientProxy.prototype;
+/** Those with GraphQL are compiled where its packages are: `node scripts/test-graphql.mjs`. */
+const LEFT_OUT = isNest12 ? ['graphql'] : ['graphql', 'nest-12'];
 /** Every TypeScript block, as the module a reader would paste it into. */
 const snippets = blocks.filter(
-  // Those with GraphQL are compiled where its packages are: `node scripts/test-graphql.mjs`.
-  ({ language, variant }) => language === 'ts' && variant !== 'graphql',
+  ({ language, variant = '' }) => language === 'ts' && !LEFT_OUT.includes(variant),
 );
 
 const axiosManifest = readFileSync(join(ROOT, 'node_modules/@nestjs/axios/package.json'), 'utf8');

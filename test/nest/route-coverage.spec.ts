@@ -1,4 +1,3 @@
-import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { createRequire } from 'node:module';
 import type { AddressInfo, Server } from 'node:net';
 import { Controller, type INestApplication, type Provider, Scope, type Type } from '@nestjs/common';
@@ -7,6 +6,7 @@ import { ClientProxyFactory, type MicroserviceOptions, Transport } from '@nestjs
 import { WsAdapter } from '@nestjs/platform-ws';
 import { ServiceAuthConfigError, ServiceAuthModule, ServiceJwtGuard } from 'nestjs-service-auth';
 import { firstValueFrom } from 'rxjs';
+import { setCoverageListener } from '../../lib/nest/coverage-listener.js';
 import { call } from '../support/http/http.js';
 import { createKey } from '../support/keys/keys.js';
 import { LogRecorder } from '../support/observed/log-recorder.js';
@@ -31,7 +31,6 @@ import {
 
 const CENSUS = 'https://census.service/';
 const herald = new Caller('https://herald.service/', CENSUS);
-const CHANNEL = 'nestjs-service-auth:coverage';
 
 const nest = createRequire(import.meta.url)('@nestjs/core/package.json') as { version: string };
 /** Nest 11 does not apply APP_GUARD to gateways. */
@@ -329,11 +328,11 @@ async function isAnswered(app: INestApplication, pattern: string): Promise<boole
 async function tableOf(start: () => Promise<unknown>): Promise<Verdicts> {
   const tables: unknown[] = [];
   const note = (table: unknown) => void tables.push(table);
-  subscribe(CHANNEL, note);
+  setCoverageListener(note);
   try {
     await start();
   } finally {
-    unsubscribe(CHANNEL, note);
+    setCoverageListener(undefined);
   }
   expect(tables).toHaveLength(1);
   return Object.fromEntries(

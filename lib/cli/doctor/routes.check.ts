@@ -1,12 +1,9 @@
-import { subscribe } from 'node:diagnostics_channel';
 import { withinDeadline } from '../../core/index.js';
+import { setCoverageListener } from '../../nest/coverage-listener.js';
 import type { HandlerCoverage } from '../../nest/handler-coverage.js';
 import { callExport, loadModule } from '../configuration-module.js';
 import { CommandFailure, EXIT_CODES, type ExitCode, failUsage } from '../exit-codes.js';
 import { paint, type Terminal, visible, writeJson } from '../terminal.js';
-
-/** The channel on which a started application publishes how its handlers are guarded. */
-const CHANNEL = 'nestjs-service-auth:coverage';
 
 /** Applications open connections before they have started. */
 const DEADLINE_SECONDS = 60;
@@ -40,9 +37,7 @@ export async function examineRoutes(
 }
 
 async function startUntilKnown(file: string, exportName: string | undefined): Promise<Table> {
-  const table = new Promise<Table>((resolve) =>
-    subscribe(CHANNEL, (message) => resolve(message as Table)),
-  );
+  const table = new Promise<Table>(setCoverageListener);
   // A failed start ends the wait; a successful one may still be running.
   const failed = start(file, exportName).then(() => table);
   const late = `${file} started no application with ServiceAuthModule within ${DEADLINE_SECONDS} seconds`;

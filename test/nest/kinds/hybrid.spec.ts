@@ -1,4 +1,3 @@
-import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import {
   Controller,
   Get,
@@ -24,6 +23,7 @@ import {
 } from 'nestjs-service-auth';
 import { serviceMessage, ServiceMessagesModule } from 'nestjs-service-auth/microservices';
 import { firstValueFrom } from 'rxjs';
+import { setCoverageListener } from '../../../lib/nest/coverage-listener.js';
 import { call } from '../../support/http/http.js';
 import { INSTALLED_TRANSPORTS, type MeetingPlace } from '../../support/messages/brokers.js';
 import {
@@ -159,7 +159,6 @@ function handlerOf(pattern: string): string {
 }
 
 const everywhere: Provider = { provide: APP_GUARD, useExisting: ServiceJwtGuard };
-const CHANNEL = 'nestjs-service-auth:coverage';
 
 interface Judged {
   readonly handler: string;
@@ -221,7 +220,7 @@ describe.each(ADAPTERS)('a hybrid application on %s', (adapter) => {
       let census: TestService;
       beforeAll(async () => {
         const note = (table: unknown) => void tables.push(table as Judged[]);
-        subscribe(CHANNEL, note);
+        setCoverageListener(note);
         census = await startService({
           adapter,
           logger,
@@ -236,7 +235,7 @@ describe.each(ADAPTERS)('a hybrid application on %s', (adapter) => {
             await untilSubscribed(app);
           },
         });
-        unsubscribe(CHANNEL, note);
+        setCoverageListener(undefined);
       });
       afterAll(async () => await census?.close());
 

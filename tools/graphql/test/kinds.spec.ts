@@ -17,7 +17,7 @@ import {
   ServiceProcessor,
   ServiceWorkerHost,
 } from 'nestjs-service-auth/bullmq';
-import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { setCoverageListener } from '../../../lib/nest/coverage-listener.js';
 import { call } from '../../../test/support/http/http.js';
 import { LogRecorder } from '../../../test/support/observed/log-recorder.js';
 import { describeRedis, RedisServer } from '../../../test/support/redis/redis-server.js';
@@ -33,7 +33,6 @@ import {
   unsigned,
 } from './stacks.js';
 
-const CHANNEL = 'nestjs-service-auth:coverage';
 const OTHER = 'https://other.service/';
 
 @Resolver()
@@ -96,7 +95,7 @@ describeRedis('one global guard', () => {
     beforeAll(async () => {
       connection = { host: '127.0.0.1', port: redis.port };
       const note = (table: unknown) => void tables.push(table as (typeof tables)[number]);
-      subscribe(CHANNEL, note);
+      setCoverageListener(note);
       census = await startGraphQL({
         adapter: stack.adapter,
         logger,
@@ -109,7 +108,7 @@ describeRedis('one global guard', () => {
         controllers: [RestController],
         providers: [everywhere, MailProcessor],
       });
-      unsubscribe(CHANNEL, note);
+      setCoverageListener(undefined);
       mistaken = callerLike(census.herald);
     });
     afterAll(async () => await census?.close());

@@ -1,4 +1,3 @@
-import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import { Controller, Get, Module, UseGuards } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
@@ -21,6 +20,7 @@ import { ServiceAuthTesting } from 'nestjs-service-auth/testing';
 import { ApolloDriver, type ApolloDriverConfig } from '@nestjs/apollo';
 import { GraphQLModule } from '@nestjs/graphql';
 import { WebSocket } from 'ws';
+import { setCoverageListener } from '../../../lib/nest/coverage-listener.js';
 import { call } from '../../../test/support/http/http.js';
 import { LogRecorder } from '../../../test/support/observed/log-recorder.js';
 import { Caller } from '../../../test/support/services/caller.js';
@@ -40,7 +40,6 @@ import {
 const ARCHIVE = 'https://archive.service/';
 
 /** Where a started application publishes how its handlers are guarded. */
-const COVERAGE = 'nestjs-service-auth:coverage';
 type HandlerTable = readonly { readonly handler: string; readonly verdict: string }[];
 
 interface SocketResult {
@@ -307,14 +306,14 @@ describe.each(STACKS)('$title', (stack) => {
     async (subscriptions, verdict, graphql) => {
       const tables: HandlerTable[] = [];
       const keep = (message: unknown) => void tables.push(message as HandlerTable);
-      subscribe(COVERAGE, keep);
+      setCoverageListener(keep);
       const guard = { subscriptions };
       const census = await startGraphQL({
         adapter,
         imports: [stack.endpoint({ guard, graphql })],
         providers: [NewsResolver],
       });
-      unsubscribe(COVERAGE, keep);
+      setCoverageListener(undefined);
       await census.close();
       const forgotten = 'NewsResolver.forgotten() [GraphQL]';
       const found = tables.flat().filter(({ handler }) => handler === forgotten);
