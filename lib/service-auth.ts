@@ -103,6 +103,26 @@ export class ServiceAuth {
   }
 
   /**
+   * Calls `work` when signatures are made, at the end of this turn of the event loop or of a later one, outside the
+   * caller's async context. It must not throw.
+   *
+   * @internal
+   */
+  whenSigning(work: () => void): void {
+    this.sender.whenSigning(work);
+  }
+
+  /**
+   * As {@link signMessage}, but at once: in {@link whenSigning}.
+   *
+   * @throws ServiceSigningError with a code of `SIGNING_FAILURES`
+   * @internal
+   */
+  signMessageNow(message: OutgoingMessage, target: MessageTarget): Promise<SignedMessage> {
+    return this.sender.signMessageNow(message, target);
+  }
+
+  /**
    * Signs the parts of the answer to a message.
    *
    * @throws ServiceSigningError `sending_disabled`, `service_closed`

@@ -1,11 +1,16 @@
 import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import { ServiceAuthConfigError } from '../core/index.js';
 import { ServiceAuth } from '../service-auth.js';
-import { publishCoverage } from './coverage-listener.js';
 import { GlobalGuardReach } from './global-guard-reach.js';
 import { coverageOf, type HandlerCoverage } from './handler-coverage.js';
 import { MODULE_OPTIONS_TOKEN } from './service-auth.module-definition.js';
 import type { ServiceAuthModuleOptions } from './service-auth.options.js';
+
+/**
+ * Where in `globalThis` `doctor --routes` puts the function that receives the table of the application that it starts.
+ * Not a channel of node:diagnostics_channel: Node 20 may forget one that has subscribers (nodejs/node#59910).
+ */
+const COVERAGE_LISTENER = Symbol.for('nestjs-service-auth:coverage');
 
 /** The most handlers that a line names. */
 const NAMED_HANDLERS = 10;
@@ -45,7 +50,8 @@ export class RouteCoverageCheck implements OnApplicationBootstrap {
     // Once for an application, even with several services; a microservice calls this twice.
     if (checks[0] !== this || this.known) return;
     const handlers = coverageOf(this.reach.modules, this.reach);
-    publishCoverage(handlers);
+    const listener: unknown = Reflect.get(globalThis, COVERAGE_LISTENER);
+    if (typeof listener === 'function') Reflect.apply(listener, undefined, [handlers]);
     const open = handlers.filter(isOpen);
     this.known = new Set(handlers.map(judgementOn));
     const receiving = checks.filter(({ receives }) => receives);

@@ -6,9 +6,9 @@ import { ClientProxyFactory, type MicroserviceOptions, Transport } from '@nestjs
 import { WsAdapter } from '@nestjs/platform-ws';
 import { ServiceAuthConfigError, ServiceAuthModule, ServiceJwtGuard } from 'nestjs-service-auth';
 import { firstValueFrom } from 'rxjs';
-import { setCoverageListener } from '../../lib/nest/coverage-listener.js';
 import { call } from '../support/http/http.js';
 import { createKey } from '../support/keys/keys.js';
+import { setCoverageListener } from '../support/observed/coverage-listener.js';
 import { LogRecorder } from '../support/observed/log-recorder.js';
 import { Caller } from '../support/services/caller.js';
 import { closeAfterEach } from '../support/services/receiver.js';

@@ -1,9 +1,11 @@
 import { withinDeadline } from '../../core/index.js';
-import { setCoverageListener } from '../../nest/coverage-listener.js';
 import type { HandlerCoverage } from '../../nest/handler-coverage.js';
 import { callExport, loadModule } from '../configuration-module.js';
 import { CommandFailure, EXIT_CODES, type ExitCode, failUsage } from '../exit-codes.js';
 import { paint, type Terminal, visible, writeJson } from '../terminal.js';
+
+/** Where in `globalThis` a started application finds whom to tell how its handlers are guarded. */
+const COVERAGE_LISTENER = Symbol.for('nestjs-service-auth:coverage');
 
 /** Applications open connections before they have started. */
 const DEADLINE_SECONDS = 60;
@@ -37,7 +39,9 @@ export async function examineRoutes(
 }
 
 async function startUntilKnown(file: string, exportName: string | undefined): Promise<Table> {
-  const table = new Promise<Table>(setCoverageListener);
+  const table = new Promise<Table>((resolve) => {
+    Reflect.set(globalThis, COVERAGE_LISTENER, resolve);
+  });
   // A failed start ends the wait; a successful one may still be running.
   const failed = start(file, exportName).then(() => table);
   const late = `${file} started no application with ServiceAuthModule within ${DEADLINE_SECONDS} seconds`;

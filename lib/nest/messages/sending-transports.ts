@@ -103,10 +103,11 @@ function normalized(client: object, pattern: unknown): string | undefined {
 }
 
 function asMetadata(given: unknown): UnpackedData {
-  return {
-    data: given,
-    pack: (data, headers) => new DataWithMetadata(data, headers),
-  };
+  return { data: given, pack: packMetadata };
+}
+
+function packMetadata(data: unknown, headers: MessageHeaders): DataWithMetadata {
+  return new DataWithMetadata(data, headers);
 }
 
 function unpackRmq(given: unknown): UnpackedData {

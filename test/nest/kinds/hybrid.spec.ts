@@ -23,7 +23,6 @@ import {
 } from 'nestjs-service-auth';
 import { serviceMessage, ServiceMessagesModule } from 'nestjs-service-auth/microservices';
 import { firstValueFrom } from 'rxjs';
-import { setCoverageListener } from '../../../lib/nest/coverage-listener.js';
 import { call } from '../../support/http/http.js';
 import { INSTALLED_TRANSPORTS, type MeetingPlace } from '../../support/messages/brokers.js';
 import {
@@ -33,6 +32,7 @@ import {
   heraldKey,
   HeraldService,
 } from '../../support/messages/messaging-services.js';
+import { setCoverageListener } from '../../support/observed/coverage-listener.js';
 import { LogRecorder } from '../../support/observed/log-recorder.js';
 import { ADAPTERS, startService, type TestService } from '../../support/services/service.js';
 import { strictToken } from '../../support/tokens/forge.js';

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import {
   type DynamicModule,
   type INestApplicationContext,
@@ -161,5 +162,31 @@ describeTcp('MessageClients', () => {
     const client = await startWith({});
     client.setOnDispatchHook((packet) => void (packet.metadata = { ...metadata, trace: '1' }));
     expect(await last(client.send('user.get', own({ id: 1 })))).toEqual({ got: { id: 1 } });
+  });
+
+  it('sends in the async context of the call, where tracing looks', async () => {
+    const client = await startWith({});
+    const storage = new AsyncLocalStorage<string>();
+    const seen = new Set<string | undefined>();
+    client.setOnDispatchHook(() => void seen.add(storage.getStore()));
+    const names = ['a', 'b', 'c', 'd'];
+    const calls = names.map(
+      async (name, at) =>
+        await storage.run(name, async () => {
+          const pattern = at % 2 === 0 ? 'user.get' : 'user.changed';
+          const way = at % 2 === 0 ? 'send' : 'emit';
+          return await last(client[way](pattern, own({ id: at })));
+        }),
+    );
+    await Promise.all(calls);
+    expect(seen).toEqual(new Set(names));
+  });
+
+  it('gives what a client throws to who subscribes', async () => {
+    const client = await startWith({});
+    client.setOnDispatchHook(() => {
+      throw new Error('no packet');
+    });
+    await expect(last(client.emit('user.changed', own({ id: 1 })))).rejects.toThrow('no packet');
   });
 });

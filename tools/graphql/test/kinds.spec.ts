@@ -17,8 +17,8 @@ import {
   ServiceProcessor,
   ServiceWorkerHost,
 } from 'nestjs-service-auth/bullmq';
-import { setCoverageListener } from '../../../lib/nest/coverage-listener.js';
 import { call } from '../../../test/support/http/http.js';
+import { setCoverageListener } from '../../../test/support/observed/coverage-listener.js';
 import { LogRecorder } from '../../../test/support/observed/log-recorder.js';
 import { describeRedis, RedisServer } from '../../../test/support/redis/redis-server.js';
 import { Caller, type SignedCall } from '../../../test/support/services/caller.js';
