@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { nodeSdk, promClient } from './dashboards/exporters.mjs';
+import { startCourier } from './dashboards/courier.mjs';
 import { freePort } from './dashboards/free-port.mjs';
 import { kindsOf, Load, WITHOUT_KEYS } from './dashboards/load.mjs';
 import { Prometheus } from './dashboards/prometheus.mjs';
@@ -150,7 +151,7 @@ async function play({ prometheus, services, load, bad, redis }) {
   must(load.failures.length === 0, `requests failed: ${load.failures.join(', ')}`);
   const { census, archive } = services;
   const wire = census.requests() + archive.requests();
-  const counted = 'service_auth_requests_total';
+  const counted = 'service_auth_requests_total{job!~"careful|forgetful"}';
   await until('each request is counted once', async () => {
     const count = await prometheus.number(counted);
     return count === wire ? [] : [`${count} of ${wire}`];
@@ -160,8 +161,8 @@ async function play({ prometheus, services, load, bad, redis }) {
 
 /** The codes of refusals that Prometheus has not seen. @param {Prometheus} prometheus @param {Kind[]} kinds */
 async function uncounted(prometheus, kinds) {
-  const codes = kinds.flatMap(([, expected]) => expected.split(' ').slice(1));
-  const queries = [...codes, 'replay_store_unavailable'].map(
+  const codes = kinds.flatMap(([, expected]) => /^\d+ (\w+)$/.exec(expected)?.[1] ?? []);
+  const queries = [...codes, 'replay_store_unavailable', 'message_busy'].map(
     (code) => /** @type {Query} */ ([code, `service_auth_requests_total{error_type="${code}"}`]),
   );
   return namesOf(await unanswered(prometheus, queries));
@@ -176,8 +177,14 @@ async function testExporter(exporter, home) {
   try {
     const redis = await startRedis(home);
     endings.push(redis.stop);
+    const queues = await startRedis(home);
+    endings.push(queues.stop);
     const services = await startServices(exporter, redis.client);
     endings.push(services.close);
+    const careful = await startCourier('careful', exporter, queues.client);
+    endings.push(careful.close);
+    const forgetful = await startCourier('forgetful', exporter, queues.client);
+    endings.push(forgetful.close);
     const { good, bad } = await kindsOf(services);
     const load = new Load();
     endings.push(async () => await load.end());
@@ -189,9 +196,17 @@ async function testExporter(exporter, home) {
       herald: herald.metricsPort,
       census: census.metricsPort,
       archive: archive.metricsPort,
+      careful: careful.metricsPort,
+      forgetful: forgetful.metricsPort,
     });
     endings.push(async () => await prometheus.stop());
-    const { queries, alerts, requests } = await play({ prometheus, services, load, bad, redis });
+    const { queries, alerts, requests } = await play({
+      prometheus,
+      services,
+      load,
+      bad: [...bad, careful.kind, forgetful.kind],
+      redis,
+    });
     const seconds = ((performance.now() - start) / 1000).toFixed(0);
     console.log(
       `${exporter.name}: ${queries} queries and ${alerts} alerts answered as they should, ${requests} requests counted, ${seconds} s`,

@@ -22,7 +22,6 @@ import { RedisReplayStore } from 'nestjs-service-auth/redis';
 /**
  * @typedef {import('nestjs-service-auth').ServiceAuthModuleOptions} Options
  * @typedef {import('./exporters.mjs').Exporter} Exporter
- * @typedef {{ port: number, metricsPort: number, requests(): number, close(): Promise<void> }} Service
  */
 
 export const CENSUS = 'https://census.service/';
@@ -134,22 +133,28 @@ function heraldController({ census, gateway, archive }) {
 }
 
 /**
- * @param {Exporter} exporter
- * @param {Options} options
- * @param {(new (...parameters: never[]) => object)} controller
- * @param {'express' | 'fastify'} adapter
- * @returns {Promise<Service>}
+ * @typedef {object} Setup
+ * @property {Options} options
+ * @property {'express' | 'fastify'} adapter
+ * @property {(new (...parameters: never[]) => object)} [controller]
+ * @property {NonNullable<import('@nestjs/common').ModuleMetadata['imports']>} [imports]
+ * @property {import('@nestjs/common').Provider[]} [providers]
  */
-async function startService(exporter, options, controller, adapter) {
+
+/** @param {Exporter} exporter @param {Setup} setup */
+export async function startService(exporter, setup) {
+  const { options, adapter, controller, imports = [], providers = [] } = setup;
   const metrics = await exporter.metrics();
   class ServiceModule {}
   Module({
     imports: [
       ServiceAuthModule.forRoot({ ...options, observer: metrics.observer }),
-      ...(options.targets ? [ServiceFetchModule] : []),
+      ...(options.targets?.length ? [ServiceFetchModule] : []),
       ...(metrics.module ? [metrics.module] : []),
+      ...imports,
     ],
-    controllers: [controller],
+    controllers: controller ? [controller] : [],
+    providers,
   })(ServiceModule);
   const http = adapter === 'express' ? new ExpressAdapter() : new FastifyAdapter();
   const app = await NestFactory.create(ServiceModule, http, { logger: false, abortOnError: false });
@@ -170,7 +175,7 @@ async function startService(exporter, options, controller, adapter) {
     await app.close();
     await metrics.close();
   };
-  return { port, metricsPort: metrics.port ?? port, requests: () => requests, close };
+  return { app, port, metricsPort: metrics.port ?? port, requests: () => requests, close };
 }
 
 /** Hands requests on to a service, without their grants. @param {number} port */
@@ -215,9 +220,8 @@ export async function startServices(exporter, redis) {
   const keyServer = await startKeyServer(keys.mailer.privateKey);
   const herald = { issuer: HERALD, publicKey: keys.herald.publicKey };
   const off = { subjectProof: /** @type {const} */ ({ mode: 'off' }) };
-  const census = await startService(
-    exporter,
-    {
+  const census = await startService(exporter, {
+    options: {
       issuer: CENSUS,
       trustDomain: TRUST_DOMAIN,
       originators: [{ issuer: HERALD, subjects: SUBJECTS }],
@@ -229,29 +233,27 @@ export async function startServices(exporter, redis) {
       // Long: a busy machine is no outage.
       replayStore: new RedisReplayStore({ client: redis, timeoutMilliseconds: 2000 }),
     },
-    UserController,
-    'fastify',
-  );
-  const archive = await startService(
-    exporter,
-    {
+    controller: UserController,
+    adapter: 'fastify',
+  });
+  const archive = await startService(exporter, {
+    options: {
       issuer: ARCHIVE,
       trustedIssuers: [herald],
       enforcement: 'report',
       reportUntil: '2100-01-01',
     },
-    UserController,
-    'express',
-  );
+    controller: UserController,
+    adapter: 'express',
+  });
   const gateway = await startGateway(archive.port);
   const urls = {
     census: `http://127.0.0.1:${census.port}/`,
     gateway: `http://127.0.0.1:${portOf(gateway)}/`,
     archive: `http://127.0.0.1:${archive.port}/`,
   };
-  const caller = await startService(
-    exporter,
-    {
+  const caller = await startService(exporter, {
+    options: {
       issuer: HERALD,
       signingKey: { privateKey: keys.herald.privateKey },
       trustDomain: TRUST_DOMAIN,
@@ -262,9 +264,9 @@ export async function startServices(exporter, redis) {
         { baseUrl: urls.archive, audience: ARCHIVE, signing: 'best-effort' },
       ],
     },
-    heraldController(urls),
-    'express',
-  );
+    controller: heraldController(urls),
+    adapter: 'express',
+  });
   const close = async () => {
     await caller.close();
     await closeServer(gateway);

@@ -33,6 +33,18 @@ export class PrometheusObserver implements ServiceAuthObserver {
     labelNames: ['service_auth_outcome'],
     registers: [this.registry],
   });
+  private readonly leasesLost = new Counter({
+    name: 'service_auth_leases_lost_total',
+    help: 'Messages handled whose reservation was lost meanwhile.',
+    labelNames: ['service_auth_issuer'],
+    registers: [this.registry],
+  });
+  private readonly duplicates = new Counter({
+    name: 'service_auth_duplicates_dropped_total',
+    help: 'Deliveries dropped since their message was handled before.',
+    labelNames: ['service_auth_issuer'],
+    registers: [this.registry],
+  });
   private readonly calls = new Counter({
     name: 'service_auth_calls_total',
     help: 'Requests to targets, by whether they were signed.',
@@ -62,6 +74,10 @@ export class PrometheusObserver implements ServiceAuthObserver {
         return this.countProof('unbound', event.reason, event.issuer);
       case 'grant_issued':
         return this.grantsIssued.inc({ service_auth_outcome: event.insteadOf ?? 'originated' });
+      case 'lease_lost':
+        return this.leasesLost.inc({ service_auth_issuer: event.issuer });
+      case 'duplicate_dropped':
+        return this.duplicates.inc({ service_auth_issuer: event.issuer });
       case 'request_refused':
         return this.count('refused', event.code, event.issuer, event.durationMilliseconds);
       case 'request_would_be_refused':

@@ -4,7 +4,7 @@ import { callExport, loadModule } from '../configuration-module.js';
 import { CommandFailure, EXIT_CODES, type ExitCode, failUsage } from '../exit-codes.js';
 import { paint, type Terminal, visible, writeJson } from '../terminal.js';
 
-/** Where in `globalThis` a started application finds whom to tell how its handlers are guarded. */
+/** Where in `globalThis` a started application finds the function that receives how its handlers are guarded. */
 const COVERAGE_LISTENER = Symbol.for('nestjs-service-auth:coverage');
 
 /** Applications open connections before they have started. */
