@@ -20,13 +20,14 @@ const QUEUE = 'wildcards';
 /** How a transport writes a pattern that takes several routes, and how it joins the words of a route. */
 const WILDCARDS: Partial<Record<TransportName, { readonly any: string; readonly join: string }>> = {
   Redis: { any: '*', join: '.' },
+  RabbitMQ: { any: '*', join: '.' },
   NATS: { any: '*', join: '.' },
   MQTT: { any: '+', join: '/' },
 };
 
-/** Redis takes wildcards where the server says so. */
+/** Redis and RabbitMQ take wildcards where the server says so. */
 function withWildcards(place: MeetingPlace, name: TransportName): MeetingPlace {
-  if (name !== 'Redis') return place;
+  if (name !== 'Redis' && name !== 'RabbitMQ') return place;
   const server = (queue: string): MicroserviceOptions => {
     const made = place.server(queue) as { options?: object };
     return { ...made, options: { ...made.options, wildcards: true } } as MicroserviceOptions;
