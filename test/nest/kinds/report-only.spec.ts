@@ -172,19 +172,27 @@ describeRedis('jobs', () => {
     flaw: string,
     code: string | undefined,
     change: (token: object) => object | undefined,
+    queue: { readonly audience?: string },
   ])[] = [
-    ['no token', 'token_missing', () => undefined],
-    ['a token that is no text', 'token_malformed', () => ({ JWT: 1 })],
-    ['its token', undefined, (token) => token],
+    ['no token', 'token_missing', () => undefined, {}],
+    ['a token that is no text', 'token_malformed', () => ({ JWT: 1 }), {}],
+    [
+      'a token for another service',
+      'audience_mismatch',
+      (token) => token,
+      { audience: 'https://another.service/' },
+    ],
+    ['its token', undefined, (token) => token, {}],
   ];
 
   describe.each(ENFORCEMENTS)('%s', (enforcement) => {
-    it.each(FLAWS)('a job with %s: %s', async (_flaw, code, change) => {
+    it.each(FLAWS)('a job with %s: %s', async (_flaw, code, change, queue) => {
       const process = () => 'done';
       const service = await JobService.start({
         port: redis.port,
         process,
         options: { enforcement, reportUntil },
+        queue,
       });
       await service.queue.pause();
       const signed = await service.queue.add('welcome', own);
