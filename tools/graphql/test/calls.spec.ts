@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { HttpService } from '@nestjs/axios';
-import { Controller, Get, Inject, UseGuards } from '@nestjs/common';
+import { Controller, Get, Inject, Injectable, Scope, UseGuards } from '@nestjs/common';
 import { Args, Int, Query, Resolver } from '@nestjs/graphql';
 import {
   MemoryReplayStore,
@@ -54,6 +54,21 @@ class CallingResolver {
   }
 }
 
+/** One for each request. */
+@Resolver()
+@Injectable({ scope: Scope.REQUEST })
+@UseGuards(ServiceJwtGuard)
+class ScopedResolver {
+  constructor(@Inject(HttpService) private readonly http: HttpService) {}
+
+  @Query(() => String)
+  async scoped(@ServiceSubject({ optional: true }) subject: string | undefined): Promise<string> {
+    await nextTurn();
+    const { data } = await lastValueFrom(this.http.get<{ subject: string }>('/whom'));
+    return data.subject === (subject ?? 'nobody') ? data.subject : 'somebody else';
+  }
+}
+
 describe.each(STACKS)('$title: resolvers that call on', (stack) => {
   let inbox: TestService;
   let census: GraphQLService;
@@ -83,7 +98,7 @@ describe.each(STACKS)('$title: resolvers that call on', (stack) => {
         subjectPropagation: 'ambient',
       },
       imports: [stack.endpoint(), ServiceHttpModule.register({ baseURL: inbox.url })],
-      providers: [CallingResolver],
+      providers: [CallingResolver, ScopedResolver],
     });
   });
   afterAll(async () => {
@@ -92,7 +107,7 @@ describe.each(STACKS)('$title: resolvers that call on', (stack) => {
   });
 
   it(`${USERS} users at once, each of whom is called for`, async () => {
-    const query = '{ a: ambient(turns: 0) b: ambient(turns: 3) explicit }';
+    const query = '{ a: ambient(turns: 0) b: ambient(turns: 3) explicit scoped }';
     const issuedAt = Math.floor(now / 1000);
     const claims = { iat: issuedAt, exp: issuedAt + 60 };
     const outcomes = await Promise.all(
@@ -108,15 +123,16 @@ describe.each(STACKS)('$title: resolvers that call on', (stack) => {
     expect(mixed).toEqual([]);
     expect(outcomes.flatMap(({ code }) => code ?? [])).toEqual([]);
     expect(outcomes.flatMap(({ errors }) => errors ?? [])).toEqual([]);
-    expect(outcomes.flatMap(({ called }) => called)).toHaveLength(USERS * 3);
+    expect(outcomes.flatMap(({ called }) => called)).toHaveLength(USERS * 4);
   }, 300_000);
 
   it('a caller that acts for itself is called for as nobody', async () => {
     const answer = await census.herald.send(
       census.port,
-      operation('{ ambient(turns: 1) explicit skipped }'),
+      operation('{ ambient(turns: 1) explicit scoped skipped }'),
     );
     const nobody = 'nobody';
-    expect(dataOf(answer)).toEqual({ ambient: nobody, explicit: nobody, skipped: nobody });
+    const all = { ambient: nobody, explicit: nobody, scoped: nobody, skipped: nobody };
+    expect(dataOf(answer)).toEqual(all);
   });
 });
