@@ -44,6 +44,7 @@ export const NEEDS_TOOLS = {
     'nest/messages/refused-messages',
     'nest/messages/replicas',
     'nest/messages/service-messages.module',
+    'nest/messages/unsigned-answers',
     'nest/openapi-answers',
     'nest/openapi-document',
     'nest/pino-redaction',

@@ -104,6 +104,13 @@ export class GlobalGuardReach {
     );
   }
 
+  /** Whether the service of each global guard has a key, which signs the answers to messages. */
+  get signs(): boolean {
+    return globalGuards(this.#config).made.every(
+      (guard) => !(guard instanceof ServiceJwtGuard) || guard.signs,
+    );
+  }
+
   /** Whether global guards protect HTTP handlers. */
   get http(): Reach {
     return this.isGuardThere(true) ? 'guarded' : 'open';

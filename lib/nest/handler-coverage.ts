@@ -34,6 +34,8 @@ export interface HandlerCoverage {
   readonly verdict: Verdict;
   /** `ServiceJwtGuard` refuses every call of it: its GraphQL endpoint, or its service, verifies none of this kind. */
   readonly refusesAll?: true;
+  /** It takes messages that ask for signed answers, and its service has no `signingKey`: each of them fails. */
+  readonly cannotAnswer?: true;
   /** The names of its other guards. */
   readonly otherGuards: readonly string[];
   /** The decorators of its parameters that need a verified request. */
@@ -194,7 +196,7 @@ function judge(handler: Found, reach: GlobalGuardReach): HandlerCoverage {
 function judgeOther(
   handler: Found,
   reach: GlobalGuardReach,
-): Pick<HandlerCoverage, 'verdict' | 'refusesAll'> {
+): Pick<HandlerCoverage, 'verdict' | 'refusesAll' | 'cannotAnswer'> {
   const { type, called, declared, kind } = handler;
   if (kind === 'job' && isServiceProcessor(type)) return { verdict: 'guarded' };
   const served = reachOf(handler, reach);
@@ -209,7 +211,9 @@ function judgeOther(
   if (isGuarded && !isVerified) return { verdict: 'guarded', refusesAll: true };
   if (mode === 'skip') return { verdict: 'skipped' };
   if (!isGuarded) return { verdict: served };
-  return { verdict: mode === 'required' ? 'guarded' : 'optional' };
+  const verdict = mode === 'required' ? 'guarded' : 'optional';
+  const canSign = (!isOwn || isSignedByOwn(handler)) && (served !== 'guarded' || reach.signs);
+  return kind === 'message' && !canSign ? { verdict, cannotAnswer: true } : { verdict };
 }
 
 /** The type of the execution context of a call, in Nest's words. */
@@ -219,8 +223,18 @@ function typeOf(kind: HandlerKind): string {
 
 /** Whether the service that Nest injects into the guard of a handler verifies calls of its kind. */
 function isVerifiedByOwn({ kind, host }: Found): boolean {
-  const service = host && serviceOf(sourceFor(host, ServiceAuth));
+  const service = serviceFor(host);
   return service === undefined || isVerifiable(typeOf(kind), service);
+}
+
+/** Whether the service that Nest injects into the guard of a handler has a key, which signs answers. */
+function isSignedByOwn({ host }: Found): boolean {
+  const service = serviceFor(host);
+  return service === undefined || service.settings.sending !== undefined;
+}
+
+function serviceFor(host: ModuleNode | undefined): ServiceAuth | undefined {
+  return host && serviceOf(sourceFor(host, ServiceAuth));
 }
 
 /** From the laxest on: a resolver that several endpoints serve is as open as through the laxest of them. */

@@ -71,6 +71,11 @@ export class RequestAuthenticator {
     return isVerifiable(type, this.serviceAuth);
   }
 
+  /** Whether this service has a key, which signs the answers to messages. */
+  get signs(): boolean {
+    return this.serviceAuth.settings.sending !== undefined;
+  }
+
   /** Whether this service can verify the call of an execution context. */
   canVerify(context: ExecutionContext): boolean {
     return canVerify(this.serviceAuth, context);

@@ -65,6 +65,7 @@ export class RouteCoverageCheck implements OnApplicationBootstrap {
     this.warn(describeOpen(handlers));
     this.warn(describeResolvers(handlers));
     this.warn(describeMessages(handlers));
+    this.warn(describeUnanswered(handlers));
     this.warn(describeNeeds(handlers));
   }
 
@@ -79,6 +80,7 @@ export class RouteCoverageCheck implements OnApplicationBootstrap {
     const others = handlers.filter((handler) => !known.has(judgementOn(handler)));
     this.warn(describeOpen(others));
     this.warn(describeMessages(others));
+    this.warn(describeUnanswered(others));
   }
 
   private get checks(): RouteCoverageCheck[] {
@@ -94,8 +96,8 @@ export class RouteCoverageCheck implements OnApplicationBootstrap {
 }
 
 /** A handler and what was judged of it: known, until a transport that is connected later changes it. */
-function judgementOn({ handler, verdict, refusesAll }: HandlerCoverage): string {
-  return JSON.stringify([handler, verdict, refusesAll === true]);
+function judgementOn({ handler, verdict, refusesAll, cannotAnswer }: HandlerCoverage): string {
+  return JSON.stringify([handler, verdict, refusesAll === true, cannotAnswer === true]);
 }
 
 function isOpen({ verdict }: HandlerCoverage): boolean {
@@ -153,6 +155,13 @@ function describeMessages(handlers: readonly HandlerCoverage[]): string | undefi
     .map(({ handler }) => handler);
   if (names.length === 0) return undefined;
   return `ServiceJwtGuard refuses every message to ${listed(names)}: its service verifies no messages. Import ServiceMessagesModule from 'nestjs-service-auth/microservices' where ServiceAuthModule is imported (option coverage).`;
+}
+
+function describeUnanswered(handlers: readonly HandlerCoverage[]): string | undefined {
+  const names = handlers.filter(({ cannotAnswer }) => cannotAnswer).map(({ handler }) => handler);
+  if (names.length === 0) return undefined;
+  const count = `${names.length} guarded message handler${names.length === 1 ? '' : 's'}`;
+  return `No signingKey signs the answers of ${count}: ${listed(names)}. Each send that asks for a signed answer fails before its handler runs (admission_error). Write signingKey in the options of their service, or answers: 'unsigned' in forClients() of their callers (option coverage).`;
 }
 
 /** Whether a parameter needs a verified request, but no guard verifies it. */

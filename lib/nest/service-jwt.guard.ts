@@ -69,6 +69,15 @@ export class ServiceJwtGuard implements CanActivate {
     return this.authenticator?.verifies(type) === true;
   }
 
+  /**
+   * Whether the service of this guard has a key, which signs the answers to messages.
+   *
+   * @internal
+   */
+  get signs(): boolean {
+    return this.authenticator?.signs === true;
+  }
+
   private found(): RequestAuthenticator {
     if (!this.authenticator) throw new ServiceAuthUsageError(NO_MODULE);
     return this.authenticator;
