@@ -112,6 +112,14 @@ export {
   type MessageVerb,
   type OutgoingMessage,
 } from './messages/message.js';
+export {
+  JOB_QUEUE_OPTIONS,
+  MESSAGE_CLIENT_OPTIONS,
+  readClientTarget,
+  readQueueTarget,
+  readReception,
+  RECEPTION_OPTIONS,
+} from './messages/addressed-options.js';
 export { parseMessageText, readMessageText, writeMessageText } from './messages/message-text.js';
 export { type MessageTarget, type SignedMessage, signMessage } from './messages/sign-message.js';
 export { type MessageTerms, type VerifiedMessage } from './messages/verify-message.js';

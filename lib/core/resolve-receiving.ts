@@ -8,7 +8,12 @@ import {
 import { OptionReader, ProblemList } from './option-reader.js';
 import { shown } from './option-words.js';
 import { type IssuerDirectory, listedIssuers, type TrustedIssuer } from './issuers.js';
-import { type CallTransport, MAX_DELAY_SECONDS, TRANSPORTS } from './messages/message.js';
+import {
+  type CallTransport,
+  DEFAULT_MAX_MESSAGE_SECONDS,
+  MAX_DELAY_SECONDS,
+  TRANSPORTS,
+} from './messages/message.js';
 import type { TrustedIssuerFinder, TrustedIssuerOptions } from './options.js';
 import { PROFILES } from './profiles.js';
 import type { ReplayStore } from './replay.js';
@@ -96,7 +101,7 @@ function readMessageLimits(reader: OptionReader) {
   const maxMessageLifetimeSeconds = reader.integer('maxMessageLifetimeSeconds', {
     from: 1,
     to: MAX_DELAY_SECONDS,
-    fallback: 3600,
+    fallback: DEFAULT_MAX_MESSAGE_SECONDS,
   });
   return { maxMessageLifetimeSeconds, topics: new Set(reader.uris('topics')) };
 }

@@ -43,6 +43,9 @@ export interface OutgoingMessage {
 /** The longest time between `iat` and `nbf` of a message, in seconds: for so long its key must stay published. */
 export const MAX_DELAY_SECONDS = 7 * 24 * 60 * 60;
 
+/** The longest lifetime of an event or job that a receiver accepts, unless its options say otherwise. */
+export const DEFAULT_MAX_MESSAGE_SECONDS = 3600;
+
 /** The form of the claim `req` of a message. */
 export const MESSAGE_LINE = /^(?:SEND|EMIT|JOB) [^\p{Cc}]+$/u;
 

@@ -2,13 +2,19 @@ import { getQueueToken } from '@nestjs/bullmq';
 import { Inject, Injectable, type OnModuleInit, Optional } from '@nestjs/common';
 import { ModuleRef, ModulesContainer } from '@nestjs/core';
 import { FlowProducer, type Queue } from 'bullmq';
-import { OptionReader, ProblemList, shown } from '../../core/index.js';
+import {
+  JOB_QUEUE_OPTIONS,
+  OptionReader,
+  ProblemList,
+  readQueueTarget,
+  shown,
+} from '../../core/index.js';
 import { ServiceCallContext } from '../../for-whom/service-call.context.js';
 import { ServiceAuth } from '../../service-auth.js';
 import type { ClientSigner } from '../messages/message-subject.js';
 import { missingServiceAuth } from '../missing-service-auth.js';
 import { noteSigning, SIGNS_OTHERWISE } from '../signed-once.js';
-import { type JobQueueSettings, MAX_JOB_LIFETIME_SECONDS } from './signed-jobs.js';
+import type { JobQueueSettings } from './signed-jobs.js';
 import { isSignable, signFlows, signQueue } from './signed-queues.js';
 
 export const JOB_QUEUES = Symbol('JOB_QUEUES');
@@ -28,12 +34,7 @@ export interface JobQueueOptions {
   readonly lifetimeSeconds?: number;
 }
 
-const OPTION_NAMES = [
-  'queue',
-  'audience',
-  'grants',
-  'lifetimeSeconds',
-] as const satisfies (keyof JobQueueOptions)[];
+const OPTION_NAMES = JOB_QUEUE_OPTIONS satisfies readonly (keyof JobQueueOptions)[];
 
 /** Makes the named queues, and all flow producers for these queues, sign when the application starts. */
 @Injectable()
@@ -112,13 +113,6 @@ function isFirst(queue: Queue, { reader, ...by }: Entry): boolean {
 }
 
 function readSettings(reader: OptionReader, { serviceAuth }: ClientSigner): JobQueueSettings {
-  const { settings, sending } = serviceAuth;
-  const fallback = sending.trustDomain === undefined ? 'never' : 'send';
-  const range = { from: 1, to: MAX_JOB_LIFETIME_SECONDS, fallback: sending.jobLifetimeSeconds };
-  const isGiven = reader.raw('audience') !== undefined;
-  return {
-    audience: (isGiven ? reader.uri('audience') : undefined) ?? settings.issuer,
-    grants: reader.word('grants', ['send', 'required', 'never'], fallback),
-    lifetimeSeconds: reader.integer('lifetimeSeconds', range),
-  };
+  const { issuer } = serviceAuth.settings;
+  return readQueueTarget(reader, { issuer, ...serviceAuth.sending });
 }

@@ -10,7 +10,7 @@ import { ServiceMessage } from '../messages/service-message.js';
 import { JOB_TOKEN, type JobToken, tokenMemberOf } from './job-token.js';
 
 /** The longest lifetime of a job, in seconds: for so long its key must stay published. */
-export const MAX_JOB_LIFETIME_SECONDS = 7 * 24 * 60 * 60;
+const MAX_JOB_LIFETIME_SECONDS = 7 * 24 * 60 * 60;
 
 /** For which service the jobs of a queue are signed, and for how long. */
 export interface JobQueueSettings extends MessageTarget {

@@ -9,8 +9,10 @@ import { ModuleRef } from '@nestjs/core';
 import {
   type KeySource,
   type KeySourceOptions,
+  MESSAGE_CLIENT_OPTIONS,
   OptionReader,
   ProblemList,
+  readClientTarget,
   shown,
 } from '../../core/index.js';
 import { ServiceCallContext } from '../../for-whom/service-call.context.js';
@@ -38,16 +40,7 @@ export interface MessageClientOptions extends Omit<KeySourceOptions, 'issuer'> {
   readonly grants?: 'send' | 'required' | 'never';
 }
 
-const OPTION_NAMES = [
-  'client',
-  'audience',
-  'answers',
-  'grants',
-  'publicKey',
-  'keys',
-  'jwksUri',
-  'algorithms',
-] as const satisfies (keyof MessageClientOptions)[];
+const OPTION_NAMES = MESSAGE_CLIENT_OPTIONS satisfies readonly (keyof MessageClientOptions)[];
 
 /** Makes the named clients sign when the application starts. */
 @Injectable()
@@ -81,12 +74,8 @@ export class MessageClients implements OnModuleInit {
 
   private async sign(reader: OptionReader, { options, signer }: Naming): Promise<void> {
     const clients = this.findClients(reader);
-    const audience = reader.uri('audience');
-    const answers = reader.word('answers', ['signed', 'unsigned', 'none'], 'signed');
-    const { trustDomain } = signer.serviceAuth.sending;
-    const fallback = trustDomain === undefined ? 'never' : 'send';
-    const grants = reader.word('grants', ['send', 'required', 'never'], fallback);
     const { serviceAuth } = signer;
+    const { audience, answers, grants } = readClientTarget(reader, serviceAuth.sending);
     const fresh = [...clients].filter((client) => {
       const noted = noteSigning(client, { serviceAuth, options });
       if (noted === 'other') reader.report('client', SIGNS_OTHERWISE);

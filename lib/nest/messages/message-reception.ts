@@ -1,5 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { ServiceAuthConfigError, ServiceAuthUsageError } from '../../core/index.js';
+import {
+  RECEPTION_OPTIONS,
+  ServiceAuthConfigError,
+  ServiceAuthUsageError,
+} from '../../core/index.js';
 import type { ServiceAuth } from '../../service-auth.js';
 import type { MessageEndpoint } from './message-delivery.js';
 
@@ -14,10 +18,7 @@ export interface MessageReceptionOptions {
   readonly leaseSeconds?: number;
 }
 
-export const OPTION_NAMES = [
-  'delivery',
-  'leaseSeconds',
-] as const satisfies (keyof MessageReceptionOptions)[];
+export const OPTION_NAMES = RECEPTION_OPTIONS satisfies readonly (keyof MessageReceptionOptions)[];
 
 const RECEPTIONS = new WeakMap<object, MessageReception>();
 

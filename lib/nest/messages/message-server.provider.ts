@@ -5,7 +5,7 @@ import {
   type OnModuleInit,
   Optional,
 } from '@nestjs/common';
-import { OptionReader, ProblemList } from '../../core/index.js';
+import { OptionReader, ProblemList, readReception } from '../../core/index.js';
 import { ServiceCallContext } from '../../for-whom/service-call.context.js';
 import { ServiceAuth } from '../../service-auth.js';
 import { missingServiceAuth } from '../missing-service-auth.js';
@@ -49,8 +49,7 @@ export class MessageServer implements OnModuleInit, OnApplicationShutdown {
 /** @throws ServiceAuthConfigError listing every problem. What is left out stays open for another module. */
 function readOptions(options: MessageReceptionOptions): MessageReceptionOptions {
   const reader = new OptionReader(options, OPTION_NAMES, new ProblemList('forRoot'));
-  const delivery = reader.word('delivery', ['at-least-once', 'at-most-once'], 'at-least-once');
-  const leaseSeconds = reader.integer('leaseSeconds', { from: 1, to: 3600, fallback: 30 });
+  const { delivery, leaseSeconds } = readReception(reader);
   reader.problems.assertNone();
   return {
     ...(options.delivery !== undefined && { delivery }),
