@@ -5,7 +5,12 @@ import { type ServiceAuthOptions, withinDeadline } from '../core/index.js';
 import type { ServiceAuthModuleOptions } from '../nest/service-auth.options.js';
 import { CommandFailure, failImpossible } from './exit-codes.js';
 import { codeOf } from './key-files.js';
-import { isNestModule, readModuleOptions } from './module-options.js';
+import {
+  type FoundModule,
+  isNestModule,
+  modulesUnder,
+  readModuleOptions,
+} from './module-options.js';
 
 /** Options that only a Nest application uses. Add new ones here. */
 const ONLY_IN_NEST: Readonly<
@@ -57,9 +62,41 @@ export async function loadModuleOptions(
   file: string,
   exportName?: string,
 ): Promise<UncheckedOptions> {
+  return (await loadService(file, exportName)).options;
+}
+
+/** The options of a service, and the modules that it is made of. */
+export interface LoadedService {
+  /** Including those for Nest. */
+  readonly options: UncheckedOptions;
+  /** Those that the file exports, with all that they import. Empty if it exports options alone. */
+  readonly modules: readonly FoundModule[];
+}
+
+/**
+ * Loads the options of a service, as {@link loadModuleOptions} does, and the Nest modules that the file exports.
+ *
+ * @throws CommandFailure
+ */
+export async function loadService(file: string, exportName?: string): Promise<LoadedService> {
   const module = await inTime(file, loadModule(file));
   const exported = pick(file, module, exportName);
   const roots = nestModulesOf(module, exported, exportName);
+  const options = await readOptions(file, exported, roots);
+  const isAlone = roots.length === 0 && exportName === undefined;
+  const beside = isAlone ? allNestModules(module) : roots;
+  const modules = await inTime(
+    file,
+    callExport(file, async () => await modulesUnder(beside)),
+  );
+  return { options, modules: modules as readonly FoundModule[] };
+}
+
+async function readOptions(
+  file: string,
+  exported: unknown,
+  roots: readonly unknown[],
+): Promise<UncheckedOptions> {
   const give = async (): Promise<unknown> => {
     if (roots.length > 0) return await readModuleOptions(file, roots);
     return typeof exported === 'function' ? await (exported as () => unknown)() : exported;
@@ -121,7 +158,12 @@ function nestModulesOf(
 ): unknown[] {
   if (isNestModule(exported)) return [exported];
   if (wanted !== undefined || exported !== module['default']) return [];
-  const inner = Object(exported) as Record<string, unknown>;
+  return allNestModules(module);
+}
+
+/** A CommonJS module is its own default export. */
+function allNestModules(module: Record<string, unknown>): unknown[] {
+  const inner = Object(module['default']) as Record<string, unknown>;
   const all = [...Object.values(module), ...Object.values(inner)];
   return all.filter(isNestModule);
 }

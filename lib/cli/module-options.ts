@@ -3,9 +3,10 @@ import { failImpossible } from './exit-codes.js';
 /** The token of the options of `ServiceAuthModule`, from Nest's builder of configurable modules. */
 const OPTIONS_TOKEN = 'SERVICE_AUTH_MODULE_OPTIONS';
 
-interface Provider {
+export interface Provider {
   readonly provide?: unknown;
   readonly useValue?: unknown;
+  readonly useClass?: unknown;
   readonly useFactory?: () => unknown;
   readonly inject?: readonly unknown[];
 }
@@ -14,6 +15,15 @@ interface DynamicModule {
   readonly module: { readonly name?: string };
   readonly imports?: readonly unknown[];
   readonly providers?: readonly Provider[];
+  readonly controllers?: readonly unknown[];
+}
+
+/** One module as it is imported: a class, or the result of a method such as `forRoot()`. */
+export interface FoundModule {
+  /** The name of its class. */
+  readonly name: string;
+  readonly providers: readonly Provider[];
+  readonly controllers: readonly unknown[];
 }
 
 /** Whether a value is a Nest module: a class with `@Module()`, or the result of `forRoot()`. */
@@ -40,21 +50,48 @@ export async function readModuleOptions(file: string, roots: readonly unknown[])
 }
 
 async function findServices(roots: readonly unknown[]): Promise<DynamicModule[]> {
-  const found = new Set<DynamicModule>();
+  return [...(await reachableFrom(roots))].filter(isService);
+}
+
+function isService(module: unknown): module is DynamicModule {
+  return isDynamic(module) && module.module.name === 'ServiceAuthModule';
+}
+
+/** The modules that a service is made of: the roots, and all that they import. */
+export async function modulesUnder(roots: readonly unknown[]): Promise<FoundModule[]> {
+  return [...(await reachableFrom(roots))].flatMap((module) => {
+    if (isService(module)) return [];
+    if (isDynamic(module)) {
+      const { providers = [], controllers = [] } = module;
+      return [{ name: module.module.name ?? '', providers, controllers }];
+    }
+    const { name } = Object(module) as { name?: unknown };
+    return [
+      {
+        name: typeof name === 'string' ? name : '',
+        providers: metadataOf(module, 'providers') as Provider[],
+        controllers: metadataOf(module, 'controllers'),
+      },
+    ];
+  });
+}
+
+/** Each once. What `ServiceAuthModule` imports is its own matter. */
+async function reachableFrom(roots: readonly unknown[]): Promise<ReadonlySet<unknown>> {
   const seen = new Set<unknown>();
   const waiting = [...roots];
   for (const written of waiting) {
     const module = await unwrap(written);
     if (seen.has(module)) continue;
     seen.add(module);
-    if (isDynamic(module) && module.module.name === 'ServiceAuthModule') found.add(module);
-    else if (isDynamic(module)) waiting.push(module.module, ...(module.imports ?? []));
+    if (isService(module)) continue;
+    if (isDynamic(module)) waiting.push(module.module, ...(module.imports ?? []));
     else waiting.push(...(importsOf(module) ?? []));
   }
-  return [...found];
+  return seen;
 }
 
-/** Module)`. => `imports` may contain promises, and `forwardRef(() => Module)`. => Module)`. */
+/** `imports` may contain promises, and `forwardRef(() => Module)`. */
 async function unwrap(written: unknown): Promise<unknown> {
   const module = await written;
   const { forwardRef } = Object(module) as { forwardRef?: () => unknown };
@@ -82,5 +119,17 @@ function importsOf(value: unknown): readonly unknown[] | undefined {
   if (typeof value !== 'function' || getMetadata === undefined) return undefined;
   const names = ['imports', 'providers', 'controllers', 'exports'];
   if (names.every((name) => getMetadata(name, value) === undefined)) return undefined;
-  return (getMetadata('imports', value) ?? []) as readonly unknown[];
+  return metadataOf(value, 'imports');
+}
+
+/** A list that a decorator has noted on a class; empty if there is none. */
+function metadataOf(value: unknown, key: string): readonly unknown[] {
+  const list = metadata(key, value);
+  return Array.isArray(list) ? (list as readonly unknown[]) : [];
+}
+
+/** What a decorator has noted on a class or a function, read with the reflect-metadata that the module itself has loaded. */
+export function metadata(key: string, value: unknown): unknown {
+  const { getMetadata } = Reflect as { getMetadata?: (key: string, of: object) => unknown };
+  return typeof value === 'function' ? getMetadata?.(key, value) : undefined;
 }

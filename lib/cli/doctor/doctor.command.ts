@@ -5,11 +5,12 @@ import {
   type ServiceAuthOptions,
   type TrustedIssuerOptions,
 } from '../../core/index.js';
+import { DEFAULT_MAX_MESSAGE_SECONDS } from '../../core/messages/message.js';
 import { defaultKeyUrl } from '../../keys/key-source.js';
 import { createServiceAuth, type ServiceAuth } from '../../service-auth.js';
 import {
-  loadModuleOptions,
   loadOptions,
+  loadService,
   type UncheckedOptions,
   withoutNest,
 } from '../configuration-module.js';
@@ -18,11 +19,17 @@ import { paint, type Terminal, visible, writeJson } from '../terminal.js';
 import { type Check, fail, ok } from './check.js';
 import { checkClocks } from './clock.check.js';
 import { checkGrants } from './grants.check.js';
-import { checkIssuerKeys, checkOriginatorKeys } from './issuer-keys.check.js';
+import {
+  checkDroppedOfAnswerers,
+  checkIssuerKeys,
+  checkOriginatorKeys,
+} from './issuer-keys.check.js';
 import { checkIssuerNames } from './issuer-names.check.js';
+import { checkMessages, checkUnseen, readMessages } from './messages.check.js';
+import { audiencesIn, messagesIn, type ModuleMessages } from './module-messages.js';
 import { checkOtherServices } from './other-services.check.js';
 import { checkPublishedKeys } from './published-keys.check.js';
-import { checkReplayStore } from './replay-store.check.js';
+import { checkReplayStore, isInMemory } from './replay-store.check.js';
 import { examineRoutes } from './routes.check.js';
 import { checkSharedWork } from './shared-work.check.js';
 import { checkKeyFile, checkSigningKey } from './signing-key.check.js';
@@ -57,7 +64,7 @@ export function addDoctor(program: Command, terminal: Terminal, finish: Finish):
     .command('doctor')
     .summary('check a configuration and what it depends on')
     .description(
-      'Checks the options of a service, its keys, those of its callers and originators, what it says of grants, its clock, its replay store, and the libraries that share work.',
+      'Checks the options of a service, its keys, those of its callers and originators, what it says of grants, of messages and of jobs, its clock, its replay store, and the libraries that share work.',
     )
     .argument('<module>', 'the JavaScript module that exports the options, or a Nest module')
     .option('--export <name>', 'the export to take')
@@ -94,14 +101,16 @@ async function examine(
   const { publishedAt } = options;
   if (publishedAt !== undefined && !URL.canParse(publishedAt))
     failUsage('--published-at is no URL');
-  const loaded = await loadModuleOptions(module, options.export);
+  const { options: loaded, modules } = await loadService(module, options.export);
   const written = withoutNest(loaded);
+  const messages = messagesIn(modules);
   const others = await Promise.all(options.with.map(async (file) => await loadOptions(file)));
   const checks = [
     ...checkKeyFile(written),
-    ...checkIssuerNames(written),
-    ...(await checkService(written, { publishedAt, others, terminal })),
-    ...(await checkReplay(written, terminal)),
+    ...checkIssuerNames(written, audiencesIn(messages)),
+    ...(await checkService(written, { publishedAt, others, terminal, messages })),
+    ...checkUnseen(written, modules.length > 0),
+    ...(await checkReplay(written, messages, terminal)),
     ...checkSharedWork(written, {
       module,
       subjectPropagation: loaded['subjectPropagation'],
@@ -116,10 +125,17 @@ async function examine(
 }
 
 /** A service that only sends needs no store. */
-async function checkReplay(options: UncheckedOptions, { now }: Terminal): Promise<Check[]> {
-  return options['trustedIssuers'] === undefined
-    ? []
-    : await checkReplayStore(options['replayStore'], now);
+async function checkReplay(
+  options: UncheckedOptions,
+  { requests, events, processors }: ModuleMessages,
+  { now }: Terminal,
+): Promise<Check[]> {
+  const { trustedIssuers, replayStore, maxMessageLifetimeSeconds } = options;
+  if (trustedIssuers === undefined) return [];
+  const isTaking = requests.length + events.length + processors.length > 0;
+  const longest = maxMessageLifetimeSeconds ?? DEFAULT_MAX_MESSAGE_SECONDS;
+  const messageSeconds = isTaking ? Number(longest) : undefined;
+  return await checkReplayStore(replayStore, { now, messageSeconds });
 }
 
 /** The surroundings with which a service is checked. */
@@ -128,11 +144,12 @@ interface Surroundings {
   /** The options of other services of its environment. */
   readonly others: readonly UncheckedOptions[];
   readonly terminal: Terminal;
+  readonly messages: ModuleMessages;
 }
 
 async function checkService(
   written: UncheckedOptions,
-  { publishedAt, others, terminal }: Surroundings,
+  { publishedAt, others, terminal, messages }: Surroundings,
 ): Promise<Check[]> {
   const events: ServiceAuthEvent[] = [];
   const opened = await open(written, events);
@@ -140,15 +157,25 @@ async function checkService(
   try {
     const { settings } = opened;
     const isListed = Array.isArray(written['trustedIssuers']);
+    const read = await readMessages(messages, opened);
+    const { addressed, problems } = read;
+    const { requests } = messages;
+    const dropped = { events, answerers: read.answererNames };
+    const urls = [...urlsOf(written as Partial<ServiceAuthOptions>), ...read.keyUrls];
     return [
-      ok('options', `those of ${settings.issuer} are good`),
-      ...checkSigningKey(settings.sending),
+      ...(problems.length > 0
+        ? describeProblems(problems)
+        : [ok('options', `those of ${settings.issuer} are good`)]),
+      ...checkSigningKey(settings.sending, { addressed, requests }),
       ...(await checkPublishedKeys(settings, publishedAt)),
-      ...(await checkIssuerKeys(settings, isListed, events)),
+      ...(await checkIssuerKeys(settings, isListed, dropped)),
       ...(await checkOriginatorKeys(settings)),
-      ...checkGrants(settings, written, isListed),
-      ...checkOtherServices(settings, others),
-      ...(await checkClocks(urlsOf(written as Partial<ServiceAuthOptions>), {
+      ...read.answerers,
+      ...checkDroppedOfAnswerers(settings, dropped),
+      ...checkMessages(messages, { settings, isListed, read, others }),
+      ...checkGrants(settings, written, { isListed, addressed }),
+      ...checkOtherServices(settings, others, addressed),
+      ...(await checkClocks(urls, {
         now: terminal.now,
         toleranceSeconds: settings.receiving?.clockToleranceSeconds ?? 5,
       })),
@@ -174,11 +201,16 @@ async function open(
     });
   } catch (error) {
     if (!(error instanceof ServiceAuthConfigError)) throw error;
-    return error.problems.map((problem) => {
-      const [, field = '', advice = ''] = /^([^:]*): (.*)$/s.exec(problem) ?? [];
-      return fail('options', field || problem, advice);
-    });
+    return describeProblems(error.problems);
   }
+}
+
+/** Each is `field: what to write`. */
+function describeProblems(problems: readonly string[]): Check[] {
+  return problems.map((problem) => {
+    const [, field = '', advice = ''] = /^([^:]*): (.*)$/s.exec(problem) ?? [];
+    return fail('options', field || problem, advice);
+  });
 }
 
 /** Only Nest can create a class of finder, so here it finds no issuer. */
@@ -191,6 +223,8 @@ function withoutStart(store: unknown): ServiceAuthOptions['replayStore'] {
   const { recordUse } = Object(store) as { recordUse?: unknown };
   // A value that is not a store stays, so that the options report it.
   if (typeof recordUse !== 'function') return store as ServiceAuthOptions['replayStore'];
+  // That of the library, so that the options report messages which live too long for it.
+  if (isInMemory(store)) return undefined;
   return { recordUse: () => 'first' };
 }
 

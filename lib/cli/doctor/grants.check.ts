@@ -6,20 +6,30 @@ import type { UncheckedOptions } from '../configuration-module.js';
 import { describeSeconds } from '../durations.js';
 import { DEFAULT_MAX_LIFETIME_SECONDS } from '../../core/grants/resolve-originate.js';
 import { notedLifetime } from '../rotate/steps.js';
-import { type Check, ok, warn } from './check.js';
+import { type Check, fail, ok, warn } from './check.js';
+import type { Addressed } from './messages.check.js';
 
 /** Checks the options of one service about grants, beyond those that prevent its start. */
 export function checkGrants(
   settings: ServiceAuthSettings,
   written: UncheckedOptions,
-  isListed: boolean,
+  { isListed, addressed }: GrantParts,
 ): Check[] {
   return [
     ...checkTrustDomain(settings),
     ...checkProofs(settings, isListed),
-    ...checkTargets(settings),
+    ...checkTargets(settings, addressed),
+    ...checkAddressed(settings, addressed),
     ...checkLifetimes(settings, written),
   ];
+}
+
+/** What is checked besides the settings. */
+interface GrantParts {
+  /** Whether the trusted issuers are a list. */
+  readonly isListed: boolean;
+  /** The clients of brokers and the queues that sign. */
+  readonly addressed: readonly Addressed[];
 }
 
 function checkTrustDomain({ receiving, sending }: ServiceAuthSettings): Check[] {
@@ -53,19 +63,45 @@ function checkProofs({ receiving }: ServiceAuthSettings, isListed: boolean): Che
   });
 }
 
-function checkTargets({ sending }: ServiceAuthSettings): Check[] {
-  if (sending?.trustDomain === undefined || sending.targets.length === 0) return [];
+function checkTargets({ sending }: ServiceAuthSettings, addressed: readonly Addressed[]): Check[] {
+  if (sending?.trustDomain === undefined) return [];
+  if (sending.targets.length + addressed.length === 0) return [];
   const name = 'grants of calls';
-  const named = (...words: readonly string[]) =>
-    sending.targets.filter(({ grants }) => words.includes(grants)).map(({ audience }) => audience);
+  const named = (...words: readonly string[]) => [
+    ...sending.targets.filter(({ grants }) => words.includes(grants)).map((each) => each.audience),
+    ...addressed.filter(({ grants }) => words.includes(grants)).map((each) => each.name),
+  ];
   const takers = named('send', 'required');
   const others = named('never');
   if (takers.length === 0 && sending.originate) {
-    const message = 'this service makes grants, and no target takes any';
+    const message =
+      addressed.length === 0
+        ? 'this service makes grants, and no target takes any'
+        : 'this service makes grants, and no target, client or queue takes any';
     return [warn(name, message, "write grants: 'send' for targets of this trust domain")];
   }
   const sent = takers.length === 0 ? 'sent to nobody' : `sent to ${takers.join(', ')}`;
   return [ok(name, others.length === 0 ? sent : `${sent}; not to ${others.join(', ')}`)];
+}
+
+/** Without a trust domain, nobody has a grant to send. */
+function checkAddressed(
+  { sending }: ServiceAuthSettings,
+  addressed: readonly Addressed[],
+): Check[] {
+  if (!sending || sending.trustDomain !== undefined) return [];
+  const advice = "set the trustDomain of this service, or write grants: 'never'";
+  return addressed.flatMap(({ name, grants }) => {
+    if (grants === 'never') return [];
+    const message = `${name}: grants are '${grants}', and this service has no trustDomain`;
+    return grants === 'required'
+      ? fail(
+          'grants of calls',
+          `${message}: each message for a user fails (grant_unusable)`,
+          advice,
+        )
+      : warn('grants of calls', `${message}: none is sent`, advice);
+  });
 }
 
 /** A key that is withdrawn too early invalidates the grants that it has signed. */

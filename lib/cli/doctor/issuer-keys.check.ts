@@ -9,7 +9,7 @@ const NAME = 'keys of issuer';
 export async function checkIssuerKeys(
   { receiving }: ServiceAuthSettings,
   isListed: boolean,
-  events: readonly ServiceAuthEvent[],
+  { events, answerers }: DroppedKeys,
 ): Promise<Check[]> {
   if (!receiving) return [];
   if (!isListed) {
@@ -18,10 +18,28 @@ export async function checkIssuerKeys(
   }
   const issuers = [...receiving.trustedIssuers.known()];
   const checks = await Promise.all(issuers.map(checkIssuer));
-  const dropped = events.flatMap((event) =>
-    event.type === 'key_dropped' ? describeDropped(event.issuer, event.reason) : [],
+  const isOther = (name: string) =>
+    answerers.has(name) && issuers.every(({ issuer }) => issuer !== name);
+  return [...checks.flat(), ...describeDropped(NAME, events, (name) => !isOther(name))];
+}
+
+/** The events of the keys that are not used, and the names of the services whose answers are verified. */
+export interface DroppedKeys {
+  readonly events: readonly ServiceAuthEvent[];
+  readonly answerers: ReadonlySet<string>;
+}
+
+/** Names the keys that are not used of services that only answer messages. */
+export function checkDroppedOfAnswerers(
+  { receiving }: ServiceAuthSettings,
+  { events, answerers }: DroppedKeys,
+): Check[] {
+  const known = new Set([...(receiving?.trustedIssuers.known() ?? [])].map(({ issuer }) => issuer));
+  return describeDropped(
+    'keys of answerer',
+    events,
+    (name) => answerers.has(name) && !known.has(name),
   );
-  return [...checks.flat(), ...dropped];
 }
 
 /** Checks that the keys of every originator can be read. */
@@ -37,7 +55,8 @@ async function checkIssuer(trusted: TrustedIssuer): Promise<Check[]> {
   return trusted.profile === 'strict' ? [check] : [check, warnOfProfile(trusted.issuer)];
 }
 
-async function checkKeys(
+/** Checks that the keys of one service can be read. */
+export async function checkKeys(
   name: string,
   { issuer, keys }: Pick<Originator, 'issuer' | 'keys'>,
 ): Promise<Check> {
@@ -60,6 +79,14 @@ function warnOfProfile(issuer: string): Check {
   return warn('profile', message, 'move it to the strict profile when it can sign it');
 }
 
-function describeDropped(issuer: string, reason: string): Check {
-  return warn(NAME, `${issuer}: a key is not used: ${reason}`, 'ask its owner to publish another');
+function describeDropped(
+  name: string,
+  events: readonly ServiceAuthEvent[],
+  isMeant: (issuer: string) => boolean,
+): Check[] {
+  return events.flatMap((event) => {
+    if (event.type !== 'key_dropped' || !isMeant(event.issuer)) return [];
+    const message = `${event.issuer}: a key is not used: ${event.reason}`;
+    return warn(name, message, 'ask its owner to publish another');
+  });
 }

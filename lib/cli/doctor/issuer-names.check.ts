@@ -5,9 +5,11 @@ import { type Check, warn } from './check.js';
 /**
  * Warns of service names that differ only in a final slash, since names are compared byte for byte, and of issuers without
  * a path: nearly every service writes the slash in its own name.
+ *
+ * @param audiences the services that clients of brokers and queues name
  */
-export function checkIssuerNames(options: UncheckedOptions): Check[] {
-  const names = new Set(namesOf(options));
+export function checkIssuerNames(options: UncheckedOptions, audiences: readonly string[]): Check[] {
+  const names = new Set([...namesOf(options), ...audiences]);
   const bare = [...new Set(issuersOf(options))].filter((name) => WITHOUT_PATH.test(name));
   const bareNames = bare.map((name) =>
     warn(
@@ -51,11 +53,13 @@ function issuersOf({ trustedIssuers, originators }: UncheckedOptions): string[] 
 }
 
 function namesOf(options: UncheckedOptions): string[] {
-  const { issuer, audience, targets } = options;
+  const { issuer, audience, targets, topics } = options;
   const trusted = issuersOf(options);
   const called = listOf<TargetOptions>(targets).map((each) => each.audience ?? each.baseUrl);
   const audiences = typeof audience === 'string' ? [audience] : listOf<string>(audience);
-  return [issuer, ...audiences, ...trusted, ...called].filter((name) => typeof name === 'string');
+  return [issuer, ...audiences, ...trusted, ...called, ...listOf<string>(topics)].filter(
+    (name) => typeof name === 'string',
+  );
 }
 
 /** Unchecked options may have any value. */

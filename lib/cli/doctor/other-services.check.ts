@@ -4,17 +4,20 @@ import type { UncheckedOptions } from '../configuration-module.js';
 import { describeSeconds } from '../durations.js';
 import { longestGrantSeconds } from '../grant-lifetime.js';
 import { type Check, fail, ok, warn } from './check.js';
+import type { Addressed } from './messages.check.js';
 
 /** Compares the options about grants of this service and of others in its environment. */
 export function checkOtherServices(
   settings: ServiceAuthSettings,
   others: readonly UncheckedOptions[],
+  addressed: readonly Addressed[],
 ): Check[] {
-  const own = viewOf(settings);
+  const own = viewOf(settings, addressed);
   return others.flatMap((other) => [
     ...compareDomains(own, other),
     ...compareLifetimes(own, other),
     ...compareCalls(own, other),
+    ...compareMessages(own, other),
   ]);
 }
 
@@ -26,9 +29,13 @@ interface OwnView {
   readonly accepts: number;
   readonly makes: number | undefined;
   readonly targets: readonly Target[];
+  readonly addressed: readonly Addressed[];
 }
 
-function viewOf({ issuer, receiving, sending }: ServiceAuthSettings): OwnView {
+function viewOf(
+  { issuer, receiving, sending }: ServiceAuthSettings,
+  addressed: readonly Addressed[],
+): OwnView {
   const { grants } = receiving ?? {};
   return {
     issuer,
@@ -37,6 +44,7 @@ function viewOf({ issuer, receiving, sending }: ServiceAuthSettings): OwnView {
     accepts: grants?.maxLifetimeSeconds ?? DEFAULT_MAX_LIFETIME_SECONDS,
     makes: sending?.originate?.maxLifetimeSeconds,
     targets: sending?.targets ?? [],
+    addressed,
   };
 }
 
@@ -99,6 +107,23 @@ function compareCalls(own: OwnView, other: UncheckedOptions): Check[] {
   if (target.grants !== 'never') return [ok('grants of calls', `${who} requires them`)];
   const message = `${who} requires proof that the user asked, and calls to it carry no grant`;
   return [fail('grants of calls', message, "write grants: 'send' for this target")];
+}
+
+/** The same for clients of brokers and for queues. */
+function compareMessages(own: OwnView, other: UncheckedOptions): Check[] {
+  const names = new Set([other['issuer'], other['audience']].flat());
+  const entry = listOf(other['trustedIssuers']).find(({ issuer }) => issuer === own.issuer);
+  const { mode } = Object(entry?.['subjectProof']) as { mode?: unknown };
+  if (mode !== 'required') return [];
+  const who = nameOf(other);
+  return own.addressed
+    .filter(({ audience }) => names.has(audience))
+    .map(({ name, grants }) => {
+      if (grants !== 'never')
+        return ok('grants of calls', `${who} requires them, and ${name} sends them`);
+      const message = `${who} requires proof that the user asked, and ${name} sends no grant`;
+      return fail('grants of calls', message, `write grants: 'send' for ${name}`);
+    });
 }
 
 function nameOf({ issuer }: UncheckedOptions): string {

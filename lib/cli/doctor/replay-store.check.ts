@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { ReplayStore, ServiceAuthEvent, TokenUse, TokenUseVerdict } from '../../core/index.js';
+import { describeSeconds } from '../durations.js';
 import { codeOf } from '../key-files.js';
 import { type Check, fail, ok, warn } from './check.js';
 
@@ -14,13 +15,15 @@ const LIFETIME_SECONDS = 10;
  * Checks that the store distinguishes a first use from a second, and collects its warnings at start, such as of a
  * Redis that may evict keys. Leaves one used token of no service in the store, which expires.
  *
- * @param now milliseconds since the epoch
  */
-export async function checkReplayStore(store: unknown, now: () => number): Promise<Check[]> {
-  if (store === undefined) return [warnOfMemory()];
+export async function checkReplayStore(
+  store: unknown,
+  { now, messageSeconds }: ReplayParts,
+): Promise<Check[]> {
+  if (store === undefined) return [warnOfMemory(messageSeconds)];
   // The options have reported it already.
   if (!isStore(store)) return [];
-  const more = isInMemory(store) ? [warnOfMemory()] : [];
+  const more = isInMemory(store) ? [warnOfMemory(messageSeconds)] : [];
   const use = createUse(now());
   const verdict = await askUntilReady(store, use);
   if (typeof verdict !== 'string') return [failUnreachable(verdict.reason)];
@@ -29,13 +32,20 @@ export async function checkReplayStore(store: unknown, now: () => number): Promi
   return [isGood ? okStore() : failBlind(), ...more, ...(await warnings(store))];
 }
 
+export interface ReplayParts {
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** How long the events and jobs live that the service takes; undefined if it takes none. */
+  readonly messageSeconds: number | undefined;
+}
+
 function isStore(store: unknown): store is ReplayStore {
   return typeof store === 'object' && store !== null && 'recordUse' in store;
 }
 
 /** By its name, as the process may have another copy of the class. */
-function isInMemory(store: ReplayStore): boolean {
-  return store.constructor.name === 'MemoryReplayStore';
+export function isInMemory(store: unknown): boolean {
+  return (Object(store) as object).constructor?.name === 'MemoryReplayStore';
 }
 
 function createUse(nowMilliseconds: number): TokenUse {
@@ -70,8 +80,11 @@ async function askOnce(store: ReplayStore, use: TokenUse): Promise<Asked> {
   }
 }
 
-function warnOfMemory(): Check {
-  const message = 'in the memory of each process: another process accepts a token again';
+function warnOfMemory(messageSeconds: number | undefined): Check {
+  const message =
+    messageSeconds === undefined
+      ? 'in the memory of each process: another process accepts a token again'
+      : `in the memory of each process: another process, or this one after a restart, may handle an event or job again for ${describeSeconds(messageSeconds)}`;
   return warn(NAME, message, 'with several processes, share a `RedisReplayStore` (docs/replay.md)');
 }
 

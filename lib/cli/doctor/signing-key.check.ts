@@ -5,7 +5,9 @@ import { isFileOptions } from '../../keys/signing-key-origin.js';
 import type { UncheckedOptions } from '../configuration-module.js';
 import { codeOf } from '../key-files.js';
 import { type Check, fail, ok, warn } from './check.js';
+import { type Addressed, listed } from './messages.check.js';
 
+const NAME = 'signing key';
 const GROUP_AND_OTHERS = 0o077;
 
 /** Checks that only its owner may read the file of the signing key; undefined if the key is not in a file. */
@@ -33,8 +35,42 @@ export function checkKeyFile({ signingKey }: UncheckedOptions): Check[] {
 }
 
 /** Reports which key signs. Reading the key has already shown that it can sign. */
-export function checkSigningKey(sending: SendingSettings | undefined): Check[] {
-  if (!sending) return [ok('signing key', 'none: this service only receives')];
-  const { algorithm, keyId } = sending.signingKeys.current();
-  return [ok('signing key', `${algorithm}, key id ${keyId}`)];
+export function checkSigningKey(
+  sending: SendingSettings | undefined,
+  { addressed, requests }: Signers,
+): Check[] {
+  if (sending) {
+    const { algorithm, keyId } = sending.signingKeys.current();
+    return [ok(NAME, `${algorithm}, key id ${keyId}`)];
+  }
+  const signs = listed(addressed.map(({ name }) => name));
+  const answers = listed(requests);
+  const missing = [
+    ...(signs === ''
+      ? []
+      : [
+          fail(
+            NAME,
+            `none, and these sign: ${signs}. The service does not start (sending_disabled)`,
+            'write signingKey, and targets: [] if it calls nobody over HTTP; or remove these',
+          ),
+        ]),
+    ...(answers === ''
+      ? []
+      : [
+          warn(
+            NAME,
+            `none signs the answers of ${answers}: each send that asks for a signed answer fails (admission_error)`,
+            "write signingKey, or answers: 'unsigned' in forClients() of the callers",
+          ),
+        ]),
+  ];
+  return missing.length > 0 ? missing : [ok(NAME, 'none: this service only receives')];
+}
+
+/** What of a service signs besides its calls over HTTP. */
+interface Signers {
+  readonly addressed: readonly Pick<Addressed, 'name'>[];
+  /** The handlers that answer messages. */
+  readonly requests: readonly string[];
 }
