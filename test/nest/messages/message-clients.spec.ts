@@ -63,7 +63,6 @@ describeTcp('MessageClients', () => {
     const auth = ServiceAuthModule.forRoot({
       issuer: HERALD,
       signingKey: { privateKey: heraldKey.privatePem },
-      targets: [],
     });
     const options = { logger: false, abortOnError: false } as const;
     app = await NestFactory.createApplicationContext(moduleOf(auth, ...imports), options);
@@ -123,7 +122,6 @@ describeTcp('MessageClients', () => {
     const second = ServiceAuthModule.forRoot({
       issuer: 'https://scribe.service/',
       signingKey: { privateKey: heraldKey.privatePem },
-      targets: [],
       isGlobal: false,
     });
     const forSecond = ServiceMessagesModule.forClients([{ ...GOOD }], [second]);
