@@ -6,6 +6,9 @@ export const MESSAGE_VERBS: ReadonlySet<string> = new Set<MessageVerb>(['SEND', 
 /** A way in which a service may be called. */
 export type CallTransport = 'http' | 'messages' | 'jobs';
 
+/** A way in which a service may be called through a broker. */
+export type MessageTransport = Exclude<CallTransport, 'http'>;
+
 export const TRANSPORTS: readonly CallTransport[] = ['http', 'messages', 'jobs'];
 
 /** A message that was received, as data. */
@@ -42,6 +45,11 @@ export interface OutgoingMessage {
 
 /** The longest time between `iat` and `nbf` of a message, in seconds: for so long its key must stay published. */
 export const MAX_DELAY_SECONDS = 7 * 24 * 60 * 60;
+
+/** The way in which a message is sent. */
+export function transportOf(verb: MessageVerb): MessageTransport {
+  return verb === 'JOB' ? 'jobs' : 'messages';
+}
 
 /** The form of the claim `req` of a message. */
 export const MESSAGE_LINE = /^(?:SEND|EMIT|JOB) [^\p{Cc}]+$/u;

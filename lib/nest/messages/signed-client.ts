@@ -134,7 +134,9 @@ class SignedCalls {
       const { token, tokenId, data } = await serviceAuth.signMessage(message, settings);
       return { tokenId, packed: await unpacked.pack(data, headersOf(token, grant)) };
     } catch (error) {
-      serviceAuth.noteSigningFailure(error, { ...settings, signing: 'required' });
+      const { audience } = settings;
+      const target = { audience, signing: 'required', transport: 'messages' } as const;
+      serviceAuth.noteSigningFailure(error, target);
       throw error;
     }
   }
