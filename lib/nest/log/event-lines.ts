@@ -60,7 +60,7 @@ function describe(event: ServiceAuthEvent): Described {
       return { level: 'debug', text: describeUnbound(event) };
     case 'grant_issued': {
       const { transaction, lifetimeSeconds, insteadOf } = event;
-      const instead = insteadOf === undefined ? '' : ', in a request of another service';
+      const instead = insteadOf === undefined ? '' : ', in a call of another service';
       const text = `Made a grant for ${lifetimeSeconds} s: transaction ${transaction}${instead}`;
       return { level: 'verbose', text };
     }
