@@ -73,7 +73,7 @@ describeRedis('jobs of the kit', () => {
     const trustedIssuers = [{ issuer: MAIL, transports: ['jobs'] as const }];
     @Module({
       imports: [
-        auth.module({ issuer: MAIL, trustedIssuers }),
+        auth.module({ issuer: MAIL, trustedIssuers, targets: [] }),
         BullModule.forRoot({ connection }),
         BullModule.registerQueue({ name: 'mail' }),
         ServiceJobsModule.forQueues([{ queue: 'mail' }]),

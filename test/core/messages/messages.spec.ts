@@ -124,7 +124,7 @@ describe('signMessage() and verifyMessage()', () => {
     expect(await codeOf(received(await sign(), { verb, data: 1 }))).toBe('body_mismatch');
     expect(await codeOf(received('', { verb }))).toBe('token_missing');
     const unsignable = { ...MESSAGE, verb, route: '' };
-    await expect(herald.signMessage(unsignable, TARGET)).rejects.toThrow();
+    await expect(herald.signMessage(unsignable, TARGET)).rejects.toThrow('cannot be signed');
     expect(events.decisions.map(({ type }) => type)).toEqual([
       'request_signed',
       'request_accepted',
