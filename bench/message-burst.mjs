@@ -91,7 +91,7 @@ const { privateKey } = createKeyPair('ES256');
 class BenchModule {}
 Module({
   imports: [
-    ServiceAuthModule.forRoot({ issuer: HERALD, signingKey: { privateKey }, targets: [] }),
+    ServiceAuthModule.forRoot({ issuer: HERALD, signingKey: { privateKey } }),
     ClientsModule.register(
       ['unsigned', 'signed'].map((name) => ({ name, transport: Transport.TCP, options: address })),
     ),

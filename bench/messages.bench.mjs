@@ -174,7 +174,6 @@ async function startServices(broker) {
   const receiving = ServiceAuthModule.forRoot({
     issuer: CENSUS,
     signingKey: censusKey,
-    targets: [],
     trustedIssuers: [{ issuer: HERALD, keys: [{ publicKey, keyId: KEY_ID }] }],
   });
   class PlainCensus {}
@@ -190,7 +189,6 @@ async function startServices(broker) {
       ServiceAuthModule.forRoot({
         issuer: HERALD,
         signingKey: { privateKey, keyId: KEY_ID },
-        targets: [],
       }),
       ClientsModule.register([
         { name: 'plain', ...broker.options('plain') },

@@ -1,6 +1,7 @@
 import {
   type AnsweredMessage,
   type AnswerSigner,
+  type CallTransport,
   flushObserver,
   type GrantOptions,
   type IncomingMessage,
@@ -28,6 +29,8 @@ import {
   type ServiceIdentity,
   type SignedMessage,
   type SigningTarget,
+  transportOf,
+  type VerificationOptions,
 } from './core/index.js';
 import { FoundIssuers } from './keys/found-issuers.js';
 import { createKeySource } from './keys/key-source.js';
@@ -155,10 +158,14 @@ export class ServiceAuth {
   }
 
   /**
-   * Calls observers with the reason why a request was not signed. For clients that sign with `targetOf(url)`.
+   * Calls observers with the reason why a call was not signed. For clients that sign with `targetOf(url)`, and with
+   * `transport` for those that sign with `signMessage()`.
    * Repeated calls with the same error report it once.
    */
-  noteSigningFailure(error: unknown, target?: Pick<SigningTarget, 'audience' | 'signing'>): void {
+  noteSigningFailure(
+    error: unknown,
+    target?: Pick<SigningTarget, 'audience' | 'signing'> & { readonly transport?: CallTransport },
+  ): void {
     this.sender.noteFailure(error, target);
   }
 
@@ -221,7 +228,8 @@ export class ServiceAuth {
     policy: RoutePolicy = {},
     options: VerifyOptions = {},
   ): Promise<ServiceIdentity> {
-    const verification = this.beginVerification(options);
+    const transport = transportOf(message.verb);
+    const verification = this.beginVerification({ ...options, transport });
     try {
       const terms = { policy, space: message.verb, replay: 'record' } as const;
       const { identity } = await verification.proveMessage(message, terms);
@@ -240,7 +248,7 @@ export class ServiceAuth {
    * @throws ServiceAuthUsageError in a service without `trustedIssuers`
    * @internal
    */
-  beginVerification(options: VerifyOptions = {}): RequestVerification {
+  beginVerification(options: VerificationOptions = {}): RequestVerification {
     return this.receiver.begin(options);
   }
 

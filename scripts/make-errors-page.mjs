@@ -14,7 +14,8 @@ const INTRODUCTION = `# Errors
 <!-- Written by scripts/make-errors-page.mjs. Change lib/core/codes.ts, not this page. -->
 
 Every refusal and every failure has a code that does not change. A refused request is answered with the code and one fixed sentence; what
-exactly failed is in the log of the receiver, at debug level: see [observability](observability.md).
+exactly failed is in the log of the receiver: the first refusal of a trusted caller as a warning, its others of that minute and those of strangers at debug level. See
+[observability](observability.md#the-log).
 
 \`\`\`json
 { "statusCode": 401, "message": "The service token was made for another body.", "error": "Unauthorized", "code": "body_mismatch" }

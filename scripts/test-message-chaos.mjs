@@ -64,7 +64,6 @@ async function open(compiled, rabbitMq) {
   const herald = await createServiceAuth({
     issuer: HERALD,
     signingKey: { privateKey: heraldKey.privatePem },
-    targets: [],
   });
   const close = async () => {
     await connection.close();

@@ -34,7 +34,7 @@ const CLAIM_WORDS: Readonly<Record<string, Describe>> = {
   req: () => 'the one request it was made for: method and target',
   bdy: describeBody,
   hdr: () => 'the headers it was made for, with their values',
-  tth: () => 'the grant that is sent beside it, as a digest',
+  tth: () => 'the hash of the grant: signed proof that the user is here',
 };
 
 const GRANT_WORDS: Readonly<Record<string, Describe>> = {

@@ -52,6 +52,8 @@ interface Explanation {
 interface Refusal<Status extends RefusalStatus = RefusalStatus> extends Explanation {
   /** What to do, for the receiver's log. Rows have it if their `hint` is too long for one line. */
   readonly logHint?: string;
+  /** What to do about a message or a job, for the receiver's log. Rows have it if the others speak of HTTP. */
+  readonly messageHint?: string;
   readonly status: Status;
   /** Other statuses that answer the same code. */
   readonly otherStatuses?: readonly RefusalStatus[];
@@ -75,6 +77,8 @@ const REFUSAL_ROWS = {
       'The request has no `JWT` header, or an empty one. The HTTP client does not sign, the target has another origin or path prefix than the URL of the call, or a proxy dropped the header. In a resolver of GraphQL: its endpoint verified no request.',
     hint: 'Send with a client that signs: import `ServiceHttpModule` in place of `HttpModule`. If the caller does sign, let the proxy pass the `JWT` header. Mark a route that is open to everybody with `@SkipServiceAuth()`. For GraphQL write `driver: guardedDriver(...)`.',
     logHint: 'Check that the caller signs, and that nothing on the way removes its token.',
+    messageHint:
+      'Check that the sender signs: its client is in `forClients()`, or its queue in `forQueues()`.',
   },
   token_repeated: {
     status: 401,
@@ -82,6 +86,7 @@ const REFUSAL_ROWS = {
     cause: 'There are two `JWT` headers, or two tokens in one, joined by a comma.',
     hint: 'Sign in one place only. Look for a middleware or proxy that adds a second header, or copies the headers of the request being served to the call being made.',
     logHint: 'Look for a proxy or a retry that adds a second `JWT` header.',
+    messageHint: 'Look for a client or a broker that adds a second token.',
   },
   token_malformed: {
     status: 401,
@@ -136,6 +141,7 @@ const REFUSAL_ROWS = {
     cause:
       "The receiver needs the issuer's keys and cannot fetch them. It has just started, or the key server is down for longer than `maxStaleSeconds`. The log of the receiver says why.",
     hint: 'Make the key URL reachable from the receiver, over `https:`, and send the request again.',
+    messageHint: 'Make the key URL reachable from this service, over `https:`.',
     page: 'keys.md#when-a-key-server-is-down',
   },
   signature_invalid: {
@@ -173,6 +179,8 @@ const REFUSAL_ROWS = {
     hint: 'Sign immediately before sending, and again for every retry. Set the clocks by NTP (`nestjs-service-auth doctor` compares them). For slow uploads raise `tokenLifetimeSeconds` (at most 300).',
     logHint:
       'If this number stays equal, the clocks differ: check NTP on both hosts. If not, the caller reuses a token, or the request waited.',
+    messageHint:
+      'If this number stays equal, the clocks differ: check NTP on both hosts. If not, it waited for longer than `messageLifetimeSeconds` or `jobLifetimeSeconds` of the sender.',
   },
   token_not_yet_valid: {
     status: 401,
@@ -187,6 +195,8 @@ const REFUSAL_ROWS = {
       'There are more seconds between `iat` and `exp` than the receiver takes, 300 by default. An original token with `jti` and without `iat`: its `exp` is more than an hour from now.',
     hint: 'Lower `tokenLifetimeSeconds` of the caller. The receiver can raise `maxTokenLifetimeSeconds`, and must then remember used tokens for longer. Original tokens: lower `exp`, or leave out `jti`.',
     logHint: 'Lower `tokenLifetimeSeconds` of the caller, or raise `maxTokenLifetimeSeconds` here.',
+    messageHint:
+      'Lower `messageLifetimeSeconds` or `jobLifetimeSeconds` of the sender, or raise `maxMessageLifetimeSeconds` here.',
   },
   audience_mismatch: {
     status: 401,
@@ -195,6 +205,8 @@ const REFUSAL_ROWS = {
     hint: "Set `audience` of the caller's target (`--audience` on the command line) to the receiver's URI, byte for byte. If the receiver has a second name, list it in its `audience`.",
     logHint:
       "Set `audience` of the caller's target (its `baseUrl` by default), or add the name to `audience` of this service.",
+    messageHint:
+      'Set `audience` in `forClients()` or `forQueues()` of the sender, or add the name to `audience` of this service.',
   },
   request_mismatch: {
     status: 401,
@@ -204,6 +216,8 @@ const REFUSAL_ROWS = {
     hint: 'Find what rewrites the request. For a stripped prefix set `publicPathPrefix` of the receiver. It compares the target byte for byte, so encoding, a final slash and the order of the query count.',
     logHint:
       "Look for a gateway that changes path or query. If it strips a prefix, set `publicPathPrefix: '/<prefix>'` in this service.",
+    messageHint:
+      'Look for code that sends it to another pattern, or moves or renames the job, after the signing.',
     page: 'gateways.md',
   },
   header_mismatch: {
@@ -220,6 +234,7 @@ const REFUSAL_ROWS = {
     message: 'The service token was made for another body.',
     cause: 'The bytes of the body are not those that were signed.',
     hint: 'Look for a proxy, a serialiser or a compression that changes the body after it is signed.',
+    messageHint: 'Look for a serializer, or for code that changes the data after the signing.',
     page: 'bodies.md',
   },
   body_unverifiable: {
@@ -230,6 +245,8 @@ const REFUSAL_ROWS = {
       'The body is larger than the receiver takes (413), its end never arrived or it came under a transfer coding besides `chunked` (415), or the disk of the receiver has no room for it now (503).',
     hint: 'Send the whole body without a transfer coding. Put `@MaxBodyBytes()` on the route for uploads, or raise `maxBufferedBodyBytes` for other large bodies.',
     logHint: 'Compare the size of the body with the limits of the route, or send it whole.',
+    messageHint:
+      "Let the sender send plain JSON data. Messages with `bodies: 'raw'` need RabbitMQ or MQTT.",
     page: 'bodies.md',
   },
   body_consumed: {
@@ -249,6 +266,8 @@ const REFUSAL_ROWS = {
     hint: 'Sign every attempt anew: retry through the signing client. Turn off retries in proxies for signed requests. Two processes that use one key must not share a source of token ids.',
     logHint:
       'A proxy or a client repeats the request, or the caller uses one token for many requests. Each attempt needs its own token.',
+    messageHint:
+      'The sender, or a tool of the broker, sends it again. Each attempt needs its own token.',
   },
   replay_store_unavailable: {
     status: 503,
@@ -305,6 +324,7 @@ const REFUSAL_ROWS = {
     cause: 'There are two `Txn-Token` headers, or two grants in one, joined by a comma.',
     hint: 'Look for a middleware or proxy that copies the headers of the request being served to the call being made.',
     logHint: 'Look for a proxy that adds a second `Txn-Token` header.',
+    messageHint: 'Look for a client or a broker that adds a second grant.',
     page: 'grants.md',
   },
   grant_invalid: {
@@ -323,6 +343,8 @@ const REFUSAL_ROWS = {
       'The grant is of another user or trust domain, or the token was made for another grant: only one of the two has arrived, or it was exchanged on the way.',
     hint: 'Name the user of the request in the call. If the log says that one half is missing, let the gateway pass `Txn-Token`. Make `trustDomain` the same in all services of an environment.',
     logHint: 'Look for a gateway that drops `Txn-Token`, and compare `trustDomain` on both sides.',
+    messageHint:
+      'Let the sender name the verified caller with `onBehalfOf(caller)`, and compare `trustDomain` on both sides.',
     page: 'grants.md',
   },
   grant_expired: {
@@ -428,7 +450,7 @@ const SIGNING_FAILURE_ROWS = {
     message: 'This service has no `signingKey`, so it signs neither requests nor answers.',
     cause:
       'The service has no `signingKey`. A service whose `@MessagePattern` handlers are called with signed answers needs one too.',
-    hint: "Give it one, with `targets: []` where it calls nobody. Or call with an HTTP client that does not sign, and let callers of its messages write `answers: 'unsigned'`.",
+    hint: "Give it one. Or call with an HTTP client that does not sign, and let callers of its messages write `answers: 'unsigned'`.",
   },
   subject_undecided: {
     message:
@@ -439,7 +461,7 @@ const SIGNING_FAILURE_ROWS = {
     page: 'for-whom.md',
   },
   service_closed: {
-    message: 'This service has shut down, so it signs no more requests.',
+    message: 'This service has shut down, so it signs nothing more.',
     cause: 'The application has shut down: `close()` has ended this `ServiceAuth`.',
     hint: 'Stop jobs, timers and queues when the application shuts down, in `onModuleDestroy()` or `beforeApplicationShutdown()`. A test that closes an application makes its next calls with those of a new one.',
   },
@@ -511,7 +533,7 @@ const SIGNING_FAILURE_ROWS = {
   },
 } satisfies Record<string, Explanation>;
 
-/** Why this service did not sign and send a request: code, cause, and what to do. */
+/** Why this service did not sign and send a request, message or job: code, cause, and what to do. */
 export const SIGNING_FAILURES: {
   readonly [Code in keyof typeof SIGNING_FAILURE_ROWS]: Explanation;
 } = SIGNING_FAILURE_ROWS;

@@ -1,5 +1,6 @@
 import type { Algorithm } from './algorithms.js';
 import type { RefusalCode, SigningFailureCode } from './codes.js';
+import type { CallTransport } from './messages/message.js';
 import type { Profile } from './profiles.js';
 
 /**
@@ -8,9 +9,11 @@ import type { Profile } from './profiles.js';
  */
 export type IssuerTrust = 'verified' | 'claimed' | 'unknown';
 
-/** The service verified a request and let it in. */
+/** The service verified a request, message or job, and let it in. */
 export interface RequestAccepted {
   readonly type: 'request_accepted';
+  /** The way in which it came: an HTTP request, a message, a job. */
+  readonly transport: CallTransport;
   readonly issuer: string;
   /** The name under which this service was called. */
   readonly audience: string;
@@ -35,9 +38,11 @@ export interface RequestAccepted {
   readonly durationMilliseconds: number;
 }
 
-/** The service refused a request, or could not decide it (503). */
+/** The service refused a request, message or job, or could not decide it (503). */
 export interface RequestRefused {
   readonly type: 'request_refused';
+  /** The way in which it came: an HTTP request, a message, a job. */
+  readonly transport: CallTransport;
   readonly code: RefusalCode;
   readonly status: number;
   /** What exactly failed: words of this library, and time differences. Never a text from a token. */
@@ -68,6 +73,8 @@ export type UnboundReason = 'claim_only' | 'header_only' | 'unequal' | 'repeated
  */
 export interface GrantUnbound {
   readonly type: 'grant_unbound';
+  /** The way in which it came: an HTTP request, a message, a job. */
+  readonly transport: CallTransport;
   readonly issuer: string;
   readonly route: string | undefined;
   /**
@@ -87,9 +94,14 @@ export interface GrantIssued {
   readonly insteadOf: 'served-grant' | undefined;
 }
 
-/** A request without a token was let in by a route that admits it: `@OptionalServiceAuth()`. */
+/**
+ * A request without a token was let in by a route that admits it, `@OptionalServiceAuth()`; or a job of a scheduler, by a
+ * processor with `schedulers: 'act-as-itself'`.
+ */
 export interface RequestAnonymous {
   readonly type: 'request_anonymous';
+  /** The way in which it came: an HTTP request, a message, a job. */
+  readonly transport: CallTransport;
   readonly route: string | undefined;
 }
 
@@ -100,6 +112,8 @@ export interface RequestAnonymous {
  */
 export interface RequestFailed {
   readonly type: 'request_failed';
+  /** The way in which it came: an HTTP request, a message, a job. */
+  readonly transport: CallTransport;
   readonly reason: 'usage_error' | 'admission_error' | 'unexpected_error';
   readonly route: string | undefined;
   readonly durationMilliseconds: number;
@@ -111,6 +125,8 @@ export interface RequestFailed {
  */
 export interface LeaseLost {
   readonly type: 'lease_lost';
+  /** The way in which it came: a message or a job. */
+  readonly transport: 'messages' | 'jobs';
   readonly issuer: string;
   /** The pattern or the queue of the handler; undefined where it is not known. */
   readonly route: string | undefined;
@@ -119,14 +135,18 @@ export interface LeaseLost {
 /** A delivery was dropped without running its handler, since the message was handled before: brokers deliver at least once. */
 export interface DuplicateDropped {
   readonly type: 'duplicate_dropped';
+  /** The way in which it came: a message or a job. */
+  readonly transport: 'messages' | 'jobs';
   readonly issuer: string;
   /** The pattern or the queue of the handler; undefined where it is not known. */
   readonly route: string | undefined;
 }
 
-/** A request that goes out was signed. */
+/** A request, message or job that goes out was signed. */
 export interface RequestSigned {
   readonly type: 'request_signed';
+  /** The way in which it is sent: an HTTP request, a message, a job. */
+  readonly transport: CallTransport;
   /** The service that is called. */
   readonly audience: string;
   readonly hasSubject: boolean;
@@ -134,9 +154,11 @@ export interface RequestSigned {
   readonly durationMilliseconds: number;
 }
 
-/** A request was not signed. It was not sent, or it was sent unsigned to a target whose signing is `best-effort`. */
+/** A request, message or job was not signed. It was not sent, or it was sent unsigned to a target whose signing is `best-effort`. */
 export interface SigningFailed {
   readonly type: 'signing_failed';
+  /** The way in which it is sent: an HTTP request, a message, a job. */
+  readonly transport: CallTransport;
   readonly code: SigningFailureCode | 'unexpected_error';
   /** The service that is called; undefined where the URL belongs to no target. */
   readonly audience: string | undefined;
@@ -188,9 +210,16 @@ export type ServiceAuthEvent =
     }
   /** The source of this service's own key has no usable key. The service still signs with the previous key. */
   | { readonly type: 'signing_keys_unusable'; readonly reason: string }
-  /** The replay store cannot decide whether a token was used before. Emitted once, until it can again. */
-  | { readonly type: 'replay_store_failed'; readonly reason: string }
-  /** The replay store works again: how many requests were refused meanwhile, and how many accepted unchecked. */
+  /**
+   * The replay store cannot decide whether a token was used before. Emitted once, until it can again. `acceptsUnchecked`:
+   * the store lets requests pass meanwhile, and no messages or jobs that a broker delivers again.
+   */
+  | {
+      readonly type: 'replay_store_failed';
+      readonly reason: string;
+      readonly acceptsUnchecked?: boolean | undefined;
+    }
+  /** The replay store works again: how many calls were refused meanwhile, and how many accepted unchecked. */
   | {
       readonly type: 'replay_store_recovered';
       readonly refused: number;

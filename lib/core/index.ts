@@ -109,8 +109,10 @@ export {
   type CallTransport,
   type IncomingMessage,
   jobRoute,
+  type MessageTransport,
   type MessageVerb,
   type OutgoingMessage,
+  transportOf,
 } from './messages/message.js';
 export {
   JOB_QUEUE_OPTIONS,
@@ -146,7 +148,7 @@ export {
   TOKEN_HEADER,
 } from './request.js';
 export { assertOutgoingRequest } from './request-shape.js';
-export { Receiver } from './receiver.js';
+export { Receiver, type VerificationOptions } from './receiver.js';
 export { RequestVerification } from './request-verification.js';
 export { resolveSettings } from './resolve-settings.js';
 export type {

@@ -199,7 +199,7 @@ export interface ServiceAuthOptions {
   requireKeysAtStart?: boolean;
   /** How many seconds the service uses known keys while it cannot reach a key server, 0 to 604800. Default 86400. */
   maxStaleSeconds?: number;
-  /** The services to call. */
+  /** The services to call over HTTP. Default none: the service signs messages, jobs and answers alone. */
   targets?: readonly TargetOptions[];
   /** What the client does with a request to a URL outside `targets`. Default `refuse`. */
   unknownTargets?: 'refuse' | 'send-unsigned';

@@ -2,7 +2,7 @@ import { ServiceTokenRefusedError } from './errors.js';
 import { type ServiceAuthObserver, tell } from './events.js';
 import type { ServiceIdentity } from './identity.js';
 import type { IncomingRequest } from './request.js';
-import type { IncomingMessage } from './messages/message.js';
+import type { IncomingMessage, MessageTransport } from './messages/message.js';
 import {
   type MessageTerms,
   type VerifiedMessage,
@@ -62,11 +62,12 @@ export class RequestVerification {
   }
 
   /** A broker has delivered a message that was handled before: emits `duplicate_dropped` instead of a decision. */
-  duplicate(route: string | undefined): void {
+  duplicate(transport: MessageTransport, route: string | undefined): void {
     if (this.isDecided) return;
     this.isDecided = true;
     const { issuer } = this.verifier.progress ?? {};
-    if (issuer !== undefined) tell(this.observer, { type: 'duplicate_dropped', issuer, route });
+    if (issuer === undefined) return;
+    tell(this.observer, { type: 'duplicate_dropped', transport, issuer, route });
   }
 
   /**

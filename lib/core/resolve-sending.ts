@@ -87,10 +87,11 @@ async function readSigningKey(
       reader.report('signingKey', 'set the private key that signs, or remove targets');
     return undefined;
   }
-  if (!hasTargets && reader.raw('originate') === undefined) {
+  // Without targets, every request would be sent without a token.
+  if (!hasTargets && reader.raw('unknownTargets') === 'send-unsigned') {
     reader.report(
       'targets',
-      'name the services to call, write [] where only messages are signed, or remove signingKey',
+      "name the services to call: unknownTargets 'send-unsigned' needs them",
     );
   }
   if (typeof signingKey !== 'function' && !isObject(signingKey)) {

@@ -7,7 +7,7 @@ import {
   type OriginateCall,
 } from './grants/issue-grant.js';
 import { type AnsweredMessage, AnswerSigner } from './messages/answer-token.js';
-import type { OutgoingMessage } from './messages/message.js';
+import { type OutgoingMessage, transportOf } from './messages/message.js';
 import { type MessageTarget, type SignedMessage, signMessage } from './messages/sign-message.js';
 import type { Profile } from './profiles.js';
 import type { OutgoingRequest, RequestToDestination } from './request.js';
@@ -107,15 +107,16 @@ export class Sender {
 
   /** As `ServiceAuth.signMessageNow`. */
   async signMessageNow(message: OutgoingMessage, target: MessageTarget): Promise<SignedMessage> {
+    const called = { audience: target.audience, transport: transportOf(message.verb) };
     try {
       this.assertOpen();
       const stopwatch = this.report.start();
       const signed = await signMessage(message, target, this.signing);
       this.assertOpen();
-      if (stopwatch) this.report.signed(message, { ...target, profile: 'strict' }, stopwatch);
+      if (stopwatch) this.report.signed(message, { ...called, profile: 'strict' }, stopwatch);
       return signed;
     } catch (error) {
-      this.noteFailure(error, { audience: target.audience, signing: 'required' });
+      this.noteFailure(error, { ...called, signing: 'required' });
       throw error;
     }
   }

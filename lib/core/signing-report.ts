@@ -1,11 +1,15 @@
 import { ServiceSigningError } from './errors.js';
 import { NO_OBSERVER, type ServiceAuthObserver, tell } from './events.js';
+import type { CallTransport } from './messages/message.js';
 import type { RequestToDestination } from './request.js';
 import type { Target } from './settings.js';
 import { Stopwatch } from './verification-progress.js';
 
 /** The properties of the called service that events contain. */
-export type CalledTarget = Pick<Target, 'audience'> & Partial<Pick<Target, 'signing'>>;
+export interface CalledTarget extends Pick<Target, 'audience'>, Partial<Pick<Target, 'signing'>> {
+  /** Default `http`. */
+  readonly transport?: CallTransport | undefined;
+}
 
 /** Whether a call that failed with this error goes out without a token: `signing` of the target is `best-effort`. */
 export function isSentUnsigned(error: unknown, target: CalledTarget | undefined): boolean {
@@ -26,17 +30,18 @@ export class SigningReport {
     return this.observer === NO_OBSERVER ? undefined : new Stopwatch(this.monotonicNow);
   }
 
-  /** Reports a request that was signed. */
+  /** Reports a request, message or job that was signed. */
   signed(
     { subject }: Pick<RequestToDestination, 'subject'>,
-    target: Pick<Target, 'audience' | 'profile'>,
+    { audience, profile, transport = 'http' }: CalledTarget & Pick<Target, 'profile'>,
     stopwatch: Stopwatch,
   ): void {
     tell(this.observer, {
       type: 'request_signed',
-      audience: target.audience,
+      transport,
+      audience,
       hasSubject: subject !== undefined,
-      profile: target.profile,
+      profile,
       durationMilliseconds: stopwatch.elapsed(),
     });
   }
@@ -47,6 +52,7 @@ export class SigningReport {
     const code = error instanceof ServiceSigningError ? error.code : 'unexpected_error';
     tell(this.observer, {
       type: 'signing_failed',
+      transport: target?.transport ?? 'http',
       code,
       audience: target?.audience,
       isSentUnsigned: isSentUnsigned(error, target),

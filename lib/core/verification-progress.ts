@@ -15,6 +15,7 @@ import type {
   RequestWouldBeRefused,
 } from './events.js';
 import type { ServiceIdentity } from './identity.js';
+import type { CallTransport } from './messages/message.js';
 
 /** Measures a duration, from its creation. */
 export class Stopwatch {
@@ -49,6 +50,7 @@ export class VerificationProgress {
   constructor(
     private readonly stopwatch: Stopwatch,
     private readonly route: string | undefined,
+    private readonly transport: CallTransport,
   ) {}
 
   /** The token names this trusted issuer. */
@@ -69,18 +71,19 @@ export class VerificationProgress {
 
   /** The events of an accepted request; none without a proved signature, which cannot happen. */
   acceptance(identity: ServiceIdentity): (RequestAccepted | GrantUnbound)[] {
-    const { algorithm, route, proof } = this;
+    const { algorithm, transport, route, proof } = this;
     if (algorithm === undefined) return [];
     const accepted = this.acceptedWith(algorithm, identity);
     if (proof.unbound === undefined) return [accepted];
     const { issuer } = identity;
-    return [accepted, { type: 'grant_unbound', issuer, route, reason: proof.unbound }];
+    return [accepted, { type: 'grant_unbound', transport, issuer, route, reason: proof.unbound }];
   }
 
   private acceptedWith(algorithm: Algorithm, identity: ServiceIdentity): RequestAccepted {
     const { grant } = identity;
     return {
       type: 'request_accepted',
+      transport: this.transport,
       issuer: identity.issuer,
       audience: identity.audience,
       hasSubject: identity.subject !== undefined,
@@ -101,12 +104,13 @@ export class VerificationProgress {
     error: unknown,
     mode: DecisionMode,
   ): RequestRefused | RequestWouldBeRefused | RequestFailed {
-    const { route, duration: durationMilliseconds } = this;
+    const { transport, route, duration: durationMilliseconds } = this;
+    const common = { transport, route, durationMilliseconds };
     if (isRefusal(error)) {
       const { issuer, trust: issuerTrust } = this;
-      return { ...describeRefusal(error, mode), issuer, issuerTrust, route, durationMilliseconds };
+      return { ...describeRefusal(error, mode), issuer, issuerTrust, ...common };
     }
-    return { type: 'request_failed', reason: this.reasonOf(error), route, durationMilliseconds };
+    return { type: 'request_failed', reason: this.reasonOf(error), ...common };
   }
 
   private reasonOf(error: unknown): RequestFailed['reason'] {

@@ -40,8 +40,8 @@ const SUCCESSES: ReadonlySet<ServiceAuthEvent['type']> = new Set([
  * Writes events to Nest's log, under the name `ServiceAuth`. It is the default observer. If you configure other
  * observers, list it among them to keep the log.
  *
- * A problem that operators must solve is a warning, at most one a minute for each issuer and code. A refused request
- * that names a trusted issuer without proving it counts too, since a hurried rotation looks the same. So strangers
+ * A problem that operators must solve is a warning, at most one a minute for each issuer, code and kind of call (request,
+ * message, job). A refused call that names a trusted issuer without proving it counts too, since a hurried rotation looks the same. So strangers
  * can cause at most 12 lines a minute. A request that names no trusted issuer has a line at `debug`. An outage has a
  * line when it begins, one each minute, and one when it ends. No line contains a token, a subject or a name that a
  * caller invents.
@@ -152,6 +152,11 @@ function isRefusal(event: ServiceAuthEvent): event is RequestRefused | RequestWo
 
 /** The kind under which warnings are counted; undefined for events that have one line each. */
 function kindOf(event: ServiceAuthEvent): string | undefined {
+  const kind = kindWithin(event);
+  return kind && 'transport' in event ? `${event.transport} ${kind}` : kind;
+}
+
+function kindWithin(event: ServiceAuthEvent): string | undefined {
   switch (event.type) {
     case 'request_refused':
     case 'request_would_be_refused':

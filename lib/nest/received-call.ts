@@ -1,5 +1,6 @@
 import type { ExecutionContext } from '@nestjs/common';
 import {
+  type CallTransport,
   type IncomingMessage,
   type IncomingRequest,
   type RequestVerification,
@@ -24,6 +25,8 @@ export type CallRefusal = ServiceTokenRefusedError | ServiceAuthUnavailableError
 export interface ReceivedCall<
   Incoming extends IncomingRequest | IncomingMessage = IncomingRequest | IncomingMessage,
 > {
+  /** The way in which it came. */
+  readonly transport: CallTransport;
   /** Apart from this object, so that the contexts of calls do not keep what was received in memory. */
   readonly state: RequestState;
   /** The pattern of the handler, for events: never a text of the caller's choosing. */

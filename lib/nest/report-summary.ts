@@ -7,7 +7,7 @@ const DAYS_OF_WARNINGS = 7;
 /** A finder can return any number of issuers. */
 const MOST_COUNTS = 100;
 
-/** Logs, in report-only mode, which requests the service will refuse, and from when on. */
+/** Logs, in report-only mode, which calls the service will refuse, and from when on. */
 export class ReportSummary implements ServiceAuthObserver {
   private readonly counts = new Map<string, number>();
   private enforcement: Enforcement | undefined;
@@ -21,23 +21,23 @@ export class ReportSummary implements ServiceAuthObserver {
     if (!enforcement.isReporting) {
       if (enforcement.isOver) {
         this.logger.warn(
-          `${enforcement.endText} is over: the guard refuses requests. Remove enforcement and reportUntil.`,
+          `${enforcement.endText} is over: the guard refuses calls. Remove enforcement and reportUntil.`,
         );
       }
       return;
     }
     this.logger.warn(
-      `Report-only for ${days(enforcement.daysLeft)}: until ${enforcement.endText} requests that fail their verification are served without an identity.`,
+      `Report-only for ${days(enforcement.daysLeft)}: until ${enforcement.endText} calls that fail their verification are served without an identity.`,
     );
     const required = targets.filter(({ signing }) => signing === 'required');
     if (required.length === 0) return;
     const names = required.map(({ audience }) => audience).join(', ');
     this.logger.warn(
-      `A request that would be refused has no user, so its calls to ${names} fail with subject_undecided. Write signing: 'best-effort' for these targets.`,
+      `A call that would be refused has no user, so the requests for it to ${names} fail with subject_undecided. Write signing: 'best-effort' for these targets.`,
     );
   }
 
-  /** In the last seven days, warns once a day of the requests that will be refused. */
+  /** In the last seven days, warns once a day of the calls that will be refused. */
   observe(event: ServiceAuthEvent): void {
     if (event.type !== 'request_would_be_refused' || !this.enforcement) return;
     this.count(`${event.issuer ?? 'unknown issuers'} with ${event.code}`);
@@ -57,14 +57,14 @@ export class ReportSummary implements ServiceAuthObserver {
     const like = likeThese(this.counts);
     this.counts.clear();
     this.logger.warn(
-      `In ${days(daysLeft)}, from ${endText} on, the guard refuses requests like ${like}.`,
+      `In ${days(daysLeft)}, from ${endText} on, the guard refuses calls like ${like}.`,
     );
   }
 }
 
 const days = (count: number): string => (count === 1 ? '1 day' : `${count} days`);
 
-/** Omits the count in the first line: it is written at the first request, so the count would look harmless. */
+/** Omits the count in the first line: it is written at the first call, so the count would look harmless. */
 function likeThese(counts: ReadonlyMap<string, number>): string {
   const [[first = '', times = 0] = [], ...others] = counts;
   if (times === 1 && others.length === 0) return `this one of ${first}`;

@@ -2,6 +2,7 @@ import { tmpdir } from 'node:os';
 import { type ExecutionContext, Inject, Injectable } from '@nestjs/common';
 import {
   assertRoutePolicy,
+  type CallTransport,
   type DecisionMode,
   describeRefusal,
   type IncomingMessage,
@@ -48,6 +49,15 @@ interface Handover extends Pick<Attempt, 'request' | 'route'> {
 
 type Refusal = Parameters<typeof describeRefusal>[0];
 
+/** What the event of a refusal says of the call, whose token may be verified. */
+interface RefusedCall {
+  readonly transport: CallTransport;
+  readonly issuer?: string | undefined;
+  readonly route?: string | undefined;
+  /** Default `enforce`. */
+  readonly mode?: DecisionMode;
+}
+
 /** Verifies a request or message once, whatever asks, and turns what was proved into the application's user. */
 @Injectable()
 export class RequestAuthenticator {
@@ -89,7 +99,8 @@ export class RequestAuthenticator {
    */
   async refuseContext(context: ExecutionContext): Promise<never> {
     const type = context.getType();
-    this.tellRefusal(new ServiceTokenRefusedError('context_unsupported', { detail: type }), {});
+    const error = new ServiceTokenRefusedError('context_unsupported', { detail: type });
+    this.tellRefusal(error, { transport: type === 'rpc' || type === 'ws' ? 'messages' : 'http' });
     return await refuseUnsupported(type);
   }
 
@@ -149,7 +160,7 @@ export class RequestAuthenticator {
     const mode = isReport ? 'report' : 'enforce';
     const detail = 'its GraphQL endpoint has verified no request';
     const error = new ServiceTokenRefusedError('token_missing', { detail });
-    this.tellRefusal(error, { route: placeOfResolver(context), mode });
+    this.tellRefusal(error, { transport: 'http', route: placeOfResolver(context), mode });
     if (!isReport) throw toResolverException(error);
   }
 
@@ -204,7 +215,8 @@ export class RequestAuthenticator {
       if (!isRefusal(error)) throw error;
       // A decision of its own: the route before has let the request in.
       const mode = isReport ? 'report' : 'enforce';
-      this.tellRefusal(error, { issuer: identity?.issuer, route: place, mode });
+      const { transport } = request;
+      this.tellRefusal(error, { transport, issuer: identity?.issuer, route: place, mode });
       if (!isReport) throw answer(error);
       if (identity) request.reportRefusal?.(error);
       return undefined;
@@ -236,12 +248,14 @@ export class RequestAuthenticator {
     request.markPrivate?.();
     if (route.mode === 'optional' && !request.hasToken) {
       if (this.users.isConfigured) request.setUser(undefined);
-      this.tell({ type: 'request_anonymous', route: request.route });
+      const { transport } = request;
+      this.tell({ type: 'request_anonymous', transport, route: request.route });
       this.removeToken(request);
       return undefined;
     }
     const enforcement = verification.isReport ? 'report' : 'enforce';
-    const proof = this.serviceAuth.beginVerification({ route: request.route, enforcement });
+    const { route: place, transport } = request;
+    const proof = this.serviceAuth.beginVerification({ route: place, enforcement, transport });
     try {
       const identity = await request.prove(incoming, route.policy, proof);
       verification.isOfService = true;
@@ -270,10 +284,16 @@ export class RequestAuthenticator {
 
   private tellRefusal(
     error: Refusal,
-    { issuer, route, mode = 'enforce' }: { issuer?: string; route?: string; mode?: DecisionMode },
+    { transport, issuer, route, mode = 'enforce' }: RefusedCall,
   ): void {
     const issuerTrust = issuer === undefined ? 'unknown' : 'verified';
-    const about = { issuer, issuerTrust, route, durationMilliseconds: undefined } as const;
+    const about = {
+      transport,
+      issuer,
+      issuerTrust,
+      route,
+      durationMilliseconds: undefined,
+    } as const;
     this.tell({ ...describeRefusal(error, mode), ...about });
   }
 

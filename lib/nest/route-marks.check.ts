@@ -101,7 +101,7 @@ export class RouteMarksCheck implements OnModuleInit {
     for (const [controller, name] of routesIn(this.modules)) {
       if (readRoute(handlerOf(controller, name), controller).policy.proof === undefined) continue;
       this.logger.warn(
-        `${controller.name}.${name}() has @RequireSubjectProof(), and ServiceAuthModule has no originators: the guard refuses every request there. Set originators and trustDomain.`,
+        `${controller.name}.${name}() has @RequireSubjectProof(), and ServiceAuthModule has no originators: the guard refuses every call there. Set originators and trustDomain.`,
       );
     }
   }
@@ -110,7 +110,7 @@ export class RouteMarksCheck implements OnModuleInit {
     for (const [controller, name] of routesIn(this.modules)) {
       if (!isReportOnly(controller, name)) continue;
       this.logger.warn(
-        `${controller.name}.${name}() has @ReportOnly(), and ServiceAuthModule has no reportUntil: the guard refuses requests there. Set reportUntil.`,
+        `${controller.name}.${name}() has @ReportOnly(), and ServiceAuthModule has no reportUntil: the guard refuses calls there. Set reportUntil.`,
       );
     }
   }

@@ -4,6 +4,7 @@ import { ServiceAuth } from '../service-auth.js';
 import { CachedRoutesWarning } from './cached-routes.warning.js';
 import { KeyHealth } from './key-health.js';
 import { LoggedTokenWarning } from './logged-token.warning.js';
+import { MissingTargetsWarning } from './missing-targets.warning.js';
 import { RequestAuthenticator } from './request-authenticator.js';
 import { GlobalGuardReach } from './global-guard-reach.js';
 import { RouteCoverageCheck } from './route-coverage.check.js';
@@ -51,6 +52,7 @@ import { UnsignedClientsWarning } from './unsigned-clients.warning.js';
     HttpRequestHooks,
     CachedRoutesWarning,
     LoggedTokenWarning,
+    MissingTargetsWarning,
     GlobalGuardReach,
     RouteCoverageCheck,
     RouteMarksCheck,

@@ -36,29 +36,37 @@ type Makers = ReturnType<typeof makersAt>;
 
 function requestInstruments({ counter, duration }: Makers) {
   return {
-    requests: counter('requests', '{request}', 'Requests received, by what was decided.'),
+    requests: counter(
+      'requests',
+      '{request}',
+      'Requests, messages and jobs received, by what was decided.',
+    ),
     verifyDuration: duration(
       'verify',
-      'Time to verify a request, the arrival of its body included.',
+      'Time to verify a request, message or job, the arrival of a body included.',
     ),
     proofs: counter(
       'proofs',
       '{request}',
-      'Requests accepted for a user, by what became of the proof that the user asked.',
+      'Requests, messages and jobs accepted for a user, by what became of the proof that the user asked.',
     ),
     grantsIssued: counter('grants_issued', '{grant}', 'Grants made by this service.'),
     leasesLost: counter(
       'leases_lost',
       '{lease}',
-      'Messages handled whose reservation was lost meanwhile.',
+      'Messages and jobs handled whose reservation was lost meanwhile.',
     ),
     duplicates: counter(
       'duplicates_dropped',
       '{delivery}',
-      'Deliveries dropped since their message was handled before.',
+      'Deliveries dropped since their message or job was handled before.',
     ),
-    calls: counter('calls', '{call}', 'Requests to targets, by whether they were signed.'),
-    signDuration: duration('sign', 'Time to sign a request.'),
+    calls: counter(
+      'calls',
+      '{call}',
+      'Requests, messages and jobs to send, by whether they were signed.',
+    ),
+    signDuration: duration('sign', 'Time to sign a request, message or job.'),
   };
 }
 

@@ -193,7 +193,7 @@ export class MemoryReplayStore implements LeasingReplayStore {
   }
 
   private fail(detail: string): never {
-    this.outage.count(detail, undefined);
+    this.outage.countRefused(detail);
     throw new ServiceAuthUnavailableError('replay_store_unavailable', { detail });
   }
 

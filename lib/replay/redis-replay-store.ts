@@ -2,6 +2,7 @@ import {
   type Lease,
   type LeasingReplayStore,
   type ReservationVerdict,
+  type ServiceAuthEvent,
   type ServiceAuthObserver,
   ServiceAuthUnavailableError,
   tell,
@@ -17,7 +18,7 @@ import {
   type RedisReplayStoreOptions,
   type RedisReplayStoreSettings,
 } from './redis-replay-store.options.js';
-import { StoreOutage } from './store-outage.js';
+import { failureOf, StoreOutage } from './store-outage.js';
 import { digestTokenUse } from './token-use-digest.js';
 
 /** How far the clocks of processes that share a Redis may differ without a token being used twice. */
@@ -44,15 +45,17 @@ const LOST =
 export class RedisReplayStore implements LeasingReplayStore {
   private readonly settings: RedisReplayStoreSettings;
   private readonly observers = new Set<ServiceAuthObserver>();
-  private readonly outage = new StoreOutage((event) => {
-    for (const observer of this.observers) tell(observer, event);
-  });
+  private readonly outage: StoreOutage;
   private readonly redis: RedisCommands;
   private readonly clock = new ClockHistory(CLOCK_MARGIN_SECONDS);
 
   /** @throws ServiceAuthConfigError listing every problem, each as `field: what to write` */
   constructor(options: RedisReplayStoreOptions) {
     this.settings = readRedisReplayStoreOptions(options);
+    const report = (event: ServiceAuthEvent): void => {
+      for (const observer of this.observers) tell(observer, event);
+    };
+    this.outage = new StoreOutage(report, this.acceptsUnchecked);
     this.redis = new RedisCommands(this.settings, {
       unsafe: (reason) => this.reportUnsafe(reason),
       failed: (reason) => this.outage.begin(reason),
@@ -63,8 +66,7 @@ export class RedisReplayStore implements LeasingReplayStore {
   }
 
   async recordUse(use: TokenUse): Promise<TokenUseVerdict> {
-    const unchecked = this.settings.onUnavailable === 'accept-unchecked';
-    return await this.decide(use, unchecked, async () => await this.record(use));
+    return await this.decide(use, this.acceptsUnchecked, async () => await this.record(use));
   }
 
   /** Reserves a use. A `first` is never given without Redis, whatever `onUnavailable` says. */
@@ -89,8 +91,8 @@ export class RedisReplayStore implements LeasingReplayStore {
   /** Begins to report failures, checks whether Redis may evict keys, and warns of a loose option. */
   async start(observer: ServiceAuthObserver): Promise<void> {
     this.observers.add(observer);
-    const { connection, onUnavailable, requireConnectionAtStart } = this.settings;
-    if (onUnavailable === 'accept-unchecked') {
+    const { connection, requireConnectionAtStart } = this.settings;
+    if (this.acceptsUnchecked) {
       tell(observer, { type: 'replay_store_unsafe', reason: ACCEPTS_UNCHECKED });
     }
     if (connection.risk !== undefined) {
@@ -106,13 +108,17 @@ export class RedisReplayStore implements LeasingReplayStore {
     this.observers.delete(observer);
   }
 
+  private get acceptsUnchecked(): boolean {
+    return this.settings.onUnavailable === 'accept-unchecked';
+  }
+
   /** A clock that is set back makes tokens valid again that Redis has forgotten. */
   private assertNotForgotten(use: TokenUse): void {
     const steadySeconds = this.settings.monotonicNow() / 1000;
     const seconds = this.clock.putBackSeconds(use, steadySeconds);
     if (seconds === undefined) return this.clock.note(use, steadySeconds);
     const detail = `the clock was put back by ${seconds.toFixed(1)} s: the use may be forgotten`;
-    this.outage.count(detail, undefined);
+    this.outage.countRefused(detail);
     throw new ServiceAuthUnavailableError('replay_store_unavailable', { detail });
   }
 
@@ -201,7 +207,7 @@ export class RedisReplayStore implements LeasingReplayStore {
   /** Reports failures from before the start. A client that is still connecting has not failed. */
   private reportFailedConnection(observer: ServiceAuthObserver): void {
     const reason = this.redis.failure;
-    if (reason !== undefined) tell(observer, { type: 'replay_store_failed', reason });
+    if (reason !== undefined) tell(observer, failureOf(reason, this.acceptsUnchecked));
   }
 }
 

@@ -10,16 +10,26 @@ export class StoreOutage {
   private acceptedUnchecked = 0;
   private acceptedUncheckedEver = 0;
 
-  constructor(private readonly report: (event: ServiceAuthEvent) => void) {}
+  /** @param acceptsUnchecked whether requests that cannot be decided are accepted, as a rule */
+  constructor(
+    private readonly report: (event: ServiceAuthEvent) => void,
+    private readonly acceptsUnchecked = false,
+  ) {}
 
   /** The store failed. */
-  begin(reason: string): void {
+  begin(reason: string, acceptsUnchecked = this.acceptsUnchecked): void {
     const isNew = this.failedAt === undefined;
     this.failedAt = performance.now();
-    if (isNew) this.report({ type: 'replay_store_failed', reason });
+    if (isNew) this.report(failureOf(reason, acceptsUnchecked));
   }
 
-  /** A request could not be decided: it was refused, or accepted anyway if its issuer is given. */
+  /** A call could not be decided, and was refused for a reason that refuses every call. */
+  countRefused(reason: string): void {
+    this.begin(reason, false);
+    this.refused += 1;
+  }
+
+  /** A call could not be decided: it was refused, or accepted anyway if its issuer is given. */
   count(reason: string, acceptedIssuer: string | undefined): void {
     this.begin(reason);
     if (acceptedIssuer === undefined) {
@@ -31,7 +41,7 @@ export class StoreOutage {
     this.report({ type: 'token_accepted_unchecked', issuer: acceptedIssuer, reason, count });
   }
 
-  /** A request was decided. */
+  /** A call was decided. */
   end(): void {
     if (this.failedAt === undefined) return;
     if (performance.now() - this.failedAt < QUIET_MILLISECONDS) return;
@@ -41,4 +51,10 @@ export class StoreOutage {
     this.acceptedUnchecked = 0;
     this.report({ type: 'replay_store_recovered', refused, acceptedUnchecked });
   }
+}
+
+/** The event of a store that cannot decide. */
+export function failureOf(reason: string, acceptsUnchecked: boolean): ServiceAuthEvent {
+  const failed = { type: 'replay_store_failed', reason } as const;
+  return acceptsUnchecked ? { ...failed, acceptsUnchecked } : failed;
 }

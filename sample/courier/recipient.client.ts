@@ -1,5 +1,5 @@
 import { HttpService } from '@nestjs/axios';
-import { BadGatewayException, Inject, Injectable } from '@nestjs/common';
+import { BadGatewayException, Inject, Injectable, Logger } from '@nestjs/common';
 import { isAxiosError } from 'axios';
 import type { ServiceIdentity } from 'nestjs-service-auth';
 import { onBehalfOf } from 'nestjs-service-auth/axios';
@@ -15,12 +15,14 @@ export interface Recipient {
 /** Asks Census for addresses, for the user who has the mail sent: in another process than the one that had the request. */
 @Injectable()
 export class RecipientClient {
+  private readonly logger = new Logger(RecipientClient.name);
+
   constructor(@Inject(HttpService) private readonly http: HttpService) {}
 
   /**
    * @param caller whose user asks: the verified identity of the job or the message
    * @returns undefined where this user may not have the address, or there is no such user
-   * @throws Error where Census cannot answer now
+   * @throws BadGatewayException where Census cannot answer now
    */
   async find(uri: string, caller: ServiceIdentity): Promise<Recipient | undefined> {
     const path = `${uri.slice(SERVICE_URIS.census.length)}address/`;
@@ -28,9 +30,13 @@ export class RecipientClient {
       const { data } = await firstValueFrom(this.http.get<unknown>(path, onBehalfOf(caller)));
       return readRecipient(data);
     } catch (error) {
-      const status = isAxiosError(error) ? error.response?.status : undefined;
-      if (status === 403 || status === 404) return undefined;
-      throw error;
+      if (!isAxiosError(error)) throw error;
+      const { response, code } = error;
+      if (response?.status === 403 || response?.status === 404) return undefined;
+      const reason = response?.status ?? code;
+      this.logger.warn(`Census gives no address now: ${reason}. The mail stays in the queue.`);
+      // Nest would log the error of axios with its request and its sockets.
+      throw new BadGatewayException('census.service did not answer as it should.');
     }
   }
 }

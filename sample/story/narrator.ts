@@ -18,7 +18,7 @@ const MEANINGS: Readonly<Record<string, string>> = {
   hdr: 'and these headers',
   bdy: 'the SHA-256 of the body',
   ans: 'wants a signed answer',
-  tth: 'the hash of the grant beside it',
+  tth: 'the hash of the grant, the proof that the user is there',
   txn: 'the id of what the user asked',
   scope: 'what the user asked',
   req_wl: 'who saw the user',

@@ -71,7 +71,7 @@ export async function playStory(stage: Stage, narrator: Narrator): Promise<strin
     sub: OPERATOR,
     req: 'POST /welcome/',
   });
-  narrator.note('Edge adds a grant, its proof that the user was there:');
+  narrator.note('Edge adds a grant: its signed word that the user is here.');
   narrator.claims(atAnother?.grant, { iss: SERVICE_URIS.edge, sub: OPERATOR });
   showHop(narrator, 'herald.service', atHerald, '201');
   narrator.claims(atHerald?.claims, {
@@ -87,7 +87,7 @@ export async function playStory(stage: Stage, narrator: Narrator): Promise<strin
     sub: OPERATOR,
     req: 'GET /user/42/',
   });
-  narrator.note('The same grant comes along, byte for byte: tth is its hash.');
+  narrator.note('The same grant comes along, byte for byte: the claim tth is its hash.');
   showLocation(answer, narrator);
 
   const { kind } = stage.environment.mailQueue;

@@ -83,7 +83,7 @@ describe.each(CLIENTS)('signing of a target, with %s', (_client, send) => {
       expect(server.requests[0]?.body.toString()).toBe('body');
       expect(tokensOf()).toEqual([]);
       expect(events.decisions).toEqual([
-        { type: 'signing_failed', code, audience: CENSUS, isSentUnsigned: true },
+        { type: 'signing_failed', transport: 'http', code, audience: CENSUS, isSentUnsigned: true },
       ]);
       await herald.close();
     },
@@ -94,7 +94,7 @@ describe.each(CLIENTS)('signing of a target, with %s', (_client, send) => {
     await expect(send(herald, words)).rejects.toMatchObject({ code });
     expect(server.takeAll()).toEqual([]);
     expect(events.decisions).toEqual([
-      { type: 'signing_failed', code, audience: CENSUS, isSentUnsigned: false },
+      { type: 'signing_failed', transport: 'http', code, audience: CENSUS, isSentUnsigned: false },
     ]);
     await herald.close();
   });

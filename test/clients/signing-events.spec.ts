@@ -21,6 +21,7 @@ afterAll(async () => {
 
 const signed = {
   type: 'request_signed',
+  transport: 'http',
   audience: CENSUS,
   profile: 'strict',
   durationMilliseconds: expect.any(Number) as number,
@@ -54,7 +55,7 @@ it.each([
   const sending = herald.send({ url: server.url, ...config, data: body, transformRequest });
   await expect(sending).rejects.toMatchObject({ code });
   expect(events.decisions).toEqual([
-    { type: 'signing_failed', code, audience, isSentUnsigned: false },
+    { type: 'signing_failed', transport: 'http', code, audience, isSentUnsigned: false },
   ]);
 });
 
@@ -62,7 +63,13 @@ it('tells of a call for nobody', async () => {
   const sending = firstValueFrom(herald.http.get(server.url));
   await expect(sending).rejects.toMatchObject({ code: 'subject_undecided' });
   expect(events.decisions).toEqual([
-    { type: 'signing_failed', code: 'subject_undecided', audience: CENSUS, isSentUnsigned: false },
+    {
+      type: 'signing_failed',
+      transport: 'http',
+      code: 'subject_undecided',
+      audience: CENSUS,
+      isSentUnsigned: false,
+    },
   ]);
 });
 

@@ -76,6 +76,7 @@ describe('a request that comes in', () => {
     await service.verify(request(token({ subject: undefined })));
     const accepted = {
       type: 'request_accepted',
+      transport: 'http',
       issuer: HERALD,
       audience: CENSUS,
       hasSubject: true,
@@ -120,7 +121,12 @@ describe('a request that comes in', () => {
     const service = await start({ observer: events });
     await expect(service.verify(request(jwt))).rejects.toMatchObject({ name: /Refused/ });
     expect(events.decisions).toEqual([
-      expect.objectContaining({ type: 'request_refused', status: 401, ...event }),
+      expect.objectContaining({
+        type: 'request_refused',
+        transport: 'http',
+        status: 401,
+        ...event,
+      }),
     ]);
     expect(events.of('request_refused')[0]?.durationMilliseconds).toBe(2.5);
     expect(JSON.stringify(events.decisions)).not.toContain('canary');
@@ -147,7 +153,13 @@ describe('a request that comes in', () => {
     const service = await start({ observer: events, now });
     await expect(verifyAndAdmit(service, admit)).rejects.toThrow(message);
     expect(events.decisions).toEqual([
-      { type: 'request_failed', reason, route: undefined, durationMilliseconds: 2.5 },
+      {
+        type: 'request_failed',
+        transport: 'http',
+        reason,
+        route: undefined,
+        durationMilliseconds: 2.5,
+      },
     ]);
     expect(JSON.stringify(events.decisions)).not.toContain('canary');
   });
@@ -180,6 +192,7 @@ describe('a request that goes out', () => {
     expect(events.decisions).toEqual([
       {
         type: 'request_signed',
+        transport: 'http',
         audience: CENSUS,
         hasSubject: true,
         profile: 'strict',
@@ -199,7 +212,7 @@ describe('a request that goes out', () => {
     service.noteSigningFailure(failure); // whoever called it may tell it again
     expect(failure).toMatchObject({ code });
     expect(events.decisions).toEqual([
-      { type: 'signing_failed', code, audience, isSentUnsigned: false },
+      { type: 'signing_failed', transport: 'http', code, audience, isSentUnsigned: false },
     ]);
   });
 });

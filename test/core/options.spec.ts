@@ -217,7 +217,11 @@ const MISTAKES: [title: string, change: Options, field: string][] = [
     'trustedIssuers[0].messages.bodies',
   ],
   ['targets and no signing key', { signingKey: undefined }, 'signingKey'],
-  ['a signing key and no targets', { targets: undefined }, 'targets'],
+  [
+    'CF-12 no targets, where other URLs are called without a token',
+    { targets: undefined, unknownTargets: 'send-unsigned' },
+    'targets',
+  ],
   ['a target that is a string', { targets: [HERALD] }, 'targets[0]'],
   ['a target of another profile', withTarget({ profile: 'Original' }), 'targets[0].profile'],
   [
@@ -597,6 +601,29 @@ describe('options at work', () => {
     expect([...service.receiving.audiences]).toEqual([CENSUS]);
     const known = [...service.receiving.trustedIssuers.known()];
     expect(known.map(({ issuer: name }) => name)).toEqual([HERALD]);
+  });
+
+  it('a service without targets signs messages, and no request', async () => {
+    const withKey = { issuer: HERALD, signingKey: { privateKey: key.privatePem } };
+    const service = await createServiceAuth(withKey);
+    const message = { verb: 'EMIT', route: 'user.changed', text: '{}' } as const;
+    const target = { audience: CENSUS, grants: 'never' } as const;
+    expect(await service.signMessage(message, target)).toHaveProperty('token');
+    await expect(service.sign(outgoing())).rejects.toMatchObject({ code: 'target_unknown' });
+    expect(() => service.targetOf(CENSUS)).toThrow('target');
+
+    const twin = await createServiceAuth({ ...withKey, targets: [{ baseUrl: CENSUS }] });
+    expect(await twin.sign(outgoing())).toMatch(/^eyJ/);
+  });
+
+  it('a service without targets cannot let requests pass without a token', async () => {
+    const options = { ...GOOD, unknownTargets: 'send-unsigned' } as const;
+    expect(await problemsOf(options)).toEqual([]);
+    expect(await problemsOf({ ...options, targets: [] })).toEqual([]);
+    expect(await problemsOf({ ...options, targets: undefined })).toEqual([
+      "targets: name the services to call: unknownTargets 'send-unsigned' needs them",
+    ]);
+    expect(await problemsOf({ ...GOOD, targets: undefined })).toEqual([]);
   });
 
   it('a service that only makes grants needs no target', async () => {

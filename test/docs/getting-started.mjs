@@ -2,10 +2,10 @@
 //   node test/docs/getting-started.mjs, or with `nest-12`: that one alone
 // Only the package itself comes from a tarball of this project, and the ports are free ones.
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { ROOT, run } from '../../scripts/run.mjs';
 import { readBlocks } from './page-blocks.mjs';
 
@@ -24,11 +24,12 @@ class Walkthrough {
   lastOutput = '';
 
   /**
-   * @param {string} folder
+   * @param {{ folder: string, tarball: string }} places
    * @param {(text: string) => string} adapt
    */
-  constructor(folder, adapt) {
+  constructor({ folder, tarball }, adapt) {
     this.folder = folder;
+    this.tarball = tarball;
     this.adapt = adapt;
   }
 
@@ -36,6 +37,8 @@ class Walkthrough {
   async follow({ file, role, code, line }) {
     const text = this.adapt(code);
     if (file) this.write(file, text);
+    else if (role === 'package')
+      copyFileSync(this.tarball, join(this.folder, basename(this.tarball)));
     else if (role === 'run') this.lastOutput = this.runBlock(text, line);
     else if (role === 'start') await this.start(text, line);
     else if (role === 'output' && this.lastOutput.trim() !== text.trim()) {
@@ -122,11 +125,10 @@ async function follow(variant, tarball) {
   console.log(`\n# ${PAGE} with ${variant}`);
   const [census, herald] = [await freePort(), await freePort()];
   const folder = mkdtempSync(join(tmpdir(), `getting-started-${variant}-`));
-  const walkthrough = new Walkthrough(folder, (text) =>
+  const walkthrough = new Walkthrough({ folder, tarball }, (text) =>
     text
       .replaceAll(/(?<=localhost:|PORT=)3000/g, `${census}`)
-      .replaceAll(/(?<=localhost:|PORT=)3001/g, `${herald}`)
-      .replaceAll(/(npm install .*?)nestjs-service-auth/g, `$1${tarball}`),
+      .replaceAll(/(?<=localhost:|PORT=)3001/g, `${herald}`),
   );
   try {
     for (const block of readBlocks(PAGE)) {

@@ -1,5 +1,6 @@
 // The code blocks of a page. What follows the language in the opening line says what a test does with it:
 //   ```ts file=src/app.module.ts   written to that file (and compiled, as every `ts` block is)
+//   ```sh package                  makes the tarball of the package: the test has made it, and puts it in the folder
 //   ```sh run                      run in the folder of the page; must succeed
 //   ```sh start                    run until the test is over; must say that it has started
 //   ```json output                 what the block before it must print
@@ -9,7 +10,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const WORDS = new Set(['run', 'start', 'output']);
+const WORDS = new Set(['package', 'run', 'start', 'output']);
 
 /**
  * @typedef {{ language: string, file?: string, role?: string, variant?: string, code: string, line: number }} Block

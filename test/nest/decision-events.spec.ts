@@ -135,6 +135,7 @@ describe.each(ADAPTERS)('ServiceAuthObserver on %s', (adapter) => {
     expect(events.decisions).toEqual([
       {
         type: 'request_accepted',
+        transport: 'http',
         issuer: HERALD,
         audience: CENSUS,
         hasSubject: true,
@@ -161,7 +162,9 @@ describe.each(ADAPTERS)('ServiceAuthObserver on %s', (adapter) => {
 
   it('tells of a caller without a token where one is admitted', async () => {
     expect((await send({ target: '/modes/optional', ...withoutToken })).status).toBe(200);
-    expect(events.decisions).toEqual([{ type: 'request_anonymous', route: '/modes/optional' }]);
+    expect(events.decisions).toEqual([
+      { type: 'request_anonymous', transport: 'http', route: '/modes/optional' },
+    ]);
     expect((await send({ target: '/modes/optional' })).status).toBe(200);
     expect((await send({ target: '/modes/optional', key: strangerKey })).status).toBe(401);
     expect(events.decisions.slice(1)).toMatchObject([

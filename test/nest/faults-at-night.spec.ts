@@ -184,13 +184,13 @@ describe('an outage all night', () => {
     const lines = receiver.take();
     expect(lines.length).toBeLessThanOrEqual(3);
     expect(lines[0]).toMatch(
-      /^warn Cannot fetch the keys of .*\(ECONNREFUSED\)\. Answering .*with 503/,
+      /^warn Cannot fetch the keys of .*\(ECONNREFUSED\)\. Cannot decide its calls .*503/,
     );
-    expect(lines[1]).toMatch(/^warn Still cannot fetch .*Answered 503 .* to \d+ requests/);
+    expect(lines[1]).toMatch(/^warn Still cannot fetch .*Could not decide \d+ calls .*503/);
     await keyServer.resume();
     await settleAll(receiver);
     expect(receiver.take().at(-1)).toMatch(
-      /^log Can fetch the keys of .* again after \d\d\d s\. Answered 503 .* to 2000 requests/,
+      /^log Can fetch the keys of .* again after \d\d\d s\. Could not decide 2000 calls /,
     );
     expect([...(await receiver.askAll(good))]).toEqual(['ok']);
     expect(receiver.take()).toEqual([]);
@@ -210,7 +210,7 @@ describe('an outage all night', () => {
     const lines = receiver.take();
     await keyServer.resume();
     expect(lines.length).toBeLessThanOrEqual(3);
-    for (const line of lines) expect(line).toContain('Still accepting its requests');
+    for (const line of lines) expect(line).toContain('Still accepting its calls');
   });
 
   it.each([
@@ -250,7 +250,7 @@ describe('an outage all night', () => {
     const lines = receiver.take();
     expect(lines.length).toBeLessThanOrEqual(3);
     expect(lines[0]).toMatch(
-      /^warn Cannot look up issuers: .*\(ECONNREFUSED\)\. Answering .*with 503/,
+      /^warn Cannot look up issuers: .*\(ECONNREFUSED\)\. Cannot decide calls .*503/,
     );
     expect(lines.join()).not.toContain('canary');
     isDown = false;

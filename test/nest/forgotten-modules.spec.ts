@@ -33,6 +33,17 @@ const sending = {
   targets: [{ baseUrl: 'https://herald.service/' }],
 };
 
+/** A client that signs for a service of its own, beside the global one. */
+function clientOfAnother() {
+  const other = ServiceAuthModule.forRoot({
+    ...sending,
+    issuer: 'https://other.service/',
+    publishedKeys: 'off',
+    isGlobal: false,
+  });
+  return ServiceHttpModule.register({ imports: [other] });
+}
+
 @Controller('guarded')
 @UseGuards(ServiceJwtGuard)
 class Guarded {
@@ -274,6 +285,77 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
       expect(logger.texts('log').join('\n')).toContain(
         'Roles runs before ServiceJwtGuard at RolesFirst.one() and 1 more, and finds no request.user. If it reads request.user, put it after ServiceJwtGuard, and set userResolver in ServiceAuthModule: both are needed.',
       );
+    });
+  });
+
+  describe('a service with a signingKey and no targets', () => {
+    const { targets: _, ...keyAlone } = sending;
+    const without = () => ServiceAuthModule.forRoot(keyAlone);
+    const originate = { subjects: ['https://census.service/user/'] };
+    class ServiceMessagesModule {}
+
+    it.each<[string, Omit<TestServiceOptions, 'adapter'>, string | undefined]>([
+      [
+        'that imports ServiceHttpModule',
+        { imports: [without(), ServiceHttpModule.register()] },
+        'every request of ServiceHttpModule fails with target_unknown. Name the services that it calls: targets: [',
+      ],
+      [
+        'that imports ServiceFetchModule',
+        { imports: [without(), ServiceFetchModule] },
+        'every request of ServiceFetchModule fails with target_unknown.',
+      ],
+      [
+        'that imports HttpModule alone',
+        { imports: [without(), HttpModule] },
+        'signs nothing: it has no targets, and imports neither ServiceMessagesModule nor',
+      ],
+      ['that sends messages', { imports: [without(), ServiceMessagesModule] }, undefined],
+      [
+        'that makes grants',
+        {
+          imports: [
+            ServiceAuthModule.forRoot({
+              ...keyAlone,
+              originate,
+              trustDomain: 'https://prod.example/',
+            }),
+          ],
+        },
+        undefined,
+      ],
+      [
+        'that wrote an empty list',
+        { imports: [ServiceAuthModule.forRoot({ ...keyAlone, targets: [] }), HttpModule] },
+        undefined,
+      ],
+      [
+        'but with targets',
+        { imports: [ServiceAuthModule.forRoot(sending), ServiceHttpModule.register()] },
+        undefined,
+      ],
+      ['but only trusted issuers', { imports: [ServiceAuthModule.forRoot(receiving)] }, undefined],
+      [
+        'beside one whose client it is',
+        {
+          imports: [
+            ServiceAuthModule.forRoot({
+              ...keyAlone,
+              originate,
+              trustDomain: 'https://prod.example/',
+            }),
+            clientOfAnother(),
+          ],
+        },
+        undefined,
+      ],
+    ])('%s', async (_title, options, told) => {
+      const logger = new LogRecorder();
+      await start({ ...options, logger });
+      const lines = logger
+        .texts('warn')
+        .filter((text) => /has no targets|signs nothing/.test(text));
+      expect(lines).toEqual(told === undefined ? [] : [expect.stringContaining(told)]);
     });
   });
 

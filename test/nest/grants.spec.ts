@@ -294,7 +294,13 @@ describe.each(ADAPTERS)('grants on %s', (adapter) => {
         const { json } = await ask('/seen/plain', { ...herald, grant, ...parts });
         expect(json).toEqual({ headers: false });
         expect(events.of('grant_unbound')).toEqual([
-          { type: 'grant_unbound', issuer: HERALD, route: '/seen/plain', reason },
+          {
+            type: 'grant_unbound',
+            transport: 'http',
+            issuer: HERALD,
+            route: '/seen/plain',
+            reason,
+          },
         ]);
         expect(events.of('request_accepted')).toMatchObject([
           { proof: 'none', originator: undefined, transaction: undefined, proofRefusal: undefined },

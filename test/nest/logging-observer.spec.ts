@@ -55,6 +55,7 @@ function startLog(options: LoggingObserverOptions = {}) {
     },
     take: () => taken(['error', 'warn', 'log']),
     takeDebug: () => taken(['debug', 'verbose']),
+    takeAll: () => taken(['error', 'warn', 'log', 'debug', 'verbose']),
   };
 }
 
@@ -158,7 +159,7 @@ describe('a refused caller whose issuer is verified', () => {
     expect(log.take()).toHaveLength(101);
     log.pass(60);
     expect(log.take()).toEqual([
-      expect.stringMatching(/^warn 4900 requests of other issuers refused in the last minute/),
+      expect.stringMatching(/^warn 4900 calls of other issuers refused in the last minute/),
     ]);
   });
 });
@@ -237,9 +238,7 @@ describe('a request that names a trusted issuer, and does not prove it', () => {
     const later = log.take();
     expect(later.length).toBeLessThanOrEqual(11 * 11);
     expect(later).toContainEqual(
-      expect.stringMatching(
-        /^warn \d+ requests that name other issuers refused in the last minute/,
-      ),
+      expect.stringMatching(/^warn \d+ calls that name other issuers refused in the last minute/),
     );
   });
 });
@@ -275,36 +274,120 @@ describe('a stranger', () => {
   });
 });
 
+describe('a message and a job', () => {
+  const REFUSED: RequestRefused = { ...EXPIRED, code: 'body_mismatch', detail: 'the data differs' };
+  const OF_DATA = 'Look for a serializer, or for code that changes the data after the signing.';
+
+  it.each([
+    ['messages', 'message', OF_DATA],
+    ['jobs', 'job', OF_DATA],
+    [
+      'http',
+      'request',
+      'Look for a proxy, a serialiser or a compression that changes the body after it is signed.',
+    ],
+  ] as const)('has its own words and advice: %s', (transport, noun, advice) => {
+    const log = startLog();
+    log.hear({ ...REFUSED, transport, route: 'mail' }, 3);
+    log.pass(60);
+    expect(log.take()).toEqual([
+      `warn Refused a ${noun} of ${HERALD} to mail: body_mismatch, the data differs. ${advice}`,
+      `warn 3 ${noun}s of ${HERALD} refused in the last minute: body_mismatch, the data differs. ${advice}`,
+    ]);
+  });
+
+  it.each([
+    ['messages', 'Could not decide (503) a message'],
+    ['jobs', 'Could not decide (503) a job'],
+    ['http', 'Answered 503 to a request'],
+  ] as const)('is not answered where it cannot be decided: %s', (transport, words) => {
+    const log = startLog();
+    log.hear({ ...NO_STORE, transport, route: 'mail' });
+    expect(log.take()).toEqual([
+      `warn ${words} of ${HERALD} to mail: replay_store_unavailable. Check the replay store.`,
+    ]);
+  });
+
+  it.each([
+    ['messages', 'message', "The error is in the log of Nest's exceptions."],
+    ['jobs', 'job', 'The error is the reason of the failed job.'],
+  ] as const)('is named in every line: %s', (transport, noun, place) => {
+    const log = startLog({ successes: 'verbose' });
+    const route = 'mail';
+    log.hear({ ...SAMPLE_EVENTS.request_accepted, transport, route });
+    log.hear({
+      ...SAMPLE_EVENTS.request_accepted,
+      transport,
+      route,
+      proofRefusal: 'grant_missing',
+    });
+    log.hear({ ...SAMPLE_EVENTS.grant_unbound, transport, route });
+    log.hear({ ...SAMPLE_EVENTS.request_anonymous, transport, route });
+    log.hear({ ...SAMPLE_EVENTS.request_failed, transport, route }, 2);
+    log.hear({ ...SAMPLE_EVENTS.request_signed, transport });
+    log.hear({ ...SAMPLE_EVENTS.signing_failed, transport });
+    log.hear({ ...SAMPLE_EVENTS.signing_failed, transport, code: 'unexpected_error' }, 2);
+    log.hear({ ...SAMPLE_EVENTS.lease_lost, transport, route }, 2);
+    log.hear({ ...SAMPLE_EVENTS.duplicate_dropped, transport, route });
+    log.observer.flush();
+    const lines = log.takeAll();
+    expect(lines).toHaveLength(16);
+    for (const line of lines) expect(line).toMatch(new RegExp(`\\b${noun}s?\\b`));
+    for (const line of lines) expect(line).not.toMatch(/request|proxy|gateway/);
+    expect(lines.filter((line) => line.includes(place))).toHaveLength(3);
+  });
+
+  it('is counted apart from requests, and as a call where there are too many kinds', () => {
+    const log = startLog();
+    for (const transport of ['http', 'messages', 'jobs'] as const)
+      log.hear({ ...EXPIRED, transport }, 2);
+    log.pass(60);
+    const counts = log.take().slice(3);
+    expect(counts.map((line) => line.split(' of ')[0])).toEqual([
+      'warn 2 requests',
+      'warn 2 messages',
+      'warn 2 jobs',
+    ]);
+    for (let number = 0; number < 120; number++) {
+      const transport = number % 2 ? 'jobs' : 'http';
+      log.hear({ ...EXPIRED, transport, issuer: `https://caller-${number}.service/` });
+    }
+    log.take();
+    log.pass(60);
+    expect(log.take()[0]).toMatch(/^warn \d+ calls of other issuers refused in the last minute/);
+  });
+});
+
 describe('an outage', () => {
   const keys = {
     begin: KEYS_FAILED,
     request: NO_KEYS,
     end: SAMPLE_EVENTS.keys_refreshed,
     first:
-      'warn Cannot fetch the keys of https://herald.service/: the key server cannot be reached (ECONNREFUSED). Answering its requests with 503 (key_unavailable) until a retry succeeds. Start the service that publishes them, or correct jwksUri.',
+      'warn Cannot fetch the keys of https://herald.service/: the key server cannot be reached (ECONNREFUSED). Cannot decide its calls until a retry succeeds (503 key_unavailable). Start the service that publishes them, or correct jwksUri.',
     minute:
-      'warn Still cannot fetch the keys of https://herald.service/, for 60 s: the key server cannot be reached (ECONNREFUSED). Answered 503 (key_unavailable) to 1000 requests in the last minute. Start the service that publishes them, or correct jwksUri.',
-    over: 'log Can fetch the keys of https://herald.service/ again after 90 s. Answered 503 (key_unavailable) to 1001 requests meanwhile.',
+      'warn Still cannot fetch the keys of https://herald.service/, for 60 s: the key server cannot be reached (ECONNREFUSED). Could not decide 1000 calls in the last minute (503 key_unavailable). Start the service that publishes them, or correct jwksUri.',
+    over: 'log Can fetch the keys of https://herald.service/ again after 90 s. Could not decide 1001 calls meanwhile (503 key_unavailable).',
   };
   const store = {
     begin: SAMPLE_EVENTS.replay_store_failed,
     request: NO_STORE,
     end: { ...SAMPLE_EVENTS.replay_store_recovered, acceptedUnchecked: 3 },
     first:
-      'warn Cannot ask the replay store: Redis is not connected. Answering requests with 503 (replay_store_unavailable) until a retry succeeds. Check the replay store, and the network to it.',
+      'warn Cannot ask the replay store: Redis is not connected. Cannot decide calls until a retry succeeds (503 replay_store_unavailable). Check the replay store, and the network to it.',
     minute:
-      'warn Still cannot ask the replay store, for 60 s: Redis is not connected. Answered 503 (replay_store_unavailable) to 1000 requests in the last minute. Check the replay store, and the network to it.',
-    over: 'log Can ask the replay store again after 90 s. Answered 503 (replay_store_unavailable) to 1001 requests meanwhile, and accepted 3 requests unchecked.',
+      'warn Still cannot ask the replay store, for 60 s: Redis is not connected. Could not decide 1000 calls in the last minute (503 replay_store_unavailable). Check the replay store, and the network to it.',
+    over: 'log Can ask the replay store again after 90 s. Could not decide 1001 calls meanwhile (503 replay_store_unavailable), and accepted 3 calls unchecked.',
   };
   const finder = {
     begin: SAMPLE_EVENTS.issuer_look_up_failed,
     request: { ...NO_KEYS, issuer: undefined, issuerTrust: 'unknown' },
     end: SAMPLE_EVENTS.issuer_look_up_recovered,
     first:
-      'warn Cannot look up issuers: the finder of trustedIssuers failed (ECONNREFUSED). Answering requests with 503 (key_unavailable) until a retry succeeds. Check what the finder of trustedIssuers asks.',
+      'warn Cannot look up issuers: the finder of trustedIssuers failed (ECONNREFUSED). Cannot decide calls until a retry succeeds (503 key_unavailable). Check what the finder of trustedIssuers asks.',
     minute:
-      'warn Still cannot look up issuers, for 60 s: the finder of trustedIssuers failed (ECONNREFUSED). Answered 503 (key_unavailable) to 1000 requests in the last minute. Check what the finder of trustedIssuers asks.',
-    over: 'log Can look up issuers again after 90 s. Answered 503 (key_unavailable) to 1001 requests meanwhile.',
+      'warn Still cannot look up issuers, for 60 s: the finder of trustedIssuers failed (ECONNREFUSED). Could not decide 1000 calls in the last minute (503 key_unavailable). Check what the finder of trustedIssuers asks.',
+    over: 'log Can look up issuers again after 90 s. Could not decide 1001 calls meanwhile (503 key_unavailable).',
   };
 
   it.each([
@@ -340,15 +423,31 @@ describe('an outage', () => {
     log.pass(60);
     log.hear(end);
     const [, minute, over] = log.take();
-    expect(minute).toContain('. No request was refused in the last minute. ');
-    expect(over).toMatch(/ again after 60 s\. No request was refused meanwhile\.$/);
+    expect(minute).toContain('. It affected no call in the last minute. ');
+    expect(over).toMatch(/ again after 60 s\. It affected no call\.$/);
+  });
+
+  it('in which the store accepts requests unchecked says so, until some calls cannot be decided', () => {
+    const log = startLog();
+    log.hear({ ...SAMPLE_EVENTS.replay_store_failed, acceptsUnchecked: true });
+    const meanwhile =
+      'Redis is not connected. Accepting calls unchecked until a retry succeeds (onUnavailable), except jobs and events that are delivered again: these wait. Check';
+    log.pass(60);
+    const lines = log.take();
+    expect(lines).toHaveLength(2);
+    for (const line of lines) expect(line).toContain(meanwhile);
+    log.hear({ ...NO_STORE, transport: 'jobs', detail: 'Redis is not connected' }, 4);
+    log.pass(60);
+    expect(log.take()[0]).toContain('Could not decide 4 calls in the last minute (503 ');
+    log.pass(60);
+    expect(log.take()[0]).toContain(meanwhile);
   });
 
   it('in which every request was accepted unchecked says so', () => {
     const log = startLog();
     log.hear(store.begin);
     log.hear({ ...SAMPLE_EVENTS.replay_store_recovered, refused: 0, acceptedUnchecked: 3 });
-    expect(log.take().at(-1)).toMatch(/\. Accepted 3 requests unchecked meanwhile\.$/);
+    expect(log.take().at(-1)).toMatch(/\. Accepted 3 calls unchecked meanwhile\.$/);
   });
 
   it.each([
@@ -398,7 +497,7 @@ describe('an outage', () => {
     const log = startLog();
     log.hear({ ...SAMPLE_EVENTS.replay_store_failed, reason });
     const [line = ''] = log.take();
-    expect(line).toContain(`: ${reason.replace(/\.$/, '')}. Answering`);
+    expect(line).toContain(`: ${reason.replace(/\.$/, '')}. Cannot decide calls`);
     expect(line).toContain(advice);
   });
 
@@ -413,9 +512,7 @@ describe('an outage', () => {
     log.pass(60);
     const [first, minute] = log.take();
     expect(first).toContain(': Redis is not connected. ');
-    expect(minute).toMatch(
-      /forgotten the use\. Answered 503 .* to 2 requests .* It ends by itself/,
-    );
+    expect(minute).toMatch(/forgotten the use\. Could not decide 2 calls .* It ends by itself/);
   });
 
   it('has its lines each minute though nothing else happens', () => {
@@ -438,7 +535,7 @@ describe('an outage', () => {
     log.pass(60);
     for (const line of log.take()) {
       expect(line).toContain(
-        'Still accepting its requests with the known keys, until they are too old (maxStaleSeconds), then 503.',
+        'Still accepting its calls with the known keys, until they are too old (maxStaleSeconds), then 503.',
       );
     }
   });
@@ -487,6 +584,7 @@ it('writes an object where fields are asked for, and the same sentence in it', (
   observer.flush();
   const fields = {
     event: 'request_refused',
+    transport: 'http',
     code: 'token_expired',
     status: 401,
     detail: '600.0 s ago by this clock',

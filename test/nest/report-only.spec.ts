@@ -825,7 +825,7 @@ describe('enforcement', () => {
     const summaries = (): string[] =>
       service.log
         .texts('warn')
-        .filter((text) => text.includes('the guard refuses requests like these'));
+        .filter((text) => text.includes('the guard refuses calls like these'));
     const send = async (): Promise<unknown> => await call(service.port, { target: '/me' });
     await send();
     expect(summaries()).toEqual([]);
@@ -846,7 +846,7 @@ describe('enforcement', () => {
     const service = await start('express', { enforcement: 'report', reportUntil });
     await call(service.port, { target: '/me' });
     expect(service.log.texts('warn').join('\n')).toContain(
-      'the guard refuses requests like this one of unknown issuers with token_missing.',
+      'the guard refuses calls like this one of unknown issuers with token_missing.',
     );
   });
 });

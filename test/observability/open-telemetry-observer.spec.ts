@@ -207,8 +207,18 @@ describe('keys and the replay store', () => {
       1,
     ],
     [{ type: 'replay_store_unsafe', reason }, 'replay_store.warnings', {}, 1],
-    [{ type: 'lease_lost', issuer, route: 'canary' }, 'leases_lost', ofIssuer, 1],
-    [{ type: 'duplicate_dropped', issuer, route: 'canary' }, 'duplicates_dropped', ofIssuer, 1],
+    [
+      { type: 'lease_lost', transport: 'messages', issuer, route: 'canary' },
+      'leases_lost',
+      ofIssuer,
+      1,
+    ],
+    [
+      { type: 'duplicate_dropped', transport: 'messages', issuer, route: 'canary' },
+      'duplicates_dropped',
+      ofIssuer,
+      1,
+    ],
   ];
 
   it.each(EVENTS)('are counted: %j', async (event, name, attributes, value) => {
@@ -257,6 +267,7 @@ describe('a flood', () => {
       observer.observe({ type: 'keys_refresh_failed', issuer, reason: '', servingStale: true });
       observer.observe({
         type: 'request_signed',
+        transport: 'http',
         audience: issuer,
         hasSubject: false,
         profile: 'strict',
@@ -292,7 +303,7 @@ describe('OpenTelemetryObserver', () => {
       });
       const finish: (() => void)[] = [];
       spans.middleware(undefined, { once: (_event, listener) => finish.push(listener) }, () =>
-        observer.observe({ type: 'request_anonymous', route: undefined }),
+        observer.observe({ type: 'request_anonymous', transport: 'http', route: undefined }),
       );
       finish.forEach((end) => end());
     }

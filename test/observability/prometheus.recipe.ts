@@ -10,20 +10,20 @@ export class PrometheusObserver implements ServiceAuthObserver {
   readonly registry = new Registry();
   private readonly requests = new Counter({
     name: 'service_auth_requests_total',
-    help: 'Requests received, by what was decided.',
+    help: 'Requests, messages and jobs received, by what was decided.',
     labelNames: ['service_auth_outcome', 'error_type', 'service_auth_issuer'],
     registers: [this.registry],
   });
   private readonly verifyDuration = new Histogram({
     name: 'service_auth_verify_duration_seconds',
-    help: 'Time to verify a request, the arrival of its body included.',
+    help: 'Time to verify one, the arrival of a body included.',
     labelNames: ['service_auth_outcome'],
     buckets: [0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.1, 1],
     registers: [this.registry],
   });
   private readonly proofs = new Counter({
     name: 'service_auth_proofs_total',
-    help: 'Requests accepted for a user, by what became of the proof that the user asked.',
+    help: 'Calls accepted for a user, by what became of the proof that the user asked.',
     labelNames: ['service_auth_outcome', 'error_type', 'service_auth_issuer'],
     registers: [this.registry],
   });
@@ -47,7 +47,7 @@ export class PrometheusObserver implements ServiceAuthObserver {
   });
   private readonly calls = new Counter({
     name: 'service_auth_calls_total',
-    help: 'Requests to targets, by whether they were signed.',
+    help: 'Requests, messages and jobs to send, by whether they were signed.',
     labelNames: ['service_auth_outcome', 'error_type', 'service_auth_audience'],
     registers: [this.registry],
   });

@@ -149,6 +149,7 @@ describeRedis.each(CLIENTS)('a Redis in trouble, over %s', (name) => {
       expect(await verdictsOf(store, [one, one, one])).toEqual(['first', 'first', 'first']);
       expect(events.of('token_accepted_unchecked').map(({ count }) => count)).toEqual([1, 2, 3]);
       expect(events.of('token_accepted_unchecked')[0]).toMatchObject({ issuer: one.issuer });
+      expect(events.of('replay_store_failed')).toMatchObject([{ acceptsUnchecked: true }]);
 
       const ready = open.readyAgain();
       proxy.pass();

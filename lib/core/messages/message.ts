@@ -6,6 +6,9 @@ export const MESSAGE_VERBS: ReadonlySet<string> = new Set<MessageVerb>(['SEND', 
 /** A way in which a service may be called. */
 export type CallTransport = 'http' | 'messages' | 'jobs';
 
+/** A way in which a service may be called through a broker. */
+export type MessageTransport = Exclude<CallTransport, 'http'>;
+
 export const TRANSPORTS: readonly CallTransport[] = ['http', 'messages', 'jobs'];
 
 /** A message that was received, as data. */
@@ -45,6 +48,11 @@ export const MAX_DELAY_SECONDS = 7 * 24 * 60 * 60;
 
 /** The longest lifetime of an event or job that a receiver accepts, unless its options say otherwise. */
 export const DEFAULT_MAX_MESSAGE_SECONDS = 3600;
+
+/** The way in which a message is sent. */
+export function transportOf(verb: MessageVerb): MessageTransport {
+  return verb === 'JOB' ? 'jobs' : 'messages';
+}
 
 /** The form of the claim `req` of a message. */
 export const MESSAGE_LINE = /^(?:SEND|EMIT|JOB) [^\p{Cc}]+$/u;

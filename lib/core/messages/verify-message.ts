@@ -24,7 +24,7 @@ import {
   type Verifier,
   withHeld,
 } from '../verification-steps.js';
-import { type IncomingMessage, MESSAGE_LINE, messageLine } from './message.js';
+import { type IncomingMessage, MESSAGE_LINE, messageLine, transportOf } from './message.js';
 import { readMessageText } from './message-text.js';
 import { assertMessageTimes, type MessageTimeLimits } from './message-times.js';
 import { MESSAGE_TYPE } from './sign-message.js';
@@ -74,7 +74,7 @@ export async function verifyMessage(
   const header = readJoseHeader(token.unverifiedHeader);
   const unverified = readClaims(token.unverifiedPayload, MESSAGE_LINE);
 
-  const transport = message.verb === 'JOB' ? 'jobs' : 'messages';
+  const transport = transportOf(message.verb);
   const trusted = await findTrustedIssuer(unverified.issuer, transport, settings);
   progress?.nameIssuer(trusted.issuer);
   if (trusted.profile === 'original') refuse('header_invalid', 'messages need the strict profile');

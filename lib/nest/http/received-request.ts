@@ -68,6 +68,7 @@ const REQUESTS = createSlot<ReceivedRequest>();
  * application may have several services.
  */
 export class ReceivedRequest {
+  readonly transport = 'http';
   /** A separate object, so that call contexts do not keep the request and its body in memory. */
   readonly state: RequestState = {};
   private body: ReceivedBody | undefined;

@@ -30,6 +30,7 @@ export interface JobReception {
 
 /** One job that a worker has taken, as the guard looks at it. */
 export class ReceivedJob implements ReceivedCall<IncomingMessage> {
+  readonly transport = 'jobs';
   readonly state: RequestState = {};
   private readonly token: unknown;
   private isReport = false;
@@ -82,12 +83,13 @@ export class ReceivedJob implements ReceivedCall<IncomingMessage> {
     policy: RoutePolicy,
     verification: RequestVerification,
   ): Promise<ServiceIdentity> {
+    const { transport, route } = this;
     const { serviceAuth, lockMilliseconds } = this.reception;
     // The service, for whom the use counts: two services may share a store.
     const space = `JOB ${JSON.stringify([serviceAuth.settings.issuer, incoming.route])}`;
     const verified = await verification.proveMessage(incoming, { policy, space, replay: 'leave' });
     const times = { leaseMilliseconds: lockMilliseconds, waitMilliseconds: 0 };
-    const held = await holdUse(verified, { serviceAuth, route: this.route, ...times });
+    const held = await holdUse(verified, { serviceAuth, transport, route, ...times });
     if (held === 'busy') throw new ServiceAuthUnavailableError('message_busy');
     if (held === 'seen') {
       this.drop(verification);
@@ -168,6 +170,6 @@ export class ReceivedJob implements ReceivedCall<IncomingMessage> {
   private drop(verification: RequestVerification): void {
     if (this.isReport) return;
     this.isDuplicate = true;
-    verification.duplicate(this.route);
+    verification.duplicate(this.transport, this.route);
   }
 }

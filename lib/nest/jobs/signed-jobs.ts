@@ -66,7 +66,9 @@ export class SignedJobs {
       const { token, data } = await serviceAuth.signMessage(message, settings);
       return { data, opts: { ...draft.opts, [JOB_TOKEN]: tokenOf(token, message.grant) } };
     } catch (error) {
-      serviceAuth.noteSigningFailure(error, { ...settings, signing: 'required' });
+      const { audience } = settings;
+      const target = { audience, signing: 'required', transport: 'jobs' } as const;
+      serviceAuth.noteSigningFailure(error, target);
       throw error;
     }
   }

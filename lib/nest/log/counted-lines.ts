@@ -8,6 +8,8 @@ interface Window {
   /** Whether the log already has everything that was counted: one event with its own line. */
   isTold: boolean;
   last: ServiceAuthEvent;
+  /** Whether it counts events of several kinds. */
+  readonly isMixed: boolean;
 }
 
 /**
@@ -31,7 +33,7 @@ export class CountedLines {
     const window = this.windows.get(key);
     this.write({ ...lineOf(event), level: window ? 'debug' : 'warn' });
     if (window) Object.assign(window, { count: window.count + 1, isTold: false, last });
-    else this.windows.set(key, { openedAt: now, count: 1, isTold: true, last });
+    else this.windows.set(key, { openedAt: now, count: 1, isTold: true, last, isMixed: !isRoom });
   }
 
   /** The time of the next line; Infinity if none is held back. */
@@ -56,8 +58,8 @@ export class CountedLines {
   }
 
   private tell(window: Window, now: number): void {
-    const { count, last, openedAt } = window;
-    this.write(summaryOf(last, { count, milliseconds: now - openedAt }));
+    const { count, last, openedAt, isMixed } = window;
+    this.write(summaryOf(last, { count, milliseconds: now - openedAt, isMixed }));
     Object.assign(window, { openedAt: now, count: 0, isTold: true });
   }
 }

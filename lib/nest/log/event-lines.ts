@@ -1,4 +1,5 @@
 import {
+  type CallTransport,
   type DuplicateDropped,
   type GrantUnbound,
   type LeaseLost,
@@ -12,7 +13,15 @@ import {
   type SigningFailed,
   type UnboundReason,
 } from '../../core/index.js';
-import { countsOf, ended, lastMinutes, type Line, type LineFields, requests } from './line.js';
+import {
+  counted,
+  countsOf,
+  ended,
+  lastMinutes,
+  type Line,
+  type LineFields,
+  nounOf,
+} from './line.js';
 
 type Refusal = RequestRefused | RequestWouldBeRefused;
 
@@ -20,6 +29,8 @@ type Refusal = RequestRefused | RequestWouldBeRefused;
 export interface Tally {
   readonly count: number;
   readonly milliseconds: number;
+  /** Whether the events are of several kinds, so that only the type is common to them. */
+  readonly isMixed: boolean;
 }
 
 /** The line of one event. {@link Outages} writes the lines of outages. */
@@ -40,21 +51,24 @@ function describe(event: ServiceAuthEvent): Described {
   switch (event.type) {
     case 'request_accepted': {
       if (event.proofRefusal !== undefined) return describeUnproved(event);
-      const { issuer, algorithm, keyId, hasSubject, route } = event;
+      const { transport, issuer, algorithm, keyId, hasSubject, route } = event;
       const forWhom = hasSubject ? ', for a user' : '';
-      const text = `Accepted a request of ${issuer}${to(route)}${forWhom}: ${algorithm}, key ${keyId}`;
+      const text = `Accepted a ${nounOf(transport)} of ${issuer}${to(route)}${forWhom}: ${algorithm}, key ${keyId}`;
       return { level: 'verbose', text };
     }
     case 'grant_unbound':
       return { level: 'debug', text: describeUnbound(event) };
     case 'grant_issued': {
       const { transaction, lifetimeSeconds, insteadOf } = event;
-      const instead = insteadOf === undefined ? '' : ', in a request of another service';
+      const instead = insteadOf === undefined ? '' : ', in a call of another service';
       const text = `Made a grant for ${lifetimeSeconds} s: transaction ${transaction}${instead}`;
       return { level: 'verbose', text };
     }
     case 'request_anonymous':
-      return { level: 'verbose', text: `Accepted an anonymous request${to(event.route)}` };
+      return {
+        level: 'verbose',
+        text: `Accepted an anonymous ${nounOf(event.transport)}${to(event.route)}`,
+      };
     case 'request_refused':
     case 'request_would_be_refused':
       return { level: 'debug', text: describeRefusal(event) };
@@ -65,7 +79,10 @@ function describe(event: ServiceAuthEvent): Described {
       return describeDelivery(event);
     case 'request_signed': {
       const forWhom = event.hasSubject ? ', for a user' : '';
-      return { level: 'verbose', text: `Signed a request to ${event.audience}${forWhom}` };
+      return {
+        level: 'verbose',
+        text: `Signed a ${nounOf(event.transport)} to ${event.audience}${forWhom}`,
+      };
     }
     case 'signing_failed':
       return describeUnsigned(event);
@@ -75,38 +92,50 @@ function describe(event: ServiceAuthEvent): Described {
 }
 
 function describeUnproved(event: RequestAccepted): Described {
-  const { issuer, route, proofRefusal } = event;
-  const text = `Accepted a request of ${issuer}${to(route)} without proof that its user asked (subjectProof 'report'): ${reasonOfUnproved(proofRefusal)}`;
+  const { transport, issuer, route } = event;
+  const text = `Accepted a ${nounOf(transport)} of ${issuer}${to(route)} without proof that its user asked (subjectProof 'report'): ${reasonOfUnproved(event)}`;
   return { level: 'debug', text };
 }
 
-function reasonOfUnproved(code: RequestAccepted['proofRefusal']): string {
-  return code === undefined ? '' : `${code}. ${adviceFor(code)}`;
+function reasonOfUnproved({ proofRefusal: code, transport }: RequestAccepted): string {
+  return code === undefined ? '' : `${code}. ${adviceFor(code, transport)}`;
 }
 
 const UNBOUND: Readonly<Record<UnboundReason, string>> = {
-  claim_only: 'the token names a grant, and no Txn-Token header came with it',
-  header_only: 'a Txn-Token header came, and the token does not name it',
+  claim_only: 'the token names a grant, and no grant came with it',
+  header_only: 'a grant came, and the token does not name it',
   unequal: 'the token was made for another grant',
-  repeated: 'several Txn-Token headers came',
-  malformed: 'the Txn-Token header holds no grant',
+  repeated: 'several grants came',
+  malformed: 'what came in the place of a grant is none',
 };
 
-function describeUnbound({ issuer, route, reason }: GrantUnbound): string {
-  return `Accepted a request of ${issuer}${to(route)} without its grant: ${UNBOUND[reason]}. ${UNBOUND_ADVICE}`;
+function describeUnbound({ transport, issuer, route, reason }: GrantUnbound): string {
+  return `Accepted a ${nounOf(transport)} of ${issuer}${to(route)} without its grant: ${UNBOUND[reason]}. ${UNBOUND_ADVICE[transport]}`;
 }
 
-const UNBOUND_ADVICE = 'Look for a gateway that drops or adds Txn-Token.';
+const UNBOUND_ADVICE: Readonly<Record<CallTransport, string>> = {
+  http: 'Look for a gateway that drops or adds Txn-Token.',
+  messages: 'Look for a client or a broker that drops or adds Txn-Token.',
+  jobs: 'Look for code that changes the options of jobs.',
+};
 
 function describeRefusal(event: Refusal): string {
   const did =
     event.type === 'request_would_be_refused'
       ? 'Let in (report-only mode)'
       : event.status === 503
-        ? 'Answered 503 to'
+        ? UNDECIDED[event.transport]
         : 'Refused';
-  return `${did} a request${fromWhom(event, 1)}${to(event.route)}: ${reasonOf(event)}`;
+  const what = `a ${nounOf(event.transport)}${fromWhom(event, 1)}`;
+  return `${did} ${what}${to(event.route)}: ${reasonOf(event)}`;
 }
+
+/** What the service does where it cannot decide: a broker or a queue hands the call in again, or its sender does. */
+const UNDECIDED: Readonly<Record<CallTransport, string>> = {
+  http: 'Answered 503 to',
+  messages: 'Could not decide (503)',
+  jobs: 'Could not decide (503)',
+};
 
 /** The words after "a request" and "312 requests", with their space. Without an issuer the code says what is wrong. */
 function fromWhom({ code, issuer, issuerTrust }: Refusal, count: number): string {
@@ -120,42 +149,47 @@ const NO_ISSUER: Partial<Record<RefusalCode, string>> = {
   token_missing: ' without a token',
 };
 
-function reasonOf({ code, detail, issuerTrust, status }: Refusal): string {
+function reasonOf({ code, detail, issuerTrust, status, transport }: Refusal): string {
   const what = detail === undefined ? code : `${code}, ${detail}`;
   const isUnproved = issuerTrust === 'claimed' && status !== 503;
-  return `${ended(what)} ${adviceFor(code)}${isUnproved ? DOUBT : ''}`;
+  return `${ended(what)} ${adviceFor(code, transport)}${isUnproved ? DOUBT : ''}`;
 }
 
 const DOUBT = ' If this caller has no failures, a stranger used its name.';
 
 /** A log is not Markdown, so names have no backticks. */
-function adviceFor(code: RefusalCode): string {
-  const { hint, logHint = hint } = REFUSALS[code];
-  return logHint.replaceAll('`', '');
+function adviceFor(code: RefusalCode, transport: CallTransport): string {
+  const { hint, logHint = hint, messageHint = logHint } = REFUSALS[code];
+  return (transport === 'http' ? logHint : messageHint).replaceAll('`', '');
 }
 
-function describeFailed({ reason, route }: RequestFailed): Described {
+function describeFailed({ transport, reason, route }: RequestFailed): Described {
   // An exception that the application throws on purpose, such as one of Nest, is not a failure.
   const level = reason === 'admission_error' ? 'debug' : 'warn';
-  return { level, text: `Could not decide a request${to(route)}: ${reason}. ${whereErrorIs}` };
+  const what = `a ${nounOf(transport)}${to(route)}`;
+  return { level, text: `Could not decide ${what}: ${reason}. ${WHERE_ERROR_IS[transport]}` };
 }
 
 function describeDelivery(event: LeaseLost | DuplicateDropped): Described {
-  const { type, issuer, route } = event;
+  const { type, transport, issuer, route } = event;
+  const what = `a ${nounOf(transport)} of ${issuer}${to(route)}`;
   if (type === 'lease_lost') {
-    const text = `Handled a message of ${issuer}${to(route)} whose reservation was lost meanwhile: it may run twice. ${LOST_ADVICE}`;
+    const text = `Handled ${what} whose reservation was lost meanwhile: it may run twice. ${LOST_ADVICE}`;
     return { level: 'warn', text };
   }
-  return {
-    level: 'debug',
-    text: `Dropped a message of ${issuer}${to(route)}: it was handled before.`,
-  };
+  return { level: 'debug', text: `Dropped ${what}: it was handled before.` };
 }
 
 const LOST_ADVICE =
   'Look for a handler that blocks the event loop, a stopped process, and outages of the replay store.';
 
-const whereErrorIs = "The error is in the log of Nest's exceptions.";
+const NEST_HAS_ERROR = "The error is in the log of Nest's exceptions.";
+
+const WHERE_ERROR_IS: Readonly<Record<CallTransport, string>> = {
+  http: NEST_HAS_ERROR,
+  messages: NEST_HAS_ERROR,
+  jobs: 'The error is the reason of the failed job.',
+};
 
 const UNSIGNED_ADVICE: Partial<Record<SigningFailed['code'], string>> = {
   subject_undecided: ' Name the user with onBehalfOf(...).',
@@ -163,17 +197,18 @@ const UNSIGNED_ADVICE: Partial<Record<SigningFailed['code'], string>> = {
   sending_disabled: ' Set signingKey, or call with a client that does not sign.',
 };
 
-function describeUnsigned({ code, audience, isSentUnsigned }: SigningFailed): Described {
-  const target = audience ?? 'a URL outside targets';
+function describeUnsigned(event: SigningFailed): Described {
+  const { transport, code, audience = 'a URL outside targets', isSentUnsigned } = event;
+  const what = `a ${nounOf(transport)} to ${audience}`;
   const advice = UNSIGNED_ADVICE[code] ?? '';
   if (isSentUnsigned) {
     return {
       level: 'warn',
-      text: `Sent a request to ${target} without a token: ${code}.${advice}`,
+      text: `Sent ${what} without a token: ${code}.${advice}`,
     };
   }
   const level = code === 'unexpected_error' ? 'warn' : 'debug';
-  return { level, text: `Did not send a request to ${target}: ${code}.${advice}` };
+  return { level, text: `Did not send ${what}: ${code}.${advice}` };
 }
 
 /** Events of keys and of the replay store. */
@@ -193,7 +228,7 @@ function describeSurroundings(event: SurroundingsEvent): Described {
         text: `Cannot fetch the keys of ${event.issuer}: ${event.reason}.`,
       };
     case 'key_dropped': {
-      const text = `Does not use a key of ${event.issuer}: ${event.reason}. Requests signed with it are refused until its owner publishes a usable one.`;
+      const text = `Does not use a key of ${event.issuer}: ${event.reason}. Calls signed with it are refused until its owner publishes a usable one.`;
       return { level: 'warn', text };
     }
     case 'original_issuer_found':
@@ -236,30 +271,35 @@ export function warningOfOriginal(issuer: string): string {
   return `Tokens of ${issuer} are accepted in the original profile: they bind no URL and may be replayed. Let the caller sign in the strict profile, then remove profile: 'original' of this trusted issuer.`;
 }
 
-function summarise(event: ServiceAuthEvent, { count, milliseconds }: Tally): string | undefined {
+function summarise(
+  event: ServiceAuthEvent,
+  { count, milliseconds, isMixed }: Tally,
+): string | undefined {
+  const many = (transport: CallTransport): string =>
+    counted(count, isMixed ? undefined : transport);
   const within = `in ${lastMinutes(milliseconds)}`;
   switch (event.type) {
     case 'request_refused': {
-      const many = `${requests(count)}${fromWhom(event, count)}`;
+      const those = `${many(event.transport)}${fromWhom(event, count)}`;
       return event.status === 503
-        ? `Answered 503 to ${many} ${within}: ${reasonOf(event)}`
-        : `${many} refused ${within}: ${reasonOf(event)}`;
+        ? `${UNDECIDED[event.transport]} ${those} ${within}: ${reasonOf(event)}`
+        : `${those} refused ${within}: ${reasonOf(event)}`;
     }
     case 'request_would_be_refused':
-      return `${requests(count)}${fromWhom(event, count)} would be refused by enforcement ${within}: ${reasonOf(event)}`;
+      return `${many(event.transport)}${fromWhom(event, count)} would be refused by enforcement ${within}: ${reasonOf(event)}`;
     case 'request_accepted':
-      return `Accepted ${requests(count)} of ${event.issuer} without proof that the user asked (subjectProof 'report') ${within}: ${reasonOfUnproved(event.proofRefusal)}`;
+      return `Accepted ${many(event.transport)} of ${event.issuer} without proof that the user asked (subjectProof 'report') ${within}: ${reasonOfUnproved(event)}`;
     case 'grant_unbound':
-      return `Accepted ${requests(count)} of ${event.issuer} without their grant ${within}: ${UNBOUND[event.reason]}. ${UNBOUND_ADVICE}`;
+      return `Accepted ${many(event.transport)} of ${event.issuer} without their grant ${within}: ${UNBOUND[event.reason]}. ${UNBOUND_ADVICE[event.transport]}`;
     case 'request_failed':
-      return `Could not decide ${requests(count)} ${within}: ${event.reason}. ${whereErrorIs}`;
+      return `Could not decide ${many(event.transport)} ${within}: ${event.reason}. ${WHERE_ERROR_IS[event.transport]}`;
     case 'lease_lost':
-      return `Handled ${messages(count)} of ${event.issuer} whose reservations were lost meanwhile ${within}: they may run twice. ${LOST_ADVICE}`;
+      return `Handled ${many(event.transport)} of ${event.issuer} whose reservations were lost meanwhile ${within}: they may run twice. ${LOST_ADVICE}`;
     case 'signing_failed': {
       const did = event.isSentUnsigned ? 'Sent' : 'Did not send';
       const how = event.isSentUnsigned ? ' without a token' : '';
       const target = event.audience ?? 'URLs outside targets';
-      return `${did} ${requests(count)} to ${target}${how} ${within}: ${event.code}.`;
+      return `${did} ${many(event.transport)} to ${target}${how} ${within}: ${event.code}.`;
     }
     default:
       return undefined;
@@ -268,10 +308,6 @@ function summarise(event: ServiceAuthEvent, { count, milliseconds }: Tally): str
 
 function times({ count, milliseconds }: Tally): string {
   return `${count} times in ${lastMinutes(milliseconds)}`;
-}
-
-function messages(count: number): string {
-  return count === 1 ? '1 message' : `${count} messages`;
 }
 
 function to(route: string | undefined): string {

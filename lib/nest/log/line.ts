@@ -1,3 +1,5 @@
+import type { CallTransport } from '../../core/index.js';
+
 /** One entry of the log: a sentence for people, and the same facts as members for programs. */
 export interface Line {
   readonly level: 'verbose' | 'debug' | 'log' | 'warn';
@@ -14,18 +16,26 @@ const MINUTE_MILLISECONDS = 60_000;
 /** The longest time that a line is held back, in milliseconds. */
 export const HELD_BACK_MILLISECONDS = MINUTE_MILLISECONDS;
 
-/** `1 request`, `312 requests`. */
-export function requests(count: number): string {
-  return count === 1 ? '1 request' : `${count} requests`;
+const NOUNS = { http: 'request', messages: 'message', jobs: 'job' } as const;
+
+/** `request`, `message` or `job`; `call` if it may be any of them. */
+export function nounOf(transport: CallTransport | undefined): string {
+  return transport === undefined ? 'call' : NOUNS[transport];
 }
 
-/** The sentence about the requests of an outage that is over. */
+/** `1 request`, `312 jobs`; `312 calls` if they may be of several kinds. */
+export function counted(count: number, transport?: CallTransport): string {
+  const noun = nounOf(transport);
+  return count === 1 ? `1 ${noun}` : `${count} ${noun}s`;
+}
+
+/** The sentence about the calls of an outage that is over. They may be of all kinds. */
 export function countsOf(code: string, refused: number, acceptedUnchecked: number): string {
-  if (refused === 0 && acceptedUnchecked === 0) return 'No request was refused meanwhile.';
-  if (refused === 0) return `Accepted ${requests(acceptedUnchecked)} unchecked meanwhile.`;
+  if (refused === 0 && acceptedUnchecked === 0) return 'It affected no call.';
+  if (refused === 0) return `Accepted ${counted(acceptedUnchecked)} unchecked meanwhile.`;
   const unchecked =
-    acceptedUnchecked > 0 ? `, and accepted ${requests(acceptedUnchecked)} unchecked` : '';
-  return `Answered 503 (${code}) to ${requests(refused)} meanwhile${unchecked}.`;
+    acceptedUnchecked > 0 ? `, and accepted ${counted(acceptedUnchecked)} unchecked` : '';
+  return `Could not decide ${counted(refused)} meanwhile (503 ${code})${unchecked}.`;
 }
 
 /** The time span of a count: `the last minute`, unless a clock jumped. */

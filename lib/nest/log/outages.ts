@@ -1,12 +1,12 @@
 import type { RequestRefused, ServiceAuthEvent } from '../../core/index.js';
 import {
+  counted,
   countsOf,
   durationText,
   ended,
   HELD_BACK_MILLISECONDS,
   lastMinutes,
   type Line,
-  requests,
 } from './line.js';
 import { adviceForKeys, adviceForStore } from './outage-advice.js';
 
@@ -25,7 +25,7 @@ interface Trouble {
   readonly code: 'key_unavailable' | 'replay_store_unavailable';
   readonly issuer?: string;
   readonly reason: string;
-  /** What the service does meanwhile, unless it answers 503. */
+  /** What the service does meanwhile, unless it decides no call. */
   readonly meanwhile?: string | undefined;
   readonly advice: string;
 }
@@ -43,7 +43,7 @@ interface Outage {
   isOver: boolean;
   /** Whether it ended and began again within a minute. Then its end is not logged immediately. */
   flaps: boolean;
-  /** Requests answered 503: since the last line, and in total. */
+  /** Calls that could not be decided (503): since the last line, and in total. */
   refused: number;
   refusedInAll: number;
 }
@@ -65,7 +65,7 @@ export class Outages {
       case 'issuer_look_up_failed':
         return this.begin(troubleWithFinder(event.reason), now);
       case 'replay_store_failed':
-        return this.begin(troubleWithStore(event.reason), now);
+        return this.begin(troubleWithStore(event.reason, meanwhileAccepting(event)), now);
       case 'keys_refreshed':
         return this.end(`keys ${event.issuer}`, now);
       case 'issuer_look_up_recovered':
@@ -77,14 +77,16 @@ export class Outages {
     }
   }
 
-  /** Counts a request answered 503. Returns whether an outage explains it. */
+  /** Counts a call that could not be decided (503). Returns whether an outage explains it. */
   explains({ code, status, issuer, detail }: Undecided): boolean {
     if (status !== 503) return false;
     const key = code === 'replay_store_unavailable' ? 'store' : `keys ${issuer}`;
     const outage = this.outages.get(issuer === undefined ? 'finder' : key);
     if (!outage || outage.isOver || outage.trouble.code !== code) return false;
-    // A store may be down, come back as another server, or be full: the last request decides.
-    if (key === 'store' && detail !== undefined) outage.trouble = troubleWithStore(detail);
+    // A store may be down, come back as another server, or be full: the last call decides.
+    if (key === 'store' && detail !== undefined) {
+      outage.trouble = troubleWithStore(detail, outage.trouble.meanwhile);
+    }
     outage.refused++;
     outage.refusedInAll++;
     return true;
@@ -108,7 +110,7 @@ export class Outages {
     }
   }
 
-  /** Writes the number of requests answered 503 since the last line. */
+  /** Writes the number of calls that could not be decided since the last line. */
   flush(now: number): void {
     for (const outage of this.outages.values()) {
       if (outage.refused > 0) this.tellState(outage, now);
@@ -188,20 +190,21 @@ function isForgotten({ trouble, heardAt }: Outage, now: number): boolean {
 
 /** What the service does until the outage is over. */
 function untilOver({ meanwhile, code, issuer }: Trouble): string {
-  const whose = issuer === undefined ? 'requests' : 'its requests';
-  return meanwhile ?? `Answering ${whose} with 503 (${code}) until a retry succeeds.`;
+  const whose = issuer === undefined ? 'calls' : 'its calls';
+  return meanwhile ?? `Cannot decide ${whose} until a retry succeeds (503 ${code}).`;
 }
 
 function meanwhileOf(trouble: Trouble, refused: number, milliseconds: number): string {
   if (refused === 0 && trouble.meanwhile !== undefined) return trouble.meanwhile;
-  if (refused === 0) return `No request was refused in ${lastMinutes(milliseconds)}.`;
-  return `Answered 503 (${trouble.code}) to ${requests(refused)} in ${lastMinutes(milliseconds)}.`;
+  if (refused === 0) return `It affected no call in ${lastMinutes(milliseconds)}.`;
+  return `Could not decide ${counted(refused)} in ${lastMinutes(milliseconds)} (503 ${trouble.code}).`;
 }
 
 function fieldsOf({ code, issuer, reason }: Trouble, state: string) {
   return { event: `outage_${state}`, code, issuer, detail: reason };
 }
 
+type ReplayStoreFailed = Extract<ServiceAuthEvent, { type: 'replay_store_failed' }>;
 type KeysRefreshFailed = Extract<ServiceAuthEvent, { type: 'keys_refresh_failed' }>;
 
 function troubleWithKeys({ issuer, reason, servingStale }: KeysRefreshFailed): Trouble {
@@ -212,7 +215,7 @@ function troubleWithKeys({ issuer, reason, servingStale }: KeysRefreshFailed): T
     issuer,
     reason,
     meanwhile: servingStale
-      ? 'Still accepting its requests with the known keys, until they are too old (maxStaleSeconds), then 503.'
+      ? 'Still accepting its calls with the known keys, until they are too old (maxStaleSeconds), then 503.'
       : undefined,
     advice: adviceForKeys(reason),
   };
@@ -228,12 +231,20 @@ function troubleWithFinder(reason: string): Trouble {
   };
 }
 
-function troubleWithStore(reason: string): Trouble {
+/** What a store that accepts unchecked does meanwhile. It never does so for calls that come again by themselves. */
+function meanwhileAccepting({ acceptsUnchecked }: ReplayStoreFailed): string | undefined {
+  return acceptsUnchecked === true
+    ? 'Accepting calls unchecked until a retry succeeds (onUnavailable), except jobs and events that are delivered again: these wait.'
+    : undefined;
+}
+
+function troubleWithStore(reason: string, meanwhile: string | undefined): Trouble {
   return {
     key: 'store',
     what: 'ask the replay store',
     code: 'replay_store_unavailable',
     reason,
+    meanwhile,
     advice: adviceForStore(reason),
   };
 }

@@ -1,6 +1,7 @@
 import {
   isLeasing,
   type LeasingReplayStore,
+  type MessageTransport,
   ServiceAuthUsageError,
   tell,
   type TokenUse,
@@ -66,6 +67,7 @@ export function together(one: DeliveryClaim | undefined, other: DeliveryClaim): 
 /** How the use of a message is held while its handler runs. */
 export interface Holding {
   readonly serviceAuth: ServiceAuth;
+  readonly transport: MessageTransport;
   /** The pattern or the queue of the handler, for events. */
   readonly route: string;
   readonly leaseMilliseconds: number;
@@ -83,7 +85,7 @@ export interface Holding {
  */
 export async function holdUse(
   { use, identity: { issuer, expiresAtSeconds = 0 } }: Pick<VerifiedMessage, 'use' | 'identity'>,
-  { serviceAuth, route, leaseMilliseconds, waitMilliseconds }: Holding,
+  { serviceAuth, transport, route, leaseMilliseconds, waitMilliseconds }: Holding,
 ): Promise<HeldUse | 'busy' | 'seen'> {
   const { now, monotonicNow, observer } = serviceAuth.settings;
   const store = leasingStoreOf(serviceAuth);
@@ -91,7 +93,7 @@ export async function holdUse(
   const times = { leaseMilliseconds, mayRenewUntilSeconds, waitMilliseconds };
   const held = await reserveUse(store, use, { ...times, now, monotonicNow });
   if (held === 'busy' || held === 'seen') return held;
-  const lost = (): void => tell(observer, { type: 'lease_lost', issuer, route });
+  const lost = (): void => tell(observer, { type: 'lease_lost', transport, issuer, route });
   return new HeldUse(held, { store, use, now, lost });
 }
 

@@ -19,6 +19,7 @@ import { MessageReception } from './message-reception.js';
 
 /** One message that was delivered, as guards and decorators look at it. */
 export class ReceivedMessage implements ReceivedCall<IncomingMessage> {
+  readonly transport = 'messages' as const;
   private headers: ReadonlyMap<string, readonly string[]> | undefined;
   /** That of the service which began last to verify it. */
   private begun: MessageReception | undefined;
@@ -160,7 +161,7 @@ export class ReceivedMessage implements ReceivedCall<IncomingMessage> {
     // What is only reported is handled nevertheless.
     if (this.state.verification?.isReport) return;
     this.delivery.refused = 'drop';
-    verification.duplicate(this.route);
+    verification.duplicate(this.transport, this.route);
   }
 
   private async reserve(
@@ -168,7 +169,8 @@ export class ReceivedMessage implements ReceivedCall<IncomingMessage> {
     { verification, reception }: Reserving,
   ): Promise<void> {
     const { leaseMilliseconds, serviceAuth } = reception;
-    const holding = { serviceAuth, route: this.route, leaseMilliseconds };
+    const { transport, route } = this;
+    const holding = { serviceAuth, transport, route, leaseMilliseconds };
     const held = await reception.whileWaiting(
       this.delivery.endpoint,
       async (waitMilliseconds) => await holdUse(verified, { ...holding, waitMilliseconds }),

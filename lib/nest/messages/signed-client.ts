@@ -153,7 +153,9 @@ class SignedCalls {
   }
 
   private fail(error: unknown, outcome: Outcome): void {
-    this.signer.serviceAuth.noteSigningFailure(error, { ...this.settings, signing: 'required' });
+    const { audience } = this.settings;
+    const target = { audience, signing: 'required', transport: 'messages' } as const;
+    this.signer.serviceAuth.noteSigningFailure(error, target);
     outcome.reject(error);
   }
 

@@ -14,7 +14,7 @@ const MEANINGS = {
   req: 'the method and target it is for',
   bdy: 'SHA-256 of the body, byte for byte',
   hdr: 'headers that may not change',
-  tth: 'SHA-256 of the grant beside it',
+  tth: 'SHA-256 of the grant beside it, by which Edge says that the user is logged in',
 };
 
 /** @type {Readonly<Record<string, string>>} */

@@ -51,7 +51,6 @@ beforeAll(async () => {
   census = await createServiceAuth({
     issuer: CENSUS,
     signingKey: { privateKey: createKey().privatePem },
-    targets: [],
     topics: [TOPIC],
     trustDomain: 'https://trust.example/',
     originators: [

@@ -6,6 +6,7 @@ import {
 import { AnswerVerifier, type IncomingMessage } from '../../../lib/core/index.js';
 import { decodeToken } from '../../../lib/testing/decode-token.js';
 import { createKey } from '../../support/keys/keys.js';
+import { ObservedEvents } from '../../support/observed/observed-events.js';
 
 const HERALD = 'https://herald.service/';
 const CENSUS = 'https://census.service/';
@@ -17,6 +18,8 @@ const NOW = 1_700_000_000;
 let nowSeconds = NOW;
 const now = (): number => nowSeconds * 1000;
 
+const events = new ObservedEvents();
+
 let herald: ServiceAuth;
 let census: ServiceAuth;
 
@@ -24,20 +27,23 @@ beforeAll(async () => {
   herald = await createServiceAuth({
     issuer: HERALD,
     signingKey: { privateKey: heraldKey.privatePem },
-    targets: [],
+    observer: events,
     now,
   });
   census = await createServiceAuth({
     issuer: CENSUS,
     signingKey: { privateKey: censusKey.privatePem },
-    targets: [],
     trustedIssuers: [{ issuer: HERALD, publicKey: heraldKey.publicPem }],
+    observer: events,
     topics: [TOPIC],
     now,
   });
 });
 
-beforeEach(() => void (nowSeconds = NOW));
+beforeEach(() => {
+  nowSeconds = NOW;
+  events.decisions.splice(0);
+});
 
 const TARGET = { audience: CENSUS, grants: 'never' } as const;
 const MESSAGE = { verb: 'SEND', route: 'user.get', text: '{"id":42}', subject: USER } as const;
@@ -106,6 +112,28 @@ describe('signMessage() and verifyMessage()', () => {
     await expect(herald.signMessage(late, TARGET)).rejects.toMatchObject({
       code: 'message_unsignable',
     });
+  });
+
+  it.each([
+    ['SEND', 'messages'],
+    ['EMIT', 'messages'],
+    ['JOB', 'jobs'],
+  ] as const)('%s is of the transport %s in each event', async (verb, transport) => {
+    const sign = async () => (await herald.signMessage({ ...MESSAGE, verb }, TARGET)).token;
+    expect(await codeOf(received(await sign(), { verb }))).toBe('accepted');
+    expect(await codeOf(received(await sign(), { verb, data: 1 }))).toBe('body_mismatch');
+    expect(await codeOf(received('', { verb }))).toBe('token_missing');
+    const unsignable = { ...MESSAGE, verb, route: '' };
+    await expect(herald.signMessage(unsignable, TARGET)).rejects.toThrow('cannot be signed');
+    expect(events.decisions.map(({ type }) => type)).toEqual([
+      'request_signed',
+      'request_accepted',
+      'request_signed',
+      'request_refused',
+      'request_refused',
+      'signing_failed',
+    ]);
+    for (const event of events.decisions) expect(event).toMatchObject({ transport });
   });
 
   it.each(['', 'user\nget', 'user\u0080get'])('the pattern %j is not signed', async (route) => {

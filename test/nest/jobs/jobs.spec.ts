@@ -82,7 +82,10 @@ describeRedis('ServiceJobsModule', () => {
       { name: 'welcome', data: DATA, identity: { subject: USER, issuer: MAIL, audience: MAIL } },
     ]);
     expect(seen).not.toHaveProperty('serviceAuth');
-    expect(service.events.of('request_accepted')).toMatchObject([{ route: 'mail' }]);
+    expect(service.events.of('request_accepted')).toMatchObject([
+      { transport: 'jobs', route: 'mail' },
+    ]);
+    expect(service.events.of('request_signed')).toMatchObject([{ transport: 'jobs' }]);
   });
 
   it('signs each job of addBulk()', async () => {
@@ -174,7 +177,9 @@ describeRedis('ServiceJobsModule', () => {
     const again = await addForeign(data, { serviceAuth });
     expect(await service.result(again)).toEqual({ duplicate: true });
     expect(service.handled).toHaveLength(1);
-    expect(service.events.of('duplicate_dropped')).toMatchObject([{ issuer: MAIL, route: 'mail' }]);
+    expect(service.events.of('duplicate_dropped')).toMatchObject([
+      { transport: 'jobs', issuer: MAIL, route: 'mail' },
+    ]);
   });
 
   it('JB-02 lets a delivery wait while another one of the same job runs, and burns no attempt', async () => {

@@ -70,7 +70,6 @@ describe.each(
         await Promise.resolve({
           issuer: CENSUS,
           signingKey: { privateKey: censusKey.privatePem },
-          targets: [],
           trustedIssuers: [{ issuer: HERALD, publicKey: messaging.heraldKey.publicPem }],
         }),
     });
@@ -216,7 +215,6 @@ describeRedis('jobs', () => {
       useFactory: () => ({
         issuer: MAIL,
         signingKey: { privateKey: mailKey.privatePem },
-        targets: [],
         trustedIssuers: [
           { issuer: MAIL, publicKey: mailKey.publicPem, transports: ['jobs' as const] },
         ],

@@ -170,7 +170,6 @@ const serviceAuth = () =>
   ServiceAuthModule.forRoot({
     issuer: CENSUS,
     signingKey: { privateKey: censusKey.privatePem },
-    targets: [],
     trustedIssuers: [{ issuer: HERALD, publicKey: heraldKey.publicPem }],
   });
 

@@ -58,13 +58,11 @@ const clerk = { issuer: CLERK, publicKey: clerkKey.publicPem };
 const archiveOptions = {
   issuer: ARCHIVE,
   signingKey: { privateKey: archiveKey.privatePem },
-  targets: [],
   trustedIssuers: [herald],
 };
 const registryOptions = {
   issuer: REGISTRY,
   signingKey: { privateKey: registryKey.privatePem },
-  targets: [],
   trustedIssuers: [clerk],
 };
 
@@ -372,7 +370,6 @@ describeRedis('services that do jobs in one application', () => {
       const auth = ServiceAuthModule.forRoot({
         issuer,
         signingKey: { privateKey: key },
-        targets: [],
       });
       const queues = Object.entries(audiences).map(([queue, audience]) => ({ queue, audience }));
       const registered = queues.map(({ queue }) => BullModule.registerQueue({ name: queue }));

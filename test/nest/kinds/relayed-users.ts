@@ -308,7 +308,6 @@ export class Chain {
   ): Promise<void> {
     const auth = authOf(HERALD, heraldKey, {
       trustedIssuers: [edge.trusted],
-      targets: [],
       subjectPropagation: propagation,
       observer: this.heraldEvents,
       ...this.clocks(),

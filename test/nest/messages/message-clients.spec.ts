@@ -64,7 +64,6 @@ describeTcp('MessageClients', () => {
     const auth = ServiceAuthModule.forRoot({
       issuer: HERALD,
       signingKey: { privateKey: heraldKey.privatePem },
-      targets: [],
     });
     const options = { logger: false, abortOnError: false } as const;
     app = await NestFactory.createApplicationContext(moduleOf(auth, ...imports), options);
@@ -124,7 +123,6 @@ describeTcp('MessageClients', () => {
     const second = ServiceAuthModule.forRoot({
       issuer: 'https://scribe.service/',
       signingKey: { privateKey: heraldKey.privatePem },
-      targets: [],
       isGlobal: false,
     });
     const forSecond = ServiceMessagesModule.forClients([{ ...GOOD }], [second]);

@@ -427,6 +427,7 @@ describeRabbitMq('Events of RabbitMQ that are delivered again', () => {
     store.isDown = false;
     expect(await handled.reach(1)).toEqual(['patient']);
     expect(census.events.of('request_refused')[0]).toMatchObject({
+      transport: 'messages',
       code: 'replay_store_unavailable',
       status: 503,
     });
@@ -758,7 +759,9 @@ describeRabbitMq('Events of RabbitMQ that are delivered again', () => {
     store.losesLeases = true;
     const { herald, census } = await start({ options: { replayStore: store } });
     await tell(herald, 'long');
-    expect(await observed(census, 'lease_lost')).toMatchObject([{ route: 'work' }]);
+    expect(await observed(census, 'lease_lost')).toMatchObject([
+      { transport: 'messages', route: 'work' },
+    ]);
   });
 
   it.each([true, undefined])('does not start where events are lost (noAck: %s)', async (noAck) => {

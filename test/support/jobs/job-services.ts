@@ -80,7 +80,6 @@ export class JobService {
     const auth = ServiceAuthModule.forRoot({
       issuer: MAIL,
       signingKey: { privateKey: mailKey.privatePem },
-      targets: [],
       trustedIssuers: [itself, { issuer: HERALD, publicKey: heraldKey.publicPem }],
       observer: events,
       // The memory of a process is refused for tokens that live longer than an hour.

@@ -109,7 +109,6 @@ export class CensusService {
     const auth = ServiceAuthModule.forRoot({
       issuer: CENSUS,
       signingKey: { privateKey: censusKey.privatePem },
-      targets: [],
       trustedIssuers: [{ issuer: HERALD, publicKey: heraldKey.publicPem }],
       observer: events,
       ...setup.options,
@@ -149,7 +148,6 @@ export class HeraldService {
     const auth = ServiceAuthModule.forRoot({
       issuer: HERALD,
       signingKey: { privateKey: heraldKey.privatePem },
-      targets: [],
       observer: events,
       ...options,
     });

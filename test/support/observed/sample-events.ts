@@ -10,6 +10,7 @@ const REASON = 'Redis is not connected';
 export const SAMPLE_EVENTS: { readonly [T in ServiceAuthEvent['type']]: EventOf<T> } = {
   request_accepted: {
     type: 'request_accepted',
+    transport: 'http',
     issuer: HERALD,
     audience: CENSUS,
     hasSubject: true,
@@ -25,6 +26,7 @@ export const SAMPLE_EVENTS: { readonly [T in ServiceAuthEvent['type']]: EventOf<
   },
   request_refused: {
     type: 'request_refused',
+    transport: 'http',
     code: 'header_mismatch',
     status: 401,
     detail: 'content-type differs',
@@ -35,6 +37,7 @@ export const SAMPLE_EVENTS: { readonly [T in ServiceAuthEvent['type']]: EventOf<
   },
   request_would_be_refused: {
     type: 'request_would_be_refused',
+    transport: 'http',
     code: 'token_expired',
     status: 401,
     detail: '12.0 s ago by this clock',
@@ -45,6 +48,7 @@ export const SAMPLE_EVENTS: { readonly [T in ServiceAuthEvent['type']]: EventOf<
   },
   grant_unbound: {
     type: 'grant_unbound',
+    transport: 'http',
     issuer: 'https://herald.service/',
     route: '/user/:id',
     reason: 'claim_only',
@@ -55,17 +59,24 @@ export const SAMPLE_EVENTS: { readonly [T in ServiceAuthEvent['type']]: EventOf<
     lifetimeSeconds: 300,
     insteadOf: undefined,
   },
-  request_anonymous: { type: 'request_anonymous', route: '/users' },
+  request_anonymous: { type: 'request_anonymous', transport: 'http', route: '/users' },
   request_failed: {
     type: 'request_failed',
+    transport: 'http',
     reason: 'unexpected_error',
     route: '/users/:id',
     durationMilliseconds: 0.4,
   },
-  lease_lost: { type: 'lease_lost', issuer: HERALD, route: 'user.created' },
-  duplicate_dropped: { type: 'duplicate_dropped', issuer: HERALD, route: 'user.created' },
+  lease_lost: { type: 'lease_lost', transport: 'messages', issuer: HERALD, route: 'user.created' },
+  duplicate_dropped: {
+    type: 'duplicate_dropped',
+    transport: 'messages',
+    issuer: HERALD,
+    route: 'user.created',
+  },
   request_signed: {
     type: 'request_signed',
+    transport: 'http',
     audience: CENSUS,
     hasSubject: true,
     profile: 'strict',
@@ -73,6 +84,7 @@ export const SAMPLE_EVENTS: { readonly [T in ServiceAuthEvent['type']]: EventOf<
   },
   signing_failed: {
     type: 'signing_failed',
+    transport: 'http',
     code: 'subject_undecided',
     audience: CENSUS,
     isSentUnsigned: false,

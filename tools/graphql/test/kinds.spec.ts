@@ -167,7 +167,6 @@ describeRedis('one global guard', () => {
       const auth = ServiceAuthModule.forRoot({
         issuer,
         signingKey: { privateKey: key.privatePem },
-        targets: [],
       });
       const signing =
         audience === undefined ? [] : [ServiceJobsModule.forQueues([{ queue: 'mail', audience }])];
