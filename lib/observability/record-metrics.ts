@@ -1,5 +1,5 @@
 import type { Attributes } from '@opentelemetry/api';
-import type { RequestAccepted, ServiceAuthEvent } from '../core/index.js';
+import type { CallTransport, RequestAccepted, ServiceAuthEvent } from '../core/index.js';
 import { type BoundedLabels, OTHER } from './bounded-labels.js';
 import type { Instruments } from './instruments.js';
 
@@ -25,7 +25,7 @@ export function recordMetrics(event: ServiceAuthEvent, to: Metrics): void {
     case 'request_failed':
       return recordRequest(event, outcome('failed', event.reason), to);
     case 'request_anonymous':
-      return recordRequest({}, outcome('anonymous'), to);
+      return recordRequest(event, outcome('anonymous'), to);
     case 'request_signed': {
       const audience = audienceOf(event.audience, to);
       to.calls.add(1, { ...outcome('signed'), ...audience });
@@ -93,12 +93,15 @@ function recordSurroundings(
   }
 }
 
-function recordRequest(
-  event: { readonly issuer?: string; readonly durationMilliseconds?: number },
-  attributes: Attributes,
-  to: Metrics,
-): void {
-  to.requests.add(1, { ...attributes, ...issuerOf(event.issuer, to) });
+interface Decision {
+  readonly transport: CallTransport;
+  readonly issuer?: string | undefined;
+  readonly durationMilliseconds?: number | undefined;
+}
+
+function recordRequest(event: Decision, attributes: Attributes, to: Metrics): void {
+  const transport = { 'service_auth.transport': event.transport };
+  to.requests.add(1, { ...attributes, ...transport, ...issuerOf(event.issuer, to) });
   if (event.durationMilliseconds === undefined) return;
   to.verifyDuration.record(event.durationMilliseconds / 1000, attributes);
 }

@@ -45,7 +45,6 @@ export async function startCourier(name, exporter, redis) {
     options: {
       issuer: COURIER,
       signingKey: { privateKey },
-      targets: [],
       trustedIssuers: [{ issuer: COURIER, publicKey, transports: ['jobs'] }],
       replayStore: new RedisReplayStore({ client: redis, keyPrefix: `used:${name}:` }),
     },

@@ -60,6 +60,7 @@ describe.each(ADAPTERS)('requests on %s', (adapter) => {
     const all = await recorded.collect();
     const line = (outcome: string, issuer: string, error?: string) => ({
       'service_auth.outcome': outcome,
+      'service_auth.transport': 'http',
       'service_auth.issuer': issuer,
       ...(error === undefined ? {} : { 'error.type': error }),
     });

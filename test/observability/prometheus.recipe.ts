@@ -6,12 +6,23 @@ import {
 } from 'nestjs-service-auth';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
+interface Decision {
+  readonly transport: string;
+  readonly issuer?: string | undefined;
+  readonly durationMilliseconds?: number | undefined;
+}
+
 export class PrometheusObserver implements ServiceAuthObserver {
   readonly registry = new Registry();
   private readonly requests = new Counter({
     name: 'service_auth_requests_total',
     help: 'Requests, messages and jobs received, by what was decided.',
-    labelNames: ['service_auth_outcome', 'error_type', 'service_auth_issuer'],
+    labelNames: [
+      'service_auth_outcome',
+      'error_type',
+      'service_auth_transport',
+      'service_auth_issuer',
+    ],
     registers: [this.registry],
   });
   private readonly verifyDuration = new Histogram({
@@ -66,7 +77,7 @@ export class PrometheusObserver implements ServiceAuthObserver {
   observe(event: ServiceAuthEvent): void {
     switch (event.type) {
       case 'request_accepted':
-        this.count('accepted', '', event.issuer, event.durationMilliseconds);
+        this.count('accepted', '', event);
         if (event.proof === 'grant') this.countProof('proved', '', event.issuer);
         if (event.proofRefusal === undefined) return;
         return this.countProof('would_be_refused', event.proofRefusal, event.issuer);
@@ -79,13 +90,13 @@ export class PrometheusObserver implements ServiceAuthObserver {
       case 'duplicate_dropped':
         return this.duplicates.inc({ service_auth_issuer: event.issuer });
       case 'request_refused':
-        return this.count('refused', event.code, event.issuer, event.durationMilliseconds);
+        return this.count('refused', event.code, event);
       case 'request_would_be_refused':
-        return this.count('would_be_refused', event.code, event.issuer, event.durationMilliseconds);
+        return this.count('would_be_refused', event.code, event);
       case 'request_anonymous':
-        return this.count('anonymous', '');
+        return this.count('anonymous', '', event);
       case 'request_failed':
-        return this.count('failed', event.reason, undefined, event.durationMilliseconds);
+        return this.count('failed', event.reason, event);
       case 'request_signed':
         return this.countCall('signed', '', event.audience);
       case 'signing_failed':
@@ -105,14 +116,16 @@ export class PrometheusObserver implements ServiceAuthObserver {
     }
   }
 
-  private count(outcome: string, error: string, issuer = 'unknown', milliseconds?: number): void {
+  private count(outcome: string, error: string, event: Decision): void {
     this.requests.inc({
       service_auth_outcome: outcome,
       error_type: error,
-      service_auth_issuer: issuer,
+      service_auth_transport: event.transport,
+      service_auth_issuer: event.issuer ?? 'unknown',
     });
-    if (milliseconds === undefined) return;
-    this.verifyDuration.observe({ service_auth_outcome: outcome }, milliseconds / 1000);
+    if (event.durationMilliseconds === undefined) return;
+    const seconds = event.durationMilliseconds / 1000;
+    this.verifyDuration.observe({ service_auth_outcome: outcome }, seconds);
   }
 
   private countProof(outcome: string, error: string, issuer: string): void {

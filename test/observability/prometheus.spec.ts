@@ -61,7 +61,7 @@ describe.each(ADAPTERS)('the recipe on %s', (adapter) => {
     expect(headers['content-type']).toMatch(/^text\/plain/);
     expect(text).not.toContain('canary');
     const line = (outcome: string, code: string, issuer: string, count: number) =>
-      `service_auth_requests_total{service_auth_outcome="${outcome}",error_type="${code}",service_auth_issuer="${issuer}"} ${count}`;
+      `service_auth_requests_total{service_auth_outcome="${outcome}",error_type="${code}",service_auth_transport="http",service_auth_issuer="${issuer}"} ${count}`;
     expect(text.split('\n').filter((one) => one.startsWith('service_auth_requests'))).toEqual([
       line('accepted', '', herald.issuer, 1),
       line('refused', 'request_mismatch', herald.issuer, 1),

@@ -52,7 +52,7 @@ export function checkSigningKey(
           fail(
             NAME,
             `none, and these sign: ${signs}. The service does not start (sending_disabled)`,
-            'write signingKey, and targets: [] if it calls nobody over HTTP; or remove these',
+            'write signingKey, or remove these',
           ),
         ]),
     ...(answers === ''
