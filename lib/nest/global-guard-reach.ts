@@ -11,17 +11,19 @@ interface Transport {
   /** Undefined: handlers of every transport. */
   readonly id: unknown;
   /** Whether a `ServiceJwtGuard` was global when the handlers were bound. */
-  readonly isGuardThere: boolean;
+  isGuardThere: boolean;
   /** Whether Nest read the guards of the application when it bound the handlers. */
   inherits: boolean;
   /** Whether Nest has bound handlers yet; if not, `inherits` is unknown. */
   isBound: boolean;
+  /** Whether Nest binds them when the transport starts, not when it is connected: `deferInitialization` of Nest 12. */
+  isDeferred: boolean;
 }
 
-/** The members of a server of @nestjs/microservices that this library reads. */
+/** The members of a server of @nestjs/microservices that this library uses. */
 interface RpcServer {
   readonly transportId?: unknown;
-  getHandlers?(): ReadonlyMap<unknown, unknown>;
+  addHandler?(...handler: unknown[]): unknown;
 }
 
 /**
@@ -42,7 +44,8 @@ export class BindingWitness {
 @Injectable()
 export class GlobalGuardReach {
   private readonly transports: Transport[] = [];
-  private binding: Transport | undefined;
+  /** Whether Nest has just read the guards of the application, to bind a handler to them. */
+  private areGuardsRead = false;
   private areGatewaysBound = false;
   private gatewaysInherit = false;
 
@@ -132,6 +135,8 @@ export class GlobalGuardReach {
     if (!this.isGuardThere(!isStatic)) return 'open';
     // A pure microservice binds gateways together with its message handlers.
     if (!this.servesHttp) return 'undecided';
+    // Such a transport binds the gateways too, with guards of its own.
+    if (this.transports.some(({ isDeferred }) => isDeferred)) return 'undecided';
     if (this.gatewaysInherit) return 'guarded';
     return isStatic ? 'open' : 'undecided';
   }
@@ -168,22 +173,49 @@ export class GlobalGuardReach {
   private connect(server: RpcServer): void {
     const transport: Transport = {
       id: server.transportId,
-      isGuardThere: this.isGuardThere(false),
+      isGuardThere: false,
       inherits: false,
       isBound: false,
+      isDeferred: false,
     };
     this.transports.push(transport);
-    this.binding = transport;
-    // `connectMicroservice()` binds all handlers before it returns.
+    // Unless that is deferred, `connectMicroservice()` binds all handlers before it returns.
+    let isConnected = false;
     queueMicrotask(() => {
-      if (this.binding === transport) this.binding = undefined;
-      transport.isBound = (server.getHandlers?.().size ?? 0) > 0;
+      isConnected = true;
       this.connected();
     });
+    whenBinding(server, () => this.noteHandler(transport, isConnected));
+  }
+
+  /** Nest reads the guards of a handler just before it adds the handler to its server. */
+  private noteHandler(transport: Transport, isConnected: boolean): void {
+    if (this.areGuardsRead) transport.inherits = true;
+    this.areGuardsRead = false;
+    if (transport.isBound) return;
+    transport.isBound = true;
+    transport.isGuardThere = this.isGuardThere(false);
+    transport.isDeferred = isConnected;
+    if (isConnected) queueMicrotask(() => this.connected());
   }
 
   private noteBinding(): void {
-    if (this.binding) this.binding.inherits = true;
-    else if (!this.areGatewaysBound) this.gatewaysInherit = true;
+    if (this.areGuardsRead) return;
+    this.areGuardsRead = true;
+    queueMicrotask(() => {
+      // Read for another handler than one of messages: of a gateway, or, later, of HTTP.
+      if (this.areGuardsRead && !this.areGatewaysBound) this.gatewaysInherit = true;
+      this.areGuardsRead = false;
+    });
   }
+}
+
+/** Calls `note` before each handler that is added to a server. */
+function whenBinding(server: RpcServer, note: () => void): void {
+  const add = server.addHandler?.bind(server);
+  if (!add) return;
+  server.addHandler = (...handler) => {
+    note();
+    return add(...handler);
+  };
 }

@@ -165,10 +165,7 @@ export function checkMessages(messages: ModuleMessages, parts: MessageParts): Ch
   ];
 }
 
-const TAKES = {
-  messages: { module: 'ServiceMessagesModule', who: 'handlers take messages' },
-  jobs: { module: 'ServiceJobsModule', who: 'processors take jobs' },
-} as const;
+const TAKERS = { messages: 'handlers take messages', jobs: 'processors take jobs' } as const;
 
 /** Checks that some trusted issuer may send what the handlers of this service take. */
 function checkSenders(
@@ -177,7 +174,7 @@ function checkSenders(
   { settings: { receiving }, isListed }: MessageParts,
 ): Check[] {
   if (handlers.length === 0) return [];
-  const who = `${TAKES[name].who}: ${listed(handlers)}`;
+  const who = `${TAKERS[name]}: ${listed(handlers)}`;
   if (!receiving) {
     const advice = 'name the services that may send them in trustedIssuers';
     return [fail(name, `${who}. Without trustedIssuers, each of them fails`, advice)];

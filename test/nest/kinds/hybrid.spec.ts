@@ -154,6 +154,15 @@ const CASES: readonly Case[] = [
   },
 ];
 
+/** Each where Nest looks for its handlers at once, and, in Nest 12, where it does so when it starts. */
+const START_CASES = CASES.flatMap(({ inheritAppConfig, title, ...others }) =>
+  [false, true].map((deferInitialization) => ({
+    ...others,
+    title: `${title}${deferInitialization ? ', initialized when it starts' : ''}`,
+    connect: { inheritAppConfig, deferInitialization },
+  })),
+);
+
 function handlerOf(pattern: string): string {
   return `${pattern === 'scoped' ? 'Scoped' : 'Mixed'}.${pattern}() [message]`;
 }
@@ -213,7 +222,7 @@ describe.each(ADAPTERS)('a hybrid application on %s', (adapter) => {
       }
     };
 
-    describe.each(CASES)('$title', ({ inheritAppConfig, messages, rows, ...expected }) => {
+    describe.each(START_CASES)('$title', ({ messages, rows, connect, ...expected }) => {
       const logger = new LogRecorder();
       const tables: Judged[][] = [];
       let census: TestService;
@@ -227,9 +236,7 @@ describe.each(ADAPTERS)('a hybrid application on %s', (adapter) => {
           controllers: [Mixed, Scoped],
           providers: [everywhere],
           configure: async (app) => {
-            app.connectMicroservice<MicroserviceOptions>(place.server('census'), {
-              inheritAppConfig,
-            });
+            app.connectMicroservice<MicroserviceOptions>(place.server('census'), connect);
             await app.startAllMicroservices();
             await untilSubscribed(app);
           },
