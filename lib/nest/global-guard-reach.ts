@@ -16,7 +16,7 @@ interface Transport {
   inherits: boolean;
   /** Whether Nest has bound handlers yet; if not, `inherits` is unknown. */
   isBound: boolean;
-  /** Whether Nest binds them when the transport starts, not when it is connected: `deferInitialization` of Nest 12. */
+  /** Whether Nest binds them when the transport starts, not when it is connected: `deferInitialization`. */
   isDeferred: boolean;
 }
 

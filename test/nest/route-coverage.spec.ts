@@ -516,6 +516,27 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     ]);
   });
 
+  // A transport that is initialized when it starts binds the gateways too, with its own guards.
+  it.each([
+    [false, isAppGuardOnGateways ? 'guarded' : 'open'],
+    [true, 'undecided'],
+  ])('judges a gateway beside a transport: deferInitialization %p', async (isDeferred, verdict) => {
+    const configure = async (app: INestApplication) => {
+      withSockets(app);
+      app.connectMicroservice<MicroserviceOptions>(
+        { transport: Transport.TCP, options: { host: '127.0.0.1', port: 0 } },
+        { inheritAppConfig: true, deferInitialization: isDeferred },
+      );
+      await app.startAllMicroservices();
+    };
+    const parts = { controllers: [Messages], providers: [Live, everywhere], configure };
+    expect(await tableOf(async () => await start(parts))).toMatchObject({
+      'Live.plain() [WebSocket]': verdict,
+      'Live.guarded() [WebSocket]': 'guarded',
+      'Messages.guarded() [message]': 'guarded',
+    });
+  });
+
   it('refuses another word', async () => {
     const starting = start({ controllers: [] }, { coverage: 'on' as never });
     await expect(starting).rejects.toMatchObject({

@@ -154,7 +154,7 @@ const CASES: readonly Case[] = [
   },
 ];
 
-/** Each where Nest looks for its handlers at once, and, in Nest 12, where it does so when it starts. */
+/** Each where Nest binds handlers when the transport is connected, and where it does so when it starts. */
 const START_CASES = CASES.flatMap(({ inheritAppConfig, title, ...others }) =>
   [false, true].map((deferInitialization) => ({
     ...others,
