@@ -5,8 +5,7 @@ import { run } from './run.mjs';
 
 const APPLICATIONS = ['nest-12-vitest', 'nest-11-jest-30'];
 
-// What Nest has a part in. The rest that needs no build, such as the sample, takes ten more minutes:
-// `node scripts/test-nest11.mjs`.
+// What Nest has a part in. Of the rest, such as the sample, `node scripts/test-nest11.mjs` runs what needs no build.
 const ABOUT_NEST = [
   'nest/',
   'for-whom/',

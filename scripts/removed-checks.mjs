@@ -2641,14 +2641,14 @@ const MESSAGE_CHECKS = [
     },
     {
       check: 'data are not nested too deep',
-      text: `depth > MAX_DEPTH || --left < 0`,
-      instead: `--left < 0`,
+      text: `depth > MAX_DEPTH || left < 0`,
+      instead: `left < 0`,
       spec: MESSAGES,
       tests: 'MS-18',
     },
     {
       check: 'data have not too many values',
-      text: `depth > MAX_DEPTH || --left < 0`,
+      text: `depth > MAX_DEPTH || left < 0`,
       instead: `depth > MAX_DEPTH`,
       spec: MESSAGES,
       tests: 'MS-18',

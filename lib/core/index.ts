@@ -109,6 +109,7 @@ export {
   type CallTransport,
   type IncomingMessage,
   jobRoute,
+  MAX_DELAY_SECONDS,
   type MessageTransport,
   type MessageVerb,
   type OutgoingMessage,

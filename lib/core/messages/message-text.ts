@@ -91,23 +91,33 @@ function findFlaw(data: unknown): string | undefined {
   return `the data is nested deeper than ${MAX_DEPTH}, or has more than ${MAX_VALUES} values`;
 }
 
-/** Looks in each value for one that is so. */
+/** Looks level by level for a value that is so: in an object that holds itself, and writes itself by `toJSON`, others would hide. */
 function search(
   data: unknown,
   isSo: (value: unknown) => boolean,
 ): 'found' | 'too large' | undefined {
+  let level: unknown[] = [data];
   let left = MAX_VALUES;
-  const look = (value: unknown, depth: number): 'found' | 'too large' | undefined => {
-    if (depth > MAX_DEPTH || --left < 0) return 'too large';
-    if (isSo(value)) return 'found';
-    if (typeof value !== 'object' || value === null) return undefined;
-    for (const member of Array.isArray(value) ? value : Object.values(value)) {
-      const outcome = look(member, depth + 1);
-      if (outcome !== undefined) return outcome;
-    }
-    return undefined;
-  };
-  return look(data, 0);
+  for (let depth = 0; level.length > 0; depth++) {
+    left -= level.length;
+    if (depth > MAX_DEPTH || left < 0) return 'too large';
+    if (level.some(isSo)) return 'found';
+    level = membersOf(level);
+  }
+  return undefined;
+}
+
+function membersOf(values: readonly unknown[]): unknown[] {
+  const members: unknown[] = [];
+  for (const value of values) {
+    if (typeof value === 'object' && value !== null) addMembers(members, value);
+  }
+  return members;
+}
+
+function addMembers(list: unknown[], value: object): void {
+  // No spread: a million arguments are too many.
+  for (const member of Array.isArray(value) ? value : Object.values(value)) list.push(member);
 }
 
 function flawOf(value: unknown): string | undefined {

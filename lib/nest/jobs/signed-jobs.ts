@@ -1,6 +1,7 @@
 import { grantToSend } from '../../clients/signed-call.js';
 import {
   jobRoute,
+  MAX_DELAY_SECONDS,
   type MessageTarget,
   ServiceSigningError,
   writeMessageText,
@@ -8,9 +9,6 @@ import {
 import { type ClientSigner, readAddressed } from '../messages/message-subject.js';
 import { ServiceMessage } from '../messages/service-message.js';
 import { JOB_TOKEN, type JobToken, tokenMemberOf } from './job-token.js';
-
-/** The longest lifetime of a job, in seconds: for so long its key must stay published. */
-const MAX_JOB_LIFETIME_SECONDS = 7 * 24 * 60 * 60;
 
 /** For which service the jobs of a queue are signed, and for how long. */
 export interface JobQueueSettings extends MessageTarget {
@@ -117,8 +115,8 @@ function lifetimeOf({ opts }: JobDraft): number | undefined {
   const seconds: unknown = Reflect.get(Object(member) as object, 'lifetimeSeconds');
   if (seconds === undefined) return undefined;
   const isWhole = typeof seconds === 'number' && Number.isInteger(seconds);
-  if (isWhole && seconds >= 1 && seconds <= MAX_JOB_LIFETIME_SECONDS) return seconds;
+  if (isWhole && seconds >= 1 && seconds <= MAX_DELAY_SECONDS) return seconds;
   throw new ServiceSigningError('message_unsignable', {
-    detail: `opts.serviceAuth.lifetimeSeconds is no whole number from 1 to ${MAX_JOB_LIFETIME_SECONDS}`,
+    detail: `opts.serviceAuth.lifetimeSeconds is no whole number from 1 to ${MAX_DELAY_SECONDS}`,
   });
 }

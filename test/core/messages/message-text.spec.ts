@@ -26,6 +26,10 @@ function nested(depth: number): unknown {
 const cyclic: Record<string, unknown> = {};
 cyclic['self'] = cyclic;
 
+/** As classes of databases are. */
+const entity: Record<string, unknown> = { toJSON: () => 7 };
+entity['self'] = entity;
+
 describe('writeMessageText()', () => {
   it.each<[string, unknown, string]>([
     ['an object', { id: 42, name: 'Ada' }, '{"id":42,"name":"Ada"}'],
@@ -35,6 +39,7 @@ describe('writeMessageText()', () => {
     ['a member that is undefined', { id: 1, gone: undefined }, '{"id":1}'],
     ['a lone surrogate', '\ud800', '"\\ud800"'],
     ['a member named __proto__', JSON.parse('{"__proto__":1}'), '{"__proto__":1}'],
+    ['an object that holds itself, and says what to write', { owner: entity }, '{"owner":7}'],
     ['64 levels', nested(64), `${'['.repeat(64)}1${']'.repeat(64)}`],
   ])('writes %s as JSON.stringify does', (_what, data, text) => {
     expect(writeMessageText(data)).toBe(text);
@@ -50,6 +55,7 @@ describe('writeMessageText()', () => {
     ['a Buffer', { file: Buffer.from('x') }],
     ['a typed array', new Float64Array(1)],
     ['an ArrayBuffer', [new ArrayBuffer(1)]],
+    ['bytes behind an object that holds itself', { owner: entity, file: Buffer.from('x') }],
     ['65 levels', nested(65)],
     [
       'a toJSON that throws',
