@@ -131,7 +131,11 @@ export default {
   maxWorkers: '100%',
   workerIdleMemoryLimit: '300MB',
   coverageProvider: 'v8',
-  reporters: ['default', '<rootDir>/scripts/attack-page.reporter.mjs'],
+  reporters: [
+    'default',
+    '<rootDir>/scripts/attack-page.reporter.mjs',
+    '<rootDir>/scripts/stuck-suites.reporter.mjs',
+  ],
   // With `projects`, Jest takes these from here.
   testTimeout: SOURCES.testTimeout,
   collectCoverageFrom: SOURCES.collectCoverageFrom,

@@ -4,6 +4,7 @@
 // The packages of GraphQL are installed in tools/graphql, where Nest is found two folders up: there is one copy of it.
 import { cpSync, existsSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
+import { runSuites } from './run-suites.mjs';
 import { inTemporaryFolder, ROOT, run } from './run.mjs';
 
 const FOLDER = join('tools', 'graphql');
@@ -30,8 +31,7 @@ function install(project) {
  */
 function test(project, args) {
   const config = join(FOLDER, 'jest.config.js');
-  const jest = ['--experimental-vm-modules', 'node_modules/jest/bin/jest.js', '-c', config];
-  run('node', [...jest, ...args], { cwd: project, minutes: 30 });
+  process.exitCode = runSuites(['-c', config, ...args], { cwd: project, minutes: 30 });
 }
 
 /** @param {string} folder @param {readonly string[]} args */

@@ -2,6 +2,7 @@
 // The project is copied to a temporary folder, where test/package/nest-11 says what is installed.
 import { cpSync } from 'node:fs';
 import { join, relative } from 'node:path';
+import { runSuites } from './run-suites.mjs';
 import { inTemporaryFolder, readJson, ROOT, run } from './run.mjs';
 
 const NEST_11 = join(ROOT, 'test/package/nest-11');
@@ -38,12 +39,10 @@ function testIn(folder) {
   const isCopied = (/** @type {string} */ path) => !NOT_COPIED.test(relative(ROOT, path));
   cpSync(ROOT, folder, { recursive: true, filter: isCopied });
   cpSync(NEST_11, folder, { recursive: true, filter: (path) => !path.endsWith('node_modules') });
-  const runThere = (/** @type {string[]} */ ...args) =>
-    run('node', args, { cwd: folder, minutes: 40 });
   run('npm', ['ci', '--ignore-scripts', '--loglevel=error'], { cwd: folder });
-  runThere('node_modules/typescript/bin/tsc', '-p', 'lib/tsconfig.lib.json', '--noEmit');
-  const jest = ['--experimental-vm-modules', 'node_modules/jest/bin/jest.js'];
-  runThere(...jest, ...process.argv.slice(2));
+  const compiler = 'node_modules/typescript/bin/tsc';
+  run('node', [compiler, '-p', 'lib/tsconfig.lib.json', '--noEmit'], { cwd: folder });
+  process.exitCode = runSuites(process.argv.slice(2), { cwd: folder, minutes: 40 });
 }
 
 try {

@@ -13,4 +13,5 @@ export default {
   testPathIgnorePatterns: ['/node_modules/'],
   maxWorkers: 2,
   workerIdleMemoryLimit: '300MB',
+  reporters: ['default', '<rootDir>/scripts/stuck-suites.reporter.mjs'],
 };

@@ -66,8 +66,9 @@ export class Broker {
 
   async close(): Promise<void> {
     this.guard.kill('SIGKILL');
-    if (!this.hasEnded) {
-      process.kill(-(this.server.pid ?? 0), 'SIGKILL');
+    const { pid } = this.server;
+    if (pid !== undefined && !this.hasEnded) {
+      process.kill(-pid, 'SIGKILL');
       await once(this.server, 'exit');
     }
     rmSync(this.folder, { recursive: true, force: true });
