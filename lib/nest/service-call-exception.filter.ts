@@ -8,7 +8,12 @@ import {
   NotFoundException,
 } from '@nestjs/common';
 import { BaseExceptionFilter } from '@nestjs/core';
-import { REFUSALS, ServiceAuthUsageError, SIGNING_FAILURES } from '../core/index.js';
+import {
+  ANSWER_FAILURES,
+  REFUSALS,
+  ServiceAuthUsageError,
+  SIGNING_FAILURES,
+} from '../core/index.js';
 
 /** Facts about a failed call to another service. It contains no text of the other service. */
 interface FailedCall {
@@ -29,8 +34,9 @@ class CallError {
 
 /**
  * Answers a request whose handler failed to call another service. It passes on 403 and 404 of that service, and
- * answers 502 to every other failure. It handles errors of axios, of `fetch` without an answer, and
- * `ServiceSigningError`. Other errors go to your other filters and to Nest.
+ * answers 502 to every other failure. It handles errors of axios, of `fetch` without an answer, `ServiceSigningError`, and
+ * those of a message: `ServiceAnswerRefusedError`, and `ServiceAuthUnavailableError` with `key_unavailable`. Other errors
+ * go to your other filters and to Nest.
  *
  * Writes one line to Nest's log, under the name `ServiceCall`: 502 as a warning, 403 and 404 as debug. Neither the
  * line nor the answer contains a token, a user, a path or a text of the other service.
@@ -65,6 +71,16 @@ export class ServiceCallExceptionFilter extends BaseExceptionFilter {
 const NO_ADAPTER =
   'ServiceCallExceptionFilter has no HTTP adapter. Write { provide: APP_FILTER, useClass: ServiceCallExceptionFilter } among the providers, or app.useGlobalFilters(new ServiceCallExceptionFilter(app.getHttpAdapter())).';
 
+/** A guard answers a request itself for which it has no keys: this error comes from a message that was to be sent. */
+const KEYS_UNKNOWN = 'key_unavailable';
+
+/** The errors of this library that say why a call failed, by their names: it may have several copies. */
+const CODES_OF = new Map<string, readonly string[]>([
+  ['ServiceSigningError', Object.keys(SIGNING_FAILURES)],
+  ['ServiceAnswerRefusedError', Object.keys(ANSWER_FAILURES)],
+  ['ServiceAuthUnavailableError', [KEYS_UNKNOWN]],
+]);
+
 function answerTo({ status }: FailedCall): HttpException {
   switch (status) {
     case 403:
@@ -80,9 +96,14 @@ function describe({ origin = 'A service', status, code }: FailedCall): string {
   if (code !== undefined && Object.hasOwn(SIGNING_FAILURES, code)) {
     return `A call to another service was not sent (${code}).`;
   }
+  if (code !== undefined && Object.hasOwn(ANSWER_FAILURES, code)) {
+    return `The answer to a message is not believed (${code}).`;
+  }
+  if (code === KEYS_UNKNOWN) return `The keys of another service are not known (${code}).`;
   const why = code === undefined ? '' : ` (${code})`;
   if (status === undefined) return `${origin} did not answer a call${why}.`;
-  return `${origin} answered a call with ${status}${why}.`;
+  const where = code === undefined ? '' : ': its log says why';
+  return `${origin} answered a call with ${status}${why}${where}.`;
 }
 
 /** Recognises errors by their shape: axios may be missing, and it and this library may have several copies. */
@@ -101,9 +122,8 @@ function readFailedCall(error: unknown): FailedCall | undefined {
     };
   }
   const nothing = { origin: undefined, status: undefined };
-  if (name === 'ServiceSigningError' && Object.hasOwn(SIGNING_FAILURES, String(code))) {
-    return { ...nothing, code: String(code) };
-  }
+  const own = CODES_OF.get(String(name))?.find((each) => each === code);
+  if (own !== undefined) return { ...nothing, code: own };
   // Without an answer, `fetch` throws a TypeError with this message in every version of Node.
   if (name !== 'TypeError' || message !== 'fetch failed') return undefined;
   return { ...nothing, code: systemCode((Object(cause) as { code?: unknown }).code) };

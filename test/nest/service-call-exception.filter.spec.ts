@@ -11,7 +11,12 @@ import {
 import { APP_FILTER } from '@nestjs/core';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { ServiceAuthModule, ServiceCallExceptionFilter } from 'nestjs-service-auth';
+import {
+  ServiceAnswerRefusedError,
+  ServiceAuthModule,
+  ServiceAuthUnavailableError,
+  ServiceCallExceptionFilter,
+} from 'nestjs-service-auth';
 import { onBehalfOf, ServiceHttpModule } from 'nestjs-service-auth/axios';
 import { ServiceFetch, ServiceFetchModule } from 'nestjs-service-auth/fetch';
 import { call } from '../support/http/http.js';
@@ -33,6 +38,13 @@ class OwnFilter implements ExceptionFilter {
     response.status(418).send('mine');
   }
 }
+
+/** What a handler gets whose message was not sent, or whose answer is not believed. */
+const MESSAGE_ERRORS: Readonly<Record<string, Error>> = {
+  answer_unsigned: new ServiceAnswerRefusedError('answer_unsigned', { detail: 'canary' }),
+  key_unavailable: new ServiceAuthUnavailableError('key_unavailable', { detail: 'canary' }),
+  replay_store_unavailable: new ServiceAuthUnavailableError('replay_store_unavailable'),
+};
 
 const targetOf = (port: unknown) => `http://127.0.0.1:${String(port)}/`;
 
@@ -66,6 +78,11 @@ class GreetingController {
   @Get('own')
   own() {
     throw new OwnError();
+  }
+
+  @Get('message')
+  message(@Query('code') code: string) {
+    throw MESSAGE_ERRORS[code] ?? new Error('canary');
   }
 
   @Get('bug')
@@ -160,7 +177,7 @@ describe.each(ADAPTERS)('ServiceCallExceptionFilter on %s', (adapter) => {
     expect(status).toBe(502);
     expect(text).not.toContain('audience_mismatch');
     expect(lines).toEqual([
-      `warn ${origin()} answered a call with 401 (audience_mismatch). Answered 502. ServiceCall`,
+      `warn ${origin()} answered a call with 401 (audience_mismatch): its log says why. Answered 502. ServiceCall`,
     ]);
   });
 
@@ -185,6 +202,21 @@ describe.each(ADAPTERS)('ServiceCallExceptionFilter on %s', (adapter) => {
       );
     },
   );
+
+  it.each([
+    ['answer_unsigned', 'The answer to a message is not believed (answer_unsigned).'],
+    ['key_unavailable', 'The keys of another service are not known (key_unavailable).'],
+  ])('answers 502 where a message failed with %s', async (code, line) => {
+    const { status, text, lines } = await ask(`/message?code=${code}`);
+    expect(status).toBe(502);
+    expect(text).not.toMatch(/canary|answer_unsigned|key_unavailable/);
+    expect(lines).toEqual([`warn ${line} Answered 502. ServiceCall`]);
+  });
+
+  it('leaves a failure of the replay store alone, which is about no call', async () => {
+    const { status, lines } = await ask('/message?code=replay_store_unavailable');
+    expect({ status, lines }).toEqual({ status: 500, lines: [] });
+  });
 
   it('says what to write where it was given no adapter', () => {
     const filter = new ServiceCallExceptionFilter();
