@@ -60,7 +60,9 @@ function readEnvelope(value: unknown): {
 function unsignedError(error: unknown): unknown {
   if (error instanceof Error) return error;
   const code: unknown = Reflect.get(Object(error) as object, 'code');
-  const detail = isRefusalCode(code) ? `somebody answered ${code}` : undefined;
+  const detail = isRefusalCode(code)
+    ? `somebody answered ${code}: the log of the called service says whether it did`
+    : undefined;
   return new ServiceAnswerRefusedError('answer_unsigned', { detail, cause: error });
 }
 

@@ -68,7 +68,7 @@ function isRabbitMq(server: object): boolean {
 }
 
 function problemOf(handler: string): string {
-  return `noAck: write noAck: false in the options of the RabbitMQ server, or delivery: 'at-most-once' in ServiceMessagesModule.forRoot(). RabbitMQ forgets each event for ${handler} before its handler has run`;
+  return `noAck: write noAck: false in the options of the RabbitMQ server, and acknowledge in each handler, also of requests; or write delivery: 'at-most-once' in ServiceMessagesModule.forRoot(). RabbitMQ forgets each event for ${handler} before its handler has run`;
 }
 
 /** Operators compare it with the rate that they know. */

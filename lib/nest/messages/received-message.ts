@@ -139,7 +139,7 @@ export class ReceivedMessage implements ReceivedCall<IncomingMessage> {
     const { isEvent, isAcknowledgedUnread, pattern } = this.delivery.endpoint;
     if (!isEvent || !isAcknowledgedUnread || isAtMostOnce) return;
     throw new ServiceAuthUsageError(
-      `RabbitMQ forgets each event for ${JSON.stringify(pattern)} before its handler has run (noAck: true): write noAck: false in the options of the server, or delivery: 'at-most-once' in ServiceMessagesModule.forRoot().`,
+      `RabbitMQ forgets each event for ${JSON.stringify(pattern)} before its handler has run (noAck: true): write noAck: false in the options of the server, and acknowledge in each handler, or write delivery: 'at-most-once' in ServiceMessagesModule.forRoot().`,
     );
   }
 
