@@ -23,12 +23,14 @@ import {
   Sender,
   type SendingSettings,
   ServiceAuthConfigError,
+  type ServiceAuthObserver,
   type ServiceAuthOptions,
   type ServiceAuthSettings,
   ServiceAuthUnavailableError,
   type ServiceIdentity,
   type SignedMessage,
   type SigningTarget,
+  tell,
   transportOf,
   type VerificationOptions,
 } from './core/index.js';
@@ -283,7 +285,8 @@ export class ServiceAuth {
       (each) => each.issuer === issuer,
     );
     if (trusted && !isGiven) return trusted.keys;
-    const source = await createKeySource(options, keyFetch);
+    const observer = ofAnswers(keyFetch.observer);
+    const source = await createKeySource(options, { ...keyFetch, observer });
     this.answerers.get(issuer)?.close();
     this.answerers.set(issuer, source);
     source.refreshIfDue();
@@ -383,4 +386,14 @@ function assertMessagesFitMemory({ receiving }: ServiceAuthSettings): void {
   throw new ServiceAuthConfigError([
     `maxMessageLifetimeSeconds: write ${LONGEST_IN_MEMORY_SECONDS} or less, or give replayStore a RedisReplayStore: the memory of a process forgets used messages at a restart (it is ${seconds})`,
   ]);
+}
+
+/** Events of keys that verify answers say so: their service is perhaps not trusted to call. */
+function ofAnswers(observer: ServiceAuthObserver): ServiceAuthObserver {
+  return {
+    observe: (event) => {
+      const isOfKeys = event.type === 'keys_refreshed' || event.type === 'keys_refresh_failed';
+      tell(observer, isOfKeys ? { ...event, areOfAnswers: true } : event);
+    },
+  };
 }

@@ -159,7 +159,8 @@ export interface SigningFailed {
   readonly type: 'signing_failed';
   /** The way in which it is sent: an HTTP request, a message, a job. */
   readonly transport: CallTransport;
-  readonly code: SigningFailureCode | 'unexpected_error';
+  /** `key_unavailable`: nobody could verify its answer, since the keys of the called service are not known. */
+  readonly code: SigningFailureCode | 'key_unavailable' | 'unexpected_error';
   /** The service that is called; undefined where the URL belongs to no target. */
   readonly audience: string | undefined;
   /** Whether the request was sent all the same, without a token: the target's signing is `best-effort`. */
@@ -179,14 +180,23 @@ export type ServiceAuthEvent =
   | DuplicateDropped
   | RequestSigned
   | SigningFailed
-  /** The service fetched the keys of an issuer, or found them unchanged. */
-  | { readonly type: 'keys_refreshed'; readonly issuer: string; readonly keyIds: readonly string[] }
-  /** The service could not fetch the keys of an issuer. `servingStale`: it still uses the known keys. */
+  /** The service fetched the keys of an issuer, or found them unchanged. `areOfAnswers`: as of `keys_refresh_failed`. */
+  | {
+      readonly type: 'keys_refreshed';
+      readonly issuer: string;
+      readonly keyIds: readonly string[];
+      readonly areOfAnswers?: true;
+    }
+  /**
+   * The service could not fetch the keys of an issuer. `servingStale`: it still uses the known keys. `areOfAnswers`: they
+   * verify its answers to messages, and no calls.
+   */
   | {
       readonly type: 'keys_refresh_failed';
       readonly issuer: string;
       readonly reason: string;
       readonly servingStale: boolean;
+      readonly areOfAnswers?: true;
     }
   /** The finder of `trustedIssuers` failed or took too long. Emitted once, until the finder answers again. */
   | { readonly type: 'issuer_look_up_failed'; readonly reason: string }

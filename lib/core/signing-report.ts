@@ -1,5 +1,5 @@
-import { ServiceSigningError } from './errors.js';
-import { NO_OBSERVER, type ServiceAuthObserver, tell } from './events.js';
+import { ServiceAuthUnavailableError, ServiceSigningError } from './errors.js';
+import { NO_OBSERVER, type ServiceAuthObserver, type SigningFailed, tell } from './events.js';
 import type { CallTransport } from './messages/message.js';
 import type { RequestToDestination } from './request.js';
 import type { Target } from './settings.js';
@@ -49,11 +49,10 @@ export class SigningReport {
   /** Emits the failure, unless the same error was emitted before. */
   failed(error: unknown, target: CalledTarget | undefined): void {
     if (this.observer === NO_OBSERVER || this.wasTold(error)) return;
-    const code = error instanceof ServiceSigningError ? error.code : 'unexpected_error';
     tell(this.observer, {
       type: 'signing_failed',
       transport: target?.transport ?? 'http',
-      code,
+      code: codeOf(error),
       audience: target?.audience,
       isSentUnsigned: isSentUnsigned(error, target),
     });
@@ -65,4 +64,10 @@ export class SigningReport {
     this.told.add(error);
     return wasTold;
   }
+}
+
+function codeOf(error: unknown): SigningFailed['code'] {
+  if (error instanceof ServiceSigningError) return error.code;
+  const isUnavailable = error instanceof ServiceAuthUnavailableError;
+  return isUnavailable && error.code === 'key_unavailable' ? error.code : 'unexpected_error';
 }

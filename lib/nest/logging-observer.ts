@@ -87,6 +87,7 @@ export class LoggingObserver implements ServiceAuthObserver {
 
   private note(event: ServiceAuthEvent, now: number): void {
     if (this.outages.take(event, now)) return;
+    if (event.type === 'signing_failed') this.outages.countUnsent(event);
     const kind = kindOf(event);
     const isExplained = isRefusal(event) && this.outages.explains(event);
     if (kind === undefined || isExplained) this.write(lineOf(event));

@@ -26,6 +26,13 @@ const NO_KEYS: RequestRefused = {
   detail: undefined,
   issuerTrust: 'claimed',
 };
+/** A message whose answer nobody could verify. */
+const NOT_SENT = {
+  ...SAMPLE_EVENTS.signing_failed,
+  transport: 'messages',
+  code: 'key_unavailable',
+  audience: HERALD,
+} as const;
 const NO_STORE: RequestRefused = {
   ...NO_KEYS,
   code: 'replay_store_unavailable',
@@ -390,8 +397,20 @@ describe('an outage', () => {
     over: 'log Can look up issuers again after 90 s. Could not decide 1001 calls meanwhile (503 key_unavailable).',
   };
 
+  const answers = {
+    begin: { ...KEYS_FAILED, areOfAnswers: true, reason: 'the key server answered 404' },
+    request: NOT_SENT,
+    end: { ...SAMPLE_EVENTS.keys_refreshed, areOfAnswers: true },
+    first:
+      'warn Cannot fetch the keys of https://herald.service/ for its answers: the key server answered 404. Not sending it what wants an answer until a retry succeeds (key_unavailable): nobody could verify the answer. A service publishes its keys if it has a signingKey. Check its options, and its URL (jwksUri; by default made from its name).',
+    minute:
+      'warn Still cannot fetch the keys of https://herald.service/ for its answers, for 60 s: the key server answered 404. Did not send it 1000 messages in the last minute (key_unavailable). A service publishes its keys if it has a signingKey. Check its options, and its URL (jwksUri; by default made from its name).',
+    over: 'log Can fetch the keys of https://herald.service/ for its answers again after 90 s. Did not send it 1001 messages meanwhile (key_unavailable).',
+  } as const;
+
   it.each([
     ['the keys of an issuer', keys],
+    ['keys of answers', answers],
     ['the replay store', store],
     ['the look-up of issuers', finder],
   ] as const)('of %s has a first line, one each minute, and one when it is over', (_title, row) => {
@@ -399,11 +418,11 @@ describe('an outage', () => {
     log.hear(row.begin);
     expect(log.take()).toEqual([row.first]);
     log.hear(row.begin, 3);
-    log.hear(row.request as RequestRefused, 1000);
+    log.hear(row.request as ServiceAuthEvent, 1000);
     expect(log.take()).toEqual([]);
     log.pass(60);
     expect(log.take()).toEqual([row.minute]);
-    log.hear(row.request as RequestRefused);
+    log.hear(row.request as ServiceAuthEvent);
     log.pass(30);
     log.hear(row.end);
     expect(log.take()).toEqual([row.over]);
@@ -414,18 +433,24 @@ describe('an outage', () => {
   });
 
   it.each([
-    ['the keys of an issuer', keys.begin, keys.end],
-    ['the replay store', store.begin, SAMPLE_EVENTS.replay_store_recovered],
-    ['the look-up of issuers', finder.begin, finder.end],
-  ] as const)('of %s that met no request says so, and has no number', (_title, begin, end) => {
-    const log = startLog();
-    log.hear(begin);
-    log.pass(60);
-    log.hear(end);
-    const [, minute, over] = log.take();
-    expect(minute).toContain('. It affected no call in the last minute. ');
-    expect(over).toMatch(/ again after 60 s\. It affected no call\.$/);
-  });
+    ['the keys of an issuer', 'none of its calls', keys.begin, keys.end],
+    ['keys of answers', 'no message to it', answers.begin, answers.end],
+    ['the replay store', 'no call', store.begin, SAMPLE_EVENTS.replay_store_recovered],
+    ['the look-up of issuers', 'no call', finder.begin, finder.end],
+  ] as const)(
+    'of %s that met no request says so, and has no number',
+    (_title, what, begin, end) => {
+      const log = startLog();
+      log.hear(begin);
+      log.pass(60);
+      log.hear(end);
+      const [, minute, over] = log.take();
+      if (begin !== answers.begin) {
+        expect(minute).toContain(`. It affected ${what} in the last minute. `);
+      }
+      expect(over).toMatch(new RegExp(` again after 60 s\\. It affected ${what}\\.$`));
+    },
+  );
 
   it('in which the store accepts requests unchecked says so, until some calls cannot be decided', () => {
     const log = startLog();
@@ -461,8 +486,12 @@ describe('an outage', () => {
     ],
     ['the key server cannot be reached (DEPTH_ZERO_SELF_SIGNED_CERT)', 'NODE_EXTRA_CA_CERTS.'],
     ['the key server cannot be reached (CERT_HAS_EXPIRED)', 'certificate of the key server.'],
-    ['the key server cannot be reached (ENOTFOUND)', 'check jwksUri, and the DNS.'],
-    ['the key server answered 404', 'what the key server serves there.'],
+    [
+      'the key server cannot be reached (ENOTFOUND)',
+      'check the DNS, and its URL (jwksUri; by default made from the name of the service).',
+    ],
+    ['the key server answered 404', 'and its URL (jwksUri; by default made from its name).'],
+    ['the key server answered 500', 'what the key server serves there.'],
     [
       "the set has no key that can be used (keys[0]: write a key whose use is 'sig')",
       'Let its owner publish a JWK Set with a key for signatures.',

@@ -195,6 +195,7 @@ const UNSIGNED_ADVICE: Partial<Record<SigningFailed['code'], string>> = {
   subject_undecided: ' Name the user with onBehalfOf(...).',
   target_unknown: ' Add its base URL to targets, or call with a client that does not sign.',
   sending_disabled: ' Set signingKey, or call with a client that does not sign.',
+  key_unavailable: ' The keys that verify its answer are not known.',
 };
 
 function describeUnsigned(event: SigningFailed): Described {

@@ -13,9 +13,13 @@ const KEYS: readonly Advice[] = [
   [/\(CERT_|ERR_TLS_CERT/, 'Renew or correct the certificate of the key server.'],
   [
     /ENOTFOUND|EAI_AGAIN/,
-    'The name of the key server is not known here: check jwksUri, and the DNS.',
+    'The name of the key server is not known here: check the DNS, and its URL (jwksUri; by default made from the name of the service).',
   ],
   [/ECONNREFUSED/, 'Start the service that publishes them, or correct jwksUri.'],
+  [
+    /answered 404/,
+    'A service publishes its keys if it has a signingKey. Check its options, and its URL (jwksUri; by default made from its name).',
+  ],
   [/answered \d/, 'Check jwksUri, and what the key server serves there.'],
   [/^the (?:set|reply) /, 'Let its owner publish a JWK Set with a key for signatures.'],
 ];

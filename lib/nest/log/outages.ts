@@ -1,4 +1,4 @@
-import type { RequestRefused, ServiceAuthEvent } from '../../core/index.js';
+import type { RequestRefused, ServiceAuthEvent, SigningFailed } from '../../core/index.js';
 import {
   counted,
   countsOf,
@@ -24,6 +24,8 @@ interface Trouble {
   readonly what: string;
   readonly code: 'key_unavailable' | 'replay_store_unavailable';
   readonly issuer?: string;
+  /** Whether it is about keys that verify answers, and no calls. */
+  readonly areOfAnswers?: true | undefined;
   readonly reason: string;
   /** What the service does meanwhile, unless it decides no call. */
   readonly meanwhile?: string | undefined;
@@ -43,7 +45,7 @@ interface Outage {
   isOver: boolean;
   /** Whether it ended and began again within a minute. Then its end is not logged immediately. */
   flaps: boolean;
-  /** Calls that could not be decided (503): since the last line, and in total. */
+  /** Calls that could not be decided (503), or messages that were not sent: since the last line, and in total. */
   refused: number;
   refusedInAll: number;
 }
@@ -67,7 +69,7 @@ export class Outages {
       case 'replay_store_failed':
         return this.begin(troubleWithStore(event.reason, meanwhileAccepting(event)), now);
       case 'keys_refreshed':
-        return this.end(`keys ${event.issuer}`, now);
+        return this.end(keyOf(event), now);
       case 'issuer_look_up_recovered':
         return this.end('finder', now);
       case 'replay_store_recovered':
@@ -90,6 +92,14 @@ export class Outages {
     outage.refused++;
     outage.refusedInAll++;
     return true;
+  }
+
+  /** Counts a message that was not sent, since nobody could verify its answer. */
+  countUnsent({ code, audience }: Pick<SigningFailed, 'code' | 'audience'>): void {
+    const outage = this.outages.get(`answers ${audience}`);
+    if (!outage || outage.isOver || outage.trouble.code !== code) return;
+    outage.refused++;
+    outage.refusedInAll++;
   }
 
   /** The time of the next line; Infinity if there is none. */
@@ -176,7 +186,7 @@ export class Outages {
 
   private tellEnd(outage: Outage, now: number, acceptedUnchecked = 0): void {
     const { trouble, startedAt, refusedInAll } = outage;
-    const counts = countsOf(trouble.code, refusedInAll, acceptedUnchecked);
+    const counts = countsOfOutage(trouble, refusedInAll, acceptedUnchecked);
     const text = `Can ${trouble.what} again after ${durationText(now - startedAt)}. ${counts}`;
     const fields = { ...fieldsOf(trouble, 'over'), count: refusedInAll, acceptedUnchecked };
     this.write({ level: 'log', text, fields });
@@ -196,8 +206,25 @@ function untilOver({ meanwhile, code, issuer }: Trouble): string {
 
 function meanwhileOf(trouble: Trouble, refused: number, milliseconds: number): string {
   if (refused === 0 && trouble.meanwhile !== undefined) return trouble.meanwhile;
-  if (refused === 0) return `It affected no call in ${lastMinutes(milliseconds)}.`;
+  if (refused === 0) return `It affected ${noneOf(trouble)} in ${lastMinutes(milliseconds)}.`;
+  if (trouble.areOfAnswers) return unsent(refused, `in ${lastMinutes(milliseconds)}`);
   return `Could not decide ${counted(refused)} in ${lastMinutes(milliseconds)} (503 ${trouble.code}).`;
+}
+
+function countsOfOutage(trouble: Trouble, refused: number, acceptedUnchecked: number): string {
+  if (refused === 0 && acceptedUnchecked === 0) return `It affected ${noneOf(trouble)}.`;
+  if (trouble.areOfAnswers) return unsent(refused, 'meanwhile');
+  return countsOf(trouble.code, refused, acceptedUnchecked);
+}
+
+/** Keys affect what comes from their owner. What waits to be sent to it is not counted. */
+function noneOf({ areOfAnswers, issuer }: Trouble): string {
+  if (areOfAnswers) return 'no message to it';
+  return issuer === undefined ? 'no call' : 'none of its calls';
+}
+
+function unsent(count: number, when: string): string {
+  return `Did not send it ${counted(count, 'messages')} ${when} (key_unavailable).`;
 }
 
 function fieldsOf({ code, issuer, reason }: Trouble, state: string) {
@@ -207,18 +234,35 @@ function fieldsOf({ code, issuer, reason }: Trouble, state: string) {
 type ReplayStoreFailed = Extract<ServiceAuthEvent, { type: 'replay_store_failed' }>;
 type KeysRefreshFailed = Extract<ServiceAuthEvent, { type: 'keys_refresh_failed' }>;
 
-function troubleWithKeys({ issuer, reason, servingStale }: KeysRefreshFailed): Trouble {
+function troubleWithKeys(event: KeysRefreshFailed): Trouble {
+  const { issuer, reason, areOfAnswers } = event;
+  const whose = areOfAnswers === true ? ' for its answers' : '';
   return {
-    key: `keys ${issuer}`,
-    what: `fetch the keys of ${issuer}`,
+    key: keyOf(event),
+    what: `fetch the keys of ${issuer}${whose}`,
     code: 'key_unavailable',
     issuer,
+    areOfAnswers,
     reason,
-    meanwhile: servingStale
-      ? 'Still accepting its calls with the known keys, until they are too old (maxStaleSeconds), then 503.'
-      : undefined,
+    meanwhile: meanwhileWithout(event),
     advice: adviceForKeys(reason),
   };
+}
+
+/** Calls and answers of one service may be verified with different keys. */
+function keyOf({ issuer, areOfAnswers }: Pick<KeysRefreshFailed, 'issuer' | 'areOfAnswers'>) {
+  return areOfAnswers === true ? `answers ${issuer}` : `keys ${issuer}`;
+}
+
+function meanwhileWithout({ servingStale, areOfAnswers }: KeysRefreshFailed): string | undefined {
+  if (areOfAnswers === true) {
+    return servingStale
+      ? 'Still believing its answers with the known keys, until they are too old (maxStaleSeconds).'
+      : 'Not sending it what wants an answer until a retry succeeds (key_unavailable): nobody could verify the answer.';
+  }
+  return servingStale
+    ? 'Still accepting its calls with the known keys, until they are too old (maxStaleSeconds), then 503.'
+    : undefined;
 }
 
 function troubleWithFinder(reason: string): Trouble {

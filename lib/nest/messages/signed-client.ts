@@ -132,7 +132,7 @@ class SignedCalls {
   /** A message whose answer nobody can verify now is not sent: its handler would run, and its caller would send it again. */
   private async signRequest(draft: Draft): Promise<Packed> {
     const isUsable = this.settings.answerKeys?.assertUsable();
-    if (isUsable) await isUsable;
+    if (isUsable) await isUsable.catch((error: unknown) => this.failBefore(error));
     return await new Promise((resolve, reject) => {
       this.sign('SEND', draft, { resolve, reject });
     });
@@ -154,10 +154,19 @@ class SignedCalls {
   }
 
   private fail(error: unknown, outcome: Outcome): void {
+    this.note(error);
+    outcome.reject(error);
+  }
+
+  private failBefore(error: unknown): never {
+    this.note(error);
+    throw error;
+  }
+
+  private note(error: unknown): void {
     const { audience } = this.settings;
     const target = { audience, signing: 'required', transport: 'messages' } as const;
     this.signer.serviceAuth.noteSigningFailure(error, target);
-    outcome.reject(error);
   }
 
   /** What may change before a message is signed: its data, and for whom it is sent. */

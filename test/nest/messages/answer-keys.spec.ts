@@ -3,6 +3,7 @@ import { serviceMessage } from 'nestjs-service-auth/microservices';
 import { jwkOf, type KeyServer, serveKeys, startKeyServer } from '../../support/keys/key-server.js';
 import { describeTcp, type MeetingPlace, TRANSPORTS } from '../../support/messages/brokers.js';
 import {
+  CENSUS,
   censusKey,
   CensusService,
   HeraldService,
@@ -39,6 +40,13 @@ describeTcp('the keys of the called service', () => {
     const asked = early.ask('user.get', own({ id: 1 }));
     await expect(asked).rejects.toThrow(ServiceAuthUnavailableError);
     await expect(asked).rejects.toMatchObject({ code: 'key_unavailable' });
+    expect(early.events.of('signing_failed')).toMatchObject([
+      { code: 'key_unavailable', transport: 'messages', audience: CENSUS, isSentUnsigned: false },
+    ]);
+    expect(early.events.of('keys_refresh_failed')[0]).toMatchObject({
+      issuer: CENSUS,
+      areOfAnswers: true,
+    });
     // Events have no answer, so they are sent.
     await early.tell('user.changed', own({ id: 2 }));
     await keyServer.resume();
@@ -47,6 +55,7 @@ describeTcp('the keys of the called service', () => {
     await expect(late.ask('user.get', own({ id: 3 }))).resolves.toMatchObject({
       got: { id: 3 },
     });
+    expect(late.events.of('signing_failed')).toEqual([]);
     const served = inbox.filter(({ pattern }) => pattern === 'user.get');
     expect(served.map(({ data }) => data)).toEqual([{ id: 3 }]);
     await Promise.all([early.close(), late.close()]);
