@@ -1,5 +1,5 @@
 import { AsyncResource } from 'node:async_hooks';
-import { defer, from, mergeMap, type Observable, Subject } from 'rxjs';
+import { defer, from, mergeMap, Observable, Subject } from 'rxjs';
 import { grantToSend } from '../../clients/signed-call.js';
 import {
   type KeySource,
@@ -99,11 +99,12 @@ class SignedCalls {
   /** Signs again for each subscription: a retry is another message. For whom is decided when the method is called. */
   send(pattern: unknown, given: unknown, send: Send): Observable<unknown> {
     const draft = this.read(pattern, given);
-    return defer(() =>
+    const answers = defer(() =>
       from(this.signRequest(draft)).pipe(
         mergeMap(({ packed, tokenId }) => this.believed(send(pattern, packed), tokenId)),
       ),
     );
+    return deliveredInSubscription(answers);
   }
 
   /** Sent at once, also where nobody subscribes: as Nest does. */
@@ -191,6 +192,21 @@ class SignedCalls {
     const { token, tokenId, data } = await serviceAuth.signMessageNow(message, settings);
     return { tokenId, packed: await unpacked.pack(data, headersOf(token, grant)) };
   }
+}
+
+/**
+ * A connection emits answers in the async context of the call that opened it. What is piped to the answers of another call
+ * would send its own calls for the user of the first one.
+ */
+function deliveredInSubscription(answers: Observable<unknown>): Observable<unknown> {
+  return new Observable((subscriber) => {
+    const here = new AsyncResource('ServiceAuthAnswers');
+    return answers.subscribe({
+      next: (value) => here.runInAsyncScope(() => subscriber.next(value)),
+      error: (error: unknown) => here.runInAsyncScope(() => subscriber.error(error)),
+      complete: () => here.runInAsyncScope(() => subscriber.complete()),
+    });
+  });
 }
 
 /** @throws ServiceSigningError `message_unsignable` for a client whose answers nobody has decided to believe */
