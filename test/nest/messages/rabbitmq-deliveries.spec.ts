@@ -352,6 +352,25 @@ describeRabbitMq('Events of RabbitMQ that are delivered again', () => {
     },
   );
 
+  it.each<[string, (settle: Settling) => void]>([
+    ['acknowledges', ({ ack }) => ack()],
+    ['dead-letters', ({ nack }) => nack(false)],
+    ['settles nothing', () => undefined],
+  ])('handles an event after a failed lookup of users, where a filter %s', async (_, settle) => {
+    let isFailing = true;
+    const resolveUser = (user: string): string => {
+      if (!isFailing) return user;
+      isFailing = false;
+      throw new Error('no database');
+    };
+    const { herald } = await start({ options: { userResolver: { resolveUser } } });
+    onError = settle;
+    await emit(herald.census, serviceMessage('kept', onBehalfOf(USER)));
+    expect(await handled.reach(1)).toEqual(['kept']);
+    expect(dead.list).toEqual([]);
+    expect(closedChannels.size).toBe(0);
+  });
+
   it('runs again what failed, where a filter returns it to the queue', async () => {
     const { herald } = await start();
     onError = ({ nack }) => nack(true);
