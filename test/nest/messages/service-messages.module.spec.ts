@@ -1,6 +1,6 @@
-import { onBehalfOf, ServiceCallContext } from 'nestjs-service-auth';
+import { onBehalfOf, ServiceAnswerRefusedError, ServiceCallContext } from 'nestjs-service-auth';
 import { serviceMessage } from 'nestjs-service-auth/microservices';
-import { lastValueFrom, mergeMap } from 'rxjs';
+import { filter, firstValueFrom, lastValueFrom, mergeMap } from 'rxjs';
 import { INSTALLED_TRANSPORTS, type MeetingPlace } from '../../support/messages/brokers.js';
 import {
   CensusService,
@@ -44,6 +44,24 @@ describe.each(INSTALLED_TRANSPORTS)('ServiceMessagesModule over $name', (transpo
     const piped = async () => await lastValueFrom(send(2).pipe(mergeMap(() => send(3))));
     await calls.runOnBehalfOf(user, piped);
     expect(inbox.map(({ caller }) => caller?.subject)).toEqual([USER, user, user]);
+    await fresh.close();
+  });
+
+  it('fails as its client does without a connection, and not for an unsigned answer', async () => {
+    const lonely = await transport.start();
+    const receiver = await CensusService.start({ place: lonely });
+    const fresh = await HeraldService.start({ place: lonely });
+    const message = serviceMessage({ id: 1 }, onBehalfOf(USER));
+    expect(await fresh.ask('user.get', message)).toMatchObject({ for: USER });
+    const isLost = firstValueFrom(
+      fresh.census.status.pipe(filter((status) => status !== 'connected')),
+    );
+    await receiver.close();
+    await lonely.close();
+    await isLost;
+    const failure: unknown = await fresh.ask('user.get', message).catch((error: unknown) => error);
+    expect(failure).not.toBeInstanceOf(ServiceAnswerRefusedError);
+    expect(String(failure)).toMatch(/ECONNREFUSED|[Cc]onnection/);
     await fresh.close();
   });
 
