@@ -29,7 +29,7 @@ import {
   ServiceJwtGuard,
 } from 'nestjs-service-auth';
 import type { LeasingReplayStore } from 'nestjs-service-auth/core';
-import { serviceMessage } from 'nestjs-service-auth/microservices';
+import { EventConsumer, serviceMessage } from 'nestjs-service-auth/microservices';
 import { connect } from 'amqplib';
 import { lastValueFrom, retry, throwError } from 'rxjs';
 import { createKey } from '../../support/keys/keys.js';
@@ -370,6 +370,46 @@ describeRabbitMq('Events of RabbitMQ that are delivered again', () => {
     expect(dead.list).toEqual([]);
     expect(closedChannels.size).toBe(0);
   });
+
+  it.each([
+    ['service', 1],
+    ['instance', 2],
+  ] as const)(
+    'takes queues without a name as one unit, whose event the %s handles',
+    async (consumer, count) => {
+      @Controller()
+      @UseGuards(ServiceJwtGuard)
+      class FlushController {
+        @EventPattern<string>('flush')
+        @EventConsumer(consumer)
+        flush(@Payload() data: unknown, @Ctx() context: RmqContext) {
+          handled.add(data);
+          settlingOf(context).ack();
+        }
+      }
+      const withoutName = (given: unknown): never => {
+        const { options, ...rest } = given as RmqOptions;
+        const news = { queue: '', exchange: `news-${consumer}`, exchangeType: 'fanout' } as const;
+        const queueOptions = { durable: false, exclusive: true };
+        return { ...rest, options: { ...options, ...news, queueOptions } } as never;
+      };
+      const place: MeetingPlace = {
+        ...broker,
+        server: (queue) => withoutName(broker.server(queue)),
+        client: (queue) => withoutName(broker.client(queue)),
+      };
+      const options = { replayStore: new MemoryReplayStore() };
+      const setup = { place, controllers: [FlushController], options };
+      const replicas = [await CensusService.start(setup), await CensusService.start(setup)];
+      const herald = await HeraldService.start({ place });
+      running.push(...replicas, herald);
+      await herald.tell('flush', serviceMessage('all', actingAsItself()));
+      const dropped = (): number =>
+        replicas.flatMap(({ events }) => events.of('duplicate_dropped')).length;
+      while (handled.list.length + dropped() < 2) await new Promise(setImmediate);
+      expect([handled.list.length, dropped()]).toEqual([count, 2 - count]);
+    },
+  );
 
   it('runs again what failed, where a filter returns it to the queue', async () => {
     const { herald } = await start();
