@@ -16,6 +16,7 @@ import {
   ClientProxyFactory,
   Ctx,
   EventPattern,
+  MessagePattern,
   Payload,
   type RmqContext,
   type RmqOptions,
@@ -199,6 +200,21 @@ describeRabbitMq('Events of RabbitMQ that are delivered again', () => {
       ...broker,
       server: (queue) => withOptions(broker.server(queue)),
       client: (queue) => withOptions(broker.client(queue)),
+    };
+  }
+
+  /** Each service has a queue of its own at one exchange. */
+  function fanOutPlace(exchange: string, nextQueue: () => string): MeetingPlace {
+    const withExchange = (given: unknown): never => {
+      const { options, ...rest } = given as RmqOptions;
+      const own = { queue: nextQueue(), exchange, exchangeType: 'fanout' } as const;
+      const queueOptions = { durable: false, exclusive: true };
+      return { ...rest, options: { ...options, ...own, queueOptions } } as never;
+    };
+    return {
+      ...broker,
+      server: (queue) => withExchange(broker.server(queue)),
+      client: (queue) => withExchange(broker.client(queue)),
     };
   }
 
@@ -387,17 +403,7 @@ describeRabbitMq('Events of RabbitMQ that are delivered again', () => {
           settlingOf(context).ack();
         }
       }
-      const withoutName = (given: unknown): never => {
-        const { options, ...rest } = given as RmqOptions;
-        const news = { queue: '', exchange: `news-${consumer}`, exchangeType: 'fanout' } as const;
-        const queueOptions = { durable: false, exclusive: true };
-        return { ...rest, options: { ...options, ...news, queueOptions } } as never;
-      };
-      const place: MeetingPlace = {
-        ...broker,
-        server: (queue) => withoutName(broker.server(queue)),
-        client: (queue) => withoutName(broker.client(queue)),
-      };
+      const place = fanOutPlace(`news-${consumer}`, () => '');
       const options = { replayStore: new MemoryReplayStore() };
       const setup = { place, controllers: [FlushController], options };
       const replicas = [await CensusService.start(setup), await CensusService.start(setup)];
@@ -410,6 +416,40 @@ describeRabbitMq('Events of RabbitMQ that are delivered again', () => {
       expect([handled.list.length, dropped()]).toEqual([count, 2 - count]);
     },
   );
+
+  it.each([
+    [1, false],
+    [2, true],
+  ])('answers a request once that %d replicas get from an exchange', async (_, haveBoth) => {
+    const wake = new Notes<number>();
+    @Controller()
+    @UseGuards(ServiceJwtGuard)
+    class AskController {
+      @MessagePattern('ask')
+      async ask(@Payload() data: unknown, @Ctx() context: RmqContext) {
+        settlingOf(context).ack();
+        handled.add(data);
+        // The other replica has dropped it before this one answers.
+        await wake.reach(1);
+        return data;
+      }
+    }
+    const place = fanOutPlace(`ask-${haveBoth}`, () => `replica-${(queues += 1)}`);
+    const options = { replayStore: new MemoryReplayStore() };
+    const setup = { place, controllers: [AskController], options };
+    const replicas = [await CensusService.start(setup)];
+    if (haveBoth) replicas.push(await CensusService.start(setup));
+    const herald = await HeraldService.start({ place });
+    running.push(...replicas, herald);
+    const answer = herald.ask('ask', serviceMessage('who', actingAsItself()));
+    if (haveBoth) {
+      const all = replicas.map(async (replica) => await observed(replica, 'duplicate_dropped'));
+      await Promise.race([answer, ...all]);
+    }
+    wake.add(1);
+    expect(await answer).toBe('who');
+    expect(handled.list).toEqual(['who']);
+  });
 
   it('runs again what failed, where a filter returns it to the queue', async () => {
     const { herald } = await start();
