@@ -125,8 +125,12 @@ export class ReceivedMessage implements ReceivedCall<IncomingMessage> {
    * settled, it takes the place of another one.
    */
   private settleUndecided(): void {
-    const { refused, settlement, endpoint } = this.delivery;
-    if (refused === undefined) settlement?.refuse(endpoint.isEvent ? 'requeue' : 'dead-letter');
+    const { delivery } = this;
+    if (delivery.refused !== undefined) return;
+    // It is settled at its end, after a pause: what a filter settles before must not count.
+    if (delivery.endpoint.isEvent) delivery.refused = 'requeue';
+    // At once. The answer is that of the filters, and signed.
+    else delivery.settlement?.refuse('dead-letter');
   }
 
   private get reception(): MessageReception {

@@ -109,12 +109,16 @@ function endpointOf(
   const { name } = transport;
   const isShared = registered.startsWith('$share/') || (name === 'NATS' && group !== undefined);
   const noAck = name === 'RabbitMQ' && Reflect.get(server, 'noAck') !== false;
+  const isOfFanOutExchange = Reflect.get(Object(options) as object, 'exchangeType') === 'fanout';
   return {
     pattern: registered,
     isEvent: isEventHandler,
     transport,
     group,
-    isFanOut: name === 'Redis' || (['NATS', 'MQTT'].includes(name) && !isShared),
+    isFanOut:
+      name === 'Redis' ||
+      (name === 'RabbitMQ' && isOfFanOutExchange) ||
+      (['NATS', 'MQTT'].includes(name) && !isShared),
     isRedelivered: name === 'RabbitMQ' && !noAck,
     prefetchCount: readPrefetch(options),
     isAcknowledgedUnread: noAck,

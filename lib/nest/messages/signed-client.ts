@@ -1,5 +1,5 @@
 import { AsyncResource } from 'node:async_hooks';
-import { defer, from, mergeMap, type Observable, Subject } from 'rxjs';
+import { defer, from, mergeMap, Observable, Subject } from 'rxjs';
 import { grantToSend } from '../../clients/signed-call.js';
 import {
   type KeySource,
@@ -33,6 +33,7 @@ type CreatePacket = (this: object, pattern: unknown, data: unknown) => { metadat
 
 /** What of a `ClientProxy` is replaced. Before Nest 12.0.4 there is no `createPacket`. */
 interface Methods {
+  connect(): Promise<unknown>;
   send: Send;
   emit: Send;
   createPacket?: CreatePacket;
@@ -46,9 +47,10 @@ export function signClient(
 ): void {
   const methods = client as Methods;
   const [send, emit] = [methods.send.bind(client), methods.emit.bind(client)];
+  const connect = methods.connect.bind(client);
   if (methods.createPacket) methods.createPacket = carryingMetadata(methods.createPacket);
   const calls = new SignedCalls(settings, signer);
-  methods.send = (pattern, data) => calls.send(pattern, data, send);
+  methods.send = (pattern, data) => calls.send(pattern, data, { connect, send });
   methods.emit = (pattern, data) => calls.emit(pattern, data, emit);
 }
 
@@ -61,6 +63,9 @@ function carryingMetadata(create: CreatePacket): CreatePacket {
     return packet;
   };
 }
+
+/** The methods of Nest with which a client asks. */
+type Asked = Pick<Methods, 'connect' | 'send'>;
 
 /** A message as its sender gave it, and for whom it is sent. */
 interface Draft {
@@ -97,13 +102,19 @@ class SignedCalls {
   ) {}
 
   /** Signs again for each subscription: a retry is another message. For whom is decided when the method is called. */
-  send(pattern: unknown, given: unknown, send: Send): Observable<unknown> {
+  send(pattern: unknown, given: unknown, client: Asked): Observable<unknown> {
     const draft = this.read(pattern, given);
-    return defer(() =>
+    const answers = defer(() =>
       from(this.signRequest(draft)).pipe(
-        mergeMap(({ packed, tokenId }) => this.believed(send(pattern, packed), tokenId)),
+        mergeMap(({ packed, tokenId }) =>
+          // Before it is sent, a failure is the client's own: Nest rejects with a text then, as brokers answer with one.
+          from(client.connect()).pipe(
+            mergeMap(() => this.believed(client.send(pattern, packed), tokenId)),
+          ),
+        ),
       ),
     );
+    return deliveredInSubscription(answers);
   }
 
   /** Sent at once, also where nobody subscribes: as Nest does. */
@@ -200,6 +211,21 @@ class SignedCalls {
     const { token, tokenId, data } = await serviceAuth.signMessageNow(message, settings);
     return { tokenId, packed: await unpacked.pack(data, headersOf(token, grant)) };
   }
+}
+
+/**
+ * A connection emits answers in the async context of the call that opened it. What is piped to the answers of another call
+ * would send its own calls for the user of the first one.
+ */
+function deliveredInSubscription(answers: Observable<unknown>): Observable<unknown> {
+  return new Observable((subscriber) => {
+    const here = new AsyncResource('ServiceAuthAnswers');
+    return answers.subscribe({
+      next: (value) => here.runInAsyncScope(() => subscriber.next(value)),
+      error: (error: unknown) => here.runInAsyncScope(() => subscriber.error(error)),
+      complete: () => here.runInAsyncScope(() => subscriber.complete()),
+    });
+  });
 }
 
 /** @throws ServiceSigningError `message_unsignable` for a client whose answers nobody has decided to believe */

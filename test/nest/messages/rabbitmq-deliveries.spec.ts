@@ -16,6 +16,7 @@ import {
   ClientProxyFactory,
   Ctx,
   EventPattern,
+  MessagePattern,
   Payload,
   type RmqContext,
   type RmqOptions,
@@ -29,7 +30,7 @@ import {
   ServiceJwtGuard,
 } from 'nestjs-service-auth';
 import type { LeasingReplayStore } from 'nestjs-service-auth/core';
-import { serviceMessage } from 'nestjs-service-auth/microservices';
+import { EventConsumer, serviceMessage } from 'nestjs-service-auth/microservices';
 import { connect } from 'amqplib';
 import { lastValueFrom, retry, throwError } from 'rxjs';
 import { createKey } from '../../support/keys/keys.js';
@@ -202,6 +203,21 @@ describeRabbitMq('Events of RabbitMQ that are delivered again', () => {
     };
   }
 
+  /** Each service has a queue of its own at one exchange. */
+  function fanOutPlace(exchange: string, nextQueue: () => string): MeetingPlace {
+    const withExchange = (given: unknown): never => {
+      const { options, ...rest } = given as RmqOptions;
+      const own = { queue: nextQueue(), exchange, exchangeType: 'fanout' } as const;
+      const queueOptions = { durable: false, exclusive: true };
+      return { ...rest, options: { ...options, ...own, queueOptions } } as never;
+    };
+    return {
+      ...broker,
+      server: (queue) => withExchange(broker.server(queue)),
+      client: (queue) => withExchange(broker.client(queue)),
+    };
+  }
+
   interface Pair {
     readonly place: MeetingPlace;
     readonly queue: string;
@@ -351,6 +367,89 @@ describeRabbitMq('Events of RabbitMQ that are delivered again', () => {
       expect(closedChannels.size).toBe(0);
     },
   );
+
+  it.each<[string, (settle: Settling) => void]>([
+    ['acknowledges', ({ ack }) => ack()],
+    ['dead-letters', ({ nack }) => nack(false)],
+    ['settles nothing', () => undefined],
+  ])('handles an event after a failed lookup of users, where a filter %s', async (_, settle) => {
+    let isFailing = true;
+    const resolveUser = (user: string): string => {
+      if (!isFailing) return user;
+      isFailing = false;
+      throw new Error('no database');
+    };
+    const { herald } = await start({ options: { userResolver: { resolveUser } } });
+    onError = settle;
+    await emit(herald.census, serviceMessage('kept', onBehalfOf(USER)));
+    expect(await handled.reach(1)).toEqual(['kept']);
+    expect(dead.list).toEqual([]);
+    expect(closedChannels.size).toBe(0);
+  });
+
+  it.each([
+    ['service', 1],
+    ['instance', 2],
+  ] as const)(
+    'takes queues without a name as one unit, whose event the %s handles',
+    async (consumer, count) => {
+      @Controller()
+      @UseGuards(ServiceJwtGuard)
+      class FlushController {
+        @EventPattern<string>('flush')
+        @EventConsumer(consumer)
+        flush(@Payload() data: unknown, @Ctx() context: RmqContext) {
+          handled.add(data);
+          settlingOf(context).ack();
+        }
+      }
+      const place = fanOutPlace(`news-${consumer}`, () => '');
+      const options = { replayStore: new MemoryReplayStore() };
+      const setup = { place, controllers: [FlushController], options };
+      const replicas = [await CensusService.start(setup), await CensusService.start(setup)];
+      const herald = await HeraldService.start({ place });
+      running.push(...replicas, herald);
+      await herald.tell('flush', serviceMessage('all', actingAsItself()));
+      const dropped = (): number =>
+        replicas.flatMap(({ events }) => events.of('duplicate_dropped')).length;
+      while (handled.list.length + dropped() < 2) await new Promise(setImmediate);
+      expect([handled.list.length, dropped()]).toEqual([count, 2 - count]);
+    },
+  );
+
+  it.each([
+    [1, false],
+    [2, true],
+  ])('answers a request once that %d replicas get from an exchange', async (_, haveBoth) => {
+    const wake = new Notes<number>();
+    @Controller()
+    @UseGuards(ServiceJwtGuard)
+    class AskController {
+      @MessagePattern('ask')
+      async ask(@Payload() data: unknown, @Ctx() context: RmqContext) {
+        settlingOf(context).ack();
+        handled.add(data);
+        // The other replica has dropped it before this one answers.
+        await wake.reach(1);
+        return data;
+      }
+    }
+    const place = fanOutPlace(`ask-${haveBoth}`, () => `replica-${(queues += 1)}`);
+    const options = { replayStore: new MemoryReplayStore() };
+    const setup = { place, controllers: [AskController], options };
+    const replicas = [await CensusService.start(setup)];
+    if (haveBoth) replicas.push(await CensusService.start(setup));
+    const herald = await HeraldService.start({ place });
+    running.push(...replicas, herald);
+    const answer = herald.ask('ask', serviceMessage('who', actingAsItself()));
+    if (haveBoth) {
+      const all = replicas.map(async (replica) => await observed(replica, 'duplicate_dropped'));
+      await Promise.race([answer, ...all]);
+    }
+    wake.add(1);
+    expect(await answer).toBe('who');
+    expect(handled.list).toEqual(['who']);
+  });
 
   it('runs again what failed, where a filter returns it to the queue', async () => {
     const { herald } = await start();

@@ -1,5 +1,6 @@
-import { onBehalfOf } from 'nestjs-service-auth';
+import { onBehalfOf, ServiceAnswerRefusedError, ServiceCallContext } from 'nestjs-service-auth';
 import { serviceMessage } from 'nestjs-service-auth/microservices';
+import { filter, firstValueFrom, lastValueFrom, mergeMap } from 'rxjs';
 import { INSTALLED_TRANSPORTS, type MeetingPlace } from '../../support/messages/brokers.js';
 import {
   CensusService,
@@ -30,6 +31,38 @@ describe.each(INSTALLED_TRANSPORTS)('ServiceMessagesModule over $name', (transpo
   it('serves a signed request, and believes its signed answer', async () => {
     const message = serviceMessage({ id: 42 }, onBehalfOf(USER));
     expect(await herald.ask('user.get', message)).toEqual({ got: { id: 42 }, for: USER });
+  });
+
+  it.each([
+    ['the user whose call opened the connection', USER],
+    ['another user', `${USER}another/`],
+  ])('sends what is piped to an answer for the user of that call: %s', async (_, user) => {
+    const fresh = await HeraldService.start({ place });
+    const calls = fresh.app.get(ServiceCallContext, { strict: false });
+    const send = (id: number) => fresh.census.send<unknown>('user.get', { id });
+    await calls.runOnBehalfOf(USER, async () => await lastValueFrom(send(1)));
+    const piped = async () => await lastValueFrom(send(2).pipe(mergeMap(() => send(3))));
+    await calls.runOnBehalfOf(user, piped);
+    expect(inbox.map(({ caller }) => caller?.subject)).toEqual([USER, user, user]);
+    await fresh.close();
+  });
+
+  it('fails as its client does without a connection, and not for an unsigned answer', async () => {
+    const lonely = await transport.start();
+    const receiver = await CensusService.start({ place: lonely });
+    const fresh = await HeraldService.start({ place: lonely });
+    const message = serviceMessage({ id: 1 }, onBehalfOf(USER));
+    expect(await fresh.ask('user.get', message)).toMatchObject({ for: USER });
+    const isLost = firstValueFrom(
+      fresh.census.status.pipe(filter((status) => status !== 'connected')),
+    );
+    await receiver.close();
+    await lonely.close();
+    await isLost;
+    const failure: unknown = await fresh.ask('user.get', message).catch((error: unknown) => error);
+    expect(failure).not.toBeInstanceOf(ServiceAnswerRefusedError);
+    expect(String(failure)).toMatch(/ECONNREFUSED|[Cc]onnection/);
+    await fresh.close();
   });
 
   it('serves a signed event', async () => {
