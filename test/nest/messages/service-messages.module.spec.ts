@@ -1,6 +1,6 @@
 import { onBehalfOf, ServiceAnswerRefusedError, ServiceCallContext } from 'nestjs-service-auth';
 import { serviceMessage } from 'nestjs-service-auth/microservices';
-import { filter, firstValueFrom, lastValueFrom, mergeMap } from 'rxjs';
+import { endWith, filter, firstValueFrom, lastValueFrom, mergeMap, take } from 'rxjs';
 import { INSTALLED_TRANSPORTS, type MeetingPlace } from '../../support/messages/brokers.js';
 import {
   CensusService,
@@ -44,6 +44,27 @@ describe.each(INSTALLED_TRANSPORTS)('ServiceMessagesModule over $name', (transpo
     const piped = async () => await lastValueFrom(send(2).pipe(mergeMap(() => send(3))));
     await calls.runOnBehalfOf(user, piped);
     expect(inbox.map(({ caller }) => caller?.subject)).toEqual([USER, user, user]);
+    await fresh.close();
+  });
+
+  it('sends what is piped to an event for the user of that call', async () => {
+    const fresh = await HeraldService.start({ place });
+    const calls = fresh.app.get(ServiceCallContext, { strict: false });
+    const send = (id: number) => fresh.census.send<unknown>('user.get', { id });
+    await calls.runOnBehalfOf(USER, async () => await lastValueFrom(send(1)));
+    const other = `${USER}another/`;
+    await calls.runOnBehalfOf(other, async () => {
+      const sent = fresh.census.emit<unknown>('user.changed', { id: 2 });
+      await lastValueFrom(
+        sent.pipe(
+          endWith(undefined),
+          take(1),
+          mergeMap(() => send(3)),
+        ),
+      );
+    });
+    const asked = inbox.filter(({ pattern }) => pattern === 'user.get');
+    expect(asked.map(({ caller }) => caller?.subject)).toEqual([USER, other]);
     await fresh.close();
   });
 
