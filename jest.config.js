@@ -22,6 +22,7 @@ export const NEEDS_TOOLS = {
     'clients/caches',
     'docs/clusters',
     'docs/for-whom',
+    'docs/messages',
     'docs/messages-other-languages',
     'docs/observability',
     'docs/snippets',

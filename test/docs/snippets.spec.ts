@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { ClientProxy } from '@nestjs/microservices';
 import ts from 'typescript';
 import { readBlocks } from './page-blocks.mjs';
@@ -37,8 +37,10 @@ function compile(sources: ReadonlyMap<string, string>): Map<string, string[]> {
   const config = ts.readConfigFile(join(ROOT, 'tsconfig.json'), (path) => ts.sys.readFile(path));
   const { options } = ts.parseJsonConfigFileContent(config.config, ts.sys, ROOT);
   const disk = ts.createCompilerHost(options);
+  const folders = new Set([...sources.keys()].map((path) => dirname(path)));
   const host: ts.CompilerHost = {
     ...disk,
+    directoryExists: (path) => folders.has(path) || disk.directoryExists?.(path) === true,
     fileExists: (path) => sources.has(path) || disk.fileExists(path),
     readFile: (path) => sources.get(path) ?? disk.readFile(path),
     getSourceFile: (path, languageOptions, ...others) => {

@@ -23,7 +23,7 @@ export default {
   ...SOURCES,
   rootDir: '${ROOT}',
   roots: [import.meta.dirname],
-  testRegex: '\\\\.test\\\\.ts$',
+  testRegex: '\\\\.e2e-spec\\\\.ts$',
   maxWorkers: 1,
 };
 `;
@@ -44,7 +44,7 @@ function writePage(skipped: readonly string[]): FolderWithPackages {
   for (const { file = '', code } of blocks.filter((block) => !skipped.includes(block.file ?? ''))) {
     writeFileSync(join(folder.path, file), code);
   }
-  writeFileSync(join(folder.path, 'failing.test.ts'), FAILING);
+  writeFileSync(join(folder.path, 'failing.e2e-spec.ts'), FAILING);
   writeFileSync(join(folder.path, 'jest.config.mjs'), JEST_CONFIG);
   const compiler = { extends: join(ROOT, 'tsconfig.json'), include: ['*.ts'] };
   writeFileSync(join(folder.path, 'tsconfig.json'), JSON.stringify(compiler));
@@ -94,19 +94,19 @@ describe('the page about testing', () => {
   });
 
   it('tests a guarded controller in ten lines', () => {
-    const first = blocks.find(({ file }) => file === 'first.test.ts')?.code ?? '';
+    const first = blocks.find(({ file }) => file === 'first.e2e-spec.ts')?.code ?? '';
     const lines = first.split('\n').filter((line) => !/^(import .*|\/\/.*)?$/.test(line));
     expect(lines.length).toBeGreaterThan(5);
     expect(lines.length).toBeLessThanOrEqual(10);
   });
 
   it.each([
-    ['Jest', runJest, isInjectable ? [] : ['inject.test.ts']],
+    ['Jest', runJest, isInjectable ? [] : ['inject.e2e-spec.ts']],
     ['Vitest', runVitest, []],
   ] as const)(
     'runs under %s',
     async (_runner, run, left) => {
-      const skipped = hasMetadata ? left : [...left, 'messages.test.ts'];
+      const skipped = hasMetadata ? left : [...left, 'messages.e2e-spec.ts'];
       const folder = writePage([...skipped, 'vitest.config.ts']);
       try {
         const tests = await run(folder.path);

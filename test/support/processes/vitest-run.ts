@@ -21,7 +21,7 @@ interface Report {
   }[];
 }
 
-/** Runs Vitest, in a process of its own, over the `*.test.ts` of a folder. */
+/** Runs Vitest, in a process of its own, over the `*.test.ts` and `*.e2e-spec.ts` of a folder. */
 export async function runVitest(folder: string): Promise<readonly ReportedTest[]> {
   const manifest = createRequire(import.meta.url).resolve('vitest/package.json');
   const vitest = join(dirname(manifest), 'vitest.mjs');

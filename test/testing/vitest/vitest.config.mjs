@@ -8,7 +8,7 @@ const source = (path) => fileURLToPath(new URL(`../../../lib/${path}`, import.me
 export default defineConfig({
   test: {
     globals: true,
-    include: ['**/*.test.ts'],
+    include: ['**/*.test.ts', '**/*.e2e-spec.ts'],
     testTimeout: 30_000,
     hookTimeout: 30_000,
   },
