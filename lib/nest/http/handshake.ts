@@ -55,8 +55,9 @@ export class Handshake {
   }
 }
 
-/** Answers in the words of Node alone: what is mounted may get no response of Express. */
+/** Answers in the words of Node alone: what is mounted may get no response of Express. A timeout may have answered before. */
 export function answer(response: ServerResponse, error: HttpException): void {
+  if (response.headersSent) return;
   const body = Buffer.from(JSON.stringify(error.getResponse()));
   response.statusCode = error.getStatus();
   response.setHeader('Content-Type', 'application/json; charset=utf-8');
