@@ -292,6 +292,28 @@ describeRedis('ServiceJobsModule', () => {
     await context.runActingAsItself(() => upsert(DATA));
   });
 
+  it.each(['shared', 'over', 'outside'])(
+    'JB-05 makes no scheduler for the service itself where a user is lost: %s',
+    async (where) => {
+      const service = await start({ options: { subjectPropagation: 'ambient' } });
+      const context = service.app.get(ServiceCallContext, { strict: false });
+      const upsert = async (): Promise<unknown> =>
+        await service.queue.upsertJobScheduler('nightly', { every: 3_600_000 }, { data: DATA });
+      const ended = {
+        verification: { verifier: {}, isReport: false, previous: undefined },
+        endedAt: 0,
+      };
+      const run = {
+        shared: async () => await context.runShared(upsert),
+        over: async () => await context.runForRequest(ended, upsert),
+        outside: upsert,
+      }[where] as () => Promise<unknown>;
+      if (where === 'outside') await run();
+      else await expect(run()).rejects.toMatchObject({ code: 'subject_undecided' });
+      expect(await service.queue.getJobSchedulersCount()).toBe(where === 'outside' ? 1 : 0);
+    },
+  );
+
   it('signs the jobs of a flow, each for itself', async () => {
     const service = await start({ options: { maxMessageLifetimeSeconds: 7200 } });
     const context = service.app.get(ServiceCallContext, { strict: false });
