@@ -43,7 +43,8 @@ export class Handshake {
 
   /** Answers, and ends the socket. */
   refuse(exception: HttpException): void {
-    this.response.once('finish', () => this.socket.end());
+    // As Node ends its own: a caller that stays would keep a socket that is only half closed, and no timeout ends it.
+    this.response.once('finish', () => this.socket.destroySoon());
     answer(this.response, exception);
   }
 
