@@ -1,3 +1,4 @@
+import { Processor, WorkerHost } from '@nestjs/bullmq';
 import type { Job, Queue } from 'bullmq';
 import type { ModuleRef } from '@nestjs/core';
 import {
@@ -20,6 +21,7 @@ import {
   tokenOf,
   USER,
 } from '../../support/jobs/job-services.js';
+import { setCoverageListener } from '../../support/observed/coverage-listener.js';
 import { describeRedis, RedisServer } from '../../support/redis/redis-server.js';
 
 const DATA = { to: 21, lines: ['Welcome', 'é'] };
@@ -402,6 +404,27 @@ describeRedis('ServiceJobsModule', () => {
       expect(service.events.of('request_would_be_refused')).toMatchObject([
         { code: 'token_missing', route: 'mail' },
       ]);
+    },
+  );
+
+  it.each([true, false])(
+    'finds a processor without a guard that a factory has made: %p',
+    async (isGuarded) => {
+      @Processor('mail')
+      class OpenProcessor extends WorkerHost {
+        async process(): Promise<string> {
+          return await Promise.resolve('done');
+        }
+      }
+      const made = isGuarded ? {} : new OpenProcessor();
+      const providers = [{ provide: 'made', useFactory: () => made }];
+      let table: readonly { handler: string; verdict: string }[] = [];
+      setCoverageListener((handlers) => (table = handlers as typeof table));
+      await start({ providers });
+      setCoverageListener(undefined);
+      const open = table.filter(({ verdict }) => verdict === 'open');
+      const wanted = isGuarded ? [] : ['OpenProcessor.process() [job]'];
+      expect(open.map(({ handler }) => handler)).toEqual(wanted);
     },
   );
 
