@@ -27,6 +27,12 @@ export class FixedSubject {
     return this.#decision === 'outside' || (!this.isFinal && this.#request === undefined);
   }
 
+  /** Whether no user was named, and no request was being served as far as this service sees. */
+  get isOutside(): boolean {
+    const isUnnamed = this.#decision === 'outside' || this.#decision === 'unnamed';
+    return isUnnamed && this.#request === undefined;
+  }
+
   /** Whether code named the user, or no user is known. Then no subscription changes it. */
   get isFinal(): boolean {
     return this.#decision instanceof NamedSubject || typeof this.#decision === 'string';

@@ -82,7 +82,7 @@ export function coverageOf(modules: ModulesContainer, reach: GlobalGuardReach): 
   const nodes = [...modules.values()];
   const found = [
     ...unique(nodes.flatMap(({ controllers }) => [...controllers.values()])).flatMap(ofController),
-    ...unique(nodes.flatMap(({ providers }) => [...providers.values()])).flatMap((wrapper) =>
+    ...unique(nodes.flatMap(providersOf)).flatMap((wrapper) =>
       ofProvider(wrapper, () => endpointsServing(wrapper, modules)),
     ),
   ];
@@ -114,6 +114,18 @@ export function guardedEvents(
     .map((event) => judge(event, reach))
     .filter(({ verdict }) => verdict === 'guarded' || verdict === 'optional')
     .map(({ handler }) => handler);
+}
+
+/** A processor counts too if a factory has made it: @nestjs/bullmq binds it as it binds a class. */
+function providersOf({ providers }: ModuleNode): Wrapper[] {
+  return [...providers.values()].map((wrapper: Wrapper) => {
+    const { instance, host } = wrapper;
+    const metatype = isObject(instance) && (instance.constructor as Type | undefined);
+    const isMade = wrapper.isNotMetatype && typeof metatype === 'function';
+    if (!isMade || !Reflect.hasMetadata(PROCESSOR, metatype)) return wrapper;
+    const isDependencyTreeStatic = (): boolean => wrapper.isDependencyTreeStatic();
+    return { metatype, isNotMetatype: false, instance, isDependencyTreeStatic, host };
+  });
 }
 
 /** Each class once, since several modules may declare it. */

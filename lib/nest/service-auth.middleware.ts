@@ -135,7 +135,8 @@ export class ServiceAuthMiddleware {
   upgrade(options: MountOptions = {}): ServiceAuthUpgradeListener {
     const route = routeOfMount(options);
     return (request, socket, next) => {
-      const handshake = new Handshake(request, socket);
+      const handshake = Handshake.of(request, socket);
+      if (!handshake) return;
       const { response } = handshake;
       void this.verify(ReceivedRequest.serving(request, response, options.route), route, {
         accept: () => {

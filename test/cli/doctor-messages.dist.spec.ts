@@ -66,7 +66,7 @@ const good = () => ({
   trustedIssuers: [
     { issuer: originOf(caller) },
     { issuer: originOf(published), transports: ['jobs'] },
-  ],
+  ] as { issuer: string; transports?: string[]; profile?: string }[],
 });
 const census = () => ({ client: 'CENSUS', audience: originOf(answerer) });
 
@@ -306,6 +306,19 @@ describe('doctor, of messages and jobs', () => {
       'messages',
       [{ status: 'fail', message: containing('No trusted issuer may send any') }],
       () => ({ auth: { trustedIssuers: good().trustedIssuers.slice(1) } }),
+    ],
+    [
+      'handlers whose only sender is in the original profile, which messages do not know',
+      'messages',
+      [{ status: 'fail', message: containing('No trusted issuer may send any') }],
+      () => ({
+        auth: {
+          trustedIssuers: good().trustedIssuers.with(0, {
+            issuer: originOf(caller),
+            profile: 'original',
+          }),
+        },
+      }),
     ],
     [
       'handlers of a service that trusts nobody',

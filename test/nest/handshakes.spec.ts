@@ -170,4 +170,57 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     socket.resetAndDestroy();
     expect(await shake(census.port, signed(herald, USER))).toEqual({ subject: USER });
   });
+
+  it.each([true, false])(
+    'GQ-09 outlives a handshake that a caller sends behind a request, without its answer: %p',
+    async (isPending) => {
+      const census = await start();
+      const server = census.app.getHttpServer() as Server;
+      const socket = connect(census.port, '127.0.0.1');
+      socket.on('error', () => undefined);
+      const came = once(socket, 'data').then(([bytes]) => String(bytes));
+      const first = `GET /whom HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`;
+      const upgrade = `GET ${TARGET} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`;
+      if (isPending) {
+        // Nobody answers the first request.
+        server.removeAllListeners('request');
+        socket.write(first + upgrade);
+        await once(socket, 'close');
+        expect(opened).toEqual([]);
+      } else {
+        socket.write(first);
+        expect(await came).toContain('404');
+        const answer = once(socket, 'data').then(([bytes]) => String(bytes));
+        socket.write(upgrade);
+        expect(await answer).toContain('token_missing');
+      }
+      socket.destroy();
+      expect(await shake(census.port, signed(herald, USER))).toEqual({ subject: USER });
+    },
+  );
+
+  it.each([true, false])(
+    'GQ-09 keeps the socket of a caller that stays only where it lets the handshake in: %p',
+    async (isSigned) => {
+      const census = await start();
+      const server = census.app.getHttpServer() as Server;
+      const taken = once(server, 'connection').then(([socket]) => socket as Socket);
+      const socket = connect({ port: census.port, host: '127.0.0.1', allowHalfOpen: true });
+      const lines = Object.entries({
+        host: '127.0.0.1',
+        connection: 'Upgrade',
+        upgrade: 'websocket',
+        'sec-websocket-version': '13',
+        'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
+        ...(isSigned && signed(herald, USER)),
+      }).map(([name, value]) => `${name}: ${String(value)}`);
+      socket.write(`GET ${TARGET} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`);
+      const atCensus = await taken;
+      const [answer] = (await once(socket, 'data')) as [Buffer];
+      expect(String(answer)).toContain(isSigned ? '101' : 'token_missing');
+      if (!isSigned && !atCensus.destroyed) await once(atCensus, 'close');
+      expect(atCensus.destroyed).toBe(!isSigned);
+      socket.destroy();
+    },
+  );
 });

@@ -63,6 +63,12 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     handled.splice(0);
   });
   const running: TestService[] = [];
+  const pending: ServerResponse[] = [];
+  const unreached = (): void => void handled.push('legacy');
+  const noteAnswer = (_: IncomingMessage, response: ServerResponse, next: () => void): void => {
+    pending.push(response);
+    next();
+  };
   afterAll(async () => {
     await Promise.all([...running, inbox].map(async (each) => await each.close()));
   });
@@ -183,6 +189,44 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
       200,
     ]);
   });
+
+  it.each([true, false])(
+    'GQ-04 outlives an answer that was sent while the request was verified: %p',
+    async (isAnswered) => {
+      const census = await startService({
+        adapter,
+        imports: [
+          ServiceAuthModule.forRoot({
+            issuer: CENSUS,
+            trustedIssuers: [herald.trusted],
+            observer: events,
+            // As a timeout answers a user who is looked up for too long, and then is not found.
+            userResolver: { resolveUser: () => void (isAnswered && pending.pop()?.end('late')) },
+          }),
+        ],
+        configure: async (app) => {
+          const middleware = app.get(ServiceAuthMiddleware);
+          if (adapter === 'express') {
+            app.use('/legacy', noteAnswer, middleware.express(), unreached);
+            return;
+          }
+          await fastifyOf(app).register(async (scope) => {
+            scope.addHook('onRequest', ({ raw }, reply, done) => noteAnswer(raw, reply.raw, done));
+            scope.addHook('preHandler', middleware.fastify());
+            scope.get('/legacy', () => handled.push('legacy'));
+          });
+        },
+      });
+      running.push(census);
+      const answer = await herald.get(census.port, '/legacy', USER);
+      if (isAnswered) expect(answer).toMatchObject({ status: 200, text: 'late' });
+      else expect(answer).toMatchObject({ status: 403, code: 'subject_unknown' });
+      await events.reach(1);
+      expect(events.decisions).toMatchObject([{ code: 'subject_unknown' }]);
+      expect(handled).toEqual([]);
+      expect(await call(census.port, { target: '/legacy' })).toMatchObject({ status: 401 });
+    },
+  );
 
   it('GQ-06 a mount that admits callers without a token', async () => {
     const census = await start({ anonymous: 'admit' });

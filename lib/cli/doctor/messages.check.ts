@@ -179,12 +179,12 @@ function checkSenders(
     const advice = 'name the services that may send them in trustedIssuers';
     return [fail(name, `${who}. Without trustedIssuers, each of them fails`, advice)];
   }
-  const senders = [...receiving.trustedIssuers.known()].filter(({ transports }) =>
-    transports.has(name),
+  const senders = [...receiving.trustedIssuers.known()].filter(
+    ({ transports, profile }) => transports.has(name) && profile === 'strict',
   );
   if (isListed && senders.length === 0) {
-    const advice = `add '${name}' to the transports of a trusted issuer`;
-    return [fail(name, `${who}. No trusted issuer may send any (transports)`, advice)];
+    const advice = `add '${name}' to the transports of a trusted issuer in the strict profile`;
+    return [fail(name, `${who}. No trusted issuer may send any (transports, profile)`, advice)];
   }
   const from = isListed
     ? listed(senders.map(({ issuer }) => issuer))

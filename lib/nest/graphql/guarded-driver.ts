@@ -31,6 +31,8 @@ interface Driver {
 /** What GraphQLModule gives a driver, as far as it is read. */
 interface DriverOptions {
   readonly path?: string;
+  /** What a gateway has its path and the rest of these in. */
+  readonly server?: unknown;
   readonly context?: object;
   /** Whether Mercurius registers a route. */
   readonly routes?: unknown;
@@ -57,14 +59,14 @@ interface Hooks {
   readonly preHandler: ServiceAuthFastifyHook;
 }
 
-/** Of @nestjs/graphql. */
-const DEFAULT_PATH = '/graphql';
-
 const NO_MODULE =
   'guardedDriver() needs ServiceAuthModule. Write imports: [ServiceAuthModule.forRoot({ issuer, trustedIssuers })] in the root module; with isGlobal: false, give what it returned to GraphQLModule.forRootAsync({ imports: [...] }).';
 
 const NO_ROUTE =
   'routes: there is no endpoint to verify. Remove routes: false of this GraphQLModule, or use the driver without guardedDriver() and mount ServiceAuthMiddleware on your own route.';
+
+const NO_PATH =
+  'driver: guardedDriver() does not know where this driver has its endpoint, as that of a gateway. Use the driver without guardedDriver(), and mount ServiceAuthMiddleware under its path.';
 
 /**
  * Makes a driver of @nestjs/graphql verify the requests of its endpoint: before GraphQL sees them, each once, wherever the
@@ -111,7 +113,8 @@ export function guardedDriver<T extends object>(
         const hooks = hooksOf(middleware.fastify(mount), subscriptions);
         return await hookRoutes(httpAdapter.getInstance<FastifyRoutes>(), hooks, begin);
       }
-      const { path = DEFAULT_PATH } = endpoint;
+      const { path, server } = endpoint;
+      if (path === undefined || server !== undefined) throw new ServiceAuthConfigError([NO_PATH]);
       httpAdapter.use(path, middleware.express({ ...mount, route: path }));
       return await begin();
     }

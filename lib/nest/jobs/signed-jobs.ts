@@ -74,12 +74,14 @@ export class SignedJobs {
   /**
    * The template of a scheduler, which has no token: BullMQ copies it into each job.
    *
-   * @throws ServiceSigningError `message_unsignable` where a user is named, or known here
+   * @throws ServiceSigningError `message_unsignable` where a user is named, or known here. `subject_undecided` where one is
+   *   lost: the jobs would run for the service itself
    */
   template({ data, opts }: Pick<JobDraft, 'data' | 'opts'>): SignedJob {
     const addressed = readAddressed(data, this.signer);
-    const isNamed = data instanceof ServiceMessage;
-    const caller = isNamed ? addressed.subject() : this.signer.callContext.current();
+    const here = this.signer.callContext.fix();
+    const isOutside = !(data instanceof ServiceMessage) && here.isOutside;
+    const caller = isOutside ? undefined : addressed.subject();
     if (caller?.subject !== undefined) {
       throw new ServiceSigningError('message_unsignable', {
         detail:

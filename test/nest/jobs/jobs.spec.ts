@@ -1,3 +1,4 @@
+import { Processor, WorkerHost } from '@nestjs/bullmq';
 import type { Job, Queue } from 'bullmq';
 import type { ModuleRef } from '@nestjs/core';
 import {
@@ -20,6 +21,7 @@ import {
   tokenOf,
   USER,
 } from '../../support/jobs/job-services.js';
+import { setCoverageListener } from '../../support/observed/coverage-listener.js';
 import { describeRedis, RedisServer } from '../../support/redis/redis-server.js';
 
 const DATA = { to: 21, lines: ['Welcome', 'é'] };
@@ -292,6 +294,28 @@ describeRedis('ServiceJobsModule', () => {
     await context.runActingAsItself(() => upsert(DATA));
   });
 
+  it.each(['shared', 'over', 'outside'])(
+    'JB-05 makes no scheduler for the service itself where a user is lost: %s',
+    async (where) => {
+      const service = await start({ options: { subjectPropagation: 'ambient' } });
+      const context = service.app.get(ServiceCallContext, { strict: false });
+      const upsert = async (): Promise<unknown> =>
+        await service.queue.upsertJobScheduler('nightly', { every: 3_600_000 }, { data: DATA });
+      const ended = {
+        verification: { verifier: {}, isReport: false, previous: undefined },
+        endedAt: 0,
+      };
+      const run = {
+        shared: async () => await context.runShared(upsert),
+        over: async () => await context.runForRequest(ended, upsert),
+        outside: upsert,
+      }[where] as () => Promise<unknown>;
+      if (where === 'outside') await run();
+      else await expect(run()).rejects.toMatchObject({ code: 'subject_undecided' });
+      expect(await service.queue.getJobSchedulersCount()).toBe(where === 'outside' ? 1 : 0);
+    },
+  );
+
   it('signs the jobs of a flow, each for itself', async () => {
     const service = await start({ options: { maxMessageLifetimeSeconds: 7200 } });
     const context = service.app.get(ServiceCallContext, { strict: false });
@@ -380,6 +404,27 @@ describeRedis('ServiceJobsModule', () => {
       expect(service.events.of('request_would_be_refused')).toMatchObject([
         { code: 'token_missing', route: 'mail' },
       ]);
+    },
+  );
+
+  it.each([true, false])(
+    'finds a processor without a guard that a factory has made: %p',
+    async (isGuarded) => {
+      @Processor('mail')
+      class OpenProcessor extends WorkerHost {
+        async process(): Promise<string> {
+          return await Promise.resolve('done');
+        }
+      }
+      const made = isGuarded ? {} : new OpenProcessor();
+      const providers = [{ provide: 'made', useFactory: () => made }];
+      let table: readonly { handler: string; verdict: string }[] = [];
+      setCoverageListener((handlers) => (table = handlers as typeof table));
+      await start({ providers });
+      setCoverageListener(undefined);
+      const open = table.filter(({ verdict }) => verdict === 'open');
+      const wanted = isGuarded ? [] : ['OpenProcessor.process() [job]'];
+      expect(open.map(({ handler }) => handler)).toEqual(wanted);
     },
   );
 

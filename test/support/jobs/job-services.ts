@@ -1,6 +1,12 @@
 import { BullModule, getFlowProducerToken, getQueueToken } from '@nestjs/bullmq';
 import { HttpService } from '@nestjs/axios';
-import { type INestApplicationContext, Injectable, Module, type Type } from '@nestjs/common';
+import {
+  type INestApplicationContext,
+  Injectable,
+  Module,
+  type Provider,
+  type Type,
+} from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { type FlowProducer, type Job, Queue, QueueEvents } from 'bullmq';
 import {
@@ -55,6 +61,8 @@ export interface JobServiceSetup {
   readonly decorators?: readonly ClassDecorator[];
   /** In a second `forQueues()`, what it says of the queue. */
   readonly again?: Partial<JobQueueOptions>;
+  /** More providers of its module. */
+  readonly providers?: readonly Provider[];
   /** Whether the processor calls services with the `HttpService` that signs. */
   readonly calls?: boolean;
 }
@@ -98,7 +106,10 @@ export class JobService {
     const module = class {};
     Module({
       imports: [auth, ...bull, ...jobs, ...(setup.calls ? [ServiceHttpModule.register()] : [])],
-      providers: setup.process ? [processorOf(setup, handled)] : [],
+      providers: [
+        ...(setup.process ? [processorOf(setup, handled)] : []),
+        ...(setup.providers ?? []),
+      ],
     })(module);
     const app = await NestFactory.createApplicationContext(module, { logger, abortOnError: false });
     app.enableShutdownHooks([]);

@@ -1,14 +1,16 @@
 import { UseGuards } from '@nestjs/common';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import { Context, Query, Resolver } from '@nestjs/graphql';
+import { ApolloDriver, type ApolloDriverConfig } from '@nestjs/apollo';
+import { Context, GraphQLModule, Query, Resolver } from '@nestjs/graphql';
 import {
   AllowIssuers,
   ServiceCaller,
   type ServiceIdentity,
   ServiceJwtGuard,
 } from 'nestjs-service-auth';
+import { guardedDriver } from 'nestjs-service-auth/graphql';
 import { call } from '../../../test/support/http/http.js';
-import { dataOf, operation, refusedFields, STACKS, startGraphQL } from './stacks.js';
+import { dataOf, operation, refusedFields, STACKS, startGraphQL, unsigned } from './stacks.js';
 
 const ARCHIVE = 'https://archive.service/';
 
@@ -68,6 +70,18 @@ const CONTEXTS: readonly [what: string, create: () => unknown][] = [
 const same = (context: object) => () => context;
 const later = (create: () => object) => async () => await Promise.resolve(create());
 
+/** As ApolloGatewayDriver: the options of its endpoint are under `server`. */
+class GatewayDriver extends ApolloDriver {
+  override async mergeDefaultOptions(
+    options: ApolloDriverConfig & { server?: ApolloDriverConfig },
+  ) {
+    return { ...options, server: await super.mergeDefaultOptions(options.server ?? {}) };
+  }
+  override async start(options: ApolloDriverConfig & { server?: ApolloDriverConfig }) {
+    await super.start({ ...options.server, schema: options.schema });
+  }
+}
+
 describe.each(STACKS)('$title', (stack) => {
   const { adapter } = stack;
 
@@ -124,6 +138,25 @@ describe.each(STACKS)('$title', (stack) => {
       expect(await call(census.port, { target })).toMatchObject({ code: 'token_missing' });
       await census.close();
     });
+
+  if (adapter === 'express')
+    it.each([GatewayDriver, ApolloDriver])(
+      'GQ-07 does not start with a driver whose endpoint it does not find: %p',
+      async (driver) => {
+        const config = { path: '/apart', autoSchemaFile: true };
+        const options = driver === ApolloDriver ? config : { autoSchemaFile: true, server: config };
+        const graphql = GraphQLModule.forRoot({ driver: guardedDriver(driver), ...options });
+        const started = startGraphQL({ adapter, imports: [graphql], providers: [WhoResolver] });
+        if (driver !== ApolloDriver) {
+          await expect(started).rejects.toThrow('ServiceAuthMiddleware under its path');
+          return;
+        }
+        const census = await started;
+        const query = unsigned(operation('{ who }', {}, '/apart'));
+        expect(await call(census.port, query)).toMatchObject({ code: 'token_missing' });
+        await census.close();
+      },
+    );
 
   if (stack.isMercurius)
     it('GQ-07 does not start without a route that it could verify', async () => {
