@@ -56,9 +56,7 @@ export class ReceivedJob implements ReceivedCall<IncomingMessage> {
 
   /** Whether BullMQ made the job from the template of a scheduler. */
   get isScheduled(): boolean {
-    return (
-      this.job.repeatJobKey !== undefined || Reflect.get(this.job.opts, 'repeat') !== undefined
-    );
+    return this.job.repeatJobKey !== undefined;
   }
 
   toVerify(): IncomingMessage {

@@ -49,10 +49,7 @@ export function signQueue(queue: Queue, settings: JobQueueSettings, signer: Clie
     defaults: queue.defaultJobOptions,
   });
   methods.addJob = async (name, data, opts) => {
-    const isScheduler = opts !== undefined && Reflect.get(opts, 'repeat') !== undefined;
-    const signed = isScheduler
-      ? jobs.template({ data, opts })
-      : await jobs.sign(draftOf({ name, data, opts }));
+    const signed = await jobs.sign(draftOf({ name, data, opts }));
     return await addJob(name, signed.data, signed.opts);
   };
   methods.addBulk = async (given) => {

@@ -276,10 +276,19 @@ describeRedis('ServiceJobsModule', () => {
         expect(service.handled).toEqual([{ name: 'clean', data: DATA, identity: undefined }]);
       }
       // A job that no scheduler made needs a token all the same.
-      const unsigned = await addForeign(DATA, {});
-      await expect(service.result(unsigned)).rejects.toThrow('token_missing');
+      for (const opts of [{}, { repeat: { every: 3_600_000 } }]) {
+        const unsigned = await addForeign(DATA, opts);
+        await expect(service.result(unsigned)).rejects.toThrow('token_missing');
+      }
     },
   );
+
+  it('JB-05 signs a job with the old option repeat, of which BullMQ makes no scheduler', async () => {
+    const service = await start({ worker: { ...FAST, schedulers: 'act-as-itself' } });
+    const opts = { repeat: { every: 3_600_000 } } as object;
+    expect(await service.result(await service.queue.add('send', forUser(), opts))).toBe('done');
+    expect(service.handled).toMatchObject([{ identity: { subject: USER } }]);
+  });
 
   it('JB-05 puts no user into the template of a scheduler', async () => {
     const service = await start();
