@@ -191,7 +191,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
   });
 
   it.each([true, false])(
-    'GQ-04 outlives an answer that was sent while the request was verified: %p',
+    'GQ-10 outlives an answer that was sent while the request was verified: %p',
     async (isAnswered) => {
       const census = await startService({
         adapter,

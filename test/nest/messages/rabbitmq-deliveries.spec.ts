@@ -372,20 +372,23 @@ describeRabbitMq('Events of RabbitMQ that are delivered again', () => {
     ['acknowledges', ({ ack }) => ack()],
     ['dead-letters', ({ nack }) => nack(false)],
     ['settles nothing', () => undefined],
-  ])('handles an event after a failed lookup of users, where a filter %s', async (_, settle) => {
-    let isFailing = true;
-    const resolveUser = (user: string): string => {
-      if (!isFailing) return user;
-      isFailing = false;
-      throw new Error('no database');
-    };
-    const { herald } = await start({ options: { userResolver: { resolveUser } } });
-    onError = settle;
-    await emit(herald.census, serviceMessage('kept', onBehalfOf(USER)));
-    expect(await handled.reach(1)).toEqual(['kept']);
-    expect(dead.list).toEqual([]);
-    expect(closedChannels.size).toBe(0);
-  });
+  ])(
+    'MS-75 handles an event after a failed lookup of users, where a filter %s',
+    async (_, settle) => {
+      let isFailing = true;
+      const resolveUser = (user: string): string => {
+        if (!isFailing) return user;
+        isFailing = false;
+        throw new Error('no database');
+      };
+      const { herald } = await start({ options: { userResolver: { resolveUser } } });
+      onError = settle;
+      await emit(herald.census, serviceMessage('kept', onBehalfOf(USER)));
+      expect(await handled.reach(1)).toEqual(['kept']);
+      expect(dead.list).toEqual([]);
+      expect(closedChannels.size).toBe(0);
+    },
+  );
 
   it.each([
     ['service', 1],
@@ -420,7 +423,7 @@ describeRabbitMq('Events of RabbitMQ that are delivered again', () => {
   it.each([
     [1, false],
     [2, true],
-  ])('answers a request once that %d replicas get from an exchange', async (_, haveBoth) => {
+  ])('MS-76 answers a request once that %d replicas get from an exchange', async (_, haveBoth) => {
     const wake = new Notes<number>();
     @Controller()
     @UseGuards(ServiceJwtGuard)

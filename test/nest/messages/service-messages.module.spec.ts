@@ -36,7 +36,7 @@ describe.each(INSTALLED_TRANSPORTS)('ServiceMessagesModule over $name', (transpo
   it.each([
     ['the user whose call opened the connection', USER],
     ['another user', `${USER}another/`],
-  ])('sends what is piped to an answer for the user of that call: %s', async (_, user) => {
+  ])('MS-73 sends what is piped to an answer for the user of that call: %s', async (_, user) => {
     const fresh = await HeraldService.start({ place });
     const calls = fresh.app.get(ServiceCallContext, { strict: false });
     const send = (id: number) => fresh.census.send<unknown>('user.get', { id });
@@ -47,7 +47,7 @@ describe.each(INSTALLED_TRANSPORTS)('ServiceMessagesModule over $name', (transpo
     await fresh.close();
   });
 
-  it('sends what is piped to an event for the user of that call', async () => {
+  it('MS-73 sends what is piped to an event for the user of that call', async () => {
     const fresh = await HeraldService.start({ place });
     const calls = fresh.app.get(ServiceCallContext, { strict: false });
     const send = (id: number) => fresh.census.send<unknown>('user.get', { id });
@@ -68,7 +68,7 @@ describe.each(INSTALLED_TRANSPORTS)('ServiceMessagesModule over $name', (transpo
     await fresh.close();
   });
 
-  it('fails as its client does without a connection, and not for an unsigned answer', async () => {
+  it('MS-74 fails as its client does without a connection, and not for an unsigned answer', async () => {
     const lonely = await transport.start();
     const receiver = await CensusService.start({ place: lonely });
     const fresh = await HeraldService.start({ place: lonely });
