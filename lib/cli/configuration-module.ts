@@ -174,6 +174,6 @@ export async function callExport(file: string, give: () => Promise<unknown>): Pr
     return await give();
   } catch (error) {
     if (error instanceof CommandFailure) throw error;
-    return failImpossible(`the function that ${file} exports failed (${codeOf(error)})`);
+    return failImpossible(`the function that ${file} exports failed (${codeOf(error)})`, error);
   }
 }
