@@ -569,6 +569,25 @@ describe('the module that doctor reads', () => {
     expect(ran.stdout + ran.stderr).not.toContain('canary');
   });
 
+  it.each([
+    ['nothing, in CommonJS', 'exports.__esModule = true;', 'cjs'],
+    ['nothing', 'export {};', 'mjs'],
+    ['a function that starts it, in CommonJS', 'exports.bootstrap = async () => {};', 'cjs'],
+    ['a function that starts it', 'export const bootstrap = async () => {};', 'mjs'],
+    [
+      'nothing, and its port is taken',
+      "throw Object.assign(new Error(), { code: 'EADDRINUSE' });",
+      'mjs',
+    ],
+  ])('is not the file that starts the application: %s', async (_what, text, extension) => {
+    const { code, json } = await doctor(write(text, extension));
+    const words = /if it is the file that starts the application, name .*app\.module\.js/;
+    expect({ code, json }).toMatchObject({
+      code: 3,
+      json: { error: { message: expect.stringMatching(words) as string } },
+    });
+  });
+
   it('may hold what is for Nest alone', async () => {
     const members =
       "userResolver: class {}, spoolDirectory: '/tmp', tokenAfterVerification: 'keep'";

@@ -62,11 +62,17 @@ Exit codes: 0 no check failed, 1 one did (with --strict: or warned), 2 the comma
 export function addDoctor(program: Command, terminal: Terminal, finish: Finish): void {
   program
     .command('doctor')
+    .showHelpAfterError(
+      '(<module> is the built file of the root module, such as dist/app.module.js; add --help for what can be written)',
+    )
     .summary('check a configuration and what it depends on')
     .description(
       'Checks the options of a service, its keys, those of its callers and originators, what it says of grants, of messages and of jobs, its clock, its replay store, and the libraries that share work.',
     )
-    .argument('<module>', 'the JavaScript module that exports the options, or a Nest module')
+    .argument(
+      '<module>',
+      'the built file of the root module, such as dist/app.module.js, or one that exports the options',
+    )
     .option('--export <name>', 'the export to take')
     .option('--published-at <url>', "where receivers fetch this service's keys")
     .option('--reviewed <packages>', 'do not warn of these packages, separated by commas')
