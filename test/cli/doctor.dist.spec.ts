@@ -158,6 +158,34 @@ describe('doctor', () => {
     expect(fields.toSorted()).toEqual(['colour', 'signingKey.keyFile', 'tokenLifetimeSeconds']);
   });
 
+  const bare = 'https://bare.service';
+  const trusted = { issuer: bare, publicKey: callerKey.publicPem };
+  it.each<[what: string, changes: () => object]>([
+    ['a trusted issuer', () => ({ trustedIssuers: [trusted] })],
+    ['a target', () => ({ targets: [{ baseUrl: originOf(caller), audience: bare }] })],
+    ['its own audience', () => ({ audience: [originOf(published), bare] })],
+    ['its own topic', () => ({ topics: [bare] })],
+    ['its own issuer', () => ({ issuer: bare })],
+  ])('warns once of a name without its final slash: %s', async (_what, changes) => {
+    const names = async (options: object) =>
+      checksOf(await doctor(moduleOf(options))).filter(({ check }) => check === 'issuer names');
+    const wrong = { ...goodOptions(), ...changes() };
+    expect(await names(wrong)).toMatchObject([
+      {
+        status: 'warn',
+        message: expect.stringContaining(`${bare} has no final slash`) as string,
+      },
+    ]);
+    const right = JSON.parse(JSON.stringify(wrong).replaceAll(`"${bare}"`, `"${bare}/"`)) as object;
+    expect(await names(right)).toEqual([]);
+  });
+
+  it('says of its own name what callers and called services write', async () => {
+    const ran = await doctor(moduleOf({ ...goodOptions(), issuer: bare }));
+    const { message } = worst(ran, 'issuer names') ?? { message: '' };
+    for (const word of ['trustedIssuers', 'audience']) expect(message).toContain(word);
+  });
+
   it('warns of an issuer without a path: a service nearly always writes the slash', async () => {
     const good = goodOptions();
     const trustedIssuers = [{ ...good.trustedIssuers[0], issuer: 'https://bare.service' }];
