@@ -93,6 +93,13 @@ function moduleOf(options: object, { store = GOOD_STORE, members = '' }: ModuleP
 const doctor = async (file: string, ...more: string[]): Promise<Ran> =>
   await runProgram(['doctor', file, '--json', ...more]);
 const checksOf = ({ json }: Ran) => json?.['checks'] as Check[];
+/** The options that it names as wrong. */
+const optionsIn = (ran: Ran) =>
+  checksOf(ran)
+    .flatMap(({ check, status, message }) =>
+      check === 'options' && status === 'fail' ? [message] : [],
+    )
+    .toSorted();
 const worst = (ran: Ran, name: string) =>
   checksOf(ran).find((each) => each.check === name && each.status !== 'ok');
 
@@ -151,11 +158,32 @@ describe('doctor', () => {
       moduleOf({ ...goodOptions(), signingKey, tokenLifetimeSeconds: 0, colour: 1 }),
     );
     expect(ran.code).toBe(1);
+    expect(optionsIn(ran)).toEqual(['colour', 'tokenLifetimeSeconds']);
+    // The file that is not there is named once.
     expect(worst(ran, 'key file')).toMatchObject({ status: 'fail' });
-    const fields = checksOf(ran)
-      .filter(({ check }) => check === 'options')
-      .map(({ message }) => message);
-    expect(fields.toSorted()).toEqual(['colour', 'signingKey.keyFile', 'tokenLifetimeSeconds']);
+    const empty = folder.path('empty.pem');
+    writeFileSync(empty, '', { mode: 0o600 });
+    const unusable = await doctor(moduleOf({ ...goodOptions(), signingKey: { keyFile: empty } }));
+    expect(optionsIn(unusable)).toEqual(['signingKey.keyFile']);
+    expect(worst(unusable, 'key file')).toBeUndefined();
+  });
+
+  it('says where it looks for a key file, and from which folder', async () => {
+    const relative = { ...goodOptions(), signingKey: { keyFile: 'census.pem' } };
+    const parent = folder.path('..');
+    const run = async (options: object, cwd: string) =>
+      await runProgram(['doctor', moduleOf(options), '--json'], { cwd });
+    const elsewhere = worst(await run(relative, parent), 'key file');
+    expect(elsewhere).toMatchObject({
+      status: 'fail',
+      message: `${join(parent, 'census.pem')} cannot be read (ENOENT)`,
+      advice: expect.stringMatching(
+        /^census\.pem is relative to the folder that doctor runs in, .*: run doctor where the service runs\. Only if there is no key yet, put /,
+      ) as string,
+    });
+    expect(worst(await run(relative, folder.path('.')), 'key file')).toBeUndefined();
+    const absolute = { ...goodOptions(), signingKey: { keyFile: folder.path('nowhere.pem') } };
+    expect(worst(await run(absolute, parent), 'key file')?.advice).toMatch(/^put the private key/);
   });
 
   const bare = 'https://bare.service';

@@ -111,10 +111,12 @@ async function examine(
   const written = withoutNest(loaded);
   const messages = messagesIn(modules);
   const others = await Promise.all(options.with.map(async (file) => await loadOptions(file)));
+  const keyFile = checkKeyFile(written);
+  const service = await checkService(written, { publishedAt, others, terminal, messages });
   const checks = [
-    ...checkKeyFile(written),
+    ...keyFile,
     ...checkIssuerNames(written, audiencesIn(messages)),
-    ...(await checkService(written, { publishedAt, others, terminal, messages })),
+    ...withoutRepetition(service, keyFile),
     ...checkUnseen(written, modules.length > 0),
     ...(await checkReplay(written, messages, terminal)),
     ...checkSharedWork(written, {
@@ -128,6 +130,15 @@ async function examine(
   else printChecks(checks, terminal);
   const isGood = status === 'ok' || (status === 'warn' && !options.strict);
   return isGood ? EXIT_CODES.ok : EXIT_CODES.failed;
+}
+
+/** A key file that cannot be read is a wrong option too; once is enough. */
+function withoutRepetition(checks: readonly Check[], keyFile: readonly Check[]): Check[] {
+  const isUnreadable = keyFile.some(({ status }) => status === 'fail');
+  return checks.filter(
+    ({ check, message }) =>
+      !(isUnreadable && check === 'options' && message === 'signingKey.keyFile'),
+  );
 }
 
 /** A service that only sends needs no store. */

@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs';
 import { platform } from 'node:os';
+import { isAbsolute, resolve } from 'node:path';
 import type { SendingSettings } from '../../core/index.js';
 import { isFileOptions } from '../../keys/signing-key-origin.js';
 import type { UncheckedOptions } from '../configuration-module.js';
@@ -29,9 +30,17 @@ export function checkKeyFile({ signingKey }: UncheckedOptions): Check[] {
         ]
       : [ok('key file', `${keyFile} has mode ${octal}`)];
   } catch (error) {
-    const advice = 'put the private key there, for this user to read: `nestjs-service-auth keygen`';
-    return [fail('key file', `${String(keyFile)} cannot be read (${codeOf(error)})`, advice)];
+    const message = `${resolve(String(keyFile))} cannot be read (${codeOf(error)})`;
+    return [fail('key file', message, adviceFor(String(keyFile)))];
   }
+}
+
+/** A relative path leads somewhere else from another folder, and the key may be there. */
+function adviceFor(keyFile: string): string {
+  const advice =
+    'put the private key there, for this user to read: `npx nestjs-service-auth keygen`';
+  if (isAbsolute(keyFile)) return advice;
+  return `${keyFile} is relative to the folder that doctor runs in, ${resolve('.')}: run doctor where the service runs. Only if there is no key yet, ${advice}`;
 }
 
 /** Reports which key signs. Reading the key has already shown that it can sign. */
