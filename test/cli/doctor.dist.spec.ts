@@ -214,6 +214,17 @@ describe('doctor', () => {
     for (const word of ['trustedIssuers', 'audience']) expect(message).toContain(word);
   });
 
+  it('needs no signing key where the service only receives', async () => {
+    const { signingKey: _key, targets: _targets, ...receiving } = goodOptions();
+    const ran = await doctor(moduleOf(receiving));
+    expect(checksOf(ran)).toContainEqual({
+      check: 'signing key',
+      status: 'ok',
+      message: 'not needed, since this service only receives',
+      advice: null,
+    });
+  });
+
   it('warns of an issuer without a path: a service nearly always writes the slash', async () => {
     const good = goodOptions();
     const trustedIssuers = [{ ...good.trustedIssuers[0], issuer: 'https://bare.service' }];

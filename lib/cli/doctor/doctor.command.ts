@@ -176,14 +176,14 @@ async function checkService(
     const isListed = Array.isArray(written['trustedIssuers']);
     const read = await readMessages(messages, opened);
     const { addressed, problems } = read;
-    const { requests } = messages;
+    const { answering } = messages;
     const dropped = { events, answerers: read.answererNames };
     const urls = [...urlsOf(written as Partial<ServiceAuthOptions>), ...read.keyUrls];
     return [
       ...(problems.length > 0
         ? describeProblems(problems)
         : [ok('options', `those of ${settings.issuer} are good`)]),
-      ...checkSigningKey(settings.sending, { addressed, requests }),
+      ...checkSigningKey(settings.sending, { addressed, answering }),
       ...(await checkPublishedKeys(settings, publishedAt)),
       ...(await checkIssuerKeys(settings, isListed, dropped)),
       ...(await checkOriginatorKeys(settings)),

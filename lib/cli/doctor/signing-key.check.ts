@@ -46,14 +46,14 @@ function adviceFor(keyFile: string): string {
 /** Reports which key signs. Reading the key has already shown that it can sign. */
 export function checkSigningKey(
   sending: SendingSettings | undefined,
-  { addressed, requests }: Signers,
+  { addressed, answering }: Signers,
 ): Check[] {
   if (sending) {
     const { algorithm, keyId } = sending.signingKeys.current();
     return [ok(NAME, `${algorithm}, key id ${keyId}`)];
   }
   const signs = listed(addressed.map(({ name }) => name));
-  const answers = listed(requests);
+  const answers = listed(answering);
   const missing = [
     ...(signs === ''
       ? []
@@ -69,17 +69,17 @@ export function checkSigningKey(
       : [
           warn(
             NAME,
-            `none signs the answers of ${answers}: each send that asks for a signed answer fails (admission_error)`,
+            `none signs the answers of ${answers}: each send that asks for a signed answer fails (request_failed, admission_error)`,
             "write signingKey, or answers: 'unsigned' in forClients() of the callers",
           ),
         ]),
   ];
-  return missing.length > 0 ? missing : [ok(NAME, 'none: this service only receives')];
+  return missing.length > 0 ? missing : [ok(NAME, 'not needed, since this service only receives')];
 }
 
 /** What of a service signs besides its calls over HTTP. */
 interface Signers {
   readonly addressed: readonly Pick<Addressed, 'name'>[];
-  /** The handlers that answer messages. */
-  readonly requests: readonly string[];
+  /** The guarded handlers that answer messages. */
+  readonly answering: readonly string[];
 }
