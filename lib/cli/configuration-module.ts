@@ -101,6 +101,9 @@ async function readOptions(
     if (roots.length > 0) return await readModuleOptions(file, roots);
     return typeof exported === 'function' ? await (exported as () => unknown)() : exported;
   };
+  if (roots.length === 0 && isWithoutOptions(exported)) {
+    return failImpossible(`${file} exports neither options nor a Nest module; ${LOOKS_LIKE_MAIN}`);
+  }
   const options = await inTime(file, callExport(file, give));
   if (typeof options !== 'object' || options === null) {
     return failImpossible(
@@ -108,6 +111,17 @@ async function readOptions(
     );
   }
   return options as UncheckedOptions;
+}
+
+const LOOKS_LIKE_MAIN =
+  'if it is the file that starts the application, name the built file of the root module, such as dist/app.module.js (`doctor --routes` takes the file that starts it)';
+
+/** Whether a file exports nothing, or functions alone, as one that starts an application may: options name an issuer. */
+function isWithoutOptions(exported: unknown): boolean {
+  if (exported === undefined) return true;
+  if (typeof exported !== 'object' || exported === null) return false;
+  const named = Object.entries(exported).filter(([name]) => name !== '__esModule');
+  return named.every(([, value]) => typeof value === 'function');
 }
 
 /** A module may wait forever, such as for a connection. */
@@ -120,6 +134,12 @@ async function inTime<T>(file: string, work: Promise<T>): Promise<T> {
   );
 }
 
+/** What to do about errors with which a module cannot be loaded. */
+const LOAD_ADVICE: ReadonlyMap<string, string> = new Map([
+  ['ERR_UNKNOWN_FILE_EXTENSION', 'name the JavaScript it is built to'],
+  ['EADDRINUSE', LOOKS_LIKE_MAIN],
+]);
+
 /**
  * Runs a module. @throws CommandFailure with the reason why it cannot be loaded, never with a message of the module
  */
@@ -130,11 +150,8 @@ export async function loadModule(file: string): Promise<Record<string, unknown>>
     return (await import(pathToFileURL(path).href)) as Record<string, unknown>;
   } catch (error) {
     const code = codeOf(error);
-    const advice =
-      code === 'ERR_UNKNOWN_FILE_EXTENSION'
-        ? 'name the JavaScript it is built to'
-        : `\`node ${file}\` says more`;
-    return failImpossible(`${file} cannot be loaded (${code}); ${advice}`);
+    const advice = LOAD_ADVICE.get(code) ?? `\`node ${file}\` says more`;
+    return failImpossible(`${file} cannot be loaded (${code}); ${advice}`, error);
   }
 }
 
@@ -174,6 +191,6 @@ export async function callExport(file: string, give: () => Promise<unknown>): Pr
     return await give();
   } catch (error) {
     if (error instanceof CommandFailure) throw error;
-    return failImpossible(`the function that ${file} exports failed (${codeOf(error)})`);
+    return failImpossible(`the function that ${file} exports failed (${codeOf(error)})`, error);
   }
 }

@@ -23,8 +23,9 @@ export class CommandFailure extends Error {
   constructor(
     readonly reason: 'usage' | 'impossible',
     message: string,
+    options: ErrorOptions = {},
   ) {
-    super(message);
+    super(message, options);
   }
 }
 
@@ -33,7 +34,7 @@ export function failUsage(message: string): never {
   throw new CommandFailure('usage', message);
 }
 
-/** Throws: the command cannot do its work now. */
-export function failImpossible(message: string): never {
-  throw new CommandFailure('impossible', message);
+/** Throws: the command cannot do its work now. The cause is not printed, as it may quote a key. */
+export function failImpossible(message: string, cause?: unknown): never {
+  throw new CommandFailure('impossible', message, { cause });
 }

@@ -1,5 +1,11 @@
 import type { Command } from 'commander';
-import { ANSWER_FAILURES, REFUSALS, SETUP_ERRORS, SIGNING_FAILURES } from '../core/index.js';
+import {
+  ANSWER_FAILURES,
+  REFUSALS,
+  type RequestFailed,
+  SETUP_ERRORS,
+  SIGNING_FAILURES,
+} from '../core/index.js';
 import { EXIT_CODES, type ExitCode, type Finish, failUsage } from './exit-codes.js';
 import { paint, type Terminal, writeJson } from './terminal.js';
 
@@ -19,18 +25,40 @@ interface Explanation {
   readonly page?: string;
 }
 
-type Kind = 'refusal' | 'signing' | 'answer' | 'setup';
+type Kind = 'refusal' | 'signing' | 'answer' | 'event' | 'setup';
+
+/** The reasons of `request_failed` that are no code of an error: logs and `doctor` print them. */
+const FAILURE_REASONS: Readonly<
+  Record<Exclude<RequestFailed['reason'], 'usage_error'>, Explanation>
+> = {
+  admission_error: {
+    message: 'The token is good, and the call failed before its handler ran.',
+    cause:
+      "The application's own code threw, such as its `userResolver`; or a message asks for a signed answer, and the service has no `signingKey`.",
+    hint: "Read the error in the log of the application. For messages, write `signingKey` in the options of the service, or `answers: 'unsigned'` in `forClients()` of its callers.",
+    page: 'messages.md#answers',
+  },
+  unexpected_error: {
+    message: 'Something unexpected failed before the token was decided.',
+    cause:
+      'Code that the verification calls threw an error that is not one of this library, such as a stream that another library reads.',
+    hint: 'Read the error in the log of the application.',
+    page: 'observability.md',
+  },
+};
 
 const TABLES: Readonly<Record<Kind, Readonly<Record<string, Explanation>>>> = {
   refusal: REFUSALS,
   signing: SIGNING_FAILURES,
   answer: ANSWER_FAILURES,
+  event: FAILURE_REASONS,
   setup: SETUP_ERRORS,
 };
 
 const WHERE: Readonly<Record<Exclude<Kind, 'refusal'>, string>> = {
   signing: 'before sending',
   answer: 'when a message is answered',
+  event: 'reason of the event request_failed',
   setup: 'at start, or in code',
 };
 

@@ -7,6 +7,7 @@ export interface Provider {
   readonly provide?: unknown;
   readonly useValue?: unknown;
   readonly useClass?: unknown;
+  readonly useExisting?: unknown;
   readonly useFactory?: () => unknown;
   readonly inject?: readonly unknown[];
 }

@@ -412,6 +412,19 @@ describe('explain', () => {
     );
   });
 
+  it.each(['admission_error', 'unexpected_error', 'usage_error'])(
+    'knows %s, which the event request_failed and logs name',
+    async (reason) => {
+      const { json, code, stdout } = await runProgram(['explain', reason, '--json']);
+      expect({ code, stdout }).toEqual({
+        code: 0,
+        stdout: expect.stringMatching(/error/i) as string,
+      });
+      const kind = reason === 'usage_error' ? 'setup' : 'event';
+      expect(json).toMatchObject({ codes: [{ code: reason, kind, status: null }] });
+    },
+  );
+
   it('has none for others', async () => {
     expect(await runProgram(['explain', 'toString'])).toMatchObject({ code: 2, stdout: '' });
   });

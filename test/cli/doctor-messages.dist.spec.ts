@@ -1,7 +1,13 @@
 import { writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { jwkOf, type KeyServer, serveKeys, startKeyServer } from '../support/keys/key-server.js';
+import {
+  jwkOf,
+  type KeyServer,
+  serveKeys,
+  serveText,
+  startKeyServer,
+} from '../support/keys/key-server.js';
 import { createKey } from '../support/keys/keys.js';
 import { type Ran, runProgram, temporaryFolder } from './command-line.js';
 
@@ -53,6 +59,10 @@ interface Service {
   readonly reception?: object;
   /** Controllers, in JavaScript. */
   readonly controllers?: string;
+  /** Providers of the root module, in JavaScript. */
+  readonly providers?: string;
+  /** How ServiceMessagesModule is imported, in JavaScript. */
+  readonly receiving?: string;
   /** What makes `store`. */
   readonly store?: string;
   /** Further lines of the module. */
@@ -111,6 +121,16 @@ const PARTS = () => `
   class Events { moved() {} }
   decorate(Events, 'moved', EventPattern('moved'));
   Controller()(Events);
+  class Open { found() {} health() {} }
+  decorate(Open, 'found', MessagePattern('found'));
+  decorate(Open, 'health', MessagePattern('health'), SkipServiceAuth());
+  Controller()(Open);
+  class OwnGuard extends ServiceJwtGuard {}
+  class Guarded { one() {} two() {} }
+  decorate(Guarded, 'one', MessagePattern('one'), UseGuards(OwnGuard));
+  decorate(Guarded, 'two', MessagePattern('two'));
+  Controller()(Guarded);
+  class Foreign { canActivate() { return true; } }
   class Mails extends ServiceWorkerHost { async process() {} }
   ServiceProcessor('mail')(Mails);`;
 
@@ -122,6 +142,8 @@ function app(service: Service = {}): string {
     queues = [{ queue: 'mail' }],
     reception = {},
     controllers = 'Users, Events',
+    providers = '',
+    receiving = `ServiceMessagesModule.forRoot(${JSON.stringify(reception)}),`,
     store = SHARED_STORE,
     rest = '',
   } = service;
@@ -134,11 +156,12 @@ function app(service: Service = {}): string {
     Module({
       imports: [
         ServiceAuthModule.forRoot(options),
-        ServiceMessagesModule.forRoot(${JSON.stringify(reception)}),
+        ${receiving}
         ServiceMessagesModule.forClients(${JSON.stringify(clients)}),
         { forwardRef: () => MailModule },
       ],
       controllers: [${controllers}],
+      providers: [${providers}],
     })(AppModule);
     ${rest}`);
 }
@@ -246,6 +269,58 @@ describe('doctor, of messages and jobs', () => {
         queues: [],
         controllers: 'Events',
       }),
+    ],
+    [
+      'guarded handlers without ServiceMessagesModule',
+      'messages',
+      [
+        {
+          status: 'fail',
+          message:
+            'Users.get(), Users.changed(), Users.open(), Users.inherited() are guarded, and ServiceMessagesModule is not imported: ServiceJwtGuard refuses every message',
+          advice: containing(
+            "import ServiceMessagesModule from 'nestjs-service-auth/microservices'",
+          ),
+        },
+      ],
+      () => ({ receiving: '', controllers: 'Users, Events, Open' }),
+      () => ({ receiving: '', controllers: 'Events, Open' }),
+    ],
+    [
+      'a handler whose own guard extends ours, without ServiceMessagesModule',
+      'messages',
+      [{ status: 'fail', message: containing('Guarded.one() is guarded, and') }],
+      () => ({ receiving: '', controllers: 'Guarded' }),
+      () => ({ receiving: 'ServiceMessagesModule,', controllers: 'Guarded' }),
+    ],
+    [
+      'handlers that APP_GUARD may reach, without ServiceMessagesModule',
+      'messages',
+      [{ status: 'warn', message: containing('refuses each to Open.found(); elsewhere') }],
+      () => ({
+        receiving: '',
+        controllers: 'Open',
+        providers: "{ provide: 'APP_GUARD', useExisting: ServiceJwtGuard }",
+      }),
+      () => ({
+        receiving: '',
+        controllers: 'Open',
+        providers: "{ provide: 'APP_GUARD', useClass: Foreign }",
+      }),
+    ],
+    [
+      'a client that names a service without any slash',
+      'issuer names',
+      [{ status: 'warn', message: containing('https://bare.service has no final slash') }],
+      () => ({ clients: [{ ...census(), audience: 'https://bare.service', answers: 'none' }] }),
+      () => ({ clients: [{ ...census(), audience: 'https://bare.service/', answers: 'none' }] }),
+    ],
+    [
+      'a queue that names a service without any slash',
+      'issuer names',
+      [{ status: 'warn', message: containing('https://bare.service has no final slash') }],
+      () => ({ queues: [{ queue: 'mail', audience: 'https://bare.service' }] }),
+      () => ({ queues: [{ queue: 'mail', audience: 'https://bare.service/' }] }),
     ],
     [
       'a client that names a service without its slash',
@@ -370,6 +445,36 @@ describe('doctor, of messages and jobs', () => {
     const isFailed = checksOf(found).some(({ status }) => status === 'fail');
     expect(found.code).toBe(isFailed ? 1 : 0);
     expect(bad(await doctor(app(right())), check)).toEqual([]);
+  });
+
+  it('says that a service without a signing key publishes none', async () => {
+    answerer.respond = serveText(404, 'nothing');
+    expect(bad(await doctor(app()), 'keys of answerer')).toMatchObject([
+      {
+        message: containing('the key server answered 404'),
+        advice: containing('a service without signingKey publishes no keys'),
+      },
+    ]);
+  });
+
+  it.each<[what: string, service: Service, named: string]>([
+    ['under @UseGuards()', { controllers: 'Guarded, Open' }, 'Guarded.one()'],
+    [
+      'under an APP_GUARD',
+      {
+        controllers: 'Guarded, Open',
+        providers:
+          "{ provide: 'APP_GUARD', useFactory: (guard) => guard, inject: [ServiceJwtGuard] }",
+      },
+      'Guarded.one(), Guarded.two(), Open.found()',
+    ],
+    ['where no guard is seen, since main.ts may have one', { controllers: 'Open' }, 'Open.found()'],
+  ])('names the handlers whose answers no key signs %s', async (_what, service, named) => {
+    const auth = { signingKey: undefined, targets: undefined };
+    const ran = await doctor(app({ auth, clients: [], queues: [], ...service }));
+    expect(bad(ran, 'signing key')).toMatchObject([
+      { status: 'warn', message: containing(`none signs the answers of ${named}: each`) },
+    ]);
   });
 
   it('warns of a key of a called service that is not used', async () => {

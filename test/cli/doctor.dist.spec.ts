@@ -93,6 +93,13 @@ function moduleOf(options: object, { store = GOOD_STORE, members = '' }: ModuleP
 const doctor = async (file: string, ...more: string[]): Promise<Ran> =>
   await runProgram(['doctor', file, '--json', ...more]);
 const checksOf = ({ json }: Ran) => json?.['checks'] as Check[];
+/** The options that it names as wrong. */
+const optionsIn = (ran: Ran) =>
+  checksOf(ran)
+    .flatMap(({ check, status, message }) =>
+      check === 'options' && status === 'fail' ? [message] : [],
+    )
+    .toSorted();
 const worst = (ran: Ran, name: string) =>
   checksOf(ran).find((each) => each.check === name && each.status !== 'ok');
 
@@ -151,11 +158,71 @@ describe('doctor', () => {
       moduleOf({ ...goodOptions(), signingKey, tokenLifetimeSeconds: 0, colour: 1 }),
     );
     expect(ran.code).toBe(1);
+    expect(optionsIn(ran)).toEqual(['colour', 'tokenLifetimeSeconds']);
+    // The file that is not there is named once.
     expect(worst(ran, 'key file')).toMatchObject({ status: 'fail' });
-    const fields = checksOf(ran)
-      .filter(({ check }) => check === 'options')
-      .map(({ message }) => message);
-    expect(fields.toSorted()).toEqual(['colour', 'signingKey.keyFile', 'tokenLifetimeSeconds']);
+    const empty = folder.path('empty.pem');
+    writeFileSync(empty, '', { mode: 0o600 });
+    const unusable = await doctor(moduleOf({ ...goodOptions(), signingKey: { keyFile: empty } }));
+    expect(optionsIn(unusable)).toEqual(['signingKey.keyFile']);
+    expect(worst(unusable, 'key file')).toBeUndefined();
+  });
+
+  it('says where it looks for a key file, and from which folder', async () => {
+    const relative = { ...goodOptions(), signingKey: { keyFile: 'census.pem' } };
+    const parent = folder.path('..');
+    const run = async (options: object, cwd: string) =>
+      await runProgram(['doctor', moduleOf(options), '--json'], { cwd });
+    const elsewhere = worst(await run(relative, parent), 'key file');
+    expect(elsewhere).toMatchObject({
+      status: 'fail',
+      message: `${join(parent, 'census.pem')} cannot be read (ENOENT)`,
+      advice: expect.stringMatching(
+        /^census\.pem is relative to the folder that doctor runs in, .*: run doctor where the service runs\. Only if there is no key yet, put /,
+      ) as string,
+    });
+    expect(worst(await run(relative, folder.path('.')), 'key file')).toBeUndefined();
+    const absolute = { ...goodOptions(), signingKey: { keyFile: folder.path('nowhere.pem') } };
+    expect(worst(await run(absolute, parent), 'key file')?.advice).toMatch(/^put the private key/);
+  });
+
+  const bare = 'https://bare.service';
+  const trusted = { issuer: bare, publicKey: callerKey.publicPem };
+  it.each<[what: string, changes: () => object]>([
+    ['a trusted issuer', () => ({ trustedIssuers: [trusted] })],
+    ['a target', () => ({ targets: [{ baseUrl: originOf(caller), audience: bare }] })],
+    ['its own audience', () => ({ audience: [originOf(published), bare] })],
+    ['its own topic', () => ({ topics: [bare] })],
+    ['its own issuer', () => ({ issuer: bare })],
+  ])('warns once of a name without its final slash: %s', async (_what, changes) => {
+    const names = async (options: object) =>
+      checksOf(await doctor(moduleOf(options))).filter(({ check }) => check === 'issuer names');
+    const wrong = { ...goodOptions(), ...changes() };
+    expect(await names(wrong)).toMatchObject([
+      {
+        status: 'warn',
+        message: expect.stringContaining(`${bare} has no final slash`) as string,
+      },
+    ]);
+    const right = JSON.parse(JSON.stringify(wrong).replaceAll(`"${bare}"`, `"${bare}/"`)) as object;
+    expect(await names(right)).toEqual([]);
+  });
+
+  it('says of its own name what callers and called services write', async () => {
+    const ran = await doctor(moduleOf({ ...goodOptions(), issuer: bare }));
+    const { message } = worst(ran, 'issuer names') ?? { message: '' };
+    for (const word of ['trustedIssuers', 'audience']) expect(message).toContain(word);
+  });
+
+  it('needs no signing key where the service only receives', async () => {
+    const { signingKey: _key, targets: _targets, ...receiving } = goodOptions();
+    const ran = await doctor(moduleOf(receiving));
+    expect(checksOf(ran)).toContainEqual({
+      check: 'signing key',
+      status: 'ok',
+      message: 'not needed, since this service only receives',
+      advice: null,
+    });
   });
 
   it('warns of an issuer without a path: a service nearly always writes the slash', async () => {
@@ -567,6 +634,25 @@ describe('the module that doctor reads', () => {
     expect(ran).toMatchObject({ code: 3, json: { error: { reason: 'impossible' } } });
     expect(ran.stdout).toContain(words);
     expect(ran.stdout + ran.stderr).not.toContain('canary');
+  });
+
+  it.each([
+    ['nothing, in CommonJS', 'exports.__esModule = true;', 'cjs'],
+    ['nothing', 'export {};', 'mjs'],
+    ['a function that starts it, in CommonJS', 'exports.bootstrap = async () => {};', 'cjs'],
+    ['a function that starts it', 'export const bootstrap = async () => {};', 'mjs'],
+    [
+      'nothing, and its port is taken',
+      "throw Object.assign(new Error(), { code: 'EADDRINUSE' });",
+      'mjs',
+    ],
+  ])('is not the file that starts the application: %s', async (_what, text, extension) => {
+    const { code, json } = await doctor(write(text, extension));
+    const words = /if it is the file that starts the application, name .*app\.module\.js/;
+    expect({ code, json }).toMatchObject({
+      code: 3,
+      json: { error: { message: expect.stringMatching(words) as string } },
+    });
   });
 
   it('may hold what is for Nest alone', async () => {

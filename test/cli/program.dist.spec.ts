@@ -63,6 +63,13 @@ describe('the program', () => {
     expect(stderr).not.toBe('');
   });
 
+  it('says which file doctor takes', async () => {
+    const { code, stderr } = await runProgram(['doctor']);
+    expect(code).toBe(2);
+    expect(stderr).toContain('the built file of the root module, such as dist/app.module.js');
+    expect((await runProgram(['inspect'])).stderr).not.toContain('app.module.js');
+  });
+
   it('guesses what was meant', async () => {
     expect((await runProgram(['keygne'])).stderr).toContain('Did you mean keygen?');
   });

@@ -62,11 +62,17 @@ Exit codes: 0 no check failed, 1 one did (with --strict: or warned), 2 the comma
 export function addDoctor(program: Command, terminal: Terminal, finish: Finish): void {
   program
     .command('doctor')
+    .showHelpAfterError(
+      '(<module> is the built file of the root module, such as dist/app.module.js; add --help for what can be written)',
+    )
     .summary('check a configuration and what it depends on')
     .description(
       'Checks the options of a service, its keys, those of its callers and originators, what it says of grants, of messages and of jobs, its clock, its replay store, and the libraries that share work.',
     )
-    .argument('<module>', 'the JavaScript module that exports the options, or a Nest module')
+    .argument(
+      '<module>',
+      'the built file of the root module, such as dist/app.module.js, or one that exports the options',
+    )
     .option('--export <name>', 'the export to take')
     .option('--published-at <url>', "where receivers fetch this service's keys")
     .option('--reviewed <packages>', 'do not warn of these packages, separated by commas')
@@ -105,10 +111,12 @@ async function examine(
   const written = withoutNest(loaded);
   const messages = messagesIn(modules);
   const others = await Promise.all(options.with.map(async (file) => await loadOptions(file)));
+  const keyFile = checkKeyFile(written);
+  const service = await checkService(written, { publishedAt, others, terminal, messages });
   const checks = [
-    ...checkKeyFile(written),
+    ...keyFile,
     ...checkIssuerNames(written, audiencesIn(messages)),
-    ...(await checkService(written, { publishedAt, others, terminal, messages })),
+    ...withoutRepetition(service, keyFile),
     ...checkUnseen(written, modules.length > 0),
     ...(await checkReplay(written, messages, terminal)),
     ...checkSharedWork(written, {
@@ -122,6 +130,15 @@ async function examine(
   else printChecks(checks, terminal);
   const isGood = status === 'ok' || (status === 'warn' && !options.strict);
   return isGood ? EXIT_CODES.ok : EXIT_CODES.failed;
+}
+
+/** A key file that cannot be read is a wrong option too; once is enough. */
+function withoutRepetition(checks: readonly Check[], keyFile: readonly Check[]): Check[] {
+  const isUnreadable = keyFile.some(({ status }) => status === 'fail');
+  return checks.filter(
+    ({ check, message }) =>
+      !(isUnreadable && check === 'options' && message === 'signingKey.keyFile'),
+  );
 }
 
 /** A service that only sends needs no store. */
@@ -159,14 +176,14 @@ async function checkService(
     const isListed = Array.isArray(written['trustedIssuers']);
     const read = await readMessages(messages, opened);
     const { addressed, problems } = read;
-    const { requests } = messages;
+    const { answering } = messages;
     const dropped = { events, answerers: read.answererNames };
     const urls = [...urlsOf(written as Partial<ServiceAuthOptions>), ...read.keyUrls];
     return [
       ...(problems.length > 0
         ? describeProblems(problems)
         : [ok('options', `those of ${settings.issuer} are good`)]),
-      ...checkSigningKey(settings.sending, { addressed, requests }),
+      ...checkSigningKey(settings.sending, { addressed, answering }),
       ...(await checkPublishedKeys(settings, publishedAt)),
       ...(await checkIssuerKeys(settings, isListed, dropped)),
       ...(await checkOriginatorKeys(settings)),

@@ -137,7 +137,7 @@ async function checkAnswerer(
   return fail(
     ANSWERERS,
     `${check.message}; until its keys are known, send fails with key_unavailable`,
-    "open the URL of its JWK Set from this host; for a service without HTTP write its publicKey, for a topic answers: 'none'",
+    "open the URL of its JWK Set from this host; a service without signingKey publishes no keys, so its answers cannot be signed: write signingKey there, or answers: 'unsigned' here; for a service without HTTP write its publicKey, for a topic answers: 'none'",
   );
 }
 
@@ -158,11 +158,31 @@ export function checkMessages(messages: ModuleMessages, parts: MessageParts): Ch
   const { requests, events, processors } = messages;
   const handlers = [...requests, ...events];
   return [
+    ...checkUnverified(messages),
     ...checkSenders('messages', handlers, parts),
     ...checkSenders('jobs', processors, parts),
     ...checkOwnJobs(parts),
     ...checkLifetimes(parts),
   ];
+}
+
+const IMPORT_MESSAGES =
+  "import ServiceMessagesModule from 'nestjs-service-auth/microservices' where ServiceAuthModule is imported";
+
+/** Finds the handlers whose every message the guard refuses, as the log of the service says at start. */
+function checkUnverified({ unverified: { guarded, reachable } }: ModuleMessages): Check[] {
+  const lacks = 'ServiceMessagesModule is not imported';
+  const found: Check[] = [];
+  if (guarded.length > 0) {
+    const are = `${listed(guarded)} ${guarded.length === 1 ? 'is' : 'are'} guarded`;
+    const message = `${are}, and ${lacks}: ServiceJwtGuard refuses every message`;
+    found.push(fail('messages', message, IMPORT_MESSAGES));
+  }
+  if (reachable.length > 0) {
+    const message = `${lacks}. Where APP_GUARD reaches messages (a microservice, or inheritAppConfig: true), ServiceJwtGuard refuses each to ${listed(reachable)}; elsewhere these are open`;
+    found.push(warn('messages', message, `${IMPORT_MESSAGES}, and guard these handlers`));
+  }
+  return found;
 }
 
 const TAKERS = { messages: 'handlers take messages', jobs: 'processors take jobs' } as const;

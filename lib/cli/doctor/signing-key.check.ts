@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs';
 import { platform } from 'node:os';
+import { isAbsolute, resolve } from 'node:path';
 import type { SendingSettings } from '../../core/index.js';
 import { isFileOptions } from '../../keys/signing-key-origin.js';
 import type { UncheckedOptions } from '../configuration-module.js';
@@ -29,22 +30,30 @@ export function checkKeyFile({ signingKey }: UncheckedOptions): Check[] {
         ]
       : [ok('key file', `${keyFile} has mode ${octal}`)];
   } catch (error) {
-    const advice = 'put the private key there, for this user to read: `nestjs-service-auth keygen`';
-    return [fail('key file', `${String(keyFile)} cannot be read (${codeOf(error)})`, advice)];
+    const message = `${resolve(String(keyFile))} cannot be read (${codeOf(error)})`;
+    return [fail('key file', message, adviceFor(String(keyFile)))];
   }
+}
+
+/** A relative path leads somewhere else from another folder, and the key may be there. */
+function adviceFor(keyFile: string): string {
+  const advice =
+    'put the private key there, for this user to read: `npx nestjs-service-auth keygen`';
+  if (isAbsolute(keyFile)) return advice;
+  return `${keyFile} is relative to the folder that doctor runs in, ${resolve('.')}: run doctor where the service runs. Only if there is no key yet, ${advice}`;
 }
 
 /** Reports which key signs. Reading the key has already shown that it can sign. */
 export function checkSigningKey(
   sending: SendingSettings | undefined,
-  { addressed, requests }: Signers,
+  { addressed, answering }: Signers,
 ): Check[] {
   if (sending) {
     const { algorithm, keyId } = sending.signingKeys.current();
     return [ok(NAME, `${algorithm}, key id ${keyId}`)];
   }
   const signs = listed(addressed.map(({ name }) => name));
-  const answers = listed(requests);
+  const answers = listed(answering);
   const missing = [
     ...(signs === ''
       ? []
@@ -60,17 +69,17 @@ export function checkSigningKey(
       : [
           warn(
             NAME,
-            `none signs the answers of ${answers}: each send that asks for a signed answer fails (admission_error)`,
+            `none signs the answers of ${answers}: each send that asks for a signed answer fails (request_failed, admission_error)`,
             "write signingKey, or answers: 'unsigned' in forClients() of the callers",
           ),
         ]),
   ];
-  return missing.length > 0 ? missing : [ok(NAME, 'none: this service only receives')];
+  return missing.length > 0 ? missing : [ok(NAME, 'not needed, since this service only receives')];
 }
 
 /** What of a service signs besides its calls over HTTP. */
 interface Signers {
   readonly addressed: readonly Pick<Addressed, 'name'>[];
-  /** The handlers that answer messages. */
-  readonly requests: readonly string[];
+  /** The guarded handlers that answer messages. */
+  readonly answering: readonly string[];
 }
