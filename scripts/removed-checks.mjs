@@ -2889,9 +2889,16 @@ const MESSAGE_CHECKS = [
   ...inFile('lib/nest/messages/signed-client.ts', [
     {
       check: 'a request whose answer nobody can verify is not sent',
-      text: `    const isUsable = this.settings.answerKeys?.assertUsable();\n    if (isUsable) await isUsable;\n`,
+      text: `    const isUsable = this.settings.answerKeys?.assertUsable();\n    if (isUsable) await isUsable.catch((error: unknown) => this.failBefore(error));\n`,
       spec: 'test/nest/messages/answer-keys.spec.ts',
       tests: 'MS-58',
+    },
+    {
+      check: 'answers arrive in the context of their own call',
+      text: `    return deliveredInSubscription(answers);\n`,
+      instead: `    return answers;\n`,
+      spec: 'test/nest/messages/service-messages.module.spec.ts',
+      tests: 'MS-73',
     },
     {
       check: 'a client that only emits sends nothing that is answered',
@@ -3074,6 +3081,13 @@ const MOUNTS = [
     {
       check: 'a guarded driver has a route',
       text: `      if (endpoint.routes === false) throw new ServiceAuthConfigError([NO_ROUTE]);\n`,
+      spec: CONTEXTS,
+      tests: 'GQ-07',
+    },
+    {
+      check: 'a guarded driver on Express knows where its endpoint is',
+      text: `      if (path === undefined || server !== undefined) throw new ServiceAuthConfigError([NO_PATH]);\n`,
+      instead: `      if (path === undefined) return await begin();\n`,
       spec: CONTEXTS,
       tests: 'GQ-07',
     },
