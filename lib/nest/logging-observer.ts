@@ -114,11 +114,17 @@ export class LoggingObserver implements ServiceAuthObserver {
       this.timer = undefined;
       return;
     }
-    this.timer ??= setTimeout(() => {
-      this.timer = undefined;
+    this.timer ??= setTimeout(() => this.writeLater(), this.waitMilliseconds()).unref();
+  }
+
+  private writeLater(): void {
+    this.timer = undefined;
+    try {
       this.writeDue();
       this.scheduleNext();
-    }, this.waitMilliseconds()).unref();
+    } catch {
+      // The application's logger, or its clock, failed. In a timer that would end the process. The next event goes on.
+    }
   }
 
   /** If the clock does not advance or returns NaN, waits a minute. */

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { HttpException, Inject, Injectable } from '@nestjs/common';
+import { HttpException, Inject, Injectable, Logger } from '@nestjs/common';
 import { isRefusal, ServiceAuthUsageError } from '../core/index.js';
 import { ServiceCallContext } from '../for-whom/service-call.context.js';
 import { ReceivedRequest } from './http/received-request.js';
@@ -113,13 +113,19 @@ export class ServiceAuthMiddleware {
     const route = routeOfMount(options);
     return (request, reply, ...rest) => {
       const done = rest.at(-1) as FastifyDone;
+      // Where an answer has begun, as that of a timeout, Fastify throws, and nobody awaits this.
+      const isAnswered = (): boolean => reply.raw.headersSent;
       void this.verify(ReceivedRequest.serving(request, reply, options.route), route, {
-        accept: done,
+        accept: () => void (isAnswered() || done()),
         refuse: (exception) => {
+          if (isAnswered()) return;
           reply.code(exception.getStatus());
           reply.send(exception.getResponse());
         },
-        fail: (error) => done(error as Error),
+        fail: (error) => {
+          if (isAnswered()) new Logger('ServiceAuth').error(error);
+          else done(error as Error);
+        },
       });
     };
   }

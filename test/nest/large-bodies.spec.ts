@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { closeSync, openSync, writeFileSync } from 'node:fs';
-import { Agent } from 'node:http';
+import { Agent, type ServerResponse } from 'node:http';
 import type { Server, Socket } from 'node:net';
 import { join } from 'node:path';
 import multipart from '@fastify/multipart';
@@ -155,6 +155,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     await atBody;
     await untilSpooled();
     return {
+      outgoing,
       end: async () => await answerTo(outgoing.end(sent.body.subarray(-1))),
       breakOff: async () => {
         const gone = new Promise((resolve) => socket.once('close', resolve));
@@ -339,6 +340,29 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
       // A client that goes away is no fault of this service.
       expect(service.logs.texts('error')).toEqual([]);
     });
+
+    it.each([true, false])(
+      'when a timeout answers before the last byte, and the client goes: %p',
+      async (isAnswered) => {
+        const target = nextTarget(path);
+        const token = bodyToken(herald, target, bytes);
+        const server = service.app.getHttpServer() as Server;
+        const asked = once(server, 'request') as Promise<[unknown, ServerResponse]>;
+        const { end, outgoing } = await openUntilEnd(target, bytes, token);
+        const [, response] = await asked;
+        if (isAnswered) {
+          const answer = answerTo(outgoing);
+          response.writeHead(503).end();
+          expect(await answer).toMatchObject({ status: 503 });
+          outgoing.destroy();
+        } else {
+          expect(await end()).toMatchObject({ status: 200 });
+        }
+        await expectNoFiles();
+        expect(service.uploads.take(target)).toBe(isAnswered ? undefined : received);
+        if (isAnswered) await expectStillGood(target, token);
+      },
+    );
 
     it('when the token expires before the last byte (TM-17)', async () => {
       const target = nextTarget(path);

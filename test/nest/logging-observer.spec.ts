@@ -120,6 +120,24 @@ describe('a refused caller whose issuer is verified', () => {
     ]);
   });
 
+  it.each([true, false])('outlives a logger that fails in a timer: %p', (isFailing) => {
+    jest.useFakeTimers();
+    try {
+      const { hear, take } = startLog({ now: Date.now });
+      hear(EXPIRED, 3);
+      expect(take()).toHaveLength(1);
+      const failing = new LogRecorder();
+      failing.warn = () => {
+        throw new Error('EPIPE');
+      };
+      if (isFailing) Logger.overrideLogger(failing);
+      expect(() => jest.advanceTimersByTime(60_000)).not.toThrow();
+      expect(take()).toHaveLength(isFailing ? 0 : 1);
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+
   it('has its number though nothing more happens, and keeps no process alive for it', () => {
     jest.useFakeTimers();
     try {

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
+import { setImmediate } from 'node:timers/promises';
 import { HttpService } from '@nestjs/axios';
 import { Controller, Get, UseGuards } from '@nestjs/common';
 import {
@@ -227,6 +228,58 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
       expect(await call(census.port, { target: '/legacy' })).toMatchObject({ status: 401 });
     },
   );
+
+  it.each([
+    ['lets the request in', (): unknown => ({}), 'request_accepted'],
+    ['refuses the request', (): unknown => undefined, 'request_refused'],
+    [
+      'fails',
+      (): unknown => {
+        throw new Error('of the resolver');
+      },
+      'request_failed',
+    ],
+  ])('GQ-04 outlives an answer that has begun when it %s', async (_what, resolve, type) => {
+    const begun: ServerResponse[] = [];
+    const resolveUser = (): unknown => {
+      const response = pending.pop();
+      response?.write('late');
+      if (response) begun.push(response);
+      return resolve();
+    };
+    const census = await startService({
+      adapter,
+      imports: [
+        ServiceAuthModule.forRoot({
+          issuer: CENSUS,
+          trustedIssuers: [herald.trusted],
+          observer: events,
+          userResolver: { resolveUser },
+        }),
+      ],
+      configure: async (app) => {
+        const middleware = app.get(ServiceAuthMiddleware);
+        if (adapter === 'express') {
+          app.use('/legacy', noteAnswer, middleware.express(), unreached);
+          return;
+        }
+        await fastifyOf(app).register(async (scope) => {
+          scope.addHook('onRequest', ({ raw }, reply, done) => noteAnswer(raw, reply.raw, done));
+          scope.addHook('preHandler', middleware.fastify());
+          scope.get('/legacy', () => 'legacy');
+        });
+      },
+    });
+    running.push(census);
+    const answer = herald.get(census.port, '/legacy', USER).catch(() => 'broken off');
+    await events.reach(1);
+    expect(events.decisions).toMatchObject([{ type }]);
+    await setImmediate();
+    for (const response of begun) response.end();
+    await answer;
+    // An unhandled rejection would have ended the process.
+    expect(await call(census.port, { target: '/legacy' })).toMatchObject({ status: 401 });
+  });
 
   it('GQ-06 a mount that admits callers without a token', async () => {
     const census = await start({ anonymous: 'admit' });

@@ -343,8 +343,8 @@ describe('WatchedBody', () => {
     const bytes = content(900 * KIB);
     const { raw, body, response } = watched();
     const { socket } = raw;
-    const digesting = body.digest('sha256');
     prepare(raw);
+    const digesting = body.digest('sha256');
     await push(raw, bytes);
     await digesting;
     const reading = buffer(raw);
@@ -364,6 +364,52 @@ describe('WatchedBody', () => {
     raw._read(0);
     expect((await buffer(raw)).equals(bytes)).toBe(true);
     await expectNoFiles();
+  });
+
+  it.each([true, false])(
+    'goes with its connection where a timeout has answered meanwhile: %p',
+    async (isAnswered) => {
+      const bytes = content(900 * KIB);
+      const { raw, body, response } = watched();
+      const digesting = body.digest('sha256');
+      if (isAnswered) Object.assign(response, { writableEnded: true });
+      await push(raw, bytes);
+      expect(await digesting).toBe(sha256(bytes));
+      expect(raw.socket.listenerCount('close')).toBe(isAnswered ? 1 : 0);
+      if (isAnswered) raw.socket.emit('close');
+      else expect((await buffer(raw)).equals(bytes)).toBe(true);
+      await expectNoFiles();
+      expect(raw.socket.listenerCount('close')).toBe(0);
+    },
+  );
+
+  it.each(['before its end', 'while its end is written'])(
+    'goes with the connection of an answered request: %s',
+    async (when) => {
+      const { raw, body } = watched();
+      const refusal = codeOf(async () => await body.digest('sha256'));
+      await pushPart(raw, content(200 * KIB));
+      if (canSeeDescriptors) await folder.untilOpen(1);
+      if (when !== 'before its end') raw.push(null);
+      // Node destroys only a request that has no answer yet.
+      Reflect.set(raw.socket, 'destroyed', true);
+      raw.socket.emit('close');
+      expect(await refusal).toBe('body_unverifiable');
+      await expectNoFiles();
+    },
+  );
+
+  it.each([true, false])('goes with a client that is gone at once: %p', async (isGone) => {
+    const { raw, body } = watched();
+    if (isGone) Reflect.set(raw.socket, 'destroyed', true);
+    const settling = body.settle();
+    const digesting = codeOf(async () => await body.digest('sha256'));
+    if (!isGone) raw.push(null);
+    expect(await codeOf(async () => await settling)).toBe(
+      isGone ? 'body_unverifiable' : 'accepted',
+    );
+    expect(await digesting).toBe(isGone ? 'body_unverifiable' : 'accepted');
+    expect(raw.socket.listenerCount('close')).toBe(0);
   });
 
   it('goes with its client, which ends no process', async () => {

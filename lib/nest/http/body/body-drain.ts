@@ -2,9 +2,10 @@ import type { EventEmitter } from 'node:events';
 import type { BodyHashAlgorithm } from '../../../core/index.js';
 import { RunningDigest } from './body-digest.js';
 import { announcedBytes } from './body-framing.js';
-import { assertWithin, type BodyLimits } from './body-limits.js';
+import { assertWithin, type BodyLimits, refuseBody } from './body-limits.js';
 import { type RefillableBody, refillFrom } from './body-refill.js';
 import { BodySpool, PIECE_BYTES } from './body-spool.js';
+import { isGone } from './unread-stream.js';
 
 /** A body that can be read to its end and put back. */
 export interface DrainableBody extends RefillableBody {
@@ -40,7 +41,7 @@ export async function drainBody(
     await reader.takeAll(body);
     return await reader.giveBack(body, response);
   } catch (error) {
-    if (limits.isPassedOn && !body.raw.destroyed) {
+    if (limits.isPassedOn && !isGone(body.raw)) {
       reader.passOn(body, response);
     } else {
       body.discard();
@@ -87,6 +88,8 @@ class BodyReader {
   async giveBack(body: DrainableBody, response: EventEmitter): Promise<RunningDigest> {
     if (this.spool) {
       await this.moveToFile();
+      // It may have gone during the write: nothing would end the refill.
+      if (isGone(body.raw)) refuseBody('the client went away');
       refillFrom(this.spool, body, { response });
     } else {
       body.putBack(this.chunks);

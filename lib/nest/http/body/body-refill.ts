@@ -1,6 +1,7 @@
 import type { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { BodySpool } from './body-spool.js';
+import { connectionOf } from './unread-stream.js';
 
 /** A drained body to which the bytes are put back; null is the end. */
 export interface RefillableBody {
@@ -30,7 +31,7 @@ class BodyRefill {
   private readonly raw: IncomingMessage;
   private isOver = false;
   private isReading = false;
-  /** Node may remove it from an answered request; injected requests may have none. */
+  /** Kept, since Node may remove it from an answered request. */
   private readonly connection: EventEmitter | undefined;
   private readonly response: EventEmitter;
   private readonly after: readonly Buffer[] | undefined;
@@ -45,16 +46,14 @@ class BodyRefill {
     this.response = response;
     this.after = after;
     this.ask = body.raw._read.bind(body.raw);
-    const { httpVersionMajor, socket } = body.raw as {
-      httpVersionMajor: number;
-      socket?: unknown;
-    };
-    this.connection = httpVersionMajor < 2 && isEmitter(socket) ? socket : undefined;
+    this.connection = connectionOf(body.raw);
   }
 
   start(): void {
     this.raw.once('close', this.onRequestClosed);
-    this.response.once('finish', this.onAnswered).once('close', this.onAnswered);
+    // A timeout may have answered while the body was verified: the response emits nothing any more.
+    if (isAnswered(this.response)) this.connection?.once('close', this.onRequestClosed);
+    else this.response.once('finish', this.onAnswered).once('close', this.onAnswered);
     // Like the option `read` of a stream: the socket has no more bytes.
     this.raw._read = () => void this.pull();
     // The stream has already asked for the bytes after the last drained ones.
@@ -122,10 +121,8 @@ class BodyRefill {
   }
 }
 
-/** A host other than a Node server gives its own object as the socket. */
-function isEmitter(socket: unknown): socket is EventEmitter {
-  const { once, off } = (socket ?? {}) as { once?: unknown; off?: unknown };
-  return typeof once === 'function' && typeof off === 'function';
+function isAnswered(response: EventEmitter): boolean {
+  return Reflect.get(response, 'writableEnded') === true;
 }
 
 function isBeingRead(raw: IncomingMessage): boolean {

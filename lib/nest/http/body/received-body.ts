@@ -17,8 +17,10 @@ import {
   unverifiable,
 } from './body-limits.js';
 import {
+  connectionOf,
   isBytes,
   isClaimed,
+  isGone,
   leavingUnread,
   markUnread,
   peek,
@@ -112,7 +114,7 @@ export class ReceivedBody implements DrainableBody {
     if (this.state === 'missed') refuseConsumed('something read it before this library saw it');
     if (this.state === 'watched') {
       if (this.sawAll) return this.digestWatched(algorithm, limits);
-      if (this.raw.destroyed) refuseBody('the client went away');
+      if (isGone(this.raw)) refuseBody('the client went away');
       if (this.raw.readableFlowing) return this.digestWhenRead(algorithm);
       this.assertUnread();
       this.watched.forget();
@@ -147,12 +149,14 @@ export class ReceivedBody implements DrainableBody {
       gone = clientGone(cause);
       wake();
     };
+    const connection = connectionOf(raw)?.once('close', onGone);
     this.listen(onReadable);
     raw.on('readable', onReadable).on('close', onGone).on('error', onGone);
     try {
       yield* this.pieces(nextWake);
     } finally {
       raw.off('readable', onReadable).off('close', onGone).off('error', onGone);
+      connection?.off('close', onGone);
       this.unlisten(onReadable);
       markUnread(raw);
     }
@@ -269,20 +273,23 @@ export class ReceivedBody implements DrainableBody {
 
   private async untilFirstPush(): Promise<void> {
     const { raw } = this;
+    const connection = connectionOf(raw);
     let onPush = (): void => undefined;
     try {
       await new Promise<void>((resolve) => {
         onPush = resolve;
         this.listen(onPush);
         raw.once('close', onPush);
+        connection?.once('close', onPush);
         leavingUnread(raw, () => void raw.read(0)); // starts the flow into the buffer
-        if (raw.destroyed) resolve();
+        if (isGone(raw)) resolve();
         // All bytes have arrived, but Bun pushes the end in a later turn.
         else if (raw.complete) setImmediate(resolve);
       });
     } finally {
       this.unlisten(onPush);
       raw.off('close', onPush);
+      connection?.off('close', onPush);
     }
     if (this.seenBytes === 0 && !this.ended) throw unverifiable('its end never came');
   }
@@ -305,6 +312,7 @@ export class ReceivedBody implements DrainableBody {
     await new Promise<void>((resolve, reject) => {
       const settle = (error?: Error): void => {
         raw.off('close', onGone).off('error', onGone);
+        connection?.off('close', onGone);
         this.unlisten(onChange);
         if (error) reject(error);
         else resolve();
@@ -313,6 +321,7 @@ export class ReceivedBody implements DrainableBody {
       const onChange = (): void => {
         if (this.ended) settle();
       };
+      const connection = connectionOf(raw)?.once('close', onGone);
       this.listen(onChange);
       raw.on('close', onGone).on('error', onGone);
     });

@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 
 /** Whether other code reads the stream: it would get bytes twice that are taken out and put back. */
@@ -7,6 +8,28 @@ export function isClaimed(raw: IncomingMessage): boolean {
     raw.readableEncoding !== null ||
     raw.listenerCount('data') + raw.listenerCount('readable') > 0
   );
+}
+
+/**
+ * The connection whose end is that of its request; undefined where it serves other requests too. Node does not close a
+ * request that was answered before its body had come: only the connection emits that the client is gone.
+ */
+export function connectionOf(raw: IncomingMessage): EventEmitter | undefined {
+  const { httpVersionMajor, socket } = raw as { httpVersionMajor: number; socket?: unknown };
+  return httpVersionMajor < 2 && isEmitter(socket) ? socket : undefined;
+}
+
+/** Whether nothing can follow what has arrived: the client is gone. */
+export function isGone(raw: IncomingMessage): boolean {
+  const { socket, stream, httpVersionMajor } = raw as IncomingMessage & { stream?: object };
+  const carrier: object | null | undefined = httpVersionMajor < 2 ? socket : stream;
+  return raw.destroyed || Reflect.get(carrier ?? {}, 'destroyed') === true;
+}
+
+/** A host other than a Node server gives its own object as the socket, and an injected request may have none. */
+function isEmitter(socket: unknown): socket is EventEmitter {
+  const { once, off } = (socket ?? {}) as { once?: unknown; off?: unknown };
+  return typeof once === 'function' && typeof off === 'function';
 }
 
 /** The bytes in the buffer of a stream, which stay there; undefined if the stream does not return them. */
