@@ -1,7 +1,8 @@
 import 'reflect-metadata';
 import type { Type } from '@nestjs/common';
 import type { ModulesContainer } from '@nestjs/core';
-import { handlerOf, methodNamesOf } from './guarded-routes.js';
+import { boundProvidersIn } from './bound-providers.js';
+import { guardsOn, handlerOf, isServiceGuard, methodNamesOf } from './guarded-routes.js';
 import type { ModuleNode } from './module-graph.js';
 
 /** How an endpoint of GraphQL treats requests: `open` verifies none, `optional` admits those without a token. */
@@ -18,7 +19,7 @@ export interface EndpointMark {
 export interface GraphQLEndpoint extends EndpointMark {
   /** Whether guards run before `@ResolveField()` and `@ResolveReference()` too. */
   readonly guardsFields: boolean;
-  /** The modules whose resolvers it serves; empty: all. */
+  /** The modules whose resolvers it serves, with those of their imports; empty: all. */
   readonly include: readonly unknown[];
 }
 
@@ -28,6 +29,8 @@ export interface ResolverMethod {
   readonly name: string;
   /** Whether guards run before it only where its endpoint says so: a field, or a reference. */
   readonly isField: boolean;
+  /** Whether a guard of its own runs before it, where guards do. */
+  readonly hasOwnGuard: boolean;
 }
 
 /** Where @nestjs/graphql keeps what its decorators say. */
@@ -63,25 +66,51 @@ export function graphqlEndpointsIn(modules: ModulesContainer): GraphQLEndpoint[]
 
 /** Each method of a provider that is a resolver, of an operation, a reference or a field. */
 export function resolversIn(modules: ModulesContainer): ResolverMethod[] {
-  const wrappers = [...modules.values()].flatMap(({ providers }) => [...providers.values()]);
-  const types = wrappers.flatMap(({ metatype, isNotMetatype }) =>
-    metatype && !isNotMetatype ? [metatype as Type] : [],
-  );
-  return [...new Set(types)].filter(isClass).flatMap((type) =>
+  const wrappers = boundProvidersIn([...modules.values()], isResolverClass);
+  // Several modules may declare one class.
+  const byClass = new Map(wrappers.map(({ metatype, host }) => [metatype as Type, host]));
+  return [...byClass].flatMap(([type, host]) =>
     methodNamesOf(type).flatMap((name) => {
-      const kind = resolverKindOf(handlerOf(type, name));
-      return kind ? [{ type, name, isField: kind !== 'operation' }] : [];
+      const method = handlerOf(type, name);
+      const kind = resolverKindOf(method);
+      if (kind === undefined) return [];
+      const hasOwnGuard = guardsOfResolver(method, type, host).some(isServiceGuard);
+      return [{ type, name, isField: kind !== 'operation', hasOwnGuard }];
     }),
   );
 }
 
-function isClass(type: Type): boolean {
-  return typeof type.prototype === 'object' && type.prototype !== null;
+/** Whether GraphQL calls a method of a class. It calls those of an instance that a factory has made too. */
+export function isResolverClass(type: Type): boolean {
+  return methodNamesOf(type).some((name) => resolverKindOf(handlerOf(type, name)) !== undefined);
 }
 
-/** Whether an endpoint serves the resolvers of one of these modules. */
-export function servesModules({ include }: GraphQLEndpoint, hosts: readonly ModuleNode[]): boolean {
-  return include.length === 0 || hosts.some(({ metatype }) => include.includes(metatype));
+/**
+ * The guards that Nest runs before a resolver. It finds those that are classes in the module of the resolver, where it puts
+ * only those of the classes that it makes itself.
+ */
+export function guardsOfResolver(
+  method: object,
+  type: Type,
+  host: ModuleNode | undefined,
+): unknown[] {
+  return guardsOn({ handler: method, controller: type }).filter(
+    (guard) => typeof guard !== 'function' || host?.injectables.has(guard),
+  );
+}
+
+/** The modules whose resolvers an endpoint serves: those that it includes, and all that they import. */
+export function modulesServedBy(
+  { include }: GraphQLEndpoint,
+  modules: ModulesContainer,
+): ReadonlySet<ModuleNode> {
+  const all = [...modules.values()];
+  if (include.length === 0) return new Set(all);
+  const served = new Set(all.filter(({ metatype }) => include.includes(metatype)));
+  for (const { imports } of served) {
+    for (const imported of imports) served.add(imported);
+  }
+  return served;
 }
 
 function endpointOf({ providers }: ModuleNode): GraphQLEndpoint[] {

@@ -1,12 +1,15 @@
 import type { Type } from '@nestjs/common';
 import { PATH_METADATA, ROUTE_ARGS_METADATA } from '@nestjs/common/constants.js';
 import type { ModulesContainer } from '@nestjs/core';
+import { boundProvidersIn, classOf, type Wrapper } from './bound-providers.js';
 import { BindingWitness, type GlobalGuardReach, type Reach } from './global-guard-reach.js';
 import {
   type GraphQLEndpoint,
   graphqlEndpointsIn,
+  guardsOfResolver,
+  isResolverClass,
+  modulesServedBy,
   resolverKindOf,
-  servesModules,
   UNMARKED,
 } from './graphql-endpoints.js';
 import { guardsOn, handlerOf, hasGuard, isServiceGuard, methodNamesOf } from './guarded-routes.js';
@@ -36,17 +39,13 @@ export interface HandlerCoverage {
   readonly refusesAll?: true;
   /** It takes messages that ask for signed answers, and its service has no `signingKey`: each of them fails. */
   readonly cannotAnswer?: true;
+  /** It has guards that Nest never runs, since a factory has made its instance. */
+  readonly losesGuards?: true;
   /** The names of its other guards. */
   readonly otherGuards: readonly string[];
   /** The decorators of its parameters that need a verified request. */
   readonly needs: readonly string[];
 }
-
-/** The members of Nest's record of a provider that this library reads. */
-type Wrapper = Pick<
-  NonNullable<ReturnType<ModuleNode['providers']['get']>>,
-  'metatype' | 'isNotMetatype' | 'instance' | 'isDependencyTreeStatic' | 'host'
->;
 
 /** A handler, before its verdict. */
 interface Found {
@@ -82,7 +81,7 @@ export function coverageOf(modules: ModulesContainer, reach: GlobalGuardReach): 
   const nodes = [...modules.values()];
   const found = [
     ...unique(nodes.flatMap(({ controllers }) => [...controllers.values()])).flatMap(ofController),
-    ...unique(nodes.flatMap(providersOf)).flatMap((wrapper) =>
+    ...unique(boundProvidersIn(nodes, isBoundIfMade)).flatMap((wrapper) =>
       ofProvider(wrapper, () => endpointsServing(wrapper, modules)),
     ),
   ];
@@ -116,16 +115,9 @@ export function guardedEvents(
     .map(({ handler }) => handler);
 }
 
-/** A processor counts too if a factory has made it: @nestjs/bullmq binds it as it binds a class. */
-function providersOf({ providers }: ModuleNode): Wrapper[] {
-  return [...providers.values()].map((wrapper: Wrapper) => {
-    const { instance, host } = wrapper;
-    const metatype = isObject(instance) && (instance.constructor as Type | undefined);
-    const isMade = wrapper.isNotMetatype && typeof metatype === 'function';
-    if (!isMade || !Reflect.hasMetadata(PROCESSOR, metatype)) return wrapper;
-    const isDependencyTreeStatic = (): boolean => wrapper.isDependencyTreeStatic();
-    return { metatype, isNotMetatype: false, instance, isDependencyTreeStatic, host };
-  });
+/** @nestjs/bullmq and @nestjs/graphql bind the instances of factories too; Nest binds no gateway that a factory has made. */
+function isBoundIfMade(type: Type): boolean {
+  return Reflect.hasMetadata(PROCESSOR, type) || isResolverClass(type);
 }
 
 /** Each class once, since several modules may declare it. */
@@ -151,9 +143,12 @@ function endpointsServing({ metatype }: Wrapper, modules: ModulesContainer): Gra
   // Something else than GraphQLModule serves them, and verifies nothing that we know of.
   if (all.length === 0) return [{ ...UNMARKED, guardsFields: false, include: [] }];
   const hosts = [...modules.values()].filter(({ providers }) =>
-    [...providers.values()].some((each) => each.metatype === metatype),
+    [...providers.values()].some((each) => classOf(each) === metatype),
   );
-  return all.filter((endpoint) => servesModules(endpoint, hosts));
+  return all.filter((endpoint) => {
+    const served = modulesServedBy(endpoint, modules);
+    return hosts.some((host) => served.has(host));
+  });
 }
 
 function ofProvider(wrapper: Wrapper, endpoints: () => GraphQLEndpoint[]): Found[] {
@@ -191,16 +186,16 @@ function methodsOf(wrapper: Wrapper): Omit<Found, 'kind'>[] {
 }
 
 function judge(handler: Found, reach: GlobalGuardReach): HandlerCoverage {
-  const { type, name, called, kind } = handler;
+  const { type, name, called, kind, host } = handler;
+  const declared = guardsOn({ handler: called, controller: type });
+  const guards = kind === 'GraphQL' ? guardsOfResolver(called, type, host) : declared;
   const suffix = kind === 'HTTP' ? '' : ` [${kind}]`;
   return {
     handler: `${type.name}.${name}()${suffix}`,
     kind,
     ...(handler.endpoints ? judgeResolver(handler, reach) : judgeOther(handler, reach)),
-    otherGuards: namesOfOthers([
-      ...(kind === 'HTTP' ? reach.globalGuards : []),
-      ...guardsOn({ handler: called, controller: type }),
-    ]),
+    ...(guards.length < declared.length && { losesGuards: true }),
+    otherGuards: namesOfOthers([...(kind === 'HTTP' ? reach.globalGuards : []), ...guards]),
     needs: needsOf(type, name),
   };
 }
@@ -253,12 +248,14 @@ function serviceFor(host: ModuleNode | undefined): ServiceAuth | undefined {
 const LAXNESS = ['open', 'skipped', 'optional', 'guarded'] as const satisfies Verdict[];
 
 function judgeResolver(
-  { type, declared, isStatic, endpoints = [] }: Found,
+  handler: Found,
   reach: GlobalGuardReach,
 ): Pick<HandlerCoverage, 'verdict' | 'refusesAll'> {
+  const { type, declared, isStatic, endpoints = [] } = handler;
   if (!reach.servesHttp || endpoints.length === 0) return { verdict: 'unserved' };
   const hasAny =
-    hasGuard({ handler: declared, controller: type }) || reach.resolvers(isStatic) === 'guarded';
+    guardsOfResolver(declared, type, handler.host).some(isServiceGuard) ||
+    reach.resolvers(isStatic) === 'guarded';
   const isField = resolverKindOf(declared) !== 'operation';
   const isGuardedBy = ({ guardsFields }: GraphQLEndpoint) => hasAny && (!isField || guardsFields);
   const { mode } = readRoute(declared, type);

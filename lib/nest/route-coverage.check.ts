@@ -114,6 +114,8 @@ function isJob({ kind }: HandlerCoverage): boolean {
 
 const JOBS = 'For jobs, write @ServiceProcessor() in the place of @Processor().';
 
+const MADE = 'the class itself among the providers, in the place of useFactory or useValue';
+
 const INHERIT =
   'No APP_GUARD reaches messages without connectMicroservice(options, { inheritAppConfig: true }).';
 
@@ -137,6 +139,9 @@ function describeOpen(handlers: readonly HandlerCoverage[]): string | undefined 
     ...(isNoneGuarded ? ['None is guarded.'] : []),
     ...(open.some(isMessage) ? [INHERIT] : []),
     ...(open.some(isJob) ? [JOBS] : []),
+    ...(open.some(({ losesGuards }) => losesGuards)
+      ? [`Nest runs no guard of a resolver that a factory has made: write ${MADE}.`]
+      : []),
     open.some((handler) => !lacksVerification(handler)) ? GUARD_OR_SKIP : GUARD,
   ].join(' ');
 }
@@ -182,9 +187,11 @@ function describeNeeds(handlers: readonly HandlerCoverage[]): string | undefined
 function problemOf(handler: HandlerCoverage): string {
   const how = handler.verdict === 'open' ? 'is open' : 'may be open: Nest does not show its guards';
   const inherit = isMessage(handler) ? ` ${INHERIT}` : '';
-  const guard = isJob(handler)
-    ? '@ServiceProcessor() in the place of @Processor()'
-    : '@UseGuards(ServiceJwtGuard) on it';
+  const guard = handler.losesGuards
+    ? MADE
+    : isJob(handler)
+      ? '@ServiceProcessor() in the place of @Processor()'
+      : '@UseGuards(ServiceJwtGuard) on it';
   return `coverage: ${nameOf(handler)} ${how}; write ${guard}, or @SkipServiceAuth() where everybody may call.${inherit}`;
 }
 

@@ -61,12 +61,18 @@ export class RouteMarksCheck implements OnModuleInit {
     }
   }
 
-  private warnOfResolver({ type, name, isField }: ResolverMethod, isGuarded: boolean): void {
+  private warnOfResolver(
+    { type, name, isField, hasOwnGuard }: ResolverMethod,
+    isGuarded: boolean,
+  ): void {
     const what = `${type.name}.${name}() has @AllowIssuers(), @RequireSubject() or @RequireSubjectProof(), and`;
-    const place = { handler: handlerOf(type, name), controller: type };
-    if (!isGuarded && !hasGuard(place)) {
+    if (!isGuarded && !hasOwnGuard) {
+      const isLost = hasGuard({ handler: handlerOf(type, name), controller: type });
+      const advice = isLost
+        ? 'Nest runs no guard of what a factory has made: write the class itself among the providers'
+        : 'Add @UseGuards(ServiceJwtGuard)';
       this.logger.warn(
-        `${what} no ServiceJwtGuard enforces it. Add @UseGuards(ServiceJwtGuard): a guarded endpoint asks for a token alone.`,
+        `${what} no ServiceJwtGuard enforces it. ${advice}: a guarded endpoint asks for a token alone.`,
       );
     } else if (isField && !graphqlEndpointsIn(this.modules).every((each) => each.guardsFields)) {
       this.logger.warn(

@@ -1,8 +1,8 @@
 import { Inject, Injectable, type OnModuleInit, Optional, type Type } from '@nestjs/common';
 import type { Job } from 'bullmq';
 import { ServiceAuthUsageError, type ServiceIdentity } from '../../core/index.js';
-import { ServiceCallContext } from '../../for-whom/service-call.context.js';
 import { ServiceAuth } from '../../service-auth.js';
+import { CallContexts, runnerIn } from '../call-contexts.js';
 import { missingServiceAuth } from '../missing-service-auth.js';
 import { RequestAuthenticator } from '../request-authenticator.js';
 import { readRoute, type Route } from '../route-policy.js';
@@ -35,17 +35,17 @@ export class ServiceJobGuard implements OnModuleInit {
   // Private, so that a logger that prints a processor shows neither keys nor the container.
   readonly #serviceAuth: ServiceAuth | undefined;
   readonly #authenticator: RequestAuthenticator | undefined;
-  readonly #callContext: ServiceCallContext | undefined;
+  readonly #contexts: CallContexts;
 
   /** @internal */
   constructor(
     @Optional() @Inject(ServiceAuth) serviceAuth: ServiceAuth | undefined,
     @Optional() @Inject(RequestAuthenticator) authenticator: RequestAuthenticator | undefined,
-    @Optional() @Inject(ServiceCallContext) callContext: ServiceCallContext | undefined,
+    @Inject(CallContexts) contexts: CallContexts,
   ) {
     this.#serviceAuth = serviceAuth;
     this.#authenticator = authenticator;
-    this.#callContext = callContext;
+    this.#contexts = contexts;
   }
 
   /**
@@ -88,14 +88,12 @@ export class ServiceJobGuard implements OnModuleInit {
    * @throws UnrecoverableError with the code of the refusal; DelayedError; what the processor throws
    */
   async serve(job: Job, processor: GuardedProcessor, process: Process): Promise<unknown> {
-    const { serviceAuth, callContext } = this.parts();
+    const { serviceAuth } = this.parts();
     const { lockMilliseconds } = processor;
     const received = new ReceivedJob(job, { serviceAuth, lockMilliseconds });
     try {
-      return await callContext.runForRequest(
-        received.state,
-        async () => await this.serveInside(received, processor, process),
-      );
+      const run = runnerIn(this.#contexts.all(), received.state);
+      return await run(async () => await this.serveInside(received, processor, process));
     } finally {
       received.state.endedAt = performance.now();
     }
@@ -124,7 +122,7 @@ export class ServiceJobGuard implements OnModuleInit {
 
   private parts() {
     const [serviceAuth, authenticator] = [this.#serviceAuth, this.#authenticator];
-    const callContext = this.#callContext;
+    const callContext = this.#contexts.own;
     if (serviceAuth && authenticator && callContext) {
       return { serviceAuth, authenticator, callContext };
     }

@@ -1,4 +1,5 @@
 import { type DynamicModule, Module, type ModuleMetadata } from '@nestjs/common';
+import { CallContexts } from '../call-contexts.js';
 import { GuardedProcessorsCheck } from './guarded-processors.js';
 import { JOB_QUEUES, type JobQueueOptions, JobQueues } from './job-queues.provider.js';
 import { ServiceJobGuard } from './service-job.guard.js';
@@ -12,7 +13,10 @@ type Imports = NonNullable<ModuleMetadata['imports']>;
  * `forQueues([...])`, which serves both. Needs a `ServiceAuthModule`: the global one, or one with `isGlobal: false` among
  * `imports`.
  */
-@Module({ providers: [ServiceJobGuard, GuardedProcessorsCheck], exports: [ServiceJobGuard] })
+@Module({
+  providers: [CallContexts, ServiceJobGuard, GuardedProcessorsCheck],
+  exports: [ServiceJobGuard],
+})
 export class ServiceJobsModule {
   /**
    * Makes the named queues sign the jobs that are added to them, and all flow producers those that they add to these queues.

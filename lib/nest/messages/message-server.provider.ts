@@ -6,8 +6,8 @@ import {
   Optional,
 } from '@nestjs/common';
 import { OptionReader, ProblemList, readReception } from '../../core/index.js';
-import { ServiceCallContext } from '../../for-whom/service-call.context.js';
 import { ServiceAuth } from '../../service-auth.js';
+import { CallContexts } from '../call-contexts.js';
 import { missingServiceAuth } from '../missing-service-auth.js';
 import { registerMessages } from './message-call-kind.js';
 import {
@@ -22,27 +22,29 @@ export const MESSAGE_RECEPTION = Symbol('MESSAGE_RECEPTION');
 /** Lets the guard of a service see the messages that Nest's servers receive. */
 @Injectable()
 export class MessageServer implements OnModuleInit, OnApplicationShutdown {
-  private stop: (() => void) | undefined;
+  private readonly stops: (() => void)[] = [];
 
   /** In the constructor, since Nest registers handlers before it calls `onModuleInit`. */
   constructor(
     @Optional() @Inject(ServiceAuth) private readonly serviceAuth: ServiceAuth | undefined,
-    @Optional() @Inject(ServiceCallContext) callContext: ServiceCallContext | undefined,
+    @Inject(CallContexts) private readonly contexts: CallContexts,
     @Inject(MESSAGE_RECEPTION) options: MessageReceptionOptions,
   ) {
-    if (!serviceAuth || !callContext) return;
+    if (!serviceAuth || !contexts.own) return;
     registerMessages(serviceAuth);
-    this.stop = serveMessagesIn(callContext);
+    this.stops.push(serveMessagesIn(contexts.own));
     MessageReception.define(serviceAuth, readOptions(options));
   }
 
   /** @throws ServiceAuthUsageError where no ServiceAuthModule is imported */
   onModuleInit(): void {
     if (!this.serviceAuth) throw missingServiceAuth('ServiceMessagesModule');
+    // Those of services that receive no messages too: they may be called while one is served.
+    this.stops.push(...this.contexts.all().map(serveMessagesIn));
   }
 
   onApplicationShutdown(): void {
-    this.stop?.();
+    for (const stop of this.stops) stop();
   }
 }
 

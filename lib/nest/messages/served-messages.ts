@@ -16,6 +16,7 @@ import {
 import { createSlot } from '../../core/index.js';
 import { keepInside, type RunInside } from '../../for-whom/kept-inside.js';
 import type { ServiceCallContext } from '../../for-whom/service-call.context.js';
+import { runnerIn } from '../call-contexts.js';
 import { signAnswers } from './signed-answers.js';
 import {
   type AnswerParts,
@@ -154,7 +155,7 @@ function watch(callback: Handler, endpoint: Omit<MessageEndpoint, 'hasSeveralHan
 }
 
 async function serve(delivery: MessageDelivery, handle: () => unknown): Promise<unknown> {
-  const run = runner(delivery);
+  const run = runnerIn([...CONTEXTS], delivery.state);
   const back = (): RunInside => (fn) => fn();
   try {
     const result = keepInside(await run(async () => await handle()), { run, back });
@@ -164,18 +165,6 @@ async function serve(delivery: MessageDelivery, handle: () => unknown): Promise<
     end(delivery);
     throw error;
   }
-}
-
-/** Runs functions as part of serving this message, in each call context of the process. */
-function runner({ state }: MessageDelivery): RunInside {
-  const contexts = [...CONTEXTS];
-  return <T>(fn: () => T): T => {
-    const nested = contexts.reduce<() => T>(
-      (inner, context) => () => context.runForRequest(state, inner),
-      fn,
-    );
-    return nested();
-  };
 }
 
 /**

@@ -1,4 +1,5 @@
 import { type DynamicModule, Module, type ModuleMetadata } from '@nestjs/common';
+import { CallContexts } from '../call-contexts.js';
 import {
   MESSAGE_CLIENTS,
   type MessageClientOptions,
@@ -19,7 +20,12 @@ type Imports = NonNullable<ModuleMetadata['imports']>;
  * `isGlobal: false` among `imports`.
  */
 @Module({
-  providers: [MessageServer, RabbitMqEventsCheck, { provide: MESSAGE_RECEPTION, useValue: {} }],
+  providers: [
+    CallContexts,
+    MessageServer,
+    RabbitMqEventsCheck,
+    { provide: MESSAGE_RECEPTION, useValue: {} },
+  ],
 })
 export class ServiceMessagesModule {
   /**

@@ -1,11 +1,13 @@
 import { Processor, WorkerHost } from '@nestjs/bullmq';
 import type { Job, Queue } from 'bullmq';
+import { Module } from '@nestjs/common';
 import type { ModuleRef } from '@nestjs/core';
 import {
   AllowIssuers,
   onBehalfOf,
   RequireSubject,
   ServiceAuth,
+  ServiceAuthModule,
   ServiceCallContext,
 } from 'nestjs-service-auth';
 import { serviceMessage } from 'nestjs-service-auth/bullmq';
@@ -21,6 +23,7 @@ import {
   tokenOf,
   USER,
 } from '../../support/jobs/job-services.js';
+import { createKey } from '../../support/keys/keys.js';
 import { setCoverageListener } from '../../support/observed/coverage-listener.js';
 import { describeRedis, RedisServer } from '../../support/redis/redis-server.js';
 
@@ -434,6 +437,42 @@ describeRedis('ServiceJobsModule', () => {
       const open = table.filter(({ verdict }) => verdict === 'open');
       const wanted = isGuarded ? [] : ['OpenProcessor.process() [job]'];
       expect(open.map(({ handler }) => handler)).toEqual(wanted);
+    },
+  );
+
+  it.each([true, false])(
+    'lets no other service of the application act for itself in a job: %p',
+    async (isInJob) => {
+      const archive = ServiceAuthModule.forRoot({
+        issuer: 'https://archive.service/',
+        signingKey: { privateKey: createKey().privatePem },
+        trustDomain: 'census.example',
+        originate: { subjects: ['https://census.service/user/'] },
+        subjectOutsideRequest: 'act-as-itself',
+        isGlobal: false,
+      });
+      const contexts: ServiceCallContext[] = [];
+      class ArchiveModule {}
+      const noted = {
+        provide: 'noted',
+        inject: [ServiceCallContext],
+        useFactory: (context: ServiceCallContext) => contexts.push(context),
+      };
+      Module({ imports: [archive], providers: [noted] })(ArchiveModule);
+      const seen: unknown[] = [];
+      const act = (): void => {
+        for (const context of contexts) {
+          seen.push(context.current());
+          context.runOnBehalfOf(USER, () => seen.push('vouched'), { originate: true });
+        }
+      };
+      const process = isInJob ? act : () => 'done';
+      const service = await start({ imports: [ArchiveModule], process });
+      const job = await service.queue.add('welcome', forUser());
+      const result = service.result(job);
+      if (isInJob) await expect(result).rejects.toThrow(/came from another service/);
+      else await result.then(act);
+      expect(seen).toEqual(isInJob ? [undefined] : [{ subject: undefined }, 'vouched']);
     },
   );
 

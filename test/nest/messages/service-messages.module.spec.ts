@@ -1,8 +1,18 @@
-import { onBehalfOf, ServiceAnswerRefusedError, ServiceCallContext } from 'nestjs-service-auth';
+import { Controller, Module, UseGuards } from '@nestjs/common';
+import { Ctx, MessagePattern } from '@nestjs/microservices';
+import {
+  onBehalfOf,
+  ServiceAnswerRefusedError,
+  ServiceAuthModule,
+  ServiceCallContext,
+  ServiceJwtGuard,
+} from 'nestjs-service-auth';
 import { serviceMessage } from 'nestjs-service-auth/microservices';
 import { endWith, filter, firstValueFrom, lastValueFrom, mergeMap, take } from 'rxjs';
+import { createKey } from '../../support/keys/keys.js';
 import { INSTALLED_TRANSPORTS, type MeetingPlace } from '../../support/messages/brokers.js';
 import {
+  acknowledge,
   CensusService,
   HeraldService,
   inbox,
@@ -66,6 +76,49 @@ describe.each(INSTALLED_TRANSPORTS)('ServiceMessagesModule over $name', (transpo
     const asked = inbox.filter(({ pattern }) => pattern === 'user.get');
     expect(asked.map(({ caller }) => caller?.subject)).toEqual([USER, other]);
     await fresh.close();
+  });
+
+  it('lets no other service of the application act for itself in a message', async () => {
+    const archive = ServiceAuthModule.forRoot({
+      issuer: 'https://archive.service/',
+      signingKey: { privateKey: createKey().privatePem },
+      subjectOutsideRequest: 'act-as-itself',
+      isGlobal: false,
+    });
+    const contexts: ServiceCallContext[] = [];
+    const noted = {
+      provide: 'noted',
+      inject: [ServiceCallContext],
+      useFactory: (context: ServiceCallContext) => contexts.push(context),
+    };
+    class ArchiveModule {}
+    Module({ imports: [archive], providers: [noted] })(ArchiveModule);
+    const seen: unknown[] = [];
+    @Controller()
+    @UseGuards(ServiceJwtGuard)
+    class ActingController {
+      @MessagePattern('user.act')
+      act(@Ctx() context: object) {
+        for (const each of contexts) seen.push(each.current());
+        acknowledge(context);
+        return 'done';
+      }
+    }
+    const own = await transport.start();
+    const imports = [ArchiveModule];
+    const acting = await CensusService.start({
+      place: own,
+      imports,
+      controllers: [ActingController],
+    });
+    const fresh = await HeraldService.start({ place: own });
+    await fresh.ask('user.act', serviceMessage({}, onBehalfOf(USER)));
+    expect(seen).toEqual([undefined]);
+    // Where no message is served, it acts for itself.
+    expect(contexts.map((each) => each.current())).toEqual([{ subject: undefined }]);
+    await fresh.close();
+    await acting.close();
+    await own.close();
   });
 
   it('MS-74 fails as its client does without a connection, and not for an unsigned answer', async () => {

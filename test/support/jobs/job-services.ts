@@ -4,6 +4,7 @@ import {
   type INestApplicationContext,
   Injectable,
   Module,
+  type ModuleMetadata,
   type Provider,
   type Type,
 } from '@nestjs/common';
@@ -61,6 +62,8 @@ export interface JobServiceSetup {
   readonly decorators?: readonly ClassDecorator[];
   /** In a second `forQueues()`, what it says of the queue. */
   readonly again?: Partial<JobQueueOptions>;
+  /** More imports of its module. */
+  readonly imports?: NonNullable<ModuleMetadata['imports']>;
   /** More providers of its module. */
   readonly providers?: readonly Provider[];
   /** Whether the processor calls services with the `HttpService` that signs. */
@@ -105,7 +108,13 @@ export class JobService {
     if (setup.again) jobs.push(ServiceJobsModule.forQueues(another, [class OtherModule {}]));
     const module = class {};
     Module({
-      imports: [auth, ...bull, ...jobs, ...(setup.calls ? [ServiceHttpModule.register()] : [])],
+      imports: [
+        auth,
+        ...bull,
+        ...jobs,
+        ...(setup.calls ? [ServiceHttpModule.register()] : []),
+        ...(setup.imports ?? []),
+      ],
       providers: [
         ...(setup.process ? [processorOf(setup, handled)] : []),
         ...(setup.providers ?? []),

@@ -56,6 +56,8 @@ export interface CensusSetup {
   readonly reception?: MessageReceptionOptions;
   /** Default: none. */
   readonly logger?: LoggerService;
+  /** More imports of its module. */
+  readonly imports?: NonNullable<ModuleMetadata['imports']>;
   /** Of its own handlers. Default: `user.get`, `user.changed`. */
   readonly controllers?: readonly Type[];
 }
@@ -115,7 +117,7 @@ export class CensusService {
     });
     const controllers = [...(setup.controllers ?? [CensusController])];
     const module = moduleOf({
-      imports: [auth, ServiceMessagesModule.forRoot(setup.reception)],
+      imports: [auth, ServiceMessagesModule.forRoot(setup.reception), ...(setup.imports ?? [])],
       controllers,
     });
     const app = await NestFactory.createMicroservice(module, {

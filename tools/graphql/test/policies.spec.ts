@@ -6,6 +6,7 @@ import {
   AllowIssuers,
   OptionalServiceAuth,
   ReportOnly,
+  RequireSubject,
   RequireSubjectProof,
   ServiceAuthModule,
   ServiceCaller,
@@ -41,6 +42,27 @@ const ARCHIVE = 'https://archive.service/';
 
 /** Where a started application publishes how its handlers are guarded. */
 type HandlerTable = readonly { readonly handler: string; readonly verdict: string }[];
+
+/** Guarded, if Nest makes it. */
+@Resolver()
+@UseGuards(ServiceJwtGuard)
+class MadeResolver {
+  @Query(() => String)
+  @RequireSubject()
+  made(): string {
+    return 'made';
+  }
+}
+
+@Resolver()
+class DeepResolver {
+  @Query(() => String)
+  deep(): string {
+    return 'deep from below';
+  }
+}
+@Module({ providers: [DeepResolver] })
+class DeepModule {}
 
 interface SocketResult {
   readonly data?: unknown;
@@ -317,6 +339,69 @@ describe.each(STACKS)('$title', (stack) => {
       await census.close();
       const forgotten = 'NewsResolver.forgotten() [GraphQL]';
       const found = tables.flat().filter(({ handler }) => handler === forgotten);
+      expect(found).toMatchObject([{ verdict }]);
+    },
+  );
+
+  it.each([
+    ['class', MadeResolver, 'guarded'],
+    ['useExisting', { provide: 'alias', useExisting: MadeResolver }, 'guarded'],
+    ['useFactory', { provide: MadeResolver, useFactory: () => new MadeResolver() }, 'open'],
+    ['useValue', { provide: 'value', useValue: new MadeResolver() }, 'open'],
+  ] as const)(
+    'GQ-02 counts the guard of a resolver only where Nest runs it: %s',
+    async (how, provider, verdict) => {
+      const tables: HandlerTable[] = [];
+      setCoverageListener((table) => void tables.push(table as HandlerTable));
+      const logger = new LogRecorder();
+      const started = startGraphQL({
+        adapter,
+        logger,
+        auth: { coverage: 'require' },
+        imports: [stack.endpoint({})],
+        providers: [provider, ...(how === 'useExisting' ? [MadeResolver] : [])],
+      });
+      if (verdict === 'open') {
+        await expect(started).rejects.toThrow(
+          /MadeResolver\.made\(\) \[GraphQL\] is open; write the class itself among the providers/,
+        );
+      } else await (await started).close();
+      setCoverageListener(undefined);
+      expect(tables).toMatchObject([[{ handler: 'MadeResolver.made() [GraphQL]', verdict }]]);
+      const inVain = logger
+        .texts('warn')
+        .filter((line) => /no ServiceJwtGuard enforces/.test(line));
+      expect(inVain).toHaveLength(verdict === 'open' ? 1 : 0);
+    },
+  );
+
+  it.each([
+    [true, 'open'],
+    [false, 'unserved'],
+  ])(
+    'GQ-02 counts a resolver of a module that an included one imports: %p',
+    async (isImported, verdict) => {
+      const tables: HandlerTable[] = [];
+      setCoverageListener((table) => void tables.push(table as HandlerTable));
+      class IncludedModule {}
+      Module({ imports: isImported ? [DeepModule] : [], providers: [MadeResolver] })(
+        IncludedModule,
+      );
+      const census = await startGraphQL({
+        adapter,
+        imports: [
+          IncludedModule,
+          DeepModule,
+          stack.endpoint({ graphql: { include: [IncludedModule] } }),
+        ],
+      });
+      setCoverageListener(undefined);
+      const answer = await call(census.port, unsigned(operation('{ deep }')));
+      await census.close();
+      expect(JSON.stringify(answer)).toMatch(isImported ? /deep from below/ : /Cannot query field/);
+      const found = tables
+        .flat()
+        .filter(({ handler }) => handler === 'DeepResolver.deep() [GraphQL]');
       expect(found).toMatchObject([{ verdict }]);
     },
   );
