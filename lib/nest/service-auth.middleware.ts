@@ -132,7 +132,7 @@ export class ServiceAuthMiddleware {
 
   /**
    * A listener for the handshakes of WebSockets, which pass neither middleware nor hooks: of a proxy, or of another library
-   * that takes the socket. It verifies the handshake alone, no message on the open socket.
+   * that takes the socket. It verifies the handshake alone, no message on the open socket: calls from there name their user.
    *
    * @example
    * `server.on('upgrade', (request, socket, head) => verify(request, socket, () => proxy.upgrade(request, socket, head)))`
@@ -147,12 +147,25 @@ export class ServiceAuthMiddleware {
       void this.verify(ReceivedRequest.serving(request, response, options.route), route, {
         accept: () => {
           handshake.accept();
+          this.decideNothingFor(request, socket);
           void serve(this.callContext, [request, response], next);
         },
         refuse: (exception) => handshake.refuse(exception),
         fail: (error) => handshake.fail(error),
       });
     };
+  }
+
+  /**
+   * Makes what comes over an open socket run as what is left of its request: nobody verified it, so no user is known there,
+   * and the service neither acts for itself nor vouches for a user. Node emits it outside of every request.
+   */
+  private decideNothingFor(request: IncomingMessage, socket: Socket): void {
+    const { verification } = ReceivedRequest.of(request).state;
+    const ended = { ...(verification && { verification }), endedAt: 0 };
+    const emit = socket.emit.bind(socket) as (...args: unknown[]) => boolean;
+    socket.emit = (...args: unknown[]) =>
+      this.callContext.runForRequest(ended, () => emit(...args));
   }
 
   private async verify(

@@ -7,6 +7,7 @@ import {
   type MountOptions,
   ServiceAuthMiddleware,
   ServiceAuthModule,
+  ServiceCallContext,
   ServiceJwtGuard,
   ServiceSubject,
 } from 'nestjs-service-auth';
@@ -63,6 +64,8 @@ const signed = (caller: Caller, subject?: string, target = TARGET) =>
 describe.each(ADAPTERS)('on %s', (adapter) => {
   const events = new ObservedEvents();
   const opened: (string | undefined)[] = [];
+  /** For whom a call would be that a message on an open socket makes. */
+  const said: unknown[] = [];
   const running: TestService[] = [];
   let inbox: TestService;
   beforeAll(async () => {
@@ -107,6 +110,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
         sockets.handleUpgrade(request, socket, head, (open) => {
           const asked = http.get<object>('/whom');
           void lastValueFrom(asked).then(({ data }) => open.send(JSON.stringify(data)));
+          open.on('message', () => said.push(service.app.get(ServiceCallContext).current()));
         });
       }),
     );
@@ -145,6 +149,21 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
       { status: 403, code: 'subject_missing' },
       { subject: USER },
     ]);
+  });
+
+  it('GQ-09 lets a message on an open socket act for nobody, and its handshake for its user', async () => {
+    const census = await start({}, { subjectOutsideRequest: 'act-as-itself' });
+    const socket = new WebSocket(`ws://127.0.0.1:${census.port}${TARGET}`, {
+      headers: signed(herald, USER) as Record<string, string>,
+    });
+    const [greeting] = (await once(socket, 'message')) as [Buffer];
+    expect(JSON.parse(String(greeting))).toEqual({ subject: USER });
+    said.splice(0);
+    socket.send('call somebody');
+    socket.close();
+    await once(socket, 'close');
+    expect(said).toEqual([undefined]);
+    expect(census.app.get(ServiceCallContext).current()).toEqual({ subject: undefined });
   });
 
   it('answers an error of the application, and opens nothing', async () => {
