@@ -1655,7 +1655,7 @@ const FOR_WHOM = [
       tests: 'OS-31',
     },
     {
-      check: 'a call is not made for ever after the answer',
+      check: 'a call is not made forever after the answer',
       text: `'expired'`,
       instead: 'undefined',
       spec: WHOM,
