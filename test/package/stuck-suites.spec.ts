@@ -46,6 +46,7 @@ async function run(suite: string): Promise<{ code: number | null; output: string
   }
 }
 
+// Elsewhere no proc(5) tells a worker that waits from one that works, so nothing runs once more.
 const onLinux = process.platform === 'linux' ? it : it.skip;
 
 describe('suites that are stuck', () => {

@@ -45,8 +45,7 @@ export async function watchBootstrapHooks(): Promise<BootstrapHooks> {
 
 async function prototypeOfApplications(): Promise<object | undefined> {
   try {
-    // In the process of an application, Nest is installed.
-    // oxlint-disable-next-line eslint/no-restricted-imports
+    // oxlint-disable-next-line eslint/no-restricted-imports -- in the process of an application, Nest is installed
     const { NestApplicationContext } = await import('@nestjs/core');
     return NestApplicationContext.prototype;
   } catch {
