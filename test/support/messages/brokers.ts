@@ -1,5 +1,6 @@
 import type { ClientOptions, MicroserviceOptions } from '@nestjs/microservices';
-import { ClientProxy, Transport } from '@nestjs/microservices';
+import { ClientProxy, ServerRMQ, Transport } from '@nestjs/microservices';
+import type { ConfirmChannel } from 'amqplib';
 import { findFreePort, RedisServer } from '../redis/redis-server.js';
 import { whereThereIs } from '../processes/where-there-is.js';
 import { Broker, isInstalled } from './broker.js';
@@ -33,6 +34,8 @@ const RABBITMQ =
   'rabbitmq-server';
 const NATS = 'nats-server';
 const MOSQUITTO = 'mosquitto';
+
+waitForConfirmsAtClose();
 
 export const TRANSPORTS: readonly TransportUnderTest[] = [
   { name: 'TCP', binary: undefined, isFanOut: false, start: startTcp },
@@ -95,6 +98,30 @@ async function startRedis(): Promise<MeetingPlace> {
  */
 const RABBITMQ_AND_ITS_DAEMON =
   'epmd & until epmd -names || ! kill -0 $!; do sleep 0.1; done; exec "$0"';
+
+/**
+ * Nest closes its channel without waiting until the broker has confirmed the last answers. Each that is not confirmed
+ * becomes a rejection that nobody handles, and that ends the process (nestjs/nest issue 10336). The broker may deliver
+ * an answer before it confirms it, so a test that closes a server after its answer would fail by chance.
+ */
+function waitForConfirmsAtClose(): void {
+  const { prototype } = ServerRMQ;
+  const setupChannel = Reflect.get(prototype, 'setupChannel');
+  const close = Reflect.get(prototype, 'close');
+  const channels = new WeakMap<ServerRMQ, ConfirmChannel>();
+  prototype.setupChannel = async function (channel: ConfirmChannel, callback) {
+    channels.set(this, channel);
+    await setupChannel.call(this, channel, callback);
+  };
+  prototype.close = async function () {
+    // What can no longer be confirmed is the broker's to lose: some tests end it.
+    await channels
+      .get(this)
+      ?.waitForConfirms()
+      .catch(() => undefined);
+    await close.call(this);
+  };
+}
 
 /** On loopback alone: its node, and the daemon that knows where nodes are. */
 async function startRabbitMq(): Promise<MeetingPlace> {
