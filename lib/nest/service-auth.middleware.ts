@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { HttpException, Inject, Injectable, Logger } from '@nestjs/common';
 import { isRefusal, ServiceAuthUsageError } from '../core/index.js';
-import { ServiceCallContext } from '../for-whom/service-call.context.js';
+import { CallContexts, runnerIn } from './call-contexts.js';
 import { ReceivedRequest } from './http/received-request.js';
 import { serve } from './http/route-scope.js';
 import { answer, Handshake } from './http/handshake.js';
@@ -81,7 +81,7 @@ export class ServiceAuthMiddleware {
   /** @internal */
   constructor(
     @Inject(RequestAuthenticator) private readonly authenticator: RequestAuthenticator,
-    @Inject(ServiceCallContext) private readonly callContext: ServiceCallContext,
+    @Inject(CallContexts) private readonly contexts: CallContexts,
   ) {}
 
   /**
@@ -96,7 +96,7 @@ export class ServiceAuthMiddleware {
     return (request, response, next) => {
       const received = ReceivedRequest.serving(request, response, options.route);
       void this.verify(received, route, {
-        accept: () => void serve(this.callContext, [request, response], () => next()),
+        accept: () => this.serve(request, response, next),
         refuse: (exception) => answer(response, exception),
         fail: next,
       });
@@ -148,7 +148,7 @@ export class ServiceAuthMiddleware {
         accept: () => {
           handshake.accept();
           this.decideNothingFor(request, socket);
-          void serve(this.callContext, [request, response], next);
+          this.serve(request, response, next);
         },
         refuse: (exception) => handshake.refuse(exception),
         fail: (error) => handshake.fail(error),
@@ -163,9 +163,18 @@ export class ServiceAuthMiddleware {
   private decideNothingFor(request: IncomingMessage, socket: Socket): void {
     const { verification } = ReceivedRequest.of(request).state;
     const ended = { ...(verification && { verification }), endedAt: 0 };
+    const run = runnerIn(this.contexts.all(), ended);
     const emit = socket.emit.bind(socket) as (...args: unknown[]) => boolean;
-    socket.emit = (...args: unknown[]) =>
-      this.callContext.runForRequest(ended, () => emit(...args));
+    socket.emit = (...args: unknown[]) => run(() => emit(...args));
+  }
+
+  /** Runs what is behind a mount in the call contexts of all services, as Nest's routes run. */
+  private serve(request: IncomingMessage, response: ServerResponse, next: () => void): void {
+    const inAll = this.contexts.all().reduce<() => unknown>(
+      (inner, context) => () => serve(context, [request, response], inner),
+      () => next(),
+    );
+    inAll();
   }
 
   private async verify(

@@ -1,6 +1,7 @@
 import { Inject, Module, type NestModule, type OnApplicationShutdown } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { ServiceAuth } from '../service-auth.js';
+import { CallContexts } from './call-contexts.js';
 import { CachedRoutesWarning } from './cached-routes.warning.js';
 import { KeyHealth } from './key-health.js';
 import { LoggedTokenWarning } from './logged-token.warning.js';
@@ -48,6 +49,7 @@ import { UnsignedClientsWarning } from './unsigned-clients.warning.js';
     UserLookup,
     RequestAuthenticator,
     ServiceJwtGuard,
+    CallContexts,
     ServiceAuthMiddleware,
     HttpRequestHooks,
     CachedRoutesWarning,

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { IncomingMessage, OutgoingHttpHeaders, Server } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { HttpService } from '@nestjs/axios';
-import { ConflictException, Controller, Get, UseGuards } from '@nestjs/common';
+import { ConflictException, Controller, Get, Module, UseGuards } from '@nestjs/common';
 import {
   type MountOptions,
   ServiceAuthMiddleware,
@@ -34,6 +34,22 @@ class WhomController {
     return { subject: subject ?? 'nobody' };
   }
 }
+
+/** A service beside the one that is called: what starts in no request it does for itself. */
+const FIRST = 'FIRST';
+const SECOND = 'SECOND';
+@Module({
+  imports: [
+    ServiceAuthModule.forRoot({
+      isGlobal: false,
+      issuer: archive.issuer,
+      signingKey: { privateKey: key.privatePem },
+      subjectOutsideRequest: 'act-as-itself',
+    }),
+  ],
+  providers: [{ provide: SECOND, useExisting: ServiceCallContext }],
+})
+class SecondModule {}
 
 /** What became of a handshake: the greeting on the open socket, or the answer that refused it. */
 async function shake(port: number, headers: OutgoingHttpHeaders, target = TARGET) {
@@ -164,6 +180,37 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     await once(socket, 'close');
     expect(said).toEqual([undefined]);
     expect(census.app.get(ServiceCallContext).current()).toEqual({ subject: undefined });
+  });
+
+  it('GQ-11 lets a second service do nothing for itself, in a handshake or for its messages', async () => {
+    const imports = [
+      ServiceAuthModule.forRoot({ issuer: CENSUS, trustedIssuers: [herald.trusted] }),
+    ];
+    const providers = [{ provide: FIRST, useExisting: ServiceAuthMiddleware }];
+    const census = await startService({ adapter, imports: [...imports, SecondModule], providers });
+    running.push(census);
+    const second = census.app.get<ServiceCallContext>(SECOND, { strict: false });
+    const whom: unknown[] = [];
+    const sockets = new WebSocketServer({ noServer: true });
+    const verify = census.app.get<ServiceAuthMiddleware>(FIRST).upgrade();
+    const server = census.app.getHttpServer() as Server;
+    server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) =>
+      verify(request, socket, () => {
+        whom.push(second.current());
+        sockets.handleUpgrade(request, socket, head, (open) => {
+          open.on('message', () => whom.push(second.current()));
+        });
+      }),
+    );
+    const socket = new WebSocket(`ws://127.0.0.1:${census.port}${TARGET}`, {
+      headers: signed(herald, USER) as Record<string, string>,
+    });
+    await once(socket, 'open');
+    socket.send('call somebody');
+    socket.close();
+    await once(socket, 'close');
+    expect(whom).toEqual([undefined, undefined]);
+    expect(second.current()).toEqual({ subject: undefined });
   });
 
   it('answers an error of the application, and opens nothing', async () => {

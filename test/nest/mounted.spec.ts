@@ -2,12 +2,13 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { setImmediate } from 'node:timers/promises';
 import { HttpService } from '@nestjs/axios';
-import { Controller, Get, UseGuards } from '@nestjs/common';
+import { Controller, Get, Module, UseGuards } from '@nestjs/common';
 import {
   type MountOptions,
   ServiceAuthMiddleware,
   ServiceAuthModule,
   ServiceAuthUsageError,
+  ServiceCallContext,
   ServiceJwtGuard,
   ServiceSubject,
 } from 'nestjs-service-auth';
@@ -36,6 +37,22 @@ class WhomController {
     return { subject: subject ?? 'nobody' };
   }
 }
+
+/** A service beside the one that is called: what starts in no request it does for itself. */
+const FIRST = 'FIRST';
+const SECOND = 'SECOND';
+@Module({
+  imports: [
+    ServiceAuthModule.forRoot({
+      isGlobal: false,
+      issuer: archive.issuer,
+      signingKey: { privateKey: key.privatePem },
+      subjectOutsideRequest: 'act-as-itself',
+    }),
+  ],
+  providers: [{ provide: SECOND, useExisting: ServiceCallContext }],
+})
+class SecondModule {}
 
 /** What stands for a proxy or a dashboard: it answers what it was sent. */
 type Mounted = (request: IncomingMessage, response: ServerResponse) => void;
@@ -239,7 +256,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
       },
       'request_failed',
     ],
-  ])('GQ-04 outlives an answer that has begun when it %s', async (_what, resolve, type) => {
+  ])('GQ-10 outlives an answer that has begun when it %s', async (_what, resolve, type) => {
     const begun: ServerResponse[] = [];
     const resolveUser = (): unknown => {
       const response = pending.pop();
@@ -279,6 +296,42 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     await answer;
     // An unhandled rejection would have ended the process.
     expect(await call(census.port, { target: '/legacy' })).toMatchObject({ status: 401 });
+  });
+
+  it('GQ-11 is nothing that a second service does for itself', async () => {
+    const whom: unknown[] = [];
+    const census = await startService({
+      adapter,
+      imports: [
+        ServiceAuthModule.forRoot({ issuer: CENSUS, trustedIssuers: [herald.trusted] }),
+        SecondModule,
+      ],
+      providers: [{ provide: FIRST, useExisting: ServiceAuthMiddleware }],
+      configure: async (app) => {
+        const second = app.get<ServiceCallContext>(SECOND, { strict: false });
+        const middleware = app.get<ServiceAuthMiddleware>(FIRST);
+        const mounted: Mounted = (_request, response) => {
+          whom.push(second.current());
+          response.end('done');
+        };
+        if (adapter === 'express') {
+          app.use('/legacy', middleware.express(), mounted);
+          return;
+        }
+        await fastifyOf(app).register(async (scope) => {
+          scope.addHook('preHandler', middleware.fastify());
+          scope.get('/legacy', (request, reply) => {
+            reply.hijack();
+            mounted(request.raw, reply.raw);
+          });
+        });
+      },
+    });
+    running.push(census);
+    expect(await herald.get(census.port, '/legacy', USER)).toMatchObject({ text: 'done' });
+    expect(whom).toEqual([undefined]);
+    const outside = census.app.get<ServiceCallContext>(SECOND, { strict: false }).current();
+    expect(outside).toEqual({ subject: undefined });
   });
 
   it('GQ-06 a mount that admits callers without a token', async () => {
