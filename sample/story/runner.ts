@@ -65,7 +65,9 @@ export class Runner {
         process.exitCode = 1;
       }
     } finally {
+      const isInterrupted = this.isStopping;
       await this.stop();
+      if (isInterrupted) this.narrator.heading('Stopped: no service and no server is left.');
     }
   }
 

@@ -175,7 +175,7 @@ async function showMail(
 }
 
 function showLocation(answer: Answer, narrator: Narrator): void {
-  narrator.heading('The answer to the browser');
+  narrator.heading('The answer to the first request, that of the browser');
   narrator.exchange('edge.service', 'POST /welcome/', describe(answer), '201');
   narrator.fact('Location', answer.location ?? '(none)');
   const isNotification = NOTIFICATION_URI.test(answer.location ?? '');

@@ -69,7 +69,7 @@ export async function startPageProcess(
     post: async (target, content) =>
       await call(port, { method: 'POST', target, headers, body: JSON.stringify(content) }),
     interrupt: async (signal = 'SIGINT') => {
-      const ended = once(child, 'exit') as Promise<[number | null]>;
+      const ended = once(child, 'close') as Promise<[number | null]>;
       child.kill(signal);
       return (await ended)[0];
     },

@@ -279,6 +279,7 @@ function runInShell(command: string): string {
 describe('at Ctrl-C', () => {
   it('ends, and the page with it', async () => {
     expect(await page.interrupt()).toBe(0);
+    expect(page.printed()).toMatch(/\nStopped: no service and no server is left\.\n$/);
     await expect(call(page.port, { target: '/' })).rejects.toThrow('ECONNREFUSED');
   });
 });
