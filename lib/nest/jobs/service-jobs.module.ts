@@ -24,10 +24,17 @@ export class ServiceJobsModule {
    * @throws ServiceAuthConfigError at start, listing every problem
    */
   static forQueues(queues: readonly JobQueueOptions[], imports: Imports = []): DynamicModule {
-    return {
-      module: ServiceJobsModule,
+    const signing: DynamicModule = {
+      module: ServiceJobQueuesModule,
+      // It exports nothing: Nest calls the hooks of global modules first, so that what others queue in theirs is signed.
+      global: true,
       imports,
-      providers: [{ provide: JOB_QUEUES, useValue: queues }, JobQueues],
+      providers: [{ provide: JOB_QUEUES, useValue: queues }],
     };
+    return { module: ServiceJobsModule, imports: [...imports, signing] };
   }
 }
+
+/** What `ServiceJobsModule.forQueues()` imports. */
+@Module({ providers: [JobQueues] })
+export class ServiceJobQueuesModule {}

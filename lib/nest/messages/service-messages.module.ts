@@ -52,6 +52,8 @@ export class ServiceMessagesModule {
   ): DynamicModule {
     return {
       module: ServiceMessageClientsModule,
+      // It exports nothing: Nest calls the hooks of global modules first, so that what others send in theirs is signed.
+      global: true,
       imports,
       providers: [{ provide: MESSAGE_CLIENTS, useValue: clients }],
     };

@@ -1,6 +1,6 @@
-import { Processor, WorkerHost } from '@nestjs/bullmq';
+import { BullModule, InjectQueue, Processor, WorkerHost } from '@nestjs/bullmq';
 import type { Job, Queue } from 'bullmq';
-import { Module } from '@nestjs/common';
+import { Injectable, Module, type OnModuleInit } from '@nestjs/common';
 import type { ModuleRef } from '@nestjs/core';
 import {
   AllowIssuers,
@@ -374,6 +374,27 @@ describeRedis('ServiceJobsModule', () => {
     const second = new JobQueues(serviceAuth, context, { get } as unknown as ModuleRef);
     if (problem === '') expect(() => second.onModuleInit()).not.toThrow();
     else expect(() => second.onModuleInit()).toThrow(problem);
+  });
+
+  it('JB-09 signs what a module deep below queues in its onModuleInit', async () => {
+    const queued: Job[] = [];
+    @Injectable()
+    class EarlySender implements OnModuleInit {
+      constructor(@InjectQueue('mail') private readonly mail: Queue) {}
+      async onModuleInit(): Promise<void> {
+        queued.push(await this.mail.add('welcome', DATA));
+      }
+    }
+    @Module({ imports: [BullModule.registerQueue({ name: 'mail' })], providers: [EarlySender] })
+    class FeatureModule {}
+    @Module({ imports: [FeatureModule] })
+    class AreaModule {}
+    const options = { subjectOutsideRequest: 'act-as-itself' } as const;
+    const service = await start({ options, imports: [AreaModule] });
+    const [job] = queued;
+    if (!job) throw new Error('queued nothing');
+    expect(tokenOf(job)).toMatchObject({ JWT: expect.any(String) as string });
+    expect(await service.result(job)).toBe('done');
   });
 
   it('lets a processor change no data that is signed', async () => {

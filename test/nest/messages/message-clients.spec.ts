@@ -2,7 +2,10 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import {
   type DynamicModule,
   type INestApplicationContext,
+  Inject,
+  Injectable,
   Module,
+  type OnModuleInit,
   type Type,
 } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -104,6 +107,21 @@ describeTcp('MessageClients', () => {
     for (const client of clients) {
       expect(await last(client.send('user.get', own({ id: 1 })))).toEqual({ got: { id: 1 } });
     }
+  });
+
+  it('MS-77 signs what a module deep below sends in its onModuleInit', async () => {
+    let answer: unknown;
+    @Injectable()
+    class EarlySender implements OnModuleInit {
+      constructor(@Inject('CENSUS') private readonly client: ClientProxy) {}
+      async onModuleInit(): Promise<void> {
+        answer = await last(this.client.send('user.get', own({ id: 1 }))).catch(String);
+      }
+    }
+    @Module({ imports: [register()], providers: [EarlySender] })
+    class FeatureModule {}
+    await start(moduleOf(moduleOf(FeatureModule)), ServiceMessagesModule.forClients([GOOD]));
+    expect(answer).toEqual({ got: { id: 1 } });
   });
 
   it('MS-51 signs once, where two modules say the same of one client', async () => {
