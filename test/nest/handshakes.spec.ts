@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { IncomingMessage, OutgoingHttpHeaders, Server } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { HttpService } from '@nestjs/axios';
-import { ConflictException, Controller, Get, Module, UseGuards } from '@nestjs/common';
+import { ConflictException, Controller, Get, UseGuards } from '@nestjs/common';
 import {
   type MountOptions,
   ServiceAuthMiddleware,
@@ -17,6 +17,12 @@ import { WebSocket, WebSocketServer } from 'ws';
 import { createKey } from '../support/keys/keys.js';
 import { ObservedEvents } from '../support/observed/observed-events.js';
 import { Caller } from '../support/services/caller.js';
+import {
+  contextOfSecond,
+  FIRST_MIDDLEWARE,
+  middlewareOfFirst,
+  SecondServiceModule,
+} from '../support/services/second-service.js';
 import { ADAPTERS, startService, type TestService } from '../support/services/service.js';
 
 const CENSUS = 'https://census.service/';
@@ -34,22 +40,6 @@ class WhomController {
     return { subject: subject ?? 'nobody' };
   }
 }
-
-/** A service beside the one that is called: what starts in no request it does for itself. */
-const FIRST = 'FIRST';
-const SECOND = 'SECOND';
-@Module({
-  imports: [
-    ServiceAuthModule.forRoot({
-      isGlobal: false,
-      issuer: archive.issuer,
-      signingKey: { privateKey: key.privatePem },
-      subjectOutsideRequest: 'act-as-itself',
-    }),
-  ],
-  providers: [{ provide: SECOND, useExisting: ServiceCallContext }],
-})
-class SecondModule {}
 
 /** What became of a handshake: the greeting on the open socket, or the answer that refused it. */
 async function shake(port: number, headers: OutgoingHttpHeaders, target = TARGET) {
@@ -186,13 +176,17 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     const imports = [
       ServiceAuthModule.forRoot({ issuer: CENSUS, trustedIssuers: [herald.trusted] }),
     ];
-    const providers = [{ provide: FIRST, useExisting: ServiceAuthMiddleware }];
-    const census = await startService({ adapter, imports: [...imports, SecondModule], providers });
+    const providers = [FIRST_MIDDLEWARE];
+    const census = await startService({
+      adapter,
+      imports: [...imports, SecondServiceModule],
+      providers,
+    });
     running.push(census);
-    const second = census.app.get<ServiceCallContext>(SECOND, { strict: false });
+    const second = contextOfSecond(census.app);
     const whom: unknown[] = [];
     const sockets = new WebSocketServer({ noServer: true });
-    const verify = census.app.get<ServiceAuthMiddleware>(FIRST).upgrade();
+    const verify = middlewareOfFirst(census.app).upgrade();
     const server = census.app.getHttpServer() as Server;
     server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) =>
       verify(request, socket, () => {

@@ -2,13 +2,12 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { setImmediate } from 'node:timers/promises';
 import { HttpService } from '@nestjs/axios';
-import { Controller, Get, Module, UseGuards } from '@nestjs/common';
+import { Controller, Get, UseGuards } from '@nestjs/common';
 import {
   type MountOptions,
   ServiceAuthMiddleware,
   ServiceAuthModule,
   ServiceAuthUsageError,
-  ServiceCallContext,
   ServiceJwtGuard,
   ServiceSubject,
 } from 'nestjs-service-auth';
@@ -21,6 +20,12 @@ import { call } from '../support/http/http.js';
 import { createKey } from '../support/keys/keys.js';
 import { ObservedEvents } from '../support/observed/observed-events.js';
 import { Caller } from '../support/services/caller.js';
+import {
+  contextOfSecond,
+  FIRST_MIDDLEWARE,
+  middlewareOfFirst,
+  SecondServiceModule,
+} from '../support/services/second-service.js';
 import { ADAPTERS, startService, type TestService } from '../support/services/service.js';
 
 const CENSUS = 'https://census.service/';
@@ -37,22 +42,6 @@ class WhomController {
     return { subject: subject ?? 'nobody' };
   }
 }
-
-/** A service beside the one that is called: what starts in no request it does for itself. */
-const FIRST = 'FIRST';
-const SECOND = 'SECOND';
-@Module({
-  imports: [
-    ServiceAuthModule.forRoot({
-      isGlobal: false,
-      issuer: archive.issuer,
-      signingKey: { privateKey: key.privatePem },
-      subjectOutsideRequest: 'act-as-itself',
-    }),
-  ],
-  providers: [{ provide: SECOND, useExisting: ServiceCallContext }],
-})
-class SecondModule {}
 
 /** What stands for a proxy or a dashboard: it answers what it was sent. */
 type Mounted = (request: IncomingMessage, response: ServerResponse) => void;
@@ -139,6 +128,20 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     return service;
   }
 
+  /** With something in front that may answer while the request is verified, as a timeout does. */
+  const mountBehindAnswers = async (app: INestApplication): Promise<void> => {
+    const middleware = app.get(ServiceAuthMiddleware);
+    if (adapter === 'express') {
+      app.use('/legacy', noteAnswer, middleware.express(), unreached);
+      return;
+    }
+    await fastifyOf(app).register(async (scope) => {
+      scope.addHook('onRequest', ({ raw }, reply, done) => noteAnswer(raw, reply.raw, done));
+      scope.addHook('preHandler', middleware.fastify());
+      scope.get('/legacy', () => handled.push('legacy'));
+    });
+  };
+
   const post = { method: 'POST', body: '{"name":"Ada"}', contentType: 'application/json' } as const;
 
   describe('what is mounted', () => {
@@ -222,18 +225,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
             userResolver: { resolveUser: () => void (isAnswered && pending.pop()?.end('late')) },
           }),
         ],
-        configure: async (app) => {
-          const middleware = app.get(ServiceAuthMiddleware);
-          if (adapter === 'express') {
-            app.use('/legacy', noteAnswer, middleware.express(), unreached);
-            return;
-          }
-          await fastifyOf(app).register(async (scope) => {
-            scope.addHook('onRequest', ({ raw }, reply, done) => noteAnswer(raw, reply.raw, done));
-            scope.addHook('preHandler', middleware.fastify());
-            scope.get('/legacy', () => handled.push('legacy'));
-          });
-        },
+        configure: mountBehindAnswers,
       });
       running.push(census);
       const answer = await herald.get(census.port, '/legacy', USER);
@@ -274,18 +266,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
           userResolver: { resolveUser },
         }),
       ],
-      configure: async (app) => {
-        const middleware = app.get(ServiceAuthMiddleware);
-        if (adapter === 'express') {
-          app.use('/legacy', noteAnswer, middleware.express(), unreached);
-          return;
-        }
-        await fastifyOf(app).register(async (scope) => {
-          scope.addHook('onRequest', ({ raw }, reply, done) => noteAnswer(raw, reply.raw, done));
-          scope.addHook('preHandler', middleware.fastify());
-          scope.get('/legacy', () => 'legacy');
-        });
-      },
+      configure: mountBehindAnswers,
     });
     running.push(census);
     const answer = herald.get(census.port, '/legacy', USER).catch(() => 'broken off');
@@ -304,12 +285,12 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
       adapter,
       imports: [
         ServiceAuthModule.forRoot({ issuer: CENSUS, trustedIssuers: [herald.trusted] }),
-        SecondModule,
+        SecondServiceModule,
       ],
-      providers: [{ provide: FIRST, useExisting: ServiceAuthMiddleware }],
+      providers: [FIRST_MIDDLEWARE],
       configure: async (app) => {
-        const second = app.get<ServiceCallContext>(SECOND, { strict: false });
-        const middleware = app.get<ServiceAuthMiddleware>(FIRST);
+        const second = contextOfSecond(app);
+        const middleware = middlewareOfFirst(app);
         const mounted: Mounted = (_request, response) => {
           whom.push(second.current());
           response.end('done');
@@ -330,7 +311,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     running.push(census);
     expect(await herald.get(census.port, '/legacy', USER)).toMatchObject({ text: 'done' });
     expect(whom).toEqual([undefined]);
-    const outside = census.app.get<ServiceCallContext>(SECOND, { strict: false }).current();
+    const outside = contextOfSecond(census.app).current();
     expect(outside).toEqual({ subject: undefined });
   });
 
